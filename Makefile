@@ -1,0 +1,56 @@
+# Everything here works on a fresh clone with nothing but Python (3.11 to 3.13), its venv module and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+EXTRAS ?= dev
+# A Linux machine without a GPU saves 3 GB with: make setup PIP_TORCH_ARGS="--index-url https://download.pytorch.org/whl/cpu"
+PIP_TORCH_ARGS ?=
+READY := $(VENV)/.ready-$(EXTRAS)
+export UV_SYSTEM_CERTS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-tsfm train test check bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+train: setup  ## set up, then train the demo on simulated EEG (ARGS= replaces "experiment=demo")
+	$(BIN)/python -m eegfm.train $(or $(ARGS),experiment=demo)
+
+test: setup  ## set up, then run the whole test suite (ARGS= is handed to pytest)
+	$(BIN)/python -m pytest -q $(ARGS)
+
+check: setup  ## format, lint, types, floors and the fast tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/pyright src
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -m "not slow and not gpu"
+
+bench: setup  ## measure speed and print the tables (ARGS= names one benchmark)
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+setup: $(READY)  ## make .venv with the tested versions (quick when nothing changed)
+
+# torch by pip, so that an index or a local wheel given to pip is used; the rest by uv, with pip as the fallback
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "eegfm needs Python 3.11, 3.12 or 3.13; $(PYTHON) is $$($(PYTHON) -V 2>&1 || echo missing). Try: make $(firstword $(MAKECMDGOALS)) PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) has no venv module. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Setting up $(VENV) (once, about a minute) ..."
+	@$(BIN)/python -m pip install -qq -c constraints.txt $(PIP_TORCH_ARGS) torch
+	@$(BIN)/python -m pip install -qq uv || echo "uv is not to be had; going on with pip"
+	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]' \
+	  || $(BIN)/python -m pip install -qq -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+setup-tsfm: setup  ## add what encoder=ttm needs (granite-tsfm, without its version pins)
+	@test -e $(VENV)/.ready-tsfm || { $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS),tsfm]' \
+	  || $(BIN)/python -m pip install -qq -c constraints.txt -e '.[$(EXTRAS),tsfm]'; }
+	@test -e $(VENV)/.ready-tsfm || $(BIN)/python -m pip install -qq --no-deps granite-tsfm==0.3.11
+	@touch $(VENV)/.ready-tsfm
+
+clean:  ## remove .venv and what builds and tests leave (data and runs stay)
+	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,42 @@
+"""`eegfm` and `python -m eegfm`: every command on one screen; `eegfm train ...` is `python -m eegfm.train ...`."""
+
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    "train": "prepare where needed, train, test, and leave a run folder",
+    "prepare": "make a benchmark's store ahead of training",
+    "evaluate": "score a run folder or a checkpoint on any split",
+    "report": "a table of one run or of a folder of runs, beside the published numbers",
+}
+
+HELP = """eegfm: pre-train, adapt and honestly compare EEG foundation models
+
+  eegfm train model=stamp data=mental_arithmetic data.raw=<folder>
+  eegfm train --help          every option of a command
+
+Commands
+{commands}
+
+The same by module: python -m eegfm.train ...  Several runs at once: eegfm train -m seed=654,114,25,759,281"""
+
+
+def main() -> None:
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
+        print(HELP.format(commands="\n".join(f"  {name:<12}{what}" for name, what in COMMANDS.items())))
+        return
+    command = sys.argv[1]
+    if command in ("-V", "--version"):
+        from eegfm import __version__
+
+        print(__version__)
+        return
+    if command not in COMMANDS:
+        print(f"eegfm has no command {command!r}. It has: {', '.join(COMMANDS)}.", file=sys.stderr)
+        raise SystemExit(2)
+    sys.argv = [f"eegfm {command}", *sys.argv[2:]]
+    import_module(f"eegfm.{command}").main()
+
+
+if __name__ == "__main__":
+    main()

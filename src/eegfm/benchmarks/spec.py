@@ -1,0 +1,123 @@
+"""What a benchmark states: subjects per split, channels, window, steps, and the counts that must come out.
+
+A benchmark is one `BenchmarkSpec` in a file of its own, found by its dotted path in `conf/data/<name>.yaml`. It holds
+facts and three functions, and it never holds a path on anyone's disk.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from eegfm.contracts import EegfmError, Montage
+from eegfm.signal.montage import montage_of
+from eegfm.signal.recording import Recording
+from eegfm.signal.steps import Step
+
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One recording that the protocol uses: whose it is, where it must lie, and which split it belongs to.
+
+    `recording` is unique within the benchmark and names the windows; `path` may not exist (then it counts as missing).
+    """
+
+    subject: str
+    recording: str
+    split: SplitName
+    path: Path
+    session: str = ""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a recording to be kept: its first second, counted from the recording's start, and its class."""
+
+    onset_s: float
+    label: int
+
+
+@dataclass(frozen=True)
+class Census:
+    """What the complete corpus must give. A number that is not known is None, and is then not checked.
+
+    `windows` is the total; `per_split` the number of windows of each split; `per_class` the numbers of each split in
+    class order. `source` says where the numbers come from.
+    """
+
+    recordings: int | None = None
+    windows: int | None = None
+    per_split: Mapping[str, int] | None = None
+    per_class: Mapping[str, tuple[int, ...]] | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkSpec:
+    """A corpus and the protocol of its published numbers.
+
+    Args:
+        name: the name on the command line, the folder of the store, and the key of published numbers.
+        title: the name people know it by.
+        protocol: whose protocol and of which version, as "cbramod@b9e9610".
+        classes: class names; a label is an index into them.
+        channels: the stored rows, in order.
+        sfreq: rate of the stored windows in Hz.
+        window_s: length of a window in seconds.
+        steps: the published signal processing, in the published order.
+        splits: subject ids of each split.
+        census: the counts that the complete corpus must give.
+        sources: the root folder of the raw files -> every recording of the protocol, sorted, present or missing.
+        read: one source -> its recording, with just the rows that the steps need, in order.
+        windows: a processed recording and its source -> the windows to cut.
+        corpus, licence, access, citation: where it is from, how it may be used, how to get it, whom to cite.
+        open_files: the base URL of a corpus that is open without login, and the file of SHA-256 sums under it.
+        simulated: True where no person was recorded; every report then says so.
+        raw_sfreq: the rates that the corpus is known to have; a file of another rate is refused.
+        make: for a made corpus only: root folder -> writes the raw files.
+    """
+
+    name: str
+    title: str
+    protocol: str
+    classes: tuple[str, ...]
+    channels: tuple[str, ...]
+    sfreq: float
+    window_s: float
+    steps: tuple[Step, ...]
+    splits: Mapping[SplitName, Sequence[str]]
+    census: Census
+    sources: Callable[[Path], list[Source]]
+    read: Callable[[Source], Recording]
+    windows: Callable[[Recording, Source], list[Window]]
+    corpus: str
+    licence: str
+    access: str
+    citation: str
+    raw_sfreq: tuple[float, ...] = ()
+    open_files: str | None = None
+    simulated: bool = False
+    make: Callable[[Path], None] | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        seen: dict[str, str] = {}
+        for split, subjects in self.splits.items():
+            for subject in subjects:
+                if subject in seen:
+                    raise EegfmError(
+                        f"{self.name}: subject {subject} is in {seen[subject]} and in {split}."
+                    )
+                seen[subject] = split
+
+    @property
+    def montage(self) -> Montage:
+        """Names and places of the stored rows."""
+        return montage_of(self.channels)
+
+    @property
+    def n_times(self) -> int:
+        """Samples in a window."""
+        return round(self.window_s * self.sfreq)

@@ -1,0 +1,254 @@
+"""Config -> objects: the whole wiring. Hydra builds partials; Python calls them.
+
+This module is read before torch is: everything heavy is imported when the work starts.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from hydra.core.config_store import ConfigStore
+from hydra.errors import CompactHydraException
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+if TYPE_CHECKING:
+    from eegfm.data.module import EEGDataModule
+
+
+class Refusal(CompactHydraException):
+    """What a door raises for a mistake that a person can put right: Hydra prints the sentence and no traceback."""
+
+
+def refusing(work: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+    """Let a door's work end in a sentence where a person can put things right, and in a traceback otherwise."""
+
+    @wraps(work)
+    def refusing_work(config: DictConfig) -> Any:
+        from eegfm.contracts import EegfmError
+
+        try:
+            return work(config)
+        except EegfmError as error:
+            raise Refusal(str(error)) from None
+
+    return refusing_work
+
+
+def config_dir() -> Path:
+    """The config tree: `eegfm/conf` inside an installed wheel, `conf/` at the top of a checkout."""
+    packaged = Path(__file__).resolve().parent / "conf"
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "conf"
+
+
+@dataclass
+class Selection:
+    """Which epoch is tested: see `eegfm.tasks.selection.BestEpoch`."""
+
+    min_delta: float = 0.0
+    first_epoch: int = 0
+
+
+@dataclass
+class Paths:
+    """Where raw files, stores and runs lie."""
+
+    raw: str = MISSING
+    cache: str = MISSING
+    runs: str = MISSING
+
+
+@dataclass
+class RunSchema:
+    """The top level of a training config. Below it the constructors are the schema."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    encoder: dict[str, Any] = field(default_factory=dict)
+    task: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    trainer: dict[str, Any] = field(default_factory=dict)
+    logger: dict[str, Any] = field(default_factory=dict)
+    paths: Paths = field(default_factory=Paths)
+    seed: int = MISSING
+    weights: str | None = None
+    selection: Selection = field(default_factory=Selection)
+    paper: Any = None
+
+
+def register() -> None:
+    """Tell Hydra the schema and the name of a run's folder. Called by the doors before they compose."""
+    ConfigStore.instance().store("run_schema", RunSchema)
+    OmegaConf.register_new_resolver("eegfm.run", run_name, use_cache=False, replace=True)
+
+
+# What may differ without making it another run: where things lie, and how fast or how visibly the work is done.
+NOT_THE_RUN = {
+    "paths": None,
+    "logger": None,
+    "paper": None,
+    "data": ("raw", "cache", "num_workers", "prepare_workers", "download", "seed"),
+    "encoder": ("device",),
+    "trainer": ("accelerator", "devices", "log_every_n_steps", "enable_model_summary"),
+    "task": ("seed",),
+}
+
+
+def run_identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a resolved config that makes a run what it is."""
+    identity: dict[str, Any] = {}
+    for key, value in config.items():
+        if key == "hydra" or (key in NOT_THE_RUN and NOT_THE_RUN[key] is None):
+            continue
+        left_out = NOT_THE_RUN.get(key) or ()
+        identity[key] = (
+            {k: v for k, v in value.items() if k not in left_out} if isinstance(value, Mapping) else value
+        )
+    return identity
+
+
+def identity_hash(config: Mapping[str, Any], *, without_seed: bool = False) -> str:
+    """Eight hexadecimal digits that name a run's config; without the seed they name its row in a table."""
+    identity = run_identity(config)
+    if without_seed:
+        identity.pop("seed", None)
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def run_name(*, _root_: DictConfig) -> str:
+    """`<experiment>/<model>-<encoder>-<data>-s<seed>-<hash>`: the same command always names the same folder."""
+    choices = _root_.hydra.runtime.choices
+    resolved = OmegaConf.to_container(_own(_root_), resolve=True)
+    assert isinstance(resolved, dict)
+    parts = [
+        choices["model"],
+        choices["encoder"],
+        choices["data"],
+        f"s{_root_.seed}",
+        identity_hash(resolved),
+    ]
+    return f"{choices.get('experiment') or 'single'}/{'-'.join(parts)}"
+
+
+def _own(config: DictConfig) -> DictConfig:
+    """The config without Hydra's own node."""
+    copy = config.copy()
+    OmegaConf.set_struct(copy, False)
+    copy.pop("hydra", None)
+    return copy
+
+
+@dataclass
+class Run:
+    """One training, wired: what `task` learns from `data`. `trainer` is made when its folder is known."""
+
+    task: Any
+    data: "EEGDataModule"
+    make_trainer: Callable[..., Any]
+    config: dict[str, Any]
+
+
+def build(config: DictConfig) -> Run:
+    """Make data, backbone and task of a composed config.
+
+    Raises:
+        EegfmError: a value of the wrong type, or a combination that cannot work.
+    """
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    data = build_data(config)
+    backbone = make(config.model, "model")(data.spec)
+    if config.weights is not None:
+        from eegfm.tasks.weights import load_backbone
+
+        load_backbone(backbone, Path(config.weights))
+    task = make(config.task, "task")(backbone, data.spec)
+    return Run(task, data, make(config.trainer, "trainer"), plain)
+
+
+def build_data(config: DictConfig) -> "EEGDataModule":
+    """The data module of a composed config, with its encoder."""
+    return make(config.data, "data")(encoder=make(config.encoder, "encoder"))
+
+
+def make(node: DictConfig, path: str) -> Any:
+    """Instantiate a config node, after holding its values against the constructor's types."""
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    from eegfm.contracts import EegfmError
+
+    if "_target_" in node:
+        check_types(node, path)
+    try:
+        return instantiate(node, _convert_="object")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, EegfmError):
+            raise error.__cause__ from None
+        raise
+
+
+def check_types(node: DictConfig, path: str) -> None:
+    """Refuse values that the target's constructor has another type for, before anything is made.
+
+    Only plain types are held against their values (int, float, bool, str, Literal, None, and unions of them): the
+    rest is the constructor's own to check.
+    """
+    from inspect import signature
+    from typing import get_type_hints
+
+    from hydra.utils import get_object
+
+    from eegfm.contracts import EegfmError
+
+    target = get_object(node["_target_"])
+    if not str(getattr(target, "__module__", "")).startswith("eegfm."):
+        return
+    hints = get_type_hints(target.__init__ if isinstance(target, type) else target)
+    known = signature(target).parameters
+    for key, value in OmegaConf.to_container(node, resolve=True).items():  # type: ignore[union-attr]
+        if str(key).startswith("_"):
+            continue
+        if key not in known:
+            raise EegfmError(
+                f"{path}.{key}: {node['_target_']} has no such argument. It has: {', '.join(known)}."
+            )
+        if key in hints and not _fits(value, hints[key]):
+            raise EegfmError(f"{path}.{key}={value}: {_say(hints[key])} is wanted here.")
+
+
+PLAIN = (int, float, bool, str, type(None))
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    options = (
+        get_args(hint) if get_origin(hint) is not None and get_origin(hint) is not Literal else (hint,)
+    )
+    if isinstance(value, dict | list) or not all(o in PLAIN or get_origin(o) is Literal for o in options):
+        return True
+    return any(_is(value, option) for option in options)
+
+
+def _is(value: Any, option: Any) -> bool:
+    if get_origin(option) is Literal:
+        return value in get_args(option)
+    if isinstance(value, bool):
+        return option is bool
+    return isinstance(value, (int, float)) if option is float else isinstance(value, option)
+
+
+def _say(hint: Any) -> str:
+    names = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "a text",
+        type(None): "null",
+    }
+    if get_origin(hint) is Literal:
+        return " or ".join(repr(option) for option in get_args(hint))
+    if get_args(hint):
+        return " or ".join(_say(option) for option in get_args(hint))
+    return names.get(hint, str(hint))

@@ -1,0 +1,99 @@
+"""The nouns that both towers speak: what an EEG sample is, and what a backbone and an encoder owe to it.
+
+Nothing here opens a file or knows a model. Units everywhere: microvolts, seconds, hertz, metres.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+if (
+    TYPE_CHECKING
+):  # torch takes two seconds to load, and the processes that prepare recordings never need it
+    from torch import Tensor
+
+
+class EegfmError(ValueError):
+    """Something a person can put right. The message says what was found, what was wanted, what to type next."""
+
+
+@dataclass(frozen=True, eq=False)
+class Montage:
+    """Names and places of the rows of a signal, in row order.
+
+    `coords` are metres in MNE's head frame (+x right, +y nose, +z up); NaN for a row that is not a place on the
+    scalp (an ear reference, say).
+    """
+
+    names: tuple[str, ...]
+    coords: Float[np.ndarray, "channel 3"]
+
+    def __post_init__(self) -> None:
+        if self.coords.shape != (len(self.names), 3):
+            raise EegfmError(
+                f"A montage of {len(self.names)} names has coordinates of shape {self.coords.shape}."
+            )
+
+
+@dataclass(frozen=True)
+class SampleSpec:
+    """What every sample of a data set looks like, known before any file is opened.
+
+    `shape` is (channel, time) in microvolts for raw windows and (channel, second, width) behind a frozen encoder.
+    `sfreq` is the rate of the time axis in Hz, also where an encoder has replaced that axis. `classes` is empty for
+    unlabelled data; two classes mean one logit (see `n_logits`).
+    """
+
+    montage: Montage
+    shape: tuple[int, ...]
+    sfreq: float
+    classes: tuple[str, ...]
+
+    @property
+    def n_channels(self) -> int:
+        return self.shape[0]
+
+    @property
+    def n_logits(self) -> int:
+        """One logit for two classes, else one a class."""
+        return 1 if len(self.classes) == 2 else len(self.classes)
+
+
+class EEGBatch(NamedTuple):
+    """Samples of one montage, as a loader hands them to a task."""
+
+    x: 'Float[Tensor, "batch channel *time"]'
+    coords: 'Float[Tensor, "channel 3"]'
+    label: 'Int[Tensor, " batch"]'
+    subject: 'Int[Tensor, " batch"]'  # position in the store's sorted list of subject ids
+    key: list[str]  # names the window: "Subject05_2/35.0s"
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """A backbone: a sample in, a vector of `width` out."""
+
+    width: int
+
+    def embed(
+        self, x: 'Float[Tensor, "batch channel *time"]', coords: 'Float[Tensor, "channel 3"]'
+    ) -> 'Float[Tensor, "batch width"]': ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """A frozen univariate encoder: every (channel, second) is embedded alone.
+
+    `name` and `settings` go into the store's recipe; `settings` holds plain JSON values and names everything that
+    can change an output (weights by their SHA-256). `encode` takes one-second series in microvolts at `sfreq`.
+    """
+
+    name: str
+    width: int
+    sfreq: float
+
+    def settings(self) -> dict[str, Any]: ...
+
+    def encode(self, series: 'Float[Tensor, "series time"]') -> 'Float[Tensor, "series width"]': ...

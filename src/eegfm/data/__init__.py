@@ -1,0 +1,1 @@
+"""From raw files to batches: the prepared store, the pipeline that fills it, and the Lightning data module."""

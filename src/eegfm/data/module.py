@@ -1,0 +1,239 @@
+"""The Lightning data module: a benchmark, prepared where needed, as batches of `EEGBatch`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, SplitName
+from eegfm.contracts import EEGBatch, EegfmError, Encodes, SampleSpec
+from eegfm.data.census import leaks
+from eegfm.data.download import download
+from eegfm.data.embed import embed, encoded_recipe
+from eegfm.data.pipeline import prepare
+from eegfm.data.store import Recipe, SampleStore
+from eegfm.signal.steps import Step
+
+
+class SplitDataset(Dataset[EEGBatch]):
+    """Rows of a store. A loader asks for a whole batch at a time, which costs one read transaction."""
+
+    def __init__(self, store: SampleStore, rows: np.ndarray, coords: Tensor) -> None:
+        self.store, self.rows, self.coords = store, rows, coords
+        position = {subject: i for i, subject in enumerate(store.subjects)}
+        self.subject = np.array(
+            [position[subject] for subject in store.index.subject.tolist()], dtype=np.int64
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, items: Sequence[int]) -> EEGBatch:
+        rows = self.rows[np.asarray(items)]
+        return EEGBatch(
+            x=torch.from_numpy(self.store.read(rows)).float(),
+            coords=self.coords,
+            label=torch.from_numpy(self.store.index.label[rows]),
+            subject=torch.from_numpy(self.subject[rows]),
+            key=[self.store.index.key(row) for row in rows],
+        )
+
+    def __getitem__(self, item: int) -> EEGBatch:
+        return self.__getitems__([item])
+
+
+class EpochShuffle(Sampler[int]):
+    """A random order that is a function of the seed and the epoch alone, whatever else has drawn random numbers."""
+
+    def __init__(self, n: int, seed: int) -> None:
+        self.n, self.seed, self.epoch = n, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:  # called by Lightning at the start of every epoch
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __iter__(self) -> Iterator[int]:
+        yield from np.random.default_rng([self.seed, self.epoch]).permutation(self.n).tolist()
+
+
+def _as_is(batch: Any) -> EEGBatch:
+    return batch  # the data set hands over whole batches
+
+
+class EEGDataModule(lightning.LightningDataModule):
+    """A benchmark's splits as loaders.
+
+    Args:
+        benchmark: corpus and protocol.
+        raw: folder of the raw files; need not exist once the store is prepared.
+        cache: folder of all stores.
+        seed: of the training order.
+        encoder: a frozen encoder whose vectors are stored and served instead of the raw windows, or None.
+        steps: signal processing other than the published one, or None.
+        batch_size: windows a batch, in every split.
+        num_workers: loader processes. 0 is the fastest for stores that fit in memory: a batch is one read.
+        prepare_workers: processes that prepare recordings side by side.
+        allow_partial: go on with an incomplete corpus, marked as such.
+        download: fetch the raw files first, where the corpus is open without login.
+    """
+
+    def __init__(
+        self,
+        *,
+        benchmark: BenchmarkSpec,
+        raw: str | Path,
+        cache: str | Path,
+        seed: int,
+        encoder: Encodes | None = None,
+        steps: Sequence[Step] | None = None,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        prepare_workers: int = 1,
+        allow_partial: bool = False,
+        download: bool = False,
+        progress: bool = True,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise EegfmError(f"data.batch_size={batch_size}: a batch has at least one window.")
+        self.benchmark, self.encoder, self.steps = benchmark, encoder, steps
+        self.raw, self.cache = Path(raw), Path(cache)
+        self.seed, self.batch_size, self.num_workers = seed, batch_size, num_workers
+        self.prepare_workers, self.allow_partial, self.download = prepare_workers, allow_partial, download
+        self.progress = progress
+        self.store: SampleStore | None = None
+        self._stage: str | None = None
+
+    @property
+    def spec(self) -> SampleSpec:
+        """What a sample looks like; known before any file is opened."""
+        benchmark, encoder = self.benchmark, self.encoder
+        shape: tuple[int, ...] = (len(benchmark.channels), benchmark.n_times)
+        if encoder is not None:
+            shape = (shape[0], round(benchmark.window_s), encoder.width)
+        return SampleSpec(benchmark.montage, shape, benchmark.sfreq, benchmark.classes)
+
+    @property
+    def recipe(self) -> Recipe:
+        raw = Recipe.of(self.benchmark, self.steps)
+        return raw if self.encoder is None else encoded_recipe(raw, self.encoder)
+
+    @property
+    def subjects(self) -> list[str]:
+        """Subject ids, in the order of `EEGBatch.subject`."""
+        assert self.store is not None
+        return self.store.subjects
+
+    def prepare_data(self) -> None:
+        """Make the store where it is not there: fetch, process, embed. Quick when nothing is to be done."""
+        raw_store = self.cache / Recipe.of(self.benchmark, self.steps).folder
+        if self.download and not ((raw_store / "recipe.json").exists() and SampleStore(raw_store).complete):
+            download(self.benchmark, self.raw, progress=self.progress)
+        store = prepare(
+            self.benchmark,
+            self.raw,
+            self.cache,
+            steps=self.steps,
+            workers=self.prepare_workers,
+            allow_partial=self.allow_partial,
+            progress=self.progress,
+        )
+        if self.encoder is not None:
+            embed(store, self.encoder, self.cache, progress=self.progress)
+
+    def setup(self, stage: str) -> None:
+        """Open the store; `stage` is "fit", "validate", "test" or "predict"."""
+        self._stage = stage
+        if self.store is None:
+            store = SampleStore.open(self.cache, self.recipe)
+            found = leaks(store.index)
+            if found:
+                raise EegfmError(
+                    f"{store.folder}: the splits leak: {'; '.join(found)}. Delete the folder and prepare again."
+                )
+            self.store = store
+            self._coords = torch.tensor(self.benchmark.montage.coords, dtype=torch.float32)
+        self._refuse_empty("test" if stage == "test" else "train")
+
+    def train_dataloader(self) -> DataLoader[EEGBatch]:
+        data = self.dataset("train")
+        return self._loader(data, EpochShuffle(len(data), self.seed))
+
+    def val_dataloader(self) -> DataLoader[EEGBatch]:
+        return self._loader(self.dataset("val"))
+
+    def test_dataloader(self) -> DataLoader[EEGBatch]:
+        return self._loader(self.dataset("test"))
+
+    def split_dataloader(self, split: SplitName) -> DataLoader[EEGBatch]:
+        """Any split in stored order, for evaluation."""
+        return self._loader(self.dataset(split))
+
+    def train_inputs(self) -> Iterator[Tensor]:
+        """The x of the whole training split, batch by batch in stored order: for statistics of the training set."""
+        data = self.dataset("train")
+        for start in range(0, len(data), self.batch_size):
+            yield data.__getitems__(range(start, min(start + self.batch_size, len(data)))).x
+
+    def arrays(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
+        """A whole split as (x float32, label), for estimators that want all of it at once."""
+        data = self.dataset(split)
+        assert self.store is not None
+        return self.store.read(data.rows).astype(np.float32), self.store.index.label[data.rows]
+
+    def dataset(self, split: SplitName) -> SplitDataset:
+        """A split in stored order. The test split opens in the test stage only, so nothing can be chosen on it."""
+        if self.store is None:
+            raise EegfmError("The data module is not set up: call prepare_data() and setup(stage) first.")
+        if split == "test" and self._stage != "test":
+            raise EegfmError(
+                f'The test split was asked for in stage "{self._stage}"; it opens in setup("test") only.'
+            )
+        return SplitDataset(self.store, self.store.index.rows(split), self._coords)
+
+    def provenance(self) -> dict[str, Any]:
+        """What the data were, for the run's result: recipe, protocol, completeness, subjects by split."""
+        assert self.store is not None
+        manifest = self.store.manifest
+        return {
+            "benchmark": self.benchmark.name,
+            "title": self.benchmark.title,
+            "protocol": self.benchmark.protocol,
+            "published_steps": self.store.recipe.facts["published_steps"],
+            "fingerprint": self.store.recipe.fingerprint,
+            "store": str(self.store.folder),
+            "complete": manifest["complete"],
+            "simulated": manifest["simulated"],
+            "subjects": manifest["census"]["subjects"],
+            "subjects_total": manifest["subjects_total"],
+            "missing": manifest["missing"],
+            "unusable": manifest["unusable"],
+            "census": manifest["census"]["per_class"],
+        }
+
+    def _loader(self, data: SplitDataset, sampler: Sampler[int] | None = None) -> DataLoader[EEGBatch]:
+        return DataLoader(
+            data,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            collate_fn=_as_is,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def _refuse_empty(self, split: SplitName) -> None:
+        assert self.store is not None
+        if not len(self.store.index.rows(split)):
+            counts = {name: len(self.store.index.rows(name)) for name in SPLITS}
+            raise EegfmError(
+                f"{self.benchmark.title}: the {split} split of {self.store.folder} is empty ({counts}). "
+                f"Its subjects are {', '.join(self.benchmark.splits[split][:8])} ...: add them and prepare again."
+            )

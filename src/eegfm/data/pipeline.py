@@ -1,0 +1,368 @@
+"""Raw files -> steps -> windows -> store.
+
+Work is done a recording at a time, each finished one kept as a part of its own, so a preparation can be stopped and
+started at any point: the parts that are there are not made again, and the store is assembled from all of them at the
+end, in the protocol's order. Hence the same bytes however often it was interrupted and however many workers there were.
+"""
+
+import hashlib
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, Source
+from eegfm.contracts import EegfmError
+from eegfm.data.census import census_differences, count, leaks
+from eegfm.data.parts import (
+    bar_of,
+    disk_full_explained,
+    only_one,
+    part_facts,
+    part_stamp,
+    read_part,
+    write_part,
+)
+from eegfm.data.store import Recipe, SampleIndex, SampleStore, digests, write_store
+from eegfm.signal.quality import check_amplitude, check_recording
+from eegfm.signal.steps import Step
+from eegfm.signal.windows import cut
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A recording that gave no windows, and the sentence that says why."""
+
+    recording: str
+    reason: str
+
+
+def prepare(
+    benchmark: BenchmarkSpec,
+    raw: Path,
+    cache: Path,
+    *,
+    steps: Sequence[Step] | None = None,
+    workers: int = 1,
+    allow_partial: bool = False,
+    progress: bool = True,
+) -> SampleStore:
+    """The benchmark's store, made from the raw files where it does not lie in the cache yet.
+
+    Args:
+        benchmark: corpus and protocol.
+        raw: folder of the raw files.
+        cache: folder of all stores.
+        steps: other processing than the published one (another recipe, another folder).
+        workers: processes that work on recordings side by side.
+        allow_partial: go on without recordings that are missing or unusable; the store is then marked as partial.
+        progress: draw the progress bar.
+
+    Raises:
+        EegfmError: the corpus is not complete, a file is unusable, counts are not the census's, splits leak, or the
+            disk is full. Recordings that were finished stay finished.
+    """
+    recipe = Recipe.of(benchmark, steps)
+    folder = cache / recipe.folder
+    with only_one(folder):
+        store = SampleStore(folder) if (folder / "recipe.json").exists() else None
+        if store is not None and store.complete:
+            return store
+        if benchmark.make is not None:
+            benchmark.make(raw)
+        sources = benchmark.sources(raw)
+        present = [source for source in sources if source.path.is_file()]
+        if store is not None:
+            if not _grew(store, present):
+                _refuse_partial(benchmark, store, allow_partial)
+                return store
+            log.warning(
+                "%s: recordings were added since the partial store was made; preparing again.",
+                benchmark.name,
+            )
+        missing = [source for source in sources if not source.path.is_file()]
+        if not present or (missing and not allow_partial):
+            raise EegfmError(_missing_sentence(benchmark, raw, sources, missing))
+        parts = folder.with_name(folder.name + ".parts")
+        with disk_full_explained(folder):
+            parts.mkdir(parents=True, exist_ok=True)
+            chosen = benchmark.steps if steps is None else tuple(steps)
+            failures = _process_all(benchmark, present, chosen, parts, workers, progress)
+            if failures and not allow_partial:
+                raise EegfmError(_failure_sentence(benchmark, failures, len(present)))
+            failed = {failure.recording for failure in failures}
+            kept = [source for source in present if source.recording not in failed]
+            store = _assemble(benchmark, recipe, folder, parts, kept, missing, failures, len(sources))
+            shutil.rmtree(parts, ignore_errors=True)
+    return store
+
+
+def process(
+    benchmark: BenchmarkSpec, source: Source, steps: Sequence[Step]
+) -> tuple[np.ndarray, SampleIndex]:
+    """One recording: read, checked, processed, cut. Windows are float32 microvolts, [window, channel, time]."""
+    recording = benchmark.read(source)
+    check_recording(recording, raw_sfreq=benchmark.raw_sfreq)
+    for step in steps:
+        recording = step(recording)
+    check_amplitude(recording)
+    if recording.montage.names != benchmark.channels or recording.sfreq != benchmark.sfreq:
+        raise EegfmError(
+            f"{source.path}: after its steps the recording has {len(recording.montage.names)} channels at "
+            f"{recording.sfreq:g} Hz; {benchmark.name} stores {len(benchmark.channels)} at {benchmark.sfreq:g} Hz. "
+            "Put the steps right (data.steps)."
+        )
+    wanted = benchmark.windows(recording, source)
+    windows = np.empty((len(wanted), len(benchmark.channels), benchmark.n_times), dtype="<f4")
+    for i, window in enumerate(wanted):
+        windows[i] = cut(recording, window.onset_s, benchmark.window_s)
+    n = len(wanted)
+    index = SampleIndex(
+        label=np.array([window.label for window in wanted], dtype=np.int64),
+        subject=np.full(n, source.subject),
+        session=np.full(n, source.session),
+        recording=np.full(n, source.recording),
+        onset_s=np.array([window.onset_s for window in wanted], dtype=np.float64),
+        split=np.full(n, source.split),
+        digest=digests(windows),
+    )
+    return windows, index
+
+
+# ---- parts -----------------------------------------------------------------------------------------------------------
+
+
+def _process_all(
+    benchmark: BenchmarkSpec,
+    sources: Sequence[Source],
+    steps: Sequence[Step],
+    parts: Path,
+    workers: int,
+    progress: bool,
+) -> list[Failure]:
+    """Make the parts that are not there yet; failures come back in the protocol's order."""
+    todo = [source for source in sources if part_stamp(parts, source.recording) != _raw_stamp(source)]
+    done = len(sources) - len(todo)
+    reasons: dict[str, str] = {}
+    with bar_of(progress) as bar:
+        task = bar.add_task(
+            f"Preparing {benchmark.name}", total=len(sources), completed=done, unit="recordings"
+        )
+        for source, reason in _results(benchmark, todo, steps, parts, workers):
+            if reason is not None:
+                reasons[source.recording] = reason
+                bar.console.print(f"[yellow]not usable:[/] {reason}", highlight=False)
+            bar.advance(task)
+    return [
+        Failure(source.recording, reasons[source.recording])
+        for source in sources
+        if source.recording in reasons
+    ]
+
+
+def _results(
+    benchmark: BenchmarkSpec, todo: Sequence[Source], steps: Sequence[Step], parts: Path, workers: int
+) -> Iterator[tuple[Source, str | None]]:
+    if workers <= 1 or len(todo) <= 1:
+        for source in todo:
+            yield source, make_part(benchmark, source, steps, parts)
+        return
+    # spawn: a forked child would inherit the parent's threads and locks (BLAS, torch) in an unknown state
+    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn")) as pool:
+        waiting: dict[Future[str | None], Source] = {}
+        queue = iter(todo)
+        try:
+            while True:
+                # at most two recordings a worker in flight, so that stopping does not wait for a whole corpus
+                for source in queue:
+                    waiting[pool.submit(make_part, benchmark, source, steps, parts)] = source
+                    if len(waiting) >= 2 * workers:
+                        break
+                if not waiting:
+                    return
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(future), future.result()
+        except BrokenProcessPool as error:
+            raise EegfmError(
+                f"A worker of the preparation was killed (most often: out of memory) with {workers} workers. Finished "
+                "recordings are kept; run the same command again with fewer: data.prepare_workers=1"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def make_part(benchmark: BenchmarkSpec, source: Source, steps: Sequence[Step], parts: Path) -> str | None:
+    """Process one recording into its part. Returns None, or the sentence that says why it is not usable."""
+    stamp = _raw_stamp(source)
+    try:
+        windows, index = process(benchmark, source, steps)
+    except EegfmError as error:
+        return str(error)
+    except OSError as error:
+        return f"{source.path} cannot be read ({error.strerror or error}). Fetch it again, or check its permissions."
+    except (
+        Exception
+    ) as error:  # a reader may raise anything on a damaged file; the others must not pay for it
+        log.debug("%s", source.path, exc_info=True)
+        return f"{source.path} could not be processed ({type(error).__name__}: {error}). Fetch it again."
+    write_part(parts, source.recording, windows, index, stamp, sha256=_sha256(source.path))
+    return None
+
+
+def _raw_stamp(source: Source) -> dict[str, Any]:
+    """What tells that a raw file is still the one a part was made from."""
+    stat = source.path.stat()
+    return {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+
+
+def _assemble(
+    benchmark: BenchmarkSpec,
+    recipe: Recipe,
+    folder: Path,
+    parts: Path,
+    kept: Sequence[Source],
+    missing: Sequence[Source],
+    failures: Sequence[Failure],
+    n_sources: int,
+) -> SampleStore:
+    indices = {source.recording: SampleIndex.load(parts / f"{source.recording}.npz") for source in kept}
+    n_rows = sum(len(index) for index in indices.values())
+    if n_rows == 0:
+        raise EegfmError(
+            f"{benchmark.title}: not one usable window in {len(kept)} recordings.\n"
+            + _failure_sentence(benchmark, failures, n_sources)
+        )
+    whole = SampleIndex.concatenate(list(indices.values()))
+    complete = not missing and not failures
+    if complete:
+        wrong = census_differences(benchmark, whole, n_sources)
+        if wrong:
+            raise EegfmError(
+                f"{benchmark.name}: the files are all there, but the counts are not those of the census "
+                f"({benchmark.census.source}): "
+                f"{'; '.join(wrong)}. Is this the edition that {benchmark.protocol} uses? See {benchmark.corpus}"
+            )
+    found = leaks(whole)
+    if found:
+        raise EegfmError(f"{benchmark.name}: the splits leak: {'; '.join(found)}. No store is made of it.")
+    manifest = {
+        "protocol": benchmark.protocol,
+        "simulated": benchmark.simulated,
+        "complete": complete,
+        "subjects_total": sum(len(benchmark.splits[split]) for split in SPLITS),
+        "census": count(whole, len(benchmark.classes)),
+        "missing": [source.recording for source in missing],
+        "unusable": [{"recording": failure.recording, "reason": failure.reason} for failure in failures],
+        "recordings": [
+            {
+                "recording": source.recording,
+                "subject": source.subject,
+                "split": source.split,
+                "windows": len(indices[source.recording]),
+                "bytes": source.path.stat().st_size,
+                "sha256": part_facts(parts, source.recording)["sha256"],
+            }
+            for source in kept
+        ],
+        "prepared_with": _versions(),
+    }
+    return write_store(
+        folder,
+        recipe,
+        manifest,
+        (read_part(parts, source.recording) for source in kept),
+        shape=(len(benchmark.channels), benchmark.n_times),
+        n_rows=n_rows,
+    )
+
+
+# ---- sentences -------------------------------------------------------------------------------------------------------
+
+
+def _refuse_partial(benchmark: BenchmarkSpec, store: SampleStore, allow_partial: bool) -> None:
+    if allow_partial:
+        return
+    used = {recording["subject"] for recording in store.manifest["recordings"]}
+    raise EegfmError(
+        f"{benchmark.title}: the store at {store.folder} is partial, {len(used)} of "
+        f"{store.manifest['subjects_total']} subjects ({len(store.manifest['missing'])} recordings missing, "
+        f"{len(store.manifest['unusable'])} unusable).\n"
+        "To use it all the same, marked as partial in every report: data.allow_partial=true"
+    )
+
+
+def _missing_sentence(
+    benchmark: BenchmarkSpec, raw: Path, sources: Sequence[Source], missing: Sequence[Source]
+) -> str:
+    whole = Counter(source.subject for source in sources)
+    gone = Counter(source.subject for source in missing)
+    absent = sorted(subject for subject in gone if gone[subject] == whole[subject])
+    some = len(gone) - len(absent)
+    return (
+        f"{benchmark.title}: {len(missing)} of {len(sources)} recordings are missing under {raw}: "
+        f"{len(absent)} of {len(whole)} subjects have no file ({_some(absent)})"
+        f"{f', {some} more lack some' if some else ''}; the first one missing: {missing[0].path.name}.\n"
+        + _how_to_get(benchmark, raw)
+        + (
+            "\nTo go on with what is there, marked as partial in every report: data.allow_partial=true"
+            if len(missing) < len(sources)
+            else ""
+        )
+    )
+
+
+def _failure_sentence(benchmark: BenchmarkSpec, failures: Sequence[Failure], n: int) -> str:
+    shown = "\n".join(f"- {failure.reason}" for failure in failures[:10])
+    more = f"\n- and {len(failures) - 10} more" if len(failures) > 10 else ""
+    return (
+        f"{benchmark.title}: {len(failures)} of {n} recordings are not usable:\n{shown}{more}\n"
+        "The other recordings are prepared and kept. Put these files right and run the same command again, "
+        "or leave them out, marked as partial in every report: data.allow_partial=true"
+    )
+
+
+def _how_to_get(benchmark: BenchmarkSpec, raw: Path) -> str:
+    download = " data.download=true fetches it." if benchmark.open_files else ""
+    return (
+        f"{benchmark.access}{download}\n"
+        "If the files lie elsewhere: data.raw=<folder>. The expected tree is in data/README.md."
+    )
+
+
+def _some(names: Sequence[str], n: int = 8) -> str:
+    return (
+        "none"
+        if not names
+        else ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
+    )
+
+
+# ---- small things ----------------------------------------------------------------------------------------------------
+
+
+def _grew(store: SampleStore, present: Sequence[Source]) -> bool:
+    """Whether raw files have come that a partial store could not have."""
+    known = {recording["recording"] for recording in store.manifest["recordings"]}
+    known |= {unusable["recording"] for unusable in store.manifest["unusable"]}
+    return any(source.recording not in known for source in present)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("eegfm", "mne", "numpy", "scipy", "lmdb")}

@@ -1,0 +1,312 @@
+"""The prepared store: a cache that explains itself.
+
+One folder a recipe, `<cache>/<benchmark>/<fingerprint>/`:
+
+- `samples.mdb`  one LMDB environment; key: the window's row as 8 big-endian bytes; value: its raw little-endian bytes
+- `index.npz`    label, subject, session, recording, onset, split and digest of every row, as plain arrays
+- `recipe.json`  the recipe, and what was found: recordings with their hashes, what is missing, counts, versions
+
+Nothing is pickled, so opening a store runs no code. The fingerprint is made of the recipe alone: change a filter edge
+and the folder changes. A folder of that name is complete: it is written under another name and renamed at the end.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import numpy as np
+from jaxtyping import Float, Int
+
+from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec
+from eegfm.contracts import EegfmError, Encodes
+from eegfm.signal.steps import Step
+
+PAGE = 4096  # LMDB's page on every platform we meet; only the size estimate depends on it
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that can change a stored byte, as plain JSON values."""
+
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls, benchmark: BenchmarkSpec, steps: Sequence[Step] | None = None, encoder: Encodes | None = None
+    ) -> "Recipe":
+        """The recipe of a benchmark's windows, or of an encoder's vectors of them.
+
+        `steps` replaces the published steps; then the recipe says so and the fingerprint is another.
+        """
+        chosen = benchmark.steps if steps is None else tuple(steps)
+        facts: dict[str, Any] = {
+            "benchmark": benchmark.name,
+            "protocol": benchmark.protocol,
+            "published_steps": chosen == benchmark.steps,
+            "channels": list(benchmark.channels),
+            "classes": list(benchmark.classes),
+            "sfreq": benchmark.sfreq,
+            "window_s": benchmark.window_s,
+            "steps": [step_facts(step) for step in chosen],
+            "splits": {split: list(benchmark.splits[split]) for split in SPLITS},
+            "dtype": "float32",
+        }
+        if encoder is not None:
+            facts["dtype"] = "float16"
+            facts["encoder"] = {"name": encoder.name, **encoder.settings()}
+        return cls(plain(facts))
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits of the SHA-256 of the canonical JSON."""
+        canonical = json.dumps(self.facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+    @property
+    def folder(self) -> Path:
+        """Where the store lies below the cache."""
+        return Path(self.facts["benchmark"]) / self.fingerprint
+
+    def diff(self, other: "Recipe") -> list[str]:
+        """What differs, a line each: "steps[1].high: 75 → 45" (other → self)."""
+        mine, theirs = _flatten(self.facts), _flatten(other.facts)
+        return [
+            f"{key}: {theirs.get(key, 'absent')} → {mine.get(key, 'absent')}"
+            for key in sorted(mine.keys() | theirs.keys())
+            if mine.get(key, _ABSENT) != theirs.get(key, _ABSENT)
+        ]
+
+
+_ABSENT = object()
+
+
+def plain(value: Any) -> Any:
+    """A value as it comes back from JSON: lists for tuples; and 200 for 200.0, which a YAML file may say either way."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def step_facts(step: Step) -> dict[str, Any]:
+    """A step as a reader must know it: its name, its version and its fields."""
+    values = {f.name: getattr(step, f.name) for f in fields(step)}  # type: ignore[arg-type]  # steps are dataclasses
+    return {"step": type(step).__name__, "version": type(step).version, **values}
+
+
+def _flatten(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        parts = [_flatten(item, f"{path}.{key}" if path else str(key)) for key, item in value.items()]
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        parts = [_flatten(item, f"{path}[{i}]") for i, item in enumerate(value)]
+    else:
+        return {path: value}
+    return {key: item for part in parts for key, item in part.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class SampleIndex:
+    """What is known of every row, as arrays of equal length.
+
+    `digest` is 64 bits of the BLAKE2 hash of the raw window, so that equal windows can be found without reading them;
+    behind an encoder it is still the hash of the raw window.
+    """
+
+    label: Int[np.ndarray, " row"]
+    subject: np.ndarray
+    session: np.ndarray
+    recording: np.ndarray
+    onset_s: Float[np.ndarray, " row"]
+    split: np.ndarray
+    digest: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def rows(self, split: str) -> Int[np.ndarray, " row"]:
+        """Rows of a split, in stored order."""
+        return np.flatnonzero(self.split == split)
+
+    def key(self, row: int) -> str:
+        """The window's name, the same behind every encoder: "Subject05_2/35s"."""
+        return f"{self.recording[row]}/{self.onset_s[row]:g}s"
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["SampleIndex"]) -> "SampleIndex":
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+
+    def save(self, path: Path) -> None:
+        with open(path, "wb") as file:
+            np.savez(file, **{f.name: getattr(self, f.name) for f in fields(self)})
+            _sync(file)
+
+    @classmethod
+    def load(cls, path: Path) -> "SampleIndex":
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(*(arrays[f.name] for f in fields(cls)))
+
+
+def digests(windows: np.ndarray) -> np.ndarray:
+    """64-bit BLAKE2 of every window's bytes."""
+    hashes = [hashlib.blake2b(np.ascontiguousarray(w).tobytes(), digest_size=8).digest() for w in windows]
+    return np.array([int.from_bytes(h, "big") for h in hashes], dtype=np.uint64)
+
+
+class SampleStore:
+    """A complete store, open for reading. Shared freely: one LMDB environment per path and process stands behind it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest: dict[str, Any] = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+        self.recipe = Recipe(self.manifest["recipe"])
+        self.index = SampleIndex.load(folder / "index.npz")
+        self.shape: tuple[int, ...] = tuple(self.manifest["shape"])
+        self.dtype = np.dtype(self.recipe.facts["dtype"]).newbyteorder("<")
+        self.subjects: list[str] = sorted(set(self.index.subject.tolist()))
+
+    @classmethod
+    def open(cls, cache: Path, recipe: Recipe) -> "SampleStore":
+        """The store of a recipe; where there is none, the sentence says what the nearest one has otherwise."""
+        folder = cache / recipe.folder
+        if (folder / "recipe.json").is_file():
+            return cls(folder)
+        lines = [f"No prepared store for {recipe.facts['benchmark']} at {folder}."]
+        others = [
+            Recipe(json.loads(path.read_text(encoding="utf-8"))["recipe"])
+            for path in folder.parent.glob("*/recipe.json")
+        ]
+        encoder = recipe.facts.get("encoder", {}).get("name")
+        alike = [other for other in others if other.facts.get("encoder", {}).get("name") == encoder]
+        if alike:
+            nearest = min(alike, key=lambda other: len(recipe.diff(other)))
+            lines.append(
+                f"The nearest one ({nearest.fingerprint}) differs: {'; '.join(recipe.diff(nearest))}."
+            )
+        lines.append(
+            f"Prepare it with:  python -m eegfm.prepare data={recipe.facts['benchmark']}"
+            + (f" encoder={encoder}" if encoder else "")
+        )
+        raise EegfmError("\n".join(lines))
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every recording of the protocol is in it."""
+        return bool(self.manifest["complete"])
+
+    def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Samples of the given rows, [len(rows), *shape] in the stored type: one transaction, one allocation."""
+        out = np.empty((len(rows), *self.shape), dtype=self.dtype)
+        flat = out.reshape(len(rows), -1)
+        with _environment(self.folder / "samples.mdb").begin(buffers=True) as transaction:
+            for i, row in enumerate(rows):
+                value = transaction.get(_key(int(row)))
+                assert value is not None, f"{self.folder} has no row {row}"
+                flat[i] = np.frombuffer(value, dtype=self.dtype)
+        return out
+
+
+_ENVIRONMENTS: dict[str, tuple[int, lmdb.Environment]] = {}
+
+
+def _environment(path: Path) -> lmdb.Environment:
+    """The one read-only environment of a path in this process: LMDB refuses a second, and none survives a fork."""
+    place, process = os.path.realpath(path), os.getpid()
+    owner, environment = _ENVIRONMENTS.get(place, (None, None))
+    if environment is not None and owner != process:
+        environment.close()  # the copy that a forked child inherited
+    if environment is None or owner != process:
+        # lock=False: a finished store is never written again, and lock files fail on many clusters' network disks
+        environment = lmdb.open(
+            place, subdir=False, readonly=True, lock=False, readahead=False, meminit=False, max_readers=1024
+        )
+        _ENVIRONMENTS[place] = (process, environment)
+    return environment
+
+
+def _key(row: int) -> bytes:
+    return struct.pack(">Q", row)
+
+
+def write_store(
+    folder: Path,
+    recipe: Recipe,
+    manifest: Mapping[str, Any],
+    parts: Iterable[tuple[np.ndarray, SampleIndex]],
+    *,
+    shape: tuple[int, ...],
+    n_rows: int,
+) -> SampleStore:
+    """Write a store in one go and give it its name last.
+
+    The same parts in the same order give the same bytes: one transaction a part, a map size that follows from the
+    counts, zeroed pages. So it does not matter how often the work before it was interrupted.
+    """
+    unfinished = folder.with_name(folder.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    dtype = np.dtype(recipe.facts["dtype"]).newbyteorder("<")
+    value_bytes = int(np.prod(shape)) * dtype.itemsize
+    pages = -(-(value_bytes + 16) // PAGE)
+    map_size = (n_rows * pages * PAGE + n_rows * 64) * 5 // 4 + 2**22
+    indices: list[SampleIndex] = []
+    environment = lmdb.open(
+        str(unfinished / "samples.mdb"),
+        subdir=False,
+        map_size=map_size,
+        lock=False,
+        sync=False,
+        meminit=True,
+    )
+    try:
+        row = 0
+        for samples, index in parts:
+            with environment.begin(write=True) as transaction:
+                for sample in samples:
+                    transaction.put(
+                        _key(row), np.ascontiguousarray(sample, dtype=dtype).tobytes(), append=True
+                    )
+                    row += 1
+            indices.append(index)
+        assert row == n_rows, (row, n_rows)
+        environment.sync(True)
+    finally:
+        environment.close()
+    SampleIndex.concatenate(indices).save(unfinished / "index.npz")
+    full = {
+        "fingerprint": recipe.fingerprint,
+        "recipe": dict(recipe.facts),
+        "shape": list(shape),
+        "windows": n_rows,
+        **manifest,
+    }
+    write_json(unfinished / "recipe.json", full)
+    if folder.exists():  # a partial store that is replaced by a fuller one
+        shutil.rmtree(folder)
+    os.rename(unfinished, folder)
+    return SampleStore(folder)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Readable JSON, on disk under its name only when all of it is."""
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+        _sync(file)
+    os.replace(temporary, path)
+
+
+def _sync(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())

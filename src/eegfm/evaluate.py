@@ -1,0 +1,96 @@
+"""`python -m eegfm.evaluate run=<run folder or checkpoint> split=test`: score trained weights on any split.
+
+The run's own config, kept in its folder and in every checkpoint, says which data, encoder and model they were.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from eegfm.build import build, config_dir, refusing
+
+
+@hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="evaluate")
+@refusing
+def main(config: DictConfig) -> None:
+    from eegfm.benchmarks.spec import SPLITS
+    from eegfm.contracts import EegfmError
+    from eegfm.results import subject_scores, write_predictions
+    from eegfm.summary import show_scores
+    from eegfm.tasks.metrics import scores
+
+    if config.split not in SPLITS:
+        raise EegfmError(f"split={config.split}: a split is one of {', '.join(SPLITS)}.")
+    place = Path(config.run)
+    own = _config_of(place)
+    own.paths, own.trainer.accelerator, own.weights = config.paths, config.trainer.accelerator, None
+    if config.raw is not None:
+        own.data.raw = config.raw
+    run = build(own)
+    run.data.prepare_data()
+    found = (
+        _predict_trained(run, place, config.split)
+        if "optimizer" in own.task
+        else _fit_again(run, config.split)
+    )
+    classes = run.data.benchmark.classes
+    ids = [run.data.subjects[i] for i in found.subject]
+    folder = place if place.is_dir() else place.parent
+    out = folder / f"predictions_{config.split}.csv"
+    write_predictions(out, found.keys, ids, found.label, found.probability, classes)
+    show_scores(
+        f"{run.data.benchmark.title}, {config.split} split ({place})",
+        scores(found.probability, found.label, len(classes)),
+        subject_scores(found.probability, found.label, ids, classes),
+        run.data.provenance(),
+        out,
+    )
+
+
+def _config_of(place: Path) -> DictConfig:
+    """The resolved config of a run folder, or the one that a checkpoint carries."""
+    from eegfm.contracts import EegfmError
+
+    if (place / "config.yaml").is_file():
+        config = OmegaConf.load(place / "config.yaml")
+    elif place.is_file():
+        import torch
+
+        text = torch.load(place, map_location="cpu", weights_only=True).get("config", "")
+        if not text:
+            raise EegfmError(
+                f"{place} carries no config: it was not written by a run. Name the run folder instead."
+            )
+        config = OmegaConf.create(text)
+    else:
+        raise EegfmError(
+            f"run={place}: wanted a run folder (with config.yaml) or a checkpoint (.ckpt) in one."
+        )
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def _predict_trained(run: Any, place: Path, split: str) -> Any:
+    from eegfm.tasks.weights import checkpoint_of
+
+    run.data.setup("test" if split == "test" else "fit")
+    trainer = run.make_trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    loader = run.data.split_dataloader(split)
+    trainer.test(
+        run.task, dataloaders=loader, ckpt_path=checkpoint_of(place), weights_only=True, verbose=False
+    )
+    return run.task.outputs
+
+
+def _fit_again(run: Any, split: str) -> Any:
+    """A model that is fitted in one go keeps no weights: the same data give the same fit."""
+    run.data.setup("fit")
+    run.task.fit(run.data)
+    run.data.setup("test" if split == "test" else "fit")
+    return run.task.predict(run.data, split)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,302 @@
+"""Run folders, found, read and grouped over seeds, and how far a group compares with what is published.
+
+A group's number is a mean over runs that differ in their seed and in nothing else. A folder that gives no number is a
+`Problem` with its reason; nothing is left out in silence. Read before torch is, so that `eegfm.report` is quick.
+"""
+
+import csv
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eegfm.published import Reference, flat, published
+from eegfm.results import SUBJECT_FACTS, read_result
+
+if TYPE_CHECKING:
+    from eegfm.results import RunResult
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder as given, its result, and its resolved config ({} where that is missing)."""
+
+    folder: Path
+    result: "RunResult"
+    config: dict[str, Any]
+
+    def label(self) -> str:
+        return self.folder.as_posix()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A folder that gives no number, and why."""
+
+    folder: Path
+    what: str
+
+
+def find_runs(paths: Iterable[Path]) -> list[Path]:
+    """Every run folder at or below the paths, each once, sorted. It is one that holds a result, a config or `.hydra`.
+
+    Raises:
+        ValueError: a path that is not there, or that holds no run.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        path = path.parent if path.is_file() else path
+        if not path.is_dir():
+            raise ValueError(
+                f"There is no folder {path}. Runs lie in runs/<experiment>/<name>; for all of them: "
+                "python -m eegfm.report runs"
+            )
+        here = []
+        for place, inner, files in os.walk(path, followlinks=True):
+            if "result.json" in files or "config.yaml" in files or ".hydra" in inner:
+                here.append(Path(place))
+                inner.clear()  # what lies in a run is the run's
+        if not here:
+            raise ValueError(
+                f"There is no run at or below {path}: no folder there has a result.json, a config.yaml or a .hydra. "
+                "Train one with:  python -m eegfm.train"
+            )
+        for folder in here:
+            found.setdefault(folder.resolve(), folder)
+    return sorted(found.values())
+
+
+def read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[Problem]]:
+    """The finished runs among the folders, and what is the matter with the others."""
+    runs, problems = [], []
+    for folder in folders:
+        if not (folder / "result.json").exists():
+            problems.append(Problem(folder, _how_far(folder)))
+            continue
+        try:
+            result = read_result(folder)
+        except ValueError as error:
+            problems.append(Problem(folder, f"unreadable: {error}"))
+            continue
+        if result.status != "done" or not result.metrics.get("test"):
+            problems.append(Problem(folder, f"no test score: its status is {result.status}"))
+            continue
+        runs.append(Run(folder, result, _config(folder)))
+    return runs, problems
+
+
+def _how_far(folder: Path) -> str:
+    try:
+        with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
+            epochs = sum(1 for _ in csv.DictReader(file))
+    except OSError:
+        epochs = 0
+    done = (
+        f"after {epochs} {'epoch' if epochs == 1 else 'epochs'}"
+        if epochs
+        else "before the end of its first epoch"
+    )
+    return f"not finished: no result.json, {done} (running, interrupted or failed)"
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    if not (folder / "config.yaml").exists():
+        return {}
+    config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    return {str(key): value for key, value in config.items()} if isinstance(config, dict) else {}
+
+
+@dataclass
+class Group:
+    """Runs that differ in their seed only, by ascending seed. `label` tells the group from its neighbours."""
+
+    runs: list[Run]
+    label: str = ""
+    identity: str = ""
+    references: dict[str, "Reference"] = field(default_factory=dict)
+
+    @property
+    def first(self) -> "RunResult":
+        return self.runs[0].result
+
+    def test(self, metric: str) -> list[float]:
+        return [run.result.metrics["test"].get(metric, math.nan) for run in self.runs]
+
+    def subjects(self) -> dict[str, dict[str, Any]]:
+        """Every test subject's facts, and its metrics as means over the seeds."""
+        rows = [run.result.by_subject.get("test", {}) for run in self.runs]
+        return {
+            subject: {
+                name: value if name in SUBJECT_FACTS else mean([row[subject].get(name) for row in rows])
+                for name, value in facts.items()
+            }
+            for subject, facts in rows[0].items()
+        }
+
+
+def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Problem]]:
+    """Groups of runs that differ in their seed only, and the runs that are not counted.
+
+    A group shares data, protocol, store, subjects, test windows, model, encoder, task, and all of its config that
+    `eegfm.build.run_identity` keeps, but for the seed. Of two runs of one seed the newest counts; the other is named.
+    """
+    from eegfm.build import identity_hash
+
+    members: dict[tuple[Any, ...], list[Run]] = {}
+    for run in runs:
+        r, facts = run.result, run.result.benchmark
+        # a run without its config cannot be shown to be like any other
+        identity = (
+            identity_hash(run.config, without_seed=True) if run.config else f"config of {run.label()}"
+        )
+        data = (
+            r.data,
+            facts.protocol,
+            facts.fingerprint,
+            facts.complete,
+            facts.simulated,
+            facts.within_subject,
+        )
+        subjects = tuple((split, *sorted(ids)) for split, ids in sorted(facts.subjects.items()))
+        tested = tuple(
+            sorted((name, row["n_windows"]) for name, row in r.by_subject.get("test", {}).items())
+        )
+        key = (identity, r.model, r.encoder, r.task, *data, subjects, tested)
+        members.setdefault(key, []).append(run)
+    groups, repeats = [], []
+    for (identity, *_), alike in members.items():
+        newest: dict[int, Run] = {}
+        for run in sorted(alike, key=lambda run: (run.result.finished_at, run.label())):
+            older = newest.get(run.result.seed)
+            if older is not None:
+                repeats.append(
+                    Problem(older.folder, f"not counted: {run.label()} is a later run of the same seed")
+                )
+            newest[run.result.seed] = run
+        groups.append(Group([newest[seed] for seed in sorted(newest)], identity=identity))
+    groups.sort(key=lambda g: (g.first.data, g.first.model, g.first.encoder, g.runs[0].label()))
+    _label(groups)
+    references = published()
+    for group in groups:
+        group.references = nearest_references(group, references)
+    return groups, repeats
+
+
+def _label(groups: Sequence[Group]) -> None:
+    """Name groups by model and encoder, and by what tells them from their namesakes on the same data."""
+    from eegfm.build import run_identity
+
+    namesakes: dict[tuple[str, str, str], list[Group]] = {}
+    for group in groups:
+        namesakes.setdefault((group.first.data, group.first.model, group.first.encoder), []).append(group)
+    for (_, model, encoder), alike in namesakes.items():
+        settings = [flat(run_identity(group.runs[0].config)) for group in alike]
+        known = [values for values in settings if values]
+        names = sorted({name for values in known for name in values} - {"seed"})
+        differing = [name for name in names if len({str(values.get(name)) for values in known}) > 1]
+        facts = [
+            (f"store {g.first.benchmark.fingerprint}", f"{n_subjects(g.first)} subjects") for g in alike
+        ]
+        for group, values, (store, subjects) in zip(alike, settings, facts, strict=True):
+            parts = [f"{name}={values.get(name)}" for name in differing] if values else ["no config.yaml"]
+            parts += [store] * (len({store for store, _ in facts}) > 1)
+            parts += [subjects] * (len({subjects for _, subjects in facts}) > 1)
+            group.label = f"{model} · {encoder}" + (f" ({', '.join(parts)})" if parts else "")
+
+
+def n_subjects(result: "RunResult") -> int:
+    """How many subjects of the corpus a run has used, over all splits."""
+    return len({subject for ids in result.benchmark.subjects.values() for subject in ids})
+
+
+def mean(values: Sequence[float | None]) -> float:
+    """The mean; NaN where a value is missing or is none."""
+    return (
+        sum(math.nan if value is None else value for value in values) / len(values) if values else math.nan
+    )
+
+
+def deviation(values: Sequence[float]) -> float:
+    """The population standard deviation (ddof 0)."""
+    centre = mean(values)
+    return math.sqrt(mean([(value - centre) ** 2 for value in values]))
+
+
+def nearest_references(group: Group, references: Sequence[Reference]) -> dict[str, Reference]:
+    """By metric, the published score of the group's model whose settings differ least from the group's."""
+    found: dict[str, Reference] = {}
+    for reference in references:
+        if (reference.model, reference.data) != (group.first.model, group.first.data):
+            continue
+        best = found.get(reference.metric)
+        if best is None or len(setting_differences(group, reference)) < len(
+            setting_differences(group, best)
+        ):
+            found[reference.metric] = reference
+    return found
+
+
+def setting_differences(group: Group, reference: Reference) -> list[str]:
+    """Where the group's settings are not those of the published number: "model.width 64 (128)", ours and published."""
+    ours = {**flat(group.runs[0].config), "encoder": group.first.encoder}
+    return [
+        f"{name} {ours.get(name, 'absent')} ({value})"
+        for name, value in reference.settings.items()
+        if ours.get(name) != value
+    ]
+
+
+def marks(group: Group) -> list[str]:
+    """What a reader must know of the group's data before any of its numbers."""
+    facts, found = group.first.benchmark, []
+    if facts.simulated:
+        found.append("SIMULATED: no person was recorded")
+    if not facts.complete:
+        used = n_subjects(group.first)
+        gone = len(facts.missing) + len(facts.unusable)
+        text = f"PARTIAL corpus: {used} of {facts.subjects_total} subjects"
+        found.append(
+            text + (f", {gone} recordings missing or unusable" if used == facts.subjects_total else "")
+        )
+    if facts.within_subject:
+        found.append("within-subject: test subjects are also training subjects")
+    if not facts.published_steps:
+        found.append("signal processing is not the published one")
+    tested = sum(row["n_windows"] for row in group.first.by_subject.get("test", {}).values())
+    if tested < sum(facts.census.get("test", [])):
+        found.append(f"CUT: {tested:,} of {sum(facts.census['test']):,} test windows")
+    return found
+
+
+def reservations(group: Group) -> list[str]:
+    """Why published numbers of the same benchmark must not be held against the group's; empty where they may be."""
+    facts, found = group.first.benchmark, []
+    found += ["partial corpus"] * (not facts.complete) + ["simulated"] * facts.simulated
+    found += ["within-subject"] * facts.within_subject
+    found += ["other signal processing"] * (not facts.published_steps)
+    found += ["part of the test split"] * any(mark.startswith("CUT") for mark in marks(group))
+    protocols = {reference.protocol for reference in published() if reference.data == group.first.data}
+    if protocols - {facts.protocol.split("@")[0]}:
+        found.append(f"published on the protocol of {', '.join(sorted(protocols))}")
+    return found
+
+
+def remarks(group: Group) -> list[str]:
+    """How far the published numbers of the group's model can be held against the group's."""
+    reserved = reservations(group)
+    found = [f"not comparable: {', '.join(reserved)}"] if reserved else []
+    if not group.references:
+        return [*found, "no published number of this model on this benchmark"]
+    by_metric = {metric: setting_differences(group, r) for metric, r in group.references.items()}
+    shared = [d for d in next(iter(by_metric.values())) if all(d in found for found in by_metric.values())]
+    if shared:
+        found.append(f"settings, ours (published): {', '.join(shared)}")
+    for metric, differences in by_metric.items():
+        own = [difference for difference in differences if difference not in shared]
+        if own:
+            found.append(f"for {metric.replace('_', ' ')} also: {', '.join(own)}")
+    return found or ["no difference found in data, protocol and the settings listed in published.yaml"]

@@ -1,0 +1,1 @@
+"""Parts of backbones: layers that know tensors and nothing of files, montages or training."""

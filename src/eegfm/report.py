@@ -1,0 +1,425 @@
+"""`python -m eegfm.report runs/<experiment>`: our numbers over seeds, beside the published ones.
+
+Mean and population standard deviation (ddof 0, as STAMP and CBraMod publish theirs) over seeds, the spread over test
+subjects, and every reservation. This module is read before anything heavy is, so that `--help` is quick.
+"""
+
+import argparse
+import csv
+import io
+import math
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eegfm.groups import (
+    Group,
+    Problem,
+    Run,
+    deviation,
+    find_runs,
+    group_runs,
+    marks,
+    mean,
+    n_subjects,
+    read_runs,
+    remarks,
+    reservations,
+)
+from eegfm.published import Reference, published
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Metrics in the order of the published tables, as short as a column wants them. Others follow under their own names.
+SHORT = {
+    "balanced_accuracy": "balanced acc.",
+    "auroc": "AUROC",
+    "auc_pr": "AUC-PR",
+    "cohen_kappa": "Cohen's kappa",
+    "weighted_f1": "weighted F1",
+    "average_precision": "avg. precision",
+    "prevalence": "AUC-PR chance",
+    "accuracy": "accuracy",
+}
+PUBLISHED_METRICS = ("balanced_accuracy", "auroc", "auc_pr", "cohen_kappa", "weighted_f1")
+NONE = "–"
+UNDEFINED = f"{NONE}: not defined, as the subject's windows are of one class"
+LEGEND = "mean ± population standard deviation (ddof 0, as published) over seeds; (lowest … highest test subject)"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The door. Exits with 1 and a sentence where there is nothing to report or no place to write."""
+    options = _parser().parse_args(argv)
+    try:
+        folders = find_runs([Path(_without_key(text)) for text in options.paths])
+    except ValueError as error:
+        sys.exit(str(error))
+    runs, problems = read_runs(folders)
+    groups, repeats = group_runs(runs)
+    problems += repeats
+    if options.csv:
+        _write(options.csv, flat_table(groups, problems))
+    if options.markdown:
+        _write(options.markdown, markdown(groups, problems, by_subject=options.by_subject))
+    show(groups, problems, by_subject=options.by_subject)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m eegfm.report",
+        description="Tables of runs: mean and deviation over seeds, by subject, beside the published numbers.",
+    )
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a run folder, or a folder of runs; run=PATH is understood too",
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write one row a run, flat columns")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the tables, each row with its run folders"
+    )
+    parser.add_argument("--by-subject", action="store_true", help="add a table of every test subject")
+    return parser
+
+
+def _without_key(text: str) -> str:
+    key, equals, path = text.partition("=")
+    return path if equals and key in ("run", "runs") else text
+
+
+@dataclass
+class Table:
+    """One benchmark: our groups, then what is published. `sources` are the footnotes, numbered from 1."""
+
+    title: str
+    groups: list[Group]
+    metrics: list[str]
+    published: dict[str, dict[str, Reference]]
+    sources: list[str]
+
+    def cite(self, reference: Reference) -> str:
+        return f"{reference}{_raised(self.sources.index(reference.source) + 1)}"
+
+
+def tables(groups: Sequence[Group]) -> list[Table]:
+    """A table a benchmark and protocol, with every metric that one of its runs has."""
+    references = published()
+    found = []
+    for data, protocol in sorted({(group.first.data, group.first.benchmark.protocol) for group in groups}):
+        members = [g for g in groups if (g.first.data, g.first.benchmark.protocol) == (data, protocol)]
+        present = {
+            metric for group in members for run in group.runs for metric in run.result.metrics["test"]
+        }
+        known = [name for name in SHORT if name in present]
+        beside: dict[str, dict[str, Reference]] = {}
+        for reference in references:
+            if reference.headline and reference.data == data:
+                beside.setdefault(reference.title, {}).setdefault(reference.metric, reference)
+        used = [r for g in members for r in g.references.values()] + [
+            r for row in beside.values() for r in row.values()
+        ]
+        cited = {reference.source for reference in used}
+        found.append(
+            Table(
+                title=f"{members[0].first.benchmark.title} (data={data}), protocol {protocol}",
+                groups=members,
+                metrics=known + sorted(present - set(known) - {"loss"}),
+                published=beside,
+                sources=[s for s in dict.fromkeys(r.source for r in references) if s in cited],
+            )
+        )
+    return found
+
+
+def _raised(number: int) -> str:
+    return str(number).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def score(group: Group, metric: str) -> str:
+    """`0.6123 ± 0.0123`; the deviation of a single seed is none and is left out."""
+    values = group.test(metric)
+    centre = mean(values)
+    if math.isnan(centre):
+        return NONE
+    return f"{centre:.4f}" if len(values) == 1 else f"{centre:.4f} ± {deviation(values):.4f}"
+
+
+def spread(group: Group, metric: str) -> str:
+    """Lowest and highest test subject; none for what is no score, and where no subject has one."""
+    if metric == "prevalence":
+        return ""
+    values = [row.get(metric, math.nan) for row in group.subjects().values()]
+    values = [value for value in values if not math.isnan(value)]
+    return f"({min(values):.2f} … {max(values):.2f})" if values else ""
+
+
+def about(group: Group) -> list[str]:
+    """Seeds, subjects and size of a group, for people."""
+    seeds = [str(run.result.seed) for run in group.runs]
+    subjects = len(group.first.by_subject.get("test", {}))
+    commits = {(run.result.git.get("commit"), run.result.git.get("dirty")) for run in group.runs}
+    found = [
+        f"{len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'} ({', '.join(seeds)})",
+        f"{subjects} test {'subject' if subjects == 1 else 'subjects'}",
+        f"{group.first.parameters['trainable']:,} trainable",
+    ]
+    if len(commits) > 1:
+        found.append("runs of different code: see git_commit in --csv")
+    return found
+
+
+def show(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool) -> None:
+    """Print everything to the terminal."""
+    from rich.console import Console
+
+    # piped, a table takes the room that it needs: 80 columns would fold its numbers
+    console = Console(
+        highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
+    )
+    for table in tables(groups):
+        _show_table(console, table)
+        if by_subject:
+            for group in table.groups:
+                _show_subjects(console, group)
+    if problems:
+        console.print("[bold]Without a number here[/]")
+        for problem in problems:
+            console.print(
+                f"  {problem.folder.as_posix()}\n    {problem.what}", markup=False, soft_wrap=True
+            )
+
+
+def _show_table(console: "Console", table: Table) -> None:
+    from rich import box
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    # the published metrics always; the others where there is room for them (18 each) beside a label of 40
+    extra = [metric for metric in table.metrics if metric not in PUBLISHED_METRICS]
+    main_ = [metric for metric in table.metrics if metric in PUBLISHED_METRICS]
+    room = max(0, (console.width - 40) // 18 - len(main_))
+    shown = main_ + extra[:room]
+    grid = Grid(
+        title=Text(table.title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1)
+    )
+    grid.add_column("", min_width=20)
+    for metric in shown:
+        grid.add_column(SHORT.get(metric, metric), no_wrap=True)
+    for group in table.groups:
+        label = Text(group.label, style="bold")
+        label.append("".join(f"\n{line}" for line in about(group)), style="not bold")
+        label.append("".join(f"\n{mark}" for mark in marks(group)), style="not bold yellow")
+        reserved = reservations(group)
+        if reserved and table.published:
+            label.append(f"\nnot comparable: {', '.join(reserved)}", style="not bold yellow")
+        cells = []
+        for metric in shown:
+            cell = Text(score(group, metric), style="bold")
+            cell.append(f"\n{spread(group, metric)}", style="not bold")
+            if metric in group.references:
+                cell.append(f"\npublished\n{table.cite(group.references[metric])}", style="not bold dim")
+            cells.append(cell)
+        grid.add_row(label, *cells, end_section=True)
+    if table.published:
+        grid.add_row(Text("published", style="italic dim"))
+    for title, row in table.published.items():
+        cells = [table.cite(row[metric]) if metric in row else NONE for metric in shown]
+        grid.add_row(Text(f"  {title}"), *(Text(cell) for cell in cells), style="dim")
+    console.print(grid)
+    _note(console, LEGEND)
+    if len(shown) < len(table.metrics):
+        more = ", ".join(SHORT.get(metric, metric) for metric in extra[room:])
+        _note(console, f"also in --csv, in --markdown and on a wider screen: {more}")
+    for group in table.groups:
+        if group.references:
+            _note(console, f"{group.label}: {'; '.join(remarks(group))}")
+    for i, source in enumerate(table.sources, 1):
+        _note(console, f"{_raised(i)} {source}")
+    console.print()
+
+
+def _note(console: "Console", text: str) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(Padding(Text(text, style="dim"), (0, 0, 0, 2)))
+
+
+def _subject_rows(group: Group) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a group's table of test subjects."""
+    subjects = group.subjects()
+    present = {name for row in subjects.values() for name in row}
+    metrics = [name for name in PUBLISHED_METRICS if name in present]
+    header = ["subject", "windows", *group.first.classes, *(SHORT[metric] for metric in metrics)]
+    rows = [
+        [
+            subject,
+            f"{row['n_windows']:,}",
+            *(f"{row['per_class'].get(name, 0):,}" for name in group.first.classes),
+            *(NONE if math.isnan(row.get(m, math.nan)) else f"{row[m]:.4f}" for m in metrics),
+        ]
+        for subject, row in subjects.items()
+    ]
+    return header, rows
+
+
+def _show_subjects(console: "Console", group: Group) -> None:
+    from rich import box
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    header, rows = _subject_rows(group)
+    title = Text(f"{group.label}: test subjects, {_over(group)}", style="bold")
+    grid = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    for i, name in enumerate(header):
+        grid.add_column(Text(name), justify="left" if i == 0 else "right")
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    console.print(grid)
+    if any(NONE in row for row in rows):
+        _note(console, UNDEFINED)
+    console.print()
+
+
+def _over(group: Group) -> str:
+    return f"means over {len(group.runs)} seeds" if len(group.runs) > 1 else f"seed {group.first.seed}"
+
+
+def markdown(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool) -> str:
+    """The same tables with every metric; each of our rows names the run folders that its numbers are computed from."""
+    lines = [f"Test scores: {LEGEND}."]
+    for table in tables(groups):
+        header = ["run", "seeds", "test subjects", "trainable parameters"]
+        header += [SHORT.get(metric, metric) for metric in table.metrics] + ["remarks", "run folders"]
+        rows = []
+        for group in table.groups:
+            _, *more = about(group)[2:]
+            notes = [*(f"**{mark}**" for mark in marks(group)), *remarks(group), *more]
+            rows.append(
+                [
+                    group.label,
+                    str(len(group.runs)),
+                    str(len(group.first.by_subject.get("test", {}))),
+                    f"{group.first.parameters['trainable']:,}",
+                    *(f"{score(group, m)} {spread(group, m)}".strip() for m in table.metrics),
+                    "; ".join(notes),
+                    "<br>".join(f"`{run.label()}`" for run in group.runs),
+                ]
+            )
+            if group.references:
+                cells = [
+                    table.cite(group.references[m]) if m in group.references else NONE
+                    for m in table.metrics
+                ]
+                titles = dict.fromkeys(reference.title for reference in group.references.values())
+                rows.append(
+                    [f"↳ published, nearest: {'; '.join(titles)}", NONE, NONE, NONE, *cells, "", ""]
+                )
+        for title, row in table.published.items():
+            cells = [table.cite(row[metric]) if metric in row else NONE for metric in table.metrics]
+            rows.append([f"published: {title}", NONE, NONE, NONE, *cells, "", ""])
+        lines += ["", f"## {table.title}", "", *_grid(header, rows)]
+        lines += (
+            ["", *(f"{_raised(i)} {source}  " for i, source in enumerate(table.sources, 1))]
+            if table.sources
+            else []
+        )
+        if by_subject:
+            for group in table.groups:
+                folders = ", ".join(f"`{run.label()}`" for run in group.runs)
+                lines += [
+                    "",
+                    f"### {group.label}: test subjects, {_over(group)}",
+                    "",
+                    *_grid(*_subject_rows(group)),
+                ]
+                lines += [
+                    "",
+                    f"{NONE}: not defined, as the subject's windows are of one class. From {folders}.",
+                ]
+    if problems:
+        rows = [[f"`{problem.folder.as_posix()}`", problem.what] for problem in problems]
+        lines += ["", "## Without a number here", "", *_grid(["run folder", "what is the matter"], rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    cells = [header, ["---"] * len(header), *rows]
+    return [
+        "| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in row) + " |"
+        for row in cells
+    ]
+
+
+def flat_table(groups: Sequence[Group], problems: Sequence[Problem]) -> str:
+    """CSV: one row a run, also for runs without a number."""
+    rows = [_csv_row(group, run) for group in groups for run in group.runs]
+    rows += [
+        {"folder": p.folder.as_posix(), "status": "without a number", "problem": p.what} for p in problems
+    ]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _csv_row(group: Group, run: Run) -> dict[str, Any]:
+    r, facts = run.result, run.result.benchmark
+    subjects = r.by_subject.get("test", {})
+    return {
+        "folder": run.label(),
+        "status": r.status,
+        "problem": "",
+        "group": f"{group.label} [{group.identity}]",
+        **{
+            name: getattr(r, name)
+            for name in ("name", "experiment", "data", "model", "encoder", "task", "seed")
+        },
+        "protocol": facts.protocol,
+        "fingerprint": facts.fingerprint,
+        **{
+            name: getattr(facts, name)
+            for name in ("complete", "simulated", "within_subject", "published_steps")
+        },
+        "subjects_used": n_subjects(r),
+        "subjects_total": facts.subjects_total,
+        "test_subjects": len(subjects),
+        "test_windows": sum(row["n_windows"] for row in subjects.values()),
+        **{
+            f"{split}_{metric}": "" if math.isnan(value) else repr(value)
+            for split, found in sorted(r.metrics.items())
+            for metric, value in found.items()
+        },
+        "monitor": r.monitor,
+        "monitor_value": r.monitor_value,
+        "best_epoch": r.best_epoch,
+        "parameters_trainable": r.parameters["trainable"],
+        "parameters_total": r.parameters["total"],
+        "wall_s": r.wall_s,
+        **{f"peak_memory_mb_{name}": value for name, value in r.peak_memory_mb.items()},
+        "device": r.device,
+        "git_commit": r.git.get("commit"),
+        "git_dirty": r.git.get("dirty"),
+        "finished_at": r.finished_at,
+        "remarks": "; ".join([*marks(group), *remarks(group)]),
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a text as it is, making its folder; a place that cannot be written ends in a sentence."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        sys.exit(f"{path} cannot be written: {error.strerror}.")
+
+
+if __name__ == "__main__":
+    main()

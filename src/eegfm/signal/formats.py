@@ -1,0 +1,90 @@
+"""Files -> recordings. MNE reads; what is here turns damage into a sentence and never lets it pass for data."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mne
+
+from eegfm.contracts import EegfmError
+from eegfm.signal.recording import FETCH_AGAIN, Recording
+
+
+def read_edf(path: Path, *, channels: Mapping[str, str] | Sequence[str]) -> Recording:
+    """An EDF or EDF+ file, the wanted channels in the wanted order (see `Recording.from_mne`).
+
+    Raises EegfmError, always with the file's name, where the file is not EDF, is shorter or longer than its header
+    says, is discontinuous (EDF+D), holds the wanted channels at another rate than the file's, or lacks one.
+    """
+    header = _read_header(path)
+    header.check_size(path)
+    try:
+        raw = mne.io.read_raw_edf(path, preload=True, verbose="error")
+    except Exception as error:  # a reader may raise anything on a damaged file
+        raise EegfmError(
+            f"{path} cannot be read as EDF ({type(error).__name__}: {error}). {FETCH_AGAIN}"
+        ) from error
+    # MNE brings every channel to the file's highest rate without a word
+    sfreq = raw.info["sfreq"]
+    slower = {name: header.rates[name] for name in channels if header.rates.get(name, sfreq) != sfreq}
+    if slower:
+        raise EegfmError(
+            f"{path}: {', '.join(f'{name} is sampled at {rate:g} Hz' for name, rate in slower.items())}, other "
+            f"channels at {sfreq:g} Hz. A recording has one rate. {FETCH_AGAIN}"
+        )
+    return Recording.from_mne(raw, channels=channels, path=path)
+
+
+@dataclass(frozen=True)
+class _EdfHeader:
+    """What an EDF header says of its file (Kemp et al. 1992, doi:10.1016/0013-4694(92)90009-7; edfplus.info/specs)."""
+
+    header_bytes: int
+    record_bytes: int
+    n_records: int  # -1: not known, the recording was not closed
+    rates: Mapping[str, float]
+
+    def check_size(self, path: Path) -> None:
+        found = path.stat().st_size
+        n_records = self.n_records
+        if n_records == -1:
+            n_records = -(-(found - self.header_bytes) // self.record_bytes)  # whole records only
+        wanted = self.header_bytes + n_records * self.record_bytes
+        if found != wanted:
+            what = "cut short" if found < wanted else "longer than its header says"
+            raise EegfmError(f"{path} is {what}: {found:,} bytes found, {wanted:,} wanted. {FETCH_AGAIN}")
+
+
+def _read_header(path: Path) -> _EdfHeader:
+    with open(path, "rb") as file:
+        fixed = file.read(256)
+        try:
+            if fixed[:8].strip() != b"0":
+                raise ValueError("it does not begin with the version 0")
+            n_signals, record_s = int(fixed[252:256]), float(fixed[244:252])
+            labels = file.read(16 * n_signals)
+            file.seek(
+                256 + 216 * n_signals
+            )  # past label, transducer, unit, ranges and filters of every signal
+            samples = file.read(8 * n_signals)
+            names = [labels[i : i + 16].strip().decode("latin-1") for i in range(0, 16 * n_signals, 16)]
+            counts = [int(samples[i : i + 8]) for i in range(0, 8 * n_signals, 8)]
+            if n_signals < 1 or not record_s > 0 or min(counts) < 1:
+                raise ValueError("it holds no signal")
+            header = _EdfHeader(
+                header_bytes=int(fixed[184:192]),
+                record_bytes=2 * sum(counts),
+                n_records=int(fixed[236:244]),
+                rates={name: n / record_s for name, n in zip(names, counts, strict=True)},
+            )
+        except ValueError as error:
+            start = fixed[:24].decode("latin-1")
+            raise EegfmError(
+                f"{path} is not an EDF file ({error}); it begins with {start!r}. {FETCH_AGAIN}"
+            ) from error
+    if fixed[192:197] == b"EDF+D":
+        raise EegfmError(
+            f"{path} is discontinuous (EDF+D): its gaps would be closed without a trace and its events would move. "
+            "Convert it to EDF+C, or leave the recording out with data.allow_partial=true."
+        )
+    return header

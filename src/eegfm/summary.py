@@ -1,0 +1,85 @@
+"""What a door says at its end: one screen."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from eegfm.results import SUBJECT_FACTS, BenchmarkFacts, RunResult
+
+# the metrics of the published tables; result.json has more
+PUBLISHED = ("balanced_accuracy", "auroc", "auc_pr", "cohen_kappa", "weighted_f1")
+
+
+def show(result: RunResult, folder: Path, note: str | None = None) -> None:
+    """A finished run: what was trained, on what, how well it tests, where things are, and what to type next."""
+    console = Console(highlight=False)
+    facts = result.benchmark
+    console.rule(f"{result.model} on {facts.title}", style="dim")
+    if note:
+        console.print(note)
+    chosen = "" if result.best_epoch is None else f", epoch {result.best_epoch + 1}"
+    console.print(
+        f"{result.parameters['trainable']:,} trainable parameters, encoder {result.encoder}, seed {result.seed}, "
+        f"{result.device}, {result.wall_s:.0f} s{chosen} (validation {result.monitor} {_number(result.monitor_value)})"
+    )
+    _data(console, facts)
+    _scores(console, result.metrics["test"], result.by_subject["test"])
+    console.print(f"run folder  {folder}", soft_wrap=True)
+    console.print(
+        "            config.yaml result.json metrics.csv predictions_test.csv figures/", soft_wrap=True
+    )
+    console.print(f"next        python -m eegfm.report {folder.parent}", soft_wrap=True)
+
+
+def show_scores(
+    title: str,
+    scores: Mapping[str, float],
+    by_subject: Mapping[str, Mapping[str, Any]],
+    provenance: Mapping[str, Any],
+    out: Path,
+) -> None:
+    """An evaluation of one split."""
+    console = Console(highlight=False)
+    console.rule(title, style="dim")
+    _data(console, BenchmarkFacts(**provenance))
+    _scores(console, scores, by_subject)
+    console.print(f"predictions {out}", soft_wrap=True)
+
+
+def _data(console: Console, facts: BenchmarkFacts) -> None:
+    windows = {split: sum(counts) for split, counts in facts.census.items()}
+    people = "  ".join(
+        f"{split} {windows[split]:,} ({len(ids)} subjects)" for split, ids in facts.subjects.items()
+    )
+    console.print(f"{facts.protocol}, store {facts.fingerprint}, windows: {people}")
+    used = sum(len(ids) for ids in facts.subjects.values())
+    if facts.simulated:
+        console.print("[yellow]SIMULATED: no person was recorded.[/]")
+    if not facts.complete:
+        console.print(
+            f"[yellow]PARTIAL corpus: {used} of {facts.subjects_total} subjects. Not comparable to the paper.[/]"
+        )
+    if not facts.published_steps:
+        console.print("[yellow]The signal processing is not the published one (data.steps).[/]")
+
+
+def _scores(
+    console: Console, scores: Mapping[str, float], by_subject: Mapping[str, Mapping[str, Any]]
+) -> None:
+    names = [name for name in scores if name in PUBLISHED]
+    table = Table("", "windows", *names)
+    n = sum(row["n_windows"] for row in by_subject.values())
+    table.add_row("all", f"{n:,}", *(f"[bold]{_number(scores[name])}[/]" for name in names))
+    for subject, row in by_subject.items():
+        found = (_number(row.get(name)) for name in names)
+        table.add_row(subject, f"{row[SUBJECT_FACTS[0]]:,}", *found)
+    console.print(table)
+    if "prevalence" in scores:
+        console.print(f"chance: auc_pr {_number(scores['prevalence'])}, the others 0.5")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{value:.4f}"

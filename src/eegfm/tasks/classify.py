@@ -1,0 +1,178 @@
+"""Classification: a backbone, a head, and the two losses of the CBraMod and STAMP protocols.
+
+Two classes share one logit and a binary cross-entropy without smoothing or class weights; more take a cross-entropy
+with label smoothing. Both as in the STAMP reference (github.com/autonlab/STAMP, MIT).
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from eegfm.contracts import EEGBatch, EegfmError, Embeds, SampleSpec
+from eegfm.tasks.base import OptimizerFactory, ScheduleFactory, Task
+from eegfm.tasks.metrics import Predictions, Scores, probabilities
+
+
+@runtime_checkable
+class FitsInput(Protocol):
+    """A backbone that wants to see the training split once before training, to standardise by it."""
+
+    def fit_input(self, batches: Iterable[Float[Tensor, "batch channel *time"]]) -> None: ...
+
+
+class Classify(Task):
+    """Train `backbone` and a head to tell `spec.classes` apart; `freeze` leaves the backbone as it is.
+
+    The head is one linear layer, or with `hidden` sizes Linear and ELU for each, and `dropout` after each but the last.
+    `label_smoothing` concerns more than two classes only. A frozen backbone gets no gradient and stays in eval mode.
+
+    Logs "train/loss" of each step and epoch, and for "val" and "test" the loss (mean over windows) and every metric of
+    `metrics.scores` once per epoch. After `validate`, `test` or `predict`, and after each validation of a fit,
+    `outputs` holds the predictions of that split in the loader's order (of this process, where there are several).
+
+    A backbone with `fit_input` (see `FitsInput`) is shown the training split once, in stored order, when a fit starts,
+    also where it is frozen: such statistics belong to the data, not to the weights. A resumed fit takes them from its
+    checkpoint instead. The data module supplies the split: `train_inputs()` yields x, batch by batch.
+
+    Raises EegfmError if `spec` names fewer than two classes.
+    """
+
+    def __init__(
+        self,
+        backbone: Embeds,
+        spec: SampleSpec,
+        *,
+        optimizer: OptimizerFactory,
+        schedule: ScheduleFactory | None = None,
+        hidden: Sequence[int] = (),
+        dropout: float = 0.0,
+        label_smoothing: float = 0.1,
+        freeze: bool = False,
+        seed: int,
+    ) -> None:
+        super().__init__(optimizer=optimizer, schedule=schedule, seed=seed)
+        if len(spec.classes) < 2:
+            raise EegfmError(
+                f"To classify takes at least two classes, and this data set names {len(spec.classes)}. "
+                "Choose labelled data (data=...) or another task (task=...)."
+            )
+        assert isinstance(backbone, nn.Module)
+        self.backbone = backbone
+        self.head = _head(backbone.width, hidden, spec.n_logits, dropout)
+        self.label_smoothing = label_smoothing
+        self.frozen = freeze  # not `freeze`: that is a method of every LightningModule
+        if freeze:
+            # eval also here, not in `train` alone: Lightning keeps the modes that it finds and calls neither
+            backbone.requires_grad_(False).eval()
+        self.scores = Scores(spec.classes)
+        self.outputs: Predictions | None = None
+        self._keys: list[str] = []
+
+    def forward(
+        self, x: Float[Tensor, "batch channel *time"], coords: Float[Tensor, "channel 3"]
+    ) -> Float[Tensor, "batch logit"]:
+        return self.head(self.backbone.embed(x, coords))
+
+    def loss(self, logits: Float[Tensor, "batch logit"], label: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+        """Mean over the batch: binary cross-entropy of one logit, else cross-entropy with label smoothing."""
+        if logits.shape[1] == 1:
+            return F.binary_cross_entropy_with_logits(logits[:, 0], label.to(logits.dtype))
+        return F.cross_entropy(logits, label, label_smoothing=self.label_smoothing)
+
+    def train(self, mode: bool = True) -> "Classify":
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()  # its dropout and running statistics are part of what is frozen
+        return self
+
+    def on_fit_start(self) -> None:
+        if self.frozen:  # Lightning would warn of what is meant
+            warnings.filterwarnings(
+                "ignore", message=r"Found \d+ module\(s\) in eval mode at the start of training"
+            )
+        # a checkpoint is restored before this hook (by sharded strategies after it, over whatever is fitted here)
+        if isinstance(self.backbone, FitsInput) and self.trainer.ckpt_path is None:
+            self.backbone.fit_input(self._train_inputs())
+
+    def training_step(self, batch: EEGBatch, batch_idx: int) -> Tensor:
+        loss = self.loss(self(batch.x, batch.coords), batch.label)
+        self.log(
+            "train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=len(batch.label)
+        )
+        return loss
+
+    def validation_step(self, batch: EEGBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: EEGBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def predict_step(self, batch: EEGBatch, batch_idx: int) -> Float[Tensor, "batch class"]:
+        """Class probabilities, one column a class (float64, on the CPU)."""
+        return torch.from_numpy(probabilities(self._gather(batch)))
+
+    def on_validation_epoch_start(self) -> None:
+        self._start()
+
+    def on_test_epoch_start(self) -> None:
+        self._start()
+
+    def on_predict_epoch_start(self) -> None:
+        self._start()
+
+    def on_validation_epoch_end(self) -> None:
+        self._finish("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._finish("test")
+
+    def on_predict_epoch_end(self) -> None:
+        self.outputs = self.scores.predictions(self._keys)
+
+    def _start(self) -> None:
+        self.scores.reset()
+        self._keys = []
+
+    def _gather(self, batch: EEGBatch) -> Float[Tensor, "batch logit"]:
+        logits = self(batch.x, batch.coords)
+        self.scores.update(logits, batch.label, batch.subject)
+        self._keys += batch.key
+        return logits
+
+    def _evaluate(self, batch: EEGBatch, split: str) -> None:
+        loss = self.loss(self._gather(batch), batch.label)
+        # batch_size makes it the mean over windows, also where the last batch is smaller
+        self.log(
+            f"{split}/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.label), sync_dist=True
+        )
+
+    def _finish(self, split: str) -> None:
+        self.outputs = self.scores.predictions(self._keys)
+        found = self.scores.compute()  # of all processes, so every one of them logs the same
+        self.log_dict({f"{split}/{name}": value for name, value in found.items()}, sync_dist=True)
+
+    def _train_inputs(self) -> Iterator[Float[Tensor, "batch channel *time"]]:
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if not hasattr(data, "train_inputs"):
+            raise EegfmError(
+                f"{type(self.backbone).__name__} standardises its input by the training split, and the trainer was "
+                "given no data module with train_inputs(). Use trainer.fit(task, datamodule=...) or another norm."
+            )
+        for x in data.train_inputs():
+            yield x.to(self.device)
+
+
+def _head(width: int, hidden: Sequence[int], n_logits: int, dropout: float) -> nn.Module:
+    layers: list[nn.Module] = []
+    for size in hidden:
+        if layers:
+            layers.append(nn.Dropout(dropout))
+        layers += [nn.Linear(width, size), nn.ELU()]
+        width = size
+    last = nn.Linear(width, n_logits)
+    return nn.Sequential(*layers, last) if layers else last

@@ -1,0 +1,40 @@
+"""Models that are fitted in one go from arrays: the same splits, predictions and scores as trained ones."""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from eegfm.contracts import SampleSpec
+from eegfm.tasks.metrics import Predictions
+
+
+class Estimates(Protocol):
+    """A model with scikit-learn's manners."""
+
+    n_parameters: int
+
+    def fit(self, x: np.ndarray, label: np.ndarray, x_val: np.ndarray, label_val: np.ndarray) -> None: ...
+
+    def probabilities(self, x: np.ndarray) -> np.ndarray: ...
+
+
+class Estimate:
+    """Fit on the training split, choose settings on the validation split, predict any split."""
+
+    def __init__(self, backbone: Estimates, spec: SampleSpec) -> None:
+        self.backbone, self.spec = backbone, spec
+
+    def fit(self, data: Any) -> None:
+        """`data` is the data module, set up for "fit"."""
+        self.backbone.fit(*data.arrays("train"), *data.arrays("val"))
+
+    def predict(self, data: Any, split: str) -> Predictions:
+        """Predictions of a split in stored order."""
+        x, label = data.arrays(split)
+        rows = data.dataset(split)
+        return Predictions(
+            keys=[rows.store.index.key(row) for row in rows.rows],
+            subject=rows.subject[rows.rows],
+            label=label,
+            probability=self.backbone.probabilities(x),
+        )

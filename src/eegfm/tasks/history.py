@@ -1,0 +1,82 @@
+"""The plain record of a fit: `metrics.csv`, a row an epoch, and `loss.csv`, a row a step.
+
+Written by us, whatever the logger, because Lightning's own CSV logger deletes what an interrupted run had written. A
+resumed fit drops the rows behind its checkpoint and goes on, so the files are those of an uninterrupted one.
+"""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+from lightning.pytorch import Callback
+
+
+class History(Callback):
+    """Writes `metrics.csv` (epoch, step, learning rate, every logged metric) and `loss.csv` (step, training loss)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.metrics, self.losses = folder / "metrics.csv", folder / "loss.csv"
+        self.rows: list[dict[str, Any]] = []
+        self.steps: list[tuple[int, str]] = []
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        done = trainer.global_step
+        self.rows = [row for row in read_history(self.metrics) if int(row["step"]) <= done] if done else []
+        kept = [row for row in read_history(self.losses) if int(row["step"]) <= done] if done else []
+        _write(self.losses, ["step", "loss"], kept)
+        self.steps = []
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        self.steps.append(
+            (trainer.global_step, loss)
+        )  # kept as a tensor: reading it here would make a GPU wait
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._flush()
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        values = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if not name.endswith("_step")
+        }
+        self.rows.append(
+            {"epoch": trainer.current_epoch, "step": trainer.global_step, "lr": rate, **values}
+        )
+        if trainer.is_global_zero:
+            _write(self.metrics, list(dict.fromkeys(name for row in self.rows for name in row)), self.rows)
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        self._flush()
+
+    def _flush(self) -> None:
+        with open(self.losses, "a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows((step, repr(float(loss))) for step, loss in self.steps)
+        self.steps = []
+
+
+def read_history(path: Path) -> list[dict[str, str]]:
+    """Rows of a history file, oldest first; none where there is no file."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _write(path: Path, names: list[str], rows: list[dict[str, Any]]) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.replace(path)

@@ -1,0 +1,202 @@
+"""The numbers of a classification benchmark, from whole splits and never from averaged batches.
+
+The two sets are those of the CBraMod and STAMP tables: balanced accuracy, AUC-PR and AUROC for two classes, balanced
+accuracy, Cohen's kappa and weighted F1 for more. Every number is scikit-learn's; nothing is computed here. torchmetrics
+supplies the accumulation (and the gathering over processes) only: its macro accuracy counts a class that is predicted
+but absent from the labels as a recall of zero, which few windows of a rare class make likely.
+
+Unusual: the published AUC-PR is the trapezoid under the precision-recall curve. It is more optimistic than average
+precision, which stands beside it under its own name.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from sklearn import metrics as sk
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from eegfm.contracts import EegfmError
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model said of each window of a split, in the loader's order.
+
+    `subject` is the position in the store's sorted list of subject ids; `probability` has one column a class, in the
+    order of `SampleSpec.classes`, also where there are two.
+    """
+
+    keys: list[str]
+    subject: Int[np.ndarray, " window"]
+    label: Int[np.ndarray, " window"]
+    probability: Float[np.ndarray, "window class"]
+
+
+def monitor_of(classes: Sequence[str]) -> tuple[str, Literal["max"]]:
+    """The validation metric that chooses a checkpoint, and its better end: AUROC for two classes, else kappa."""
+    return ("auroc" if len(classes) == 2 else "cohen_kappa"), "max"
+
+
+def probabilities(logits: Float[Tensor, "window logit"]) -> Float[np.ndarray, "window class"]:
+    """Class probabilities of logits: the sigmoid of a single logit is that of the second class, else the softmax.
+
+    In float64, where a confident model's logits do not yet saturate to ties (float32's sigmoid is 1 from 17 on).
+    """
+    logits = logits.detach().cpu().double()
+    if logits.shape[1] == 1:
+        return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1).numpy()
+    return torch.softmax(logits, dim=1).numpy()
+
+
+def decide(probabilities: Float[np.ndarray, "window class"]) -> Int[np.ndarray, " window"]:
+    """The class that each window is counted as: the most probable one, a tie being the first."""
+    if probabilities.shape[1] == 2:
+        return (probabilities[:, 1] > 0.5).astype(np.int64)
+    return probabilities.argmax(axis=1)
+
+
+def scores(
+    probabilities: Float[np.ndarray, "window class"], labels: Int[np.ndarray, " window"], n_classes: int
+) -> dict[str, float]:
+    """Score one set of windows, whole.
+
+    Two classes, decided by P(second class) > 0.5 (a tie is the first class): `balanced_accuracy`, `auroc`, `auc_pr`
+    (trapezoid), `average_precision`, and `prevalence`, the share of the second class, which is the chance level of the
+    last two. More classes, decided by the largest probability (a tie is the earlier class): `balanced_accuracy`,
+    `cohen_kappa`, `weighted_f1`, `accuracy`.
+
+    Balanced accuracy is the mean recall over the classes that occur in `labels`. Where `labels` hold one class only,
+    the values are scikit-learn's, without its warnings: `auroc` is NaN; `cohen_kappa` is NaN if that class is also all
+    that was predicted, else 0; `auc_pr` and `average_precision` are 1 if the class is the second and otherwise 0.5 and
+    0, numbers without a meaning, which a `prevalence` of 0 gives away.
+
+    Raises EegfmError for no windows, for probabilities that are not finite numbers in [0, 1], and for labels that name
+    no class.
+    """
+    probabilities, labels = np.asarray(probabilities), np.asarray(labels)
+    _check(probabilities, labels, n_classes)
+    with warnings.catch_warnings():
+        # one class in the labels, or a class predicted that is not among them: the docstring says what comes out
+        warnings.simplefilter("ignore", category=UserWarning)
+        warnings.simplefilter("ignore", category=RuntimeWarning)
+        if n_classes == 2:
+            positive = probabilities[:, 1]
+            precision, recall, _ = sk.precision_recall_curve(labels, positive)
+            found = {
+                "balanced_accuracy": sk.balanced_accuracy_score(labels, decide(probabilities)),
+                "auroc": sk.roc_auc_score(labels, positive),
+                "auc_pr": sk.auc(recall, precision),
+                "average_precision": sk.average_precision_score(labels, positive),
+                "prevalence": labels.mean(),
+            }
+        else:
+            predicted = decide(probabilities)
+            found = {
+                "balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
+                "cohen_kappa": sk.cohen_kappa_score(labels, predicted),
+                "weighted_f1": sk.f1_score(labels, predicted, average="weighted"),
+                "accuracy": sk.accuracy_score(labels, predicted),
+            }
+    return {name: float(value) for name, value in found.items()}
+
+
+def scores_by_subject(
+    probabilities: Float[np.ndarray, "window class"],
+    labels: Int[np.ndarray, " window"],
+    subjects: Int[np.ndarray, " window"],
+    n_classes: int,
+) -> dict[int, dict[str, float]]:
+    """`scores` of each subject's windows alone, by ascending subject.
+
+    A subject may hold one class only (a diagnosis always does); see `scores` for what is then undefined.
+    """
+    probabilities, labels, subjects = np.asarray(probabilities), np.asarray(labels), np.asarray(subjects)
+    return {
+        int(subject): scores(probabilities[subjects == subject], labels[subjects == subject], n_classes)
+        for subject in np.unique(subjects)
+    }
+
+
+class Scores(Metric):
+    """Gathers the logits of a split and scores them once, at its end.
+
+    The states are lists that torchmetrics concatenates over processes, so `compute` is the score of the whole split on
+    every one of them. A sampler that pads its shards with repeated windows (torch's DistributedSampler) still counts
+    those twice: published numbers come from one device.
+    """
+
+    is_differentiable = False
+    higher_is_better = None
+    full_state_update = False
+
+    logits: list[Tensor]
+    labels: list[Tensor]
+    subjects: list[Tensor]
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        super().__init__()
+        self.n_classes = len(classes)
+        for name in ("logits", "labels", "subjects"):
+            self.add_state(name, default=[], dist_reduce_fx="cat")
+
+    def update(
+        self,
+        logits: Float[Tensor, "batch logit"],
+        label: Int[Tensor, " batch"],
+        subject: Int[Tensor, " batch"],
+    ) -> None:
+        self.logits.append(logits.detach().float())
+        self.labels.append(label)
+        self.subjects.append(subject)
+
+    def compute(self) -> dict[str, Tensor]:
+        """`scores` of everything since the last reset, as scalars on the metric's device."""
+        found = scores(probabilities(dim_zero_cat(self.logits)), _numpy(self.labels), self.n_classes)
+        return {name: torch.tensor(value, device=self.device) for name, value in found.items()}
+
+    def predictions(self, keys: list[str]) -> Predictions:
+        """What this process has gathered since the last reset, window by window, beside the `keys` given."""
+        return Predictions(
+            keys=list(keys),
+            subject=_numpy(self.subjects),
+            label=_numpy(self.labels),
+            probability=probabilities(dim_zero_cat(self.logits)),
+        )
+
+
+def _numpy(state: list[Tensor]) -> np.ndarray:
+    return dim_zero_cat(state).cpu().numpy()
+
+
+def _check(probabilities: np.ndarray, labels: np.ndarray, n_classes: int) -> None:
+    if probabilities.shape != (len(labels), n_classes):
+        raise EegfmError(
+            f"Found probabilities of shape {probabilities.shape} for {len(labels)} labels; wanted one row a label and "
+            f"one column a class, ({len(labels)}, {n_classes}), also for two classes."
+        )
+    if len(labels) == 0:
+        raise EegfmError(
+            "There is no window to score. Check the split and its limits (trainer.limit_*_batches)."
+        )
+    n_bad = int((~np.isfinite(probabilities)).any(axis=1).sum())
+    if n_bad:
+        raise EegfmError(
+            f"The model's output is not a number for {n_bad} of {len(labels)} windows: training has diverged. "
+            "Lower the learning rate, clip the gradient (trainer.gradient_clip_val=1.0), or look for NaN in the data."
+        )
+    if probabilities.min() < 0 or probabilities.max() > 1:
+        raise EegfmError(
+            f"Found probabilities from {probabilities.min():.3g} to {probabilities.max():.3g}; wanted [0, 1]. "
+            "Are these logits? eegfm.tasks.metrics.probabilities turns them."
+        )
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise EegfmError(
+            f"Found labels from {labels.min()} to {labels.max()} for {n_classes} classes; wanted 0 to {n_classes - 1}."
+        )

@@ -1,0 +1,28 @@
+"""Progress of a fit: a bar where a person watches, a line an epoch where the output goes to a file."""
+
+import logging
+from typing import TextIO
+
+import lightning.pytorch as lightning
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import RichProgressBar
+
+log = logging.getLogger(__name__)
+
+
+def progress(stream: TextIO) -> list[Callback]:
+    """The callback that suits the stream."""
+    return [RichProgressBar(leave=False)] if stream.isatty() else [EpochLines()]
+
+
+class EpochLines(Callback):
+    """One line an epoch, for logs."""
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        values = trainer.callback_metrics
+        best = trainer.checkpoint_callback
+        names = ("train/loss_epoch", "val/loss", "val/balanced_accuracy", getattr(best, "monitor", None))
+        text = "  ".join(
+            f"{name.removesuffix('_epoch')} {float(values[name]):.4f}" for name in names if name in values
+        )
+        log.info("epoch %d/%s  %s", trainer.current_epoch + 1, trainer.max_epochs, text)

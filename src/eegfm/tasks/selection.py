@@ -1,0 +1,52 @@
+"""Which epoch's weights are kept."""
+
+from pathlib import Path
+from typing import Literal
+
+import lightning.pytorch as lightning
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+
+
+class BestEpoch(ModelCheckpoint):
+    """Keep `best.ckpt`, the epoch of the best validation metric, and `last.ckpt`, to resume from.
+
+    A new best must exceed the old by more than `min_delta`, and epochs before `first_epoch` never count. STAMP's
+    reference uses 1e-3 and 1 (its condition is epoch > 0); the defaults compare plainly and count every epoch.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        monitor: str,
+        mode: Literal["max", "min"],
+        min_delta: float = 0.0,
+        first_epoch: int = 0,
+    ) -> None:
+        super().__init__(
+            dirpath=folder,
+            filename="best",
+            monitor=monitor,
+            mode=mode,
+            save_top_k=1,
+            save_last=True,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        self.min_delta, self.first_epoch = min_delta, first_epoch
+        self._epoch = 0
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._epoch = trainer.current_epoch
+        super().on_train_epoch_end(trainer, pl_module)
+
+    def check_monitor_top_k(self, trainer: lightning.Trainer, current: Tensor | None = None) -> bool:
+        if self._epoch < self.first_epoch:
+            return False
+        if current is not None and self.best_model_score is not None:
+            gain = (
+                current - self.best_model_score if self.mode == "max" else self.best_model_score - current
+            )
+            return bool(gain > self.min_delta)
+        return super().check_monitor_top_k(trainer, current)

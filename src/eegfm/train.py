@@ -1,0 +1,242 @@
+"""`python -m eegfm.train model=stamp data=mental_arithmetic data.raw=<folder>`: prepare, train, test, report.
+
+The run folder is named by the resolved config. The same command finds it again: it goes on from the last epoch where
+the run was interrupted, and says so where it is finished.
+"""
+
+import logging
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from eegfm.build import Run, build, config_dir, refusing, register
+
+if TYPE_CHECKING:
+    from eegfm.results import RunResult
+    from eegfm.tasks.metrics import Predictions
+
+log = logging.getLogger(__name__)
+
+register()
+
+
+@hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="train")
+@refusing
+def main(config: DictConfig) -> float | None:
+    """Train one run; returns the chosen epoch's validation metric, for sweepers."""
+    return train(config, Path(HydraConfig.get().runtime.output_dir))
+
+
+def train(config: DictConfig, folder: Path) -> float | None:
+    """Everything from a composed config to a finished run folder."""
+    from omegaconf import OmegaConf
+
+    from eegfm.results import read_result
+    from eegfm.summary import show
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products on a GPU
+    if (folder / "result.json").exists():
+        result = read_result(folder)
+        show(result, folder, f"This run is finished already; delete {folder} to train it anew.")
+        return result.monitor_value
+    import lightning.pytorch as lightning
+
+    # a note of torch's to Lightning's authors, printed at every loop
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+    # what Lightning says at INFO is on our summary or of no use
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    run = build(config)
+    run.data.prepare_data()
+    run.data.setup("fit")
+    OmegaConf.save(OmegaConf.create(run.config), folder / "config.yaml")
+    started = time.monotonic()
+    if isinstance(run.task, lightning.LightningModule):
+        outcome = _train_by_gradient(run, folder)
+    else:
+        outcome = _fit_in_one_go(run)
+    result = _write(run, folder, outcome, time.monotonic() - started)
+    show(result, folder)
+    return result.monitor_value
+
+
+def _train_by_gradient(run: Run, folder: Path) -> dict[str, Any]:
+    from eegfm.tasks.history import History
+    from eegfm.tasks.metrics import monitor_of
+    from eegfm.tasks.progress import progress
+    from eegfm.tasks.selection import BestEpoch
+
+    task, data = run.task, run.data
+    task.config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")
+    metric, mode = monitor_of(data.spec.classes)
+    checkpoints = folder / "checkpoints"
+    selection = run.config["selection"]
+    best = BestEpoch(checkpoints, monitor=f"val/{metric}", mode=mode, **selection)
+    trainer = run.make_trainer(
+        logger=_logger(run, folder),
+        callbacks=[*progress(sys.stdout), History(folder), best],
+        default_root_dir=folder,
+        enable_progress_bar=sys.stdout.isatty(),
+    )
+    last = checkpoints / "last.ckpt"
+    if last.exists():
+        log.info("Going on from %s.", last)
+    trainer.fit(task, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    chosen = checkpoints / "best.ckpt" if (checkpoints / "best.ckpt").exists() else last
+    predictions = {}
+    for split, evaluate in (("val", trainer.validate), ("test", trainer.test)):
+        evaluate(task, datamodule=data, ckpt_path=chosen, weights_only=True, verbose=False)
+        predictions[split] = task.outputs
+    return {
+        "predictions": predictions,
+        "epoch": _epoch_of(chosen),
+        "parameters": {
+            "trainable": sum(p.numel() for p in task.parameters() if p.requires_grad),
+            "total": sum(p.numel() for p in task.parameters()),
+        },
+        "device": str(trainer.strategy.root_device),
+        "loggers": trainer.loggers,
+    }
+
+
+def _fit_in_one_go(run: Run) -> dict[str, Any]:
+    run.task.fit(run.data)
+    predictions = {"val": run.task.predict(run.data, "val")}
+    run.data.setup("test")
+    predictions["test"] = run.task.predict(run.data, "test")
+    n = run.task.backbone.n_parameters
+    return {
+        "predictions": predictions,
+        "epoch": None,
+        "parameters": {"trainable": n, "total": n},
+        "device": "cpu",
+        "loggers": [],
+    }
+
+
+def _epoch_of(checkpoint: Path) -> int:
+    import torch
+
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"])
+
+
+def _logger(run: Run, folder: Path) -> Any:
+    """The W&B logger that the config asks for, or False: metrics.csv is written whatever the logger is."""
+    node = run.config["logger"]
+    if "_target_" not in node:
+        return False
+    from omegaconf import OmegaConf
+
+    from eegfm.build import make
+
+    config = run.config
+    choices = HydraConfig.get().runtime.choices
+    logger = make(OmegaConf.create({k: v for k, v in node.items() if k != "name"}), "logger")(
+        save_dir=folder,
+        id=f"{folder.parent.name}-{folder.name}"[:120],  # one run across interruptions
+        resume="allow",
+        name=folder.name,
+        group=folder.parent.name,
+        job_type=choices["task"],
+        tags=[choices[key] for key in ("model", "encoder", "data")] + [run.data.benchmark.protocol],
+    )
+    logger.experiment.config.update({**config, "provenance": run.data.provenance()}, allow_val_change=True)
+    return logger
+
+
+def _write(run: Run, folder: Path, outcome: dict[str, Any], wall_s: float) -> "RunResult":
+    """Predictions, figures and `result.json`; the last makes the run a finished one."""
+    from eegfm.results import (
+        BenchmarkFacts,
+        RunResult,
+        environment,
+        peak_memory_mb,
+        subject_scores,
+        write_predictions,
+        write_result,
+    )
+    from eegfm.tasks.metrics import monitor_of, scores
+
+    classes, subjects = run.data.benchmark.classes, run.data.subjects
+    metrics, by_subject = {}, {}
+    for split, found in outcome["predictions"].items():
+        ids = [subjects[i] for i in found.subject]
+        write_predictions(
+            folder / f"predictions_{split}.csv", found.keys, ids, found.label, found.probability, classes
+        )
+        metrics[split] = scores(found.probability, found.label, len(classes))
+        by_subject[split] = subject_scores(found.probability, found.label, ids, classes)
+    monitor = monitor_of(classes)[0]
+    choices = HydraConfig.get().runtime.choices
+    result = RunResult(
+        name=folder.name,
+        experiment=folder.parent.name,
+        model=choices["model"],
+        encoder=choices["encoder"],
+        data=choices["data"],
+        task=choices["task"],
+        seed=run.config["seed"],
+        classes=list(classes),
+        metrics=metrics,
+        by_subject=by_subject,
+        monitor=monitor,
+        monitor_value=metrics["val"][monitor],
+        best_epoch=outcome["epoch"],
+        benchmark=BenchmarkFacts(**run.data.provenance()),
+        parameters=outcome["parameters"],
+        wall_s=round(wall_s, 2),
+        peak_memory_mb=peak_memory_mb(),
+        device=outcome["device"],
+        **environment(),
+    )
+    figures = _draw(folder, outcome["predictions"]["test"], result)
+    for logger in outcome["loggers"]:
+        logger.log_metrics({f"test/{name}": value for name, value in metrics["test"].items()})
+        for name, path in figures.items():
+            logger.log_image(key=name, images=[str(path)])
+        logger.finalize("success")
+        logger.experiment.finish()  # the next run of a sweep lives in this process
+    write_result(folder, result)
+    return result
+
+
+def _draw(folder: Path, test: "Predictions", result: "RunResult") -> dict[str, Path]:
+    from eegfm import figures
+    from eegfm.tasks.history import read_history
+    from eegfm.tasks.metrics import decide
+
+    title = f"{result.model} on {result.benchmark.title}, test"
+    drawn = {
+        "confusion_matrix": figures.confusion_matrix(
+            test.label, decide(test.probability), result.classes, title=title
+        ),
+        "by_subject": figures.by_subject(
+            result.by_subject["test"],
+            "balanced_accuracy",
+            n_classes=len(result.classes),
+            overall=result.metrics["test"]["balanced_accuracy"],
+            title=title,
+        ),
+    }
+    history = read_history(folder / "metrics.csv")
+    if history:
+        drawn["learning_curve"] = figures.learning_curve(
+            history, chosen_epoch=result.best_epoch, title=f"{result.model} on {result.benchmark.title}"
+        )
+    return {
+        name: figures.save(figure, folder / "figures" / f"{name}.png") for name, figure in drawn.items()
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""`make bench`: how fast it is, side by side with the plain way where there is one. Prints tables; fails nothing.
+
+python -m tests.benchmarks [store|prepare|step|help]      medians of several runs, one process, on a quiet machine
+"""
+
+import os
+import pickle
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+console = Console(highlight=False)
+
+
+def median_s(work: Callable[[], object], runs: int = 7) -> float:
+    """Median seconds of one call, after one call that is not counted."""
+    work()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def store() -> None:
+    """Reading a shuffled epoch in batches of 64: ours against a pickled float64 LMDB, the layout of the references."""
+    import lmdb
+
+    from eegfm.data.store import Recipe, SampleIndex, write_store
+
+    n, shape = 3000, (32, 800)
+    rng = np.random.default_rng(0)
+    order = rng.permutation(n)
+    batches = [order[start : start + 64] for start in range(0, n, 64)]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        x = rng.normal(0, 20, (n, *shape)).astype(np.float32)
+        label = rng.integers(0, 2, n)
+        text = np.full(n, "s")
+        index = SampleIndex(label, text, text, text, np.zeros(n), text, np.arange(n, dtype=np.uint64))
+        kinds = {}
+        for dtype in ("float32", "float16"):
+            recipe = Recipe({"benchmark": "bench", "dtype": dtype})
+            kinds[dtype] = write_store(folder / dtype, recipe, {}, [(x, index)], shape=shape, n_rows=n)
+        pickled = lmdb.open(str(folder / "pickled"), map_size=n * 32 * 800 * 8 * 2)
+        with pickled.begin(write=True) as transaction:
+            for i in range(n):
+                value = pickle.dumps({"sample": x[i].astype(np.float64), "label": int(label[i])})
+                transaction.put(str(i).encode(), value)
+
+        def theirs() -> None:
+            for rows in batches:
+                samples = []
+                for row in rows:
+                    with pickled.begin(write=False) as transaction:
+                        pair = pickle.loads(transaction.get(str(row).encode()))
+                    samples.append(pair["sample"] / 100)
+                np.array(samples, dtype=np.float32)
+
+        def ours(kind: str, one_by_one: bool = False) -> Callable[[], None]:
+            def work() -> None:
+                for rows in batches:
+                    if one_by_one:
+                        np.concatenate([kinds[kind].read([row]) for row in rows])
+                    else:
+                        kinds[kind].read(rows)
+
+            return work
+
+        reference = median_s(theirs)
+        table = Table("store of 3,000 windows, 32 x 800", "samples/s", "against pickled float64")
+        for name, work in (
+            ("pickled float64 LMDB", None),
+            ("float32, one by one", ours("float32", True)),
+            ("float32, batched (what a loader does)", ours("float32")),
+            ("float16, batched (embeddings)", ours("float16")),
+        ):
+            seconds = reference if work is None else median_s(work)
+            table.add_row(name, f"{n / seconds:,.0f}", f"{reference / seconds:.1f}x")
+        console.print(table)
+        pickled.close()
+
+
+def prepare() -> None:
+    """MentalArithmetic, the recordings under EEGFM_TEST_DATA: recordings a second with one worker and two."""
+    from eegfm.benchmarks.mental_arithmetic import MENTAL_ARITHMETIC as benchmark
+    from eegfm.data import pipeline
+
+    if "EEGFM_TEST_DATA" not in os.environ:
+        console.print("prepare: set EEGFM_TEST_DATA to a folder that holds mental_arithmetic_eegmat/")
+        return
+    raw = Path(os.environ["EEGFM_TEST_DATA"]) / "mental_arithmetic_eegmat"
+    n = sum(source.path.is_file() for source in benchmark.sources(raw))
+    table = Table(f"preparing {n} recordings of MentalArithmetic", "seconds", "recordings/s")
+    with tempfile.TemporaryDirectory() as place:
+        for workers in (1, 2):
+            times = []
+            for run in range(3):
+                start = time.perf_counter()
+                cache = Path(place) / f"{workers}-{run}"
+                pipeline.prepare(benchmark, raw, cache, workers=workers, allow_partial=True, progress=False)
+                times.append(time.perf_counter() - start)
+            seconds = statistics.median(times)
+            table.add_row(f"{workers} worker{'s' * (workers > 1)}", f"{seconds:.1f}", f"{n / seconds:.1f}")
+        start = time.perf_counter()
+        pipeline.prepare(benchmark, raw, cache, allow_partial=True, progress=False)
+        table.add_row("again, nothing to do", f"{time.perf_counter() - start:.2f}", "")
+    console.print(table)
+
+
+def step() -> None:
+    """A STAMP training step (forward, backward, AdamW) of 64 windows."""
+    import torch
+
+    from eegfm.contracts import Montage, SampleSpec
+    from eegfm.models.stamp import Stamp
+
+    table = Table(f"STAMP step, batch 64, {torch.get_num_threads()} threads", "ms", "windows/s")
+    for name, channels, seconds, classes in (("BCIC-IV-2a", 22, 4, 4), ("FACED", 32, 10, 9)):
+        montage = Montage(tuple(f"{i}" for i in range(channels)), np.zeros((channels, 3)))
+        spec = SampleSpec(montage, (channels, seconds, 1024), 200.0, tuple("abcdefghi"[:classes]))
+        torch.manual_seed(0)
+        model = torch.nn.ModuleDict({"backbone": Stamp(spec), "head": torch.nn.Linear(128, classes)})
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+        x, coords = torch.randn(64, *spec.shape), torch.zeros(channels, 3)
+        label = torch.randint(classes, (64,))
+
+        def work() -> None:
+            logits = model["head"](model["backbone"].embed(x, coords))  # noqa: B023 - called at once
+            loss = torch.nn.functional.cross_entropy(logits, label)  # noqa: B023
+            optimizer.zero_grad()  # noqa: B023
+            loss.backward()
+            optimizer.step()  # noqa: B023
+
+        seconds_a_step = median_s(work, runs=9)
+        table.add_row(
+            f"{name} ({channels} x {seconds} x 1024)",
+            f"{seconds_a_step * 1e3:.0f}",
+            f"{64 / seconds_a_step:,.0f}",
+        )
+    console.print(table)
+
+
+def help() -> None:
+    """How long a person waits for `--help` and for `import eegfm`."""
+    table = Table("start", "seconds")
+    for arguments in (["-c", "import eegfm"], ["-m", "eegfm"], ["-m", "eegfm.train", "--help"]):
+        command = [sys.executable, *arguments]
+        seconds = median_s(
+            lambda command=command: subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        )
+        table.add_row("python " + " ".join(arguments), f"{seconds:.2f}")
+    console.print(table)
+
+
+ALL = {"store": store, "prepare": prepare, "step": step, "help": help}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or ALL:
+        ALL[name]()

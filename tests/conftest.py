@@ -1,0 +1,28 @@
+"""Real recordings and weights: where they lie, or why a test cannot run without them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def eeg_data(pytestconfig: pytest.Config) -> Path:
+    """Folder of real recordings: `mental_arithmetic_eegmat/`, `eegmmidb/` and so on, under their original names."""
+    return _folder(pytestconfig, "EEGFM_TEST_DATA", "real recordings")
+
+
+@pytest.fixture(scope="session")
+def weights_data(pytestconfig: pytest.Config) -> Path:
+    """Folder of published weights, one folder a model."""
+    return _folder(pytestconfig, "EEGFM_TEST_WEIGHTS", "published weights")
+
+
+def _folder(config: pytest.Config, variable: str, what: str) -> Path:
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"{variable} does not name a folder of {what}")
+    folder = config.invocation_params.dir / value  # a test may have changed the working directory
+    if not folder.is_dir():
+        pytest.skip(f"{variable}={value} is not a folder (of {what})")
+    return folder

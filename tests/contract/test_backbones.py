@@ -1,0 +1,182 @@
+"""What every backbone in `conf/model/` owes to a task, shown with nothing but a SampleSpec.
+
+A backbone is a model whose class has `embed`. It is built from its own YAML, so that a stale key fails here too, for
+raw windows or for tokens of a frozen encoder, whichever it takes.
+"""
+
+import io
+import math
+from pathlib import Path
+
+import hydra.utils
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from eegfm.contracts import EegfmError, Embeds, Montage, SampleSpec
+from tests.nn.tokens import randn, seeded
+
+CONF = Path(__file__).parents[2] / "conf"
+N_CHANNELS, SFREQ = 6, 200.0
+SHAPES = {"raw": (N_CHANNELS, 800), "tokens": (N_CHANNELS, 4, 32)}
+
+
+def montage():
+    angle = torch.arange(N_CHANNELS) * (2 * math.pi / N_CHANNELS)
+    coords = 0.09 * torch.stack([angle.cos(), angle.sin(), torch.full((N_CHANNELS,), 0.5)], dim=1)
+    return Montage(tuple(f"E{i}" for i in range(N_CHANNELS)), coords.numpy())
+
+
+def spec_of(kind):
+    return SampleSpec(montage(), SHAPES[kind], SFREQ, ("rest", "task", "other"))
+
+
+def model_config(name):
+    """The `model` of conf/model/<name>.yaml. `encoder.input_norm` is what an encoder would have said."""
+    file = OmegaConf.merge(
+        {"encoder": {"input_norm": "instance"}}, OmegaConf.load(CONF / "model" / f"{name}.yaml")
+    )
+    return file.model
+
+
+def is_backbone(name):
+    return hasattr(hydra.utils.get_class(model_config(name)._target_), "embed")
+
+
+def takes(name):
+    for kind in SHAPES:
+        spec = spec_of(kind)
+        try:
+            with torch.device("meta"):
+                hydra.utils.instantiate(model_config(name))(spec)
+        except EegfmError:
+            continue
+        yield kind
+
+
+NAMES = [
+    name for name in sorted(path.stem for path in (CONF / "model").glob("*.yaml")) if is_backbone(name)
+]
+CASES = [(name, kind) for name in NAMES for kind in takes(name)]
+for_each_backbone = pytest.mark.parametrize(("name", "kind"), CASES)
+
+
+def build(name, kind, seed=0):
+    with seeded(seed):
+        return hydra.utils.instantiate(model_config(name))(spec_of(kind))
+
+
+def batch(kind, n, seed=0):
+    return 20 * randn(n, *SHAPES[kind], seed=seed), torch.from_numpy(montage().coords)
+
+
+def test_there_are_backbones_and_each_takes_raw_windows_or_tokens():
+    assert "stamp" in NAMES
+    assert {name for name, _ in CASES} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_spec_that_it_cannot_read_is_refused_with_what_to_type(name):
+    for kind in set(SHAPES) - {kind for model, kind in CASES if model == name}:
+        with pytest.raises(EegfmError, match="encoder="):
+            build(name, kind)
+
+
+@for_each_backbone
+def test_it_embeds(name, kind):
+    backbone = build(name, kind).eval()
+    assert isinstance(backbone, Embeds)
+    for n in (1, 3):
+        out = backbone.embed(*batch(kind, n))
+        assert out.shape == (n, backbone.width) and out.dtype == torch.float32
+        assert torch.isfinite(out).all()
+
+
+@for_each_backbone
+def test_every_parameter_gets_a_finite_gradient(name, kind):
+    backbone = build(name, kind).train()
+    with seeded(1):
+        backbone.embed(*batch(kind, 4)).square().sum().backward()
+    for key, parameter in backbone.named_parameters():
+        assert (
+            parameter.grad is not None and torch.isfinite(parameter.grad).all() and parameter.grad.any()
+        ), key
+
+
+@for_each_backbone
+def test_a_sample_does_not_depend_on_its_batch_mates(name, kind):
+    backbone = build(name, kind).eval()
+    x, coords = batch(kind, 5)
+    together = backbone.embed(x, coords)
+    torch.testing.assert_close(together[2:3], backbone.embed(x[2:3], coords), rtol=1e-4, atol=1e-5)
+    assert (together[2] - together[3]).abs().max() > 1e-4
+
+
+@for_each_backbone
+def test_evaluation_is_deterministic_and_leaves_no_trace(name, kind):
+    backbone = build(name, kind).eval()
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    first, second = backbone.embed(*batch(kind, 3)), backbone.embed(*batch(kind, 3))
+    assert torch.equal(first, second)
+    assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
+
+
+def train(name, kind):
+    backbone = build(name, kind).train()
+    optimizer = torch.optim.AdamW(backbone.parameters(), lr=1e-3)
+    losses = []
+    for step in range(4):
+        optimizer.zero_grad()
+        with seeded(step):
+            loss = backbone.embed(*batch(kind, 4, seed=step)).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return backbone, losses
+
+
+@for_each_backbone
+def test_training_twice_from_one_seed_is_bit_equal_and_moves_every_parameter(name, kind):
+    first, losses = train(name, kind)
+    second, again = train(name, kind)
+    assert losses == again
+    for (key, mine), other, fresh in zip(
+        first.named_parameters(), second.parameters(), build(name, kind).parameters(), strict=True
+    ):
+        assert torch.equal(mine, other) and not torch.equal(mine, fresh), key
+
+
+@for_each_backbone
+def test_a_saved_state_loads_into_a_fresh_one_and_embeds_the_same(name, kind):
+    trained, _ = train(name, kind)
+    file = io.BytesIO()
+    torch.save(trained.state_dict(), file)
+    file.seek(0)
+    fresh = build(name, kind, seed=1)
+    fresh.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(fresh.eval().embed(*batch(kind, 3)), trained.eval().embed(*batch(kind, 3)))
+
+
+@for_each_backbone
+def test_bfloat16_autocast_is_close(name, kind):
+    backbone = build(name, kind).eval()
+    exact = backbone.embed(*batch(kind, 3))
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = backbone.embed(*batch(kind, 3))
+    assert torch.isfinite(rough).all()
+    assert (rough.float() - exact).norm() < 0.05 * exact.norm()
+
+
+@for_each_backbone
+def test_coordinates_may_be_unknown_where_they_are_not_used(name, kind):
+    """An ear reference has no place on the scalp: NaN there must not spread, or be refused with a sentence."""
+    backbone = build(name, kind).eval()
+    x, coords = batch(kind, 2)
+    coords = coords.clone()
+    coords[0] = torch.nan
+    try:
+        out = backbone.embed(x, coords)
+    except EegfmError as error:
+        assert "coord" in str(error)
+    else:
+        assert torch.isfinite(out).all()

@@ -1,0 +1,155 @@
+"""What a loader gives: the right split, in the right order, with the test split behind its door."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from eegfm.contracts import EegfmError
+from eegfm.data.embed import embed
+from eegfm.data.module import EEGDataModule, EpochShuffle
+from eegfm.data.pipeline import prepare
+from tests import corpus
+from tests.corpus import TINY
+
+
+class MeanAndStep:
+    """An encoder whose vectors a person can check: a second's mean, its first sample, its last."""
+
+    name, width, sfreq, input_norm = "mean_and_step", 3, 200.0, "none"
+
+    def settings(self):
+        return {"version": 1}
+
+    def encode(self, series):
+        return torch.stack([series.mean(1), series[:, 0], series[:, -1]], dim=1)
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    root = tmp_path_factory.mktemp("module")
+    corpus.write(root / "raw")
+    return root
+
+
+def module(places, **options) -> EEGDataModule:
+    data = EEGDataModule(
+        benchmark=TINY,
+        raw=places / "raw",
+        cache=places / "cache",
+        seed=3,
+        batch_size=8,
+        progress=False,
+        **options,
+    )
+    data.prepare_data()
+    return data
+
+
+def test_the_spec_is_known_before_any_file_is_opened_and_is_what_comes(places):
+    data = EEGDataModule(benchmark=TINY, raw="nowhere", cache="nowhere", seed=0)
+    assert data.spec.shape == (4, 400)
+    real = module(places, encoder=MeanAndStep())
+    real.setup("fit")
+    batch = next(iter(real.train_dataloader()))
+    assert batch.x.shape == (8, *real.spec.shape) == (8, 4, 2, 3) and batch.x.dtype == torch.float32
+    assert batch.coords.shape == (4, 3)
+
+
+def test_the_test_split_opens_in_the_test_stage_only(places):
+    data = module(places)
+    data.setup("fit")
+    for ask in (data.test_dataloader, lambda: data.arrays("test"), lambda: data.split_dataloader("test")):
+        with pytest.raises(EegfmError, match='setup\\("test"\\) only'):
+            ask()
+    data.setup("test")
+    assert sum(len(batch.label) for batch in data.test_dataloader()) == 12
+
+
+def test_evaluation_is_in_stored_order_and_training_order_is_a_function_of_seed_and_epoch(places):
+    data = module(places)
+    data.setup("fit")
+    val = [key for batch in data.val_dataloader() for key in batch.key]
+    assert val == [f"S04_{label}/{onset}s" for label in (0, 1) for onset in range(0, 12, 2)]
+
+    def order(epoch: int) -> list[str]:
+        loader = data.train_dataloader()
+        loader.sampler.set_epoch(epoch)
+        torch.rand(epoch + 7)  # whatever else draws random numbers
+        return [key for batch in loader for key in batch.key]
+
+    assert order(0) == order(0) != order(1)
+    assert sorted(order(0)) == sorted(order(1)) and len(order(0)) == 36
+    assert list(EpochShuffle(50, 1)) != list(EpochShuffle(50, 2))
+
+
+def test_loader_workers_read_the_same(places):
+    data = module(places, num_workers=2)
+    data.setup("fit")
+    alone = module(places)
+    alone.setup("fit")
+    assert isinstance(data.val_dataloader(), DataLoader)
+    for ours, theirs in zip(data.val_dataloader(), alone.val_dataloader(), strict=True):
+        assert torch.equal(ours.x, theirs.x) and ours.key == theirs.key
+
+
+def test_vectors_lie_where_their_second_and_channel_were(places):
+    data = module(places, encoder=MeanAndStep())
+    data.setup("fit")
+    raw = prepare(TINY, places / "raw", places / "cache", progress=False)
+    vectors = embed(raw, MeanAndStep(), places / "cache", progress=False)
+    windows = raw.read(range(len(raw)))
+    got = vectors.read(range(len(vectors))).astype(np.float32)
+    for second in (0, 1):
+        part = windows[..., second * 200 : (second + 1) * 200]
+        np.testing.assert_allclose(got[:, :, second, 1], part[..., 0], rtol=1e-3)
+        np.testing.assert_allclose(got[:, :, second, 2], part[..., -1], rtol=1e-3)
+        np.testing.assert_allclose(got[:, :, second, 0], part.mean(-1), atol=0.02)
+    assert [vectors.index.key(row) for row in range(5)] == [raw.index.key(row) for row in range(5)]
+    assert vectors.dtype == np.float16 and vectors.recipe.fingerprint != raw.recipe.fingerprint
+
+
+def test_an_encoder_of_another_rate_is_refused(places):
+    class Faster(MeanAndStep):
+        sfreq = 256.0
+
+    raw = prepare(TINY, places / "raw", places / "cache", progress=False)
+    with pytest.raises(EegfmError, match=r"at 256 Hz; tiny has windows of 400 samples at 200 Hz"):
+        embed(raw, Faster(), places / "cache", progress=False)
+
+
+def test_an_interrupted_embedding_goes_on(places, tmp_path):
+    class Stops(MeanAndStep):
+        calls = 0
+
+        def encode(self, series):
+            type(self).calls += 1
+            if type(self).calls == 4:
+                raise KeyboardInterrupt
+            return super().encode(series)
+
+    raw = prepare(TINY, places / "raw", tmp_path, progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        embed(raw, Stops(), tmp_path, progress=False)
+    again = embed(raw, Stops(), tmp_path, progress=False)
+    assert Stops.calls == 4 + 7  # three of ten recordings were done
+    whole = embed(raw, MeanAndStep(), places / "other", progress=False)
+    for name in ("samples.mdb", "index.npz", "recipe.json"):
+        assert (again.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+
+
+def test_statistics_come_from_the_training_split_in_stored_order(places):
+    data = module(places)
+    data.setup("fit")
+    x, label = data.arrays("train")
+    assert torch.equal(torch.cat(list(data.train_inputs())), torch.from_numpy(x))
+    assert (
+        x.shape == (36, 4, 400)
+        and label.tolist() == [0] * 6 + [1] * 6 + [0] * 6 + [1] * 6 + [0] * 6 + [1] * 6
+    )
+
+
+def test_an_unprepared_store_is_refused_with_the_command(tmp_path):
+    data = EEGDataModule(benchmark=TINY, raw=tmp_path, cache=tmp_path, seed=0)
+    with pytest.raises(EegfmError, match=r"python -m eegfm\.prepare data=tiny"):
+        data.setup("fit")

@@ -1,0 +1,164 @@
+"""Every option composes, every argument of a model is in its YAML, and every wrong override is a sentence."""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from eegfm.build import build_data, check_types, config_dir, identity_hash, make, register
+from eegfm.contracts import EegfmError
+
+register()
+GROUPS = ("data", "model", "encoder", "task", "trainer", "logger", "experiment")
+OPTIONS = {group: sorted(path.stem for path in (config_dir() / group).glob("*.yaml")) for group in GROUPS}
+
+
+def composed(*overrides: str, door: str = "train"):
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return compose(door, overrides=list(overrides))
+
+
+def resolved(*overrides: str) -> dict:
+    plain = OmegaConf.to_container(composed(*overrides), resolve=True)
+    assert isinstance(plain, dict)
+    return plain
+
+
+@pytest.mark.parametrize("data", OPTIONS["data"])
+@pytest.mark.parametrize("model", OPTIONS["model"])
+def test_every_model_composes_with_every_data_set(model, data):
+    config = composed(f"model={model}", f"data={data}")
+    for node in ("data", "encoder", "task", "model"):
+        if "_target_" in config[node]:
+            check_types(config[node], node)
+    spec = build_data(config).spec
+    assert make(config.model, "model")(spec) is not None
+
+
+@pytest.mark.parametrize("experiment", OPTIONS["experiment"])
+def test_every_experiment_composes(experiment):
+    config = composed(f"experiment={experiment}")
+    assert config.model._target_ and config.data._target_
+
+
+@pytest.mark.parametrize("encoder", OPTIONS["encoder"])
+def test_every_encoder_says_which_norm_its_vectors_want(encoder):
+    config = composed("model=stamp", f"encoder={encoder}")
+    assert config.model.input_norm == config.encoder.input_norm
+
+
+def test_every_argument_of_a_model_can_be_overridden():
+    """A value that is not in the YAML is one that `model.<name>=` refuses."""
+    for model in OPTIONS["model"]:
+        node = composed(f"model={model}").model
+        arguments = set(inspect.signature(get_object(node._target_)).parameters) - {"spec"}
+        assert arguments == set(node) - {"_target_", "_partial_"}, model
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("model.depth=many", r"model\.depth=many: a whole number is wanted"),
+        ("model.depth=2.5", r"model\.depth=2\.5: a whole number is wanted"),
+        ("model.dropout=true", r"model\.dropout=True: a number is wanted"),
+        ("task.freeze=3", r"task\.freeze=3: true or false is wanted"),
+        ("model.input_norm=layer", r"input_norm"),
+        ("+model.heads=3", r"model\.heads: .* has no such argument"),
+        ("encoder=raw", r"encoder=spectrum"),
+        ("model=bandpower encoder=spectrum", r"encoder=raw"),
+        ("data.batch_size=0", r"batch_size=0"),
+    ],
+)
+def test_a_wrong_value_is_a_sentence_that_names_it(override, sentence):
+    config = composed(*override.split())
+    with pytest.raises(EegfmError, match=sentence):
+        data = build_data(config)
+        backbone = make(config.model, "model")(data.spec)
+        make(config.task, "task")(backbone, data.spec)
+
+
+@pytest.mark.parametrize(
+    "override", ["model.dept=4", "sed=1", "data.alow_partial=true", "trainer.epochs=3"]
+)
+def test_an_unknown_key_is_refused(override):
+    with pytest.raises(ConfigCompositionException, match=override.split("=")[0]):
+        composed(override)
+
+
+def test_an_unknown_option_is_refused_with_the_list():
+    with pytest.raises(Exception, match="tuevv") as refusal:
+        composed("data=tuevv")
+    assert all(name in str(refusal.value) for name in OPTIONS["data"])
+
+
+def test_a_seed_is_a_number():
+    with pytest.raises(Exception, match="seed"):
+        composed("seed=abc")
+
+
+def test_a_run_is_named_by_what_makes_it_what_it_is():
+    """Another depth or seed is another run; another disk, logger or device is not."""
+    base = resolved("model=stamp")
+    same = resolved(
+        "model=stamp",
+        "paths.cache=/elsewhere",
+        "logger=wandb",
+        "data.num_workers=3",
+        "trainer.accelerator=cpu",
+    )
+    assert identity_hash(base) == identity_hash(same)
+    for other in (
+        "model.depth=4",
+        "seed=1",
+        "data.batch_size=32",
+        "trainer.max_epochs=3",
+        "encoder.high_hz=40",
+    ):
+        assert identity_hash(base) != identity_hash(resolved("model=stamp", other)), other
+    seeds = [identity_hash(resolved("model=stamp", f"seed={seed}"), without_seed=True) for seed in (1, 2)]
+    assert seeds[0] == seeds[1]
+
+
+def ask(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=cwd, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.slow
+def test_the_screen_of_commands_names_each(tmp_path):
+    shown = ask("eegfm", cwd=tmp_path)
+    assert shown.returncode == 0
+    assert all(command in shown.stdout for command in ("train", "prepare", "evaluate", "report"))
+    assert len(shown.stdout.splitlines()) < 24
+    wrong = ask("eegfm", "tarin", cwd=tmp_path)
+    assert wrong.returncode == 2 and "train" in wrong.stderr
+
+
+@pytest.mark.slow
+def test_help_and_composition_load_neither_torch_nor_lightning_nor_mne(tmp_path):
+    """What a person waits for is Hydra alone; the seconds stand in the benchmark."""
+    code = (
+        "import sys; sys.argv = ['train', '--cfg', 'job']\n"
+        "from eegfm.train import main\n"
+        "main()\n"
+        "heavy = {'torch', 'lightning', 'mne', 'scipy', 'sklearn', 'matplotlib', 'wandb'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_refusal_is_a_sentence_and_not_a_traceback(tmp_path):
+    refused = ask("eegfm.prepare", "data=mental_arithmetic", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "72 of 72 recordings are missing" in refused.stderr and "Traceback" not in refused.stderr

@@ -1,0 +1,130 @@
+"""What holds for every encoder and every file in conf/encoder."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from eegfm.contracts import EegfmError, Encodes
+from eegfm.encoders.spectrum import Spectrum
+from eegfm.encoders.ttm import CHUNK, Ttm
+
+NEEDS_TSFM = [
+    pytest.mark.slow,  # the import alone takes some ten seconds
+    pytest.mark.skipif(
+        importlib.util.find_spec("tsfm_public") is None,
+        reason="granite-tsfm is not installed: make setup-tsfm",
+    ),
+]
+CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "encoder").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module", params=["spectrum", pytest.param("ttm", marks=NEEDS_TSFM)])
+def encoder(request: pytest.FixtureRequest) -> Encodes:
+    return Spectrum() if request.param == "spectrum" else Ttm(weights="random", device="cpu")
+
+
+def noise(n: int, *, seed: int = 0) -> torch.Tensor:
+    """Series with the size and the slowness of EEG, in µV: a random walk with its own offset."""
+    generator = torch.Generator().manual_seed(seed)
+    return 4 * torch.randn(n, 200, generator=generator).cumsum(1) + 30 * torch.randn(
+        n, 1, generator=generator
+    )
+
+
+def test_a_vector_is_float32_of_the_promised_width(encoder):
+    vectors = encoder.encode(noise(3).double())
+    assert vectors.dtype == torch.float32
+    assert vectors.shape == (3, encoder.width)
+
+
+def test_a_vector_does_not_depend_on_the_series_beside_it(encoder):
+    """Nor on the place in the batch, nor on where a chunk ends."""
+    series = noise(CHUNK + 3)
+    together = encoder.encode(series)
+    for i in (0, 7, CHUNK - 1, CHUNK, CHUNK + 2):
+        torch.testing.assert_close(encoder.encode(series[i : i + 1])[0], together[i], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(encoder.encode(series.flip(0)).flip(0), together, rtol=1e-5, atol=1e-5)
+
+
+def test_the_same_series_give_the_same_bits(encoder):
+    assert torch.equal(encoder.encode(noise(50)), encoder.encode(noise(50)))
+
+
+@pytest.mark.parametrize("value", [0.0, -250.0, 1e5])
+def test_a_flat_second_has_a_finite_vector(encoder, value):
+    assert encoder.encode(torch.full((2, 200), value)).isfinite().all()
+
+
+def test_different_seconds_have_different_vectors(encoder):
+    a, b = encoder.encode(noise(2))
+    assert (a - b).abs().max() > 1e-2
+
+
+def test_a_backbone_can_learn_from_the_vectors(encoder):
+    """Tensors made in inference mode refuse to be saved for a backward pass; these must not."""
+    head = torch.nn.Linear(encoder.width, 1)
+    head(encoder.encode(noise(4))).sum().backward()
+    assert head.weight.grad is not None and head.weight.grad.isfinite().all()
+
+
+def test_the_series_are_left_as_they_were(encoder):
+    series = noise(4)
+    before = series.clone()
+    encoder.encode(series)
+    assert torch.equal(series, before)
+
+
+@pytest.mark.parametrize("shape", [(3, 250), (200,), (2, 5, 200)])
+def test_what_is_not_a_second_is_refused(encoder, shape):
+    with pytest.raises(EegfmError, match=r"\[n, 200\]; these are \[.*Resample"):
+        encoder.encode(torch.zeros(shape))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", ["spectrum", pytest.param("ttm", marks=NEEDS_TSFM)])
+def test_a_gpu_gives_the_same_vectors(name):
+    on_cpu = Spectrum() if name == "spectrum" else Ttm(weights="random", device="cpu")
+    on_gpu = Spectrum() if name == "spectrum" else Ttm(weights="random", device="cuda")
+    vectors = on_gpu.encode(noise(2000).cuda())
+    assert vectors.is_cuda
+    torch.testing.assert_close(vectors.cpu(), on_cpu.encode(noise(2000)), rtol=1e-3, atol=1e-3)
+
+
+def config_of(path: Path, **overrides: str) -> DictConfig:
+    """The file as the group `encoder` of a config, beside a model that reads its input norm."""
+    config = OmegaConf.create({"encoder": OmegaConf.load(path), "input_norm": "${encoder.input_norm}"})
+    config.encoder.update(overrides)
+    return config
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_makes_what_it_says(path):
+    config = config_of(path, **({"weights": "random"} if path.stem == "ttm" else {}))
+    encoder = instantiate(config.encoder, _convert_="object")
+    assert config.input_norm in ("instance", "standardise", "none", "batch")
+    if path.stem == "raw":
+        assert encoder is None
+        return
+    assert isinstance(encoder, Encodes)
+    assert (encoder.name, encoder.input_norm, encoder.sfreq) == (path.stem, config.input_norm, 200.0)
+    assert (
+        json.loads(json.dumps(encoder.settings())) == encoder.settings()
+    )  # plain values, as a recipe file holds them
+
+
+def test_raw_is_among_the_configs():
+    assert {"raw", "spectrum", "ttm"} <= {path.stem for path in CONFIGS}
+
+
+def test_the_weights_folder_comes_from_the_environment(monkeypatch, tmp_path):
+    ttm = next(path for path in CONFIGS if path.stem == "ttm")
+    monkeypatch.setenv("EEGFM_WEIGHTS", str(tmp_path))
+    assert config_of(ttm).encoder.weights == f"{tmp_path}/ttm-r2-512-96"
+    monkeypatch.delenv("EEGFM_WEIGHTS")
+    assert config_of(ttm).encoder.weights == "data/weights/ttm-r2-512-96"

@@ -1,0 +1,123 @@
+"""Every step is the method of MNE's Raw of that name, and has the response that it says."""
+
+import mne
+import numpy as np
+import pytest
+from scipy.signal import freqz
+
+from eegfm.contracts import EegfmError
+from eegfm.signal.montage import montage_of
+from eegfm.signal.recording import Event, Recording
+from eegfm.signal.steps import AverageReference, BandPass, Notch, Resample
+
+NAMES = ("Fz", "Cz", "Pz", "Oz")
+
+
+def noise(sfreq, n_times, seed=0) -> Recording:
+    """Drifting noise with an offset: filters and paddings that differ at the ends would show."""
+    rng = np.random.default_rng(seed)
+    data = 20 * rng.standard_normal((len(NAMES), n_times))
+    data += np.linspace(-300, 500, n_times) + 100 * rng.standard_normal((len(NAMES), 1))
+    return Recording(data, sfreq, montage_of(NAMES), events=(Event(1.5, 0.0, "T1"),))
+
+
+def raw_of(recording) -> mne.io.RawArray:
+    info = mne.create_info(list(recording.montage.names), recording.sfreq, "eeg")
+    return mne.io.RawArray(recording.data * 1e-6, info, verbose=False)
+
+
+def assert_same(recording, raw):
+    expected = raw.get_data() * 1e6
+    assert recording.data.shape == expected.shape and recording.sfreq == raw.info["sfreq"]
+    np.testing.assert_allclose(recording.data, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("sfreq", [500.0, 160.0, 128.0, 256.0, 200.0])
+@pytest.mark.parametrize("n_times", [6000, 6007])
+def test_resample_is_raw_resample(sfreq, n_times):
+    recording = noise(sfreq, n_times)
+    assert_same(Resample(200.0)(recording), raw_of(recording).resample(200, verbose=False))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sfreq"), [(0.3, None, 160.0), (None, 35, 200.0), (0.3, 75, 200.0), (0.5, 45, 500.0)]
+)
+def test_band_pass_is_raw_filter(low, high, sfreq):
+    recording = noise(sfreq, int(30 * sfreq))
+    assert_same(BandPass(low=low, high=high)(recording), raw_of(recording).filter(low, high, verbose=False))
+
+
+@pytest.mark.parametrize(("freq", "sfreq"), [(60.0, 160.0), (60.0, 128.0), (50.0, 200.0)])
+def test_notch_is_raw_notch_filter(freq, sfreq):
+    recording = noise(sfreq, int(30 * sfreq))
+    assert_same(Notch(freq)(recording), raw_of(recording).notch_filter(freq, verbose=False))
+
+
+def test_average_reference_is_raw_set_eeg_reference():
+    recording = noise(160.0, 3000)
+    assert_same(
+        AverageReference()(recording), raw_of(recording).set_eeg_reference("average", verbose=False)
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "sfreq", "half", "full", "none", "taps"),
+    [
+        (BandPass(0.3, None), 160.0, (0.15,), (0.3, 1, 40, 79), (0.0,), 1761),
+        (BandPass(0.3, 75), 200.0, (0.15, 84.38), (0.3, 1, 40, 75), (0.0, 94, 100), 2201),
+        (BandPass(0.3, 35), 200.0, (0.15, 39.38), (0.3, 1, 20, 35), (0.0, 44, 80), 2201),
+        (Notch(60.0), 160.0, (59.60, 60.40), (1, 58, 62, 79), (60.0,), 1057),
+        (Notch(50.0), 200.0, (49.625, 50.375), (1, 48, 52, 99), (50.0,), 1321),
+    ],
+    ids=str,
+)
+def test_the_response_is_that_of_the_protocol(step, sfreq, half, full, none, taps):
+    """-6 dB points, pass-band, stop-band and length of the kernel, from what the step makes of a single impulse.
+
+    The -6 dB points of a notch that MNE's log prints (59.10 and 60.90 Hz for 60 Hz at 160 Hz) are not those of the
+    filter it makes: a band-stop's transitions lie inside its edges, 59.35 and 60.65 Hz, and the log adds them outside.
+    """
+    n = 8 * taps + 1
+    impulse = np.zeros((1, n))
+    impulse[0, n // 2] = 1
+    kernel = step(Recording(impulse, sfreq, montage_of(("Cz",)))).data[0]
+    reach = taps // 2
+    assert np.abs(np.delete(kernel, range(n // 2 - reach, n // 2 + reach + 1))).max() < 1e-12
+    assert np.abs(kernel[[n // 2 - reach, n // 2 + reach]]).max() > 1e-9
+    np.testing.assert_allclose(kernel, kernel[::-1], atol=1e-12)  # symmetric about the impulse: zero phase
+
+    def gain(freqs):
+        return np.abs(freqz(kernel, worN=np.array(freqs, dtype=float), fs=sfreq)[1])
+
+    np.testing.assert_allclose(20 * np.log10(gain(half)), -6.02, atol=0.1)
+    np.testing.assert_allclose(gain(full), 1, atol=0.01)
+    assert gain(none).max() < 0.006
+
+
+def test_steps_leave_names_events_and_their_input_alone():
+    recording = noise(500.0, 6000)
+    before = recording.data.copy()
+    for step in (Resample(200.0), BandPass(0.3, 75), Notch(50.0), AverageReference()):
+        after = step(recording)
+        assert after.montage is recording.montage and after.events == recording.events
+        np.testing.assert_array_equal(recording.data, before)
+
+
+@pytest.mark.parametrize("edges", [(None, None), (75, 0.3), (10, 10)])
+def test_a_band_that_is_none_is_refused(edges):
+    """low above high would be a band-stop to MNE."""
+    with pytest.raises(EegfmError, match="BandPass"):
+        BandPass(*edges)
+
+
+@pytest.mark.parametrize("step", [BandPass(0.3, 75), Notch(100.0), BandPass(80, None)])
+def test_a_frequency_above_nyquist_is_refused_with_the_rate(step):
+    with pytest.raises(EegfmError, match="128 Hz"):
+        step(noise(128.0, 4000))
+
+
+def test_steps_are_facts():
+    """Equal fields, equal steps: a recipe compares and hashes them."""
+    assert BandPass(0.3, None) == BandPass(low=0.3, high=None) != BandPass(0.3, 75)
+    assert len({Resample(200.0), Resample(200.0), Notch(50.0)}) == 2
+    assert all(isinstance(step.version, int) for step in (Resample, BandPass, Notch, AverageReference))

@@ -1,0 +1,193 @@
+"""The walk: the real command line, from files on disk to a run folder that explains itself."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.loggers.wandb import WandbLogger  # noqa: F401  the walk needs it; a broken install fails here
+
+from eegfm.results import read_predictions, read_result
+from eegfm.tasks.metrics import scores
+
+pytestmark = pytest.mark.slow
+
+SMALL = ("model.depth=1", "model.width=16", "model.ff_width=16", "trainer.accelerator=cpu")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """An empty folder where everything of this file happens; the made corpus is prepared once."""
+    return tmp_path_factory.mktemp("walk")
+
+
+def door(place: Path, name: str, *overrides: str, **kwargs) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", f"eegfm.{name}", *overrides],
+        cwd=place, capture_output=True, text=True, timeout=600, env=environment(), **kwargs,
+    )  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EEGFM_", "WANDB_"))}
+    return {**kept, "OMP_NUM_THREADS": "1"}
+
+
+def only_run(place: Path, experiment: str = "single", name: str = "*") -> Path:
+    (folder,) = (place / "runs" / experiment).glob(name)
+    return folder
+
+
+def test_from_nothing_to_a_run_that_explains_itself(place):
+    done = door(place, "train", "trainer.max_epochs=2", *SMALL)
+    assert done.returncode == 0, done.stderr
+    folder = only_run(place)
+    assert "SIMULATED" in done.stdout and "python -m eegfm.report runs/single" in done.stdout
+    result = read_result(folder)
+    assert result.benchmark.simulated and result.benchmark.complete and result.seed == 654
+    assert (
+        result.git.keys() == {"commit", "dirty"}
+        and result.packages["torch"] == torch.__version__.split("+")[0]
+    )
+    assert set(result.by_subject["test"]) == set(result.benchmark.subjects["test"])
+    table = read_predictions(folder / "predictions_test.csv")
+    assert scores(table.probabilities, table.labels, 2) == pytest.approx(
+        result.metrics["test"], nan_ok=True
+    )
+    assert [row["epoch"] for row in rows(folder / "metrics.csv")] == ["0", "1"]
+    assert len(rows(folder / "loss.csv")) == 2 * 8
+    for name in (
+        "config.yaml",
+        "figures/confusion_matrix.png",
+        "figures/learning_curve.png",
+        "figures/by_subject.png",
+    ):
+        assert (folder / name).stat().st_size > 500
+    for checkpoint in ("best.ckpt", "last.ckpt"):
+        state = torch.load(folder / "checkpoints" / checkpoint, weights_only=True)
+        assert "benchmark" in state["config"] and "head.weight" in state["state_dict"]
+    parameters = sum(p.numel() for name, p in state["state_dict"].items() if "input_norm" not in name)
+    assert parameters == result.parameters["trainable"]
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_same_command_says_that_it_is_finished(place):
+    folder = only_run(place)
+    before = (folder / "result.json").stat().st_mtime_ns
+    again = door(place, "train", "trainer.max_epochs=2", *SMALL)
+    assert again.returncode == 0 and "finished already" in again.stdout
+    assert (folder / "result.json").stat().st_mtime_ns == before
+
+
+def test_evaluate_gives_the_runs_own_numbers_from_folder_and_from_checkpoint(place):
+    folder = only_run(place)
+    wanted = read_predictions(folder / "predictions_test.csv")
+    for what in (folder, folder / "checkpoints" / "best.ckpt"):
+        done = door(place, "evaluate", f"run={what}", "split=test")
+        assert done.returncode == 0, done.stderr
+        home = folder if what == folder else what.parent
+        found = read_predictions(home / "predictions_test.csv")
+        assert found.keys == wanted.keys
+        torch.testing.assert_close(torch.tensor(found.probabilities), torch.tensor(wanted.probabilities))
+    assert len(read_predictions_of(place, folder, "train").keys) == 480
+    assert door(place, "evaluate", "run=nowhere").returncode == 1
+    wrong = door(place, "evaluate", f"run={folder}", "split=tset")
+    assert wrong.returncode == 1 and "train, val, test" in wrong.stderr
+
+
+def read_predictions_of(place: Path, folder: Path, split: str):
+    assert door(place, "evaluate", f"run={folder}", f"split={split}").returncode == 0
+    return read_predictions(folder / f"predictions_{split}.csv")
+
+
+def test_report_reads_it(place):
+    done = door(place, "report", "runs")
+    assert done.returncode == 0, done.stderr
+    assert "stamp" in done.stdout and "SIMULATED" in done.stdout
+
+
+def test_weights_of_a_run_start_another_and_those_that_do_not_fit_are_refused(place):
+    folder = only_run(place)
+    start = f"weights={folder}"
+    done = door(place, "train", start, "task.freeze=true", "trainer.max_epochs=1", "seed=1", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert "left out: head.weight, head.bias" in done.stdout
+    new = torch.load(only_run(place, name="*-s1-*") / "checkpoints" / "last.ckpt", weights_only=True)[
+        "state_dict"
+    ]
+    old = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(new[key], old[key]) for key in old if key.startswith("backbone."))
+    assert not torch.equal(new["head.weight"], old["head.weight"])
+    wrong = door(place, "train", start, "model.depth=2", "model.width=16", "model.ff_width=16")
+    assert wrong.returncode == 1 and "does not fit this Stamp" in wrong.stderr
+
+
+def test_a_killed_fit_goes_on_with_the_same_trace(place):
+    """SIGKILL in the middle of two epochs: the loss of every step is that of the fit that nobody touched."""
+    overrides = ("trainer.max_epochs=5", "seed=7", *SMALL)
+    whole = door(place, "train", *overrides, "experiment=demo", "paths.runs=whole")
+    assert whole.returncode == 0, whole.stderr
+    wanted = next((place / "whole" / "demo").iterdir())
+    command = [sys.executable, "-m", "eegfm.train", *overrides, "experiment=demo", "paths.runs=killed"]
+    killed = place / "killed" / "demo" / wanted.name
+    for epochs in (1, 3):
+        process = subprocess.Popen(command, cwd=place, env=environment(), stdout=subprocess.DEVNULL)
+        while len(rows(killed / "metrics.csv") if (killed / "metrics.csv").exists() else []) < epochs:
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.005)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (killed / "result.json").exists()
+    assert subprocess.run(command, cwd=place, env=environment(), capture_output=True).returncode == 0
+    assert (killed / "loss.csv").read_text() == (wanted / "loss.csv").read_text()
+    assert (killed / "metrics.csv").read_text() == (wanted / "metrics.csv").read_text()
+    assert read_result(killed).metrics == read_result(wanted).metrics
+
+
+def test_every_run_of_a_sweep_in_one_process_has_its_own_folder_and_wandb_run(place):
+    """Offline W&B: config, metrics, summary and figures are in the file; one run does not leak into the next."""
+    done = door(
+        place,
+        "train",
+        "-m",
+        "seed=11,12",
+        "logger=wandb",
+        "trainer.max_epochs=1",
+        "paths.runs=sweep",
+        *SMALL,
+    )
+    assert done.returncode == 0, done.stderr
+    for seed in (11, 12):
+        (folder,) = (place / "sweep" / "single").glob(f"*-s{seed}-*")
+        (file,) = folder.glob("wandb/offline-run-*/*.wandb")
+        inspected = subprocess.run(
+            [Path(sys.executable).with_name("wandb"), "leet", "inspect", "--json", file],
+            capture_output=True,
+            text=True,
+        )
+        assert inspected.returncode == 0, inspected.stderr
+        text = inspected.stdout
+        records = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        assert records
+        for expected in (
+            "test/balanced_accuracy",
+            "val/auroc",
+            "fingerprint",
+            "confusion_matrix",
+            "learning_curve",
+        ):
+            assert expected in text, expected
+        assert f"-s{seed}-" in text and f"-s{23 - seed}-" not in text
+        assert list(folder.glob("wandb/offline-run-*/files/media/images/*.png"))
+        assert rows(folder / "metrics.csv"), "the CSV is complete whatever the logger"
