@@ -1,4 +1,4 @@
-"""A tiny corpus of real EDF files, for tests of everything that handles files. Written by edfio, which is not our reader."""
+"""A tiny corpus of real EDF files, for tests of all that handles files. Written by edfio, not by our reader."""
 
 from pathlib import Path
 

@@ -17,6 +17,8 @@ def show(result: RunResult, folder: Path, note: str | None = None) -> None:
     """A finished run: what was trained, on what, how well it tests, where things are, and what to type next."""
     console = Console(highlight=False)
     facts = result.benchmark
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
     console.rule(f"{result.model} on {facts.title}", style="dim")
     if note:
         console.print(note)

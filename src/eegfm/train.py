@@ -215,7 +215,9 @@ def _draw(folder: Path, test: "Predictions", result: "RunResult") -> dict[str, P
     from eegfm.tasks.history import read_history
     from eegfm.tasks.metrics import decide
 
-    title = f"{result.model} on {result.benchmark.title}, test"
+    facts = result.benchmark
+    kind = " SIMULATED" * facts.simulated + " PARTIAL" * (not facts.complete)
+    title = f"{result.model} on {facts.title}{kind}, test"
     drawn = {
         "confusion_matrix": figures.confusion_matrix(
             test.label, decide(test.probability), result.classes, title=title

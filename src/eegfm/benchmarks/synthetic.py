@@ -134,19 +134,22 @@ def _head(subject: str) -> Head:
     scalp = scalp / np.linalg.norm(scalp, axis=1, keepdims=True)
     o1, o2 = (scalp[CHANNELS.index(name)] for name in ("O1", "O2"))
     over = np.stack([scalp[CHANNELS.index("C3")], scalp[CHANNELS.index("C4")], _unit(o1 + o2)])
-    rhythm = CORTEX * RADIUS * over + rng.normal(0, 0.003, (3, 3))  # each head differs by some millimetres
+    rhythms = (
+        CENTRE + CORTEX * RADIUS * over + rng.normal(0, 0.003, (3, 3))
+    )  # each head differs by millimetres
+    radial = _unit(over + rng.normal(0, 0.2, (3, 3)))  # within some 15 degrees
     depth = rng.uniform(0, 1, (N_BACKGROUND, 1)) ** (1 / 3)  # even in volume
     background = 0.8 * RADIUS * depth * _unit(rng.normal(size=(N_BACKGROUND, 3)))
     background[:, 2] = np.abs(background[:, 2])  # there is no cortex below the ears
-    tilt = rng.normal(0, 0.2, (3, 3))  # radial within some 15 degrees
-    motor = rng.uniform(60, 80) * rng.uniform(0.9, 1.1, 2)  # no brain is quite symmetric
-    occipital = rng.uniform(30, 70, 1)
+    # rms in µV at the electrode that sees the rhythm best; no brain is quite symmetric
+    rhythm_uv = np.append(rng.uniform(17, 25) * rng.uniform(0.9, 1.1, 2), rng.uniform(10, 25))
+    rhythm_rms = rhythm_uv / np.abs(_gain(rhythms, radial)).max(axis=0)
     return Head(
         peak_hz=rng.uniform(9, 12, 3),
         drop=rng.uniform(0.55, 0.75),
-        positions=np.concatenate([rhythm, background]) + CENTRE,
-        orientations=_unit(np.concatenate([over + tilt, rng.normal(size=(N_BACKGROUND, 3))])),
-        moment_rms=np.concatenate([motor, occipital, np.full(N_BACKGROUND, rng.uniform(18, 30))]),
+        positions=np.concatenate([rhythms, CENTRE + background]),
+        orientations=np.concatenate([radial, _unit(rng.normal(size=(N_BACKGROUND, 3)))]),
+        moment_rms=np.append(rhythm_rms, np.full(N_BACKGROUND, rng.uniform(18, 30))),
         sensor_uv=rng.uniform(0.5, 1.5),
     )
 

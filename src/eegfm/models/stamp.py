@@ -245,7 +245,7 @@ def from_reference(
     data_norm.*                                                         input_norm.*
     linear.1, linear.4                                                  projection.1, projection.4
     pos_embed, spatial_embed, temporal_embed (.weight)                  position.token, .spatial, .temporal
-    gated_mlp.{i}.norm, proj_1, proj_2, temporal_weight, spatial_weight mixer.blocks.{i}.(the same)
+    gated_mlp.{i}.norm, proj_*, temporal_weight, spatial_weight         mixer.blocks.{i}.(the same)
     gated_mlp.{i}.sgu_temporal, sgu_spatial, sgu  (.norm)               mixer.blocks.{i}.gate_temporal, ... (.norm)
     gated_mlp.{i}.sgu*.spatial_proj                                     mixer.blocks.{i}.gate*.mix
     transformer.layers.{i}.*, transformer.norm.*                        mixer.layers.{i}.*, mixer.norm.*

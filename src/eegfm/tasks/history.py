@@ -20,7 +20,8 @@ class History(Callback):
         self.rows: list[dict[str, Any]] = []
         self.steps: list[tuple[int, str]] = []
 
-    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    # not on_fit_start: there Lightning has not restored the step yet
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         done = trainer.global_step
         self.rows = [row for row in read_history(self.metrics) if int(row["step"]) <= done] if done else []
         kept = [row for row in read_history(self.losses) if int(row["step"]) <= done] if done else []

@@ -1,0 +1,92 @@
+"""What every benchmark owes, whatever its corpus. Benchmarks are found by their config."""
+
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec
+from eegfm.build import config_dir
+from eegfm.data.store import Recipe
+from eegfm.signal.montage import NOT_A_PLACE
+
+FILES = sorted((config_dir() / "data").glob("*.yaml"))
+
+
+@pytest.fixture(params=FILES, ids=[path.stem for path in FILES])
+def named(request) -> tuple[str, BenchmarkSpec]:
+    return request.param.stem, get_object(OmegaConf.load(request.param).benchmark.path)
+
+
+def test_it_is_known_by_one_name_everywhere(named):
+    name, benchmark = named
+    assert benchmark.name == name
+    assert name in (config_dir().parent / "data" / "README.md").read_text(encoding="utf-8")
+
+
+def test_it_says_whose_it_is_and_under_which_protocol(named):
+    _, benchmark = named
+    assert "@" in benchmark.protocol
+    for text in (
+        benchmark.title,
+        benchmark.corpus,
+        benchmark.licence,
+        benchmark.access,
+        benchmark.citation,
+    ):
+        assert text.strip()
+
+
+def test_every_recording_belongs_to_a_subject_of_its_split_and_has_a_name_of_its_own(named, tmp_path):
+    _, benchmark = named
+    sources = benchmark.sources(tmp_path)
+    assert len({source.recording for source in sources}) == len(sources)
+    for source in sources:
+        assert source.subject in benchmark.splits[source.split]
+        assert "/" not in source.recording and source.path.is_relative_to(tmp_path)
+    assert sources == benchmark.sources(tmp_path), "the order is the protocol's, not the disk's"
+
+
+def test_its_census_agrees_with_itself(named, tmp_path):
+    _, benchmark = named
+    census = benchmark.census
+    if census.recordings is not None:
+        assert census.recordings == len(benchmark.sources(tmp_path))
+    if census.per_split is not None and census.windows is not None and set(census.per_split) == set(SPLITS):
+        assert sum(census.per_split.values()) == census.windows
+    for split, counts in (census.per_class or {}).items():
+        assert len(counts) == len(benchmark.classes)
+        if census.per_split is not None:
+            assert sum(counts) == census.per_split[split]
+    assert census.source
+
+
+def test_every_row_is_a_place_in_metres_or_declared_as_none(named):
+    _, benchmark = named
+    montage = benchmark.montage
+    assert montage.names == benchmark.channels and len(set(benchmark.channels)) == len(benchmark.channels)
+    for name, place in zip(montage.names, montage.coords, strict=True):
+        if name in NOT_A_PLACE:
+            assert np.isnan(place).all()
+        else:
+            assert 0.05 < np.linalg.norm(place) < 0.18
+
+
+def test_its_window_is_a_whole_number_of_samples(named):
+    _, benchmark = named
+    assert benchmark.n_times == pytest.approx(benchmark.window_s * benchmark.sfreq, abs=1e-9)
+
+
+def test_it_and_its_steps_are_facts_that_travel_to_a_worker(named):
+    _, benchmark = named
+    assert pickle.loads(pickle.dumps(benchmark)).splits == benchmark.splits
+    for step in benchmark.steps:
+        assert (
+            dataclasses.is_dataclass(step)
+            and type(step).__dataclass_params__.frozen
+            and type(step).version >= 1
+        )
+    assert Recipe.of(benchmark).fingerprint == Recipe.of(benchmark, benchmark.steps).fingerprint
