@@ -6,14 +6,12 @@ The run's own config, kept in its folder and in every checkpoint, says which dat
 from pathlib import Path
 from typing import Any
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from eegfm.build import build, config_dir, refusing
+from eegfm.build import build, door
 
 
-@hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="evaluate")
-@refusing
+@door("evaluate")
 def main(config: DictConfig) -> None:
     from eegfm.benchmarks.spec import SPLITS
     from eegfm.contracts import EegfmError

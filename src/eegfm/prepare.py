@@ -1,13 +1,11 @@
 """`python -m eegfm.prepare data=<benchmark> [encoder=<encoder>]`: make the store ahead of training."""
 
-import hydra
 from omegaconf import DictConfig
 
-from eegfm.build import build_data, config_dir, refusing
+from eegfm.build import build_data, door
 
 
-@hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="prepare")
-@refusing
+@door("prepare")
 def main(config: DictConfig) -> None:
     from rich.console import Console
 

@@ -12,11 +12,10 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from eegfm.build import Run, build, config_dir, refusing, register
+from eegfm.build import Run, build, door
 
 if TYPE_CHECKING:
     from eegfm.results import RunResult
@@ -24,11 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-register()
 
-
-@hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="train")
-@refusing
+@door("train")
 def main(config: DictConfig) -> float | None:
     """Train one run; returns the chosen epoch's validation metric, for sweepers."""
     return train(config, Path(HydraConfig.get().runtime.output_dir))

@@ -14,7 +14,8 @@ Frequency, strengths, depth of the drop and the places of all dipoles differ bet
 point at infinity, so the rows do not sum to zero as those of an average-referenced recording do.
 
 Numbers depend on the subject's id alone, never on the order of making. The raw files are FIF, whose header holds the
-time of writing: two files made alike have equal samples, not equal bytes.
+time of writing: two files made alike have equal samples, not equal bytes. A change here does not reach files that are
+already there; `PROTOCOL` must rise with it, and `read` then refuses the old ones.
 """
 
 import os
@@ -51,10 +52,10 @@ N_TRIALS = 60  # a subject, half of each class
 LAPSES = 0.1  # of the trials, chosen blindly, hold no imagery: the best accuracy to expect is 0.95
 N_BACKGROUND = 60
 
-# MNE's own fit to the 10-20 positions (mne.bem.fit_sphere_to_headshape), rounded: the fit is an optimiser's, and this
-# one number must not move with its version. Metres, head frame.
+# MNE's own fit to the 10-20 positions (mne.bem.fit_sphere_to_headshape), rounded: the fit is an optimiser's, and these
+# numbers must not move with its version. Metres, head frame.
 CENTRE, RADIUS = (0.0, 0.016, 0.045), 0.0956
-CORTEX = 0.7  # depth of a rhythm's source as a fraction of RADIUS: about 3 cm under the electrode
+CORTEX = 0.7  # of RADIUS is a rhythm's source away from CENTRE: about 3 cm under the electrode
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +72,7 @@ class Head:
 
 def source_positions(subject: str) -> Float[np.ndarray, "source 3"]:
     """Where the left and the right motor rhythm of a subject sit: metres in the head frame, left hemisphere first."""
-    return _head(subject).positions[:2]
+    return _head(subject).positions[:2].copy()
 
 
 def lead_field(subject: str) -> Float[np.ndarray, "channel source"]:
@@ -134,9 +135,8 @@ def _head(subject: str) -> Head:
     scalp = scalp / np.linalg.norm(scalp, axis=1, keepdims=True)
     o1, o2 = (scalp[CHANNELS.index(name)] for name in ("O1", "O2"))
     over = np.stack([scalp[CHANNELS.index("C3")], scalp[CHANNELS.index("C4")], _unit(o1 + o2)])
-    rhythms = (
-        CENTRE + CORTEX * RADIUS * over + rng.normal(0, 0.003, (3, 3))
-    )  # each head differs by millimetres
+    shift = rng.normal(0, 0.003, (3, 3))  # each head differs by some millimetres
+    rhythms = CENTRE + CORTEX * RADIUS * over + shift
     radial = _unit(over + rng.normal(0, 0.2, (3, 3)))  # within some 15 degrees
     depth = rng.uniform(0, 1, (N_BACKGROUND, 1)) ** (1 / 3)  # even in volume
     background = 0.8 * RADIUS * depth * _unit(rng.normal(size=(N_BACKGROUND, 3)))
