@@ -74,11 +74,8 @@ def help_screen(config_name: str, purpose: str) -> str:
                 line[2:] for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# ")
             ]
             about = next((line for line in comments if not line.startswith("@package")), "")
-            lines.append(f"  {f'{group}={path.stem}':<32}{about}".rstrip())
-    lines += [
-        "",
-        "Every value of the config can be overridden: model.depth=4. To see it: --cfg job. -m sweeps: seed=1,2,3",
-    ]
+            lines.append(f"  {f'{group}={path.stem}':<32}{about.partition('. ')[0]}".rstrip())
+    lines += ["", "Any value can be overridden: model.depth=4. To see all: --cfg job. A sweep: -m seed=1,2,3"]
     return "\n".join(lines)
 
 
