@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -75,7 +76,10 @@ def help_screen(config_name: str, purpose: str) -> str:
             ]
             about = next((line for line in comments if not line.startswith("@package")), "")
             lines.append(f"  {f'{group}={path.stem}':<32}{about.partition('. ')[0]}".rstrip())
-    lines += ["", "Any value can be overridden: model.depth=4. To see all: --cfg job. A sweep: -m seed=1,2,3"]
+    lines += [
+        "",
+        "Any value can be overridden: model.depth=4. To see all: --cfg job. A sweep: -m seed=1,2,3",
+    ]
     return "\n".join(lines)
 
 
@@ -85,10 +89,18 @@ def config_dir() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "conf"
 
 
+class Keep(Enum):
+    """Which epoch's weights are tested."""
+
+    best = "best"
+    last = "last"
+
+
 @dataclass
 class Selection:
-    """Which epoch is tested: see `eegfm.tasks.selection.BestEpoch`."""
+    """Which epoch is tested: the best on validation (see `eegfm.tasks.selection.BestEpoch`), or the last."""
 
+    keep: Keep = Keep.best
     min_delta: float = 0.0
     first_epoch: int = 0
 
@@ -161,7 +173,7 @@ def identity_hash(config: Mapping[str, Any], *, without_seed: bool = False) -> s
 def run_name(*, _root_: DictConfig) -> str:
     """`<experiment>/<model>-<encoder>-<data>-s<seed>-<hash>`: the same command always names the same folder."""
     choices = _root_.hydra.runtime.choices
-    resolved = OmegaConf.to_container(_own(_root_), resolve=True)
+    resolved = OmegaConf.to_container(_own(_root_), resolve=True, enum_to_str=True)
     assert isinstance(resolved, dict)
     parts = [
         choices["model"],
@@ -197,16 +209,35 @@ def build(config: DictConfig) -> Run:
     Raises:
         EegfmError: a value of the wrong type, or a combination that cannot work.
     """
-    plain = OmegaConf.to_container(config, resolve=True)
+    plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
     assert isinstance(plain, dict)
     data = build_data(config)
     backbone = make(config.model, "model")(data.spec)
     if config.weights is not None:
         from eegfm.tasks.weights import load_backbone
 
-        load_backbone(backbone, Path(config.weights))
+        load_backbone(backbone, checkpoint_of(Path(config.weights)))
     task = make(config.task, "task")(backbone, data.spec)
     return Run(task, data, make(config.trainer, "trainer"), plain)
+
+
+def checkpoint_of(place: Path) -> Path:
+    """The checkpoint meant by a path: a file itself, or the epoch that a finished run's folder has kept."""
+    from eegfm.contracts import EegfmError
+
+    if place.is_file():
+        return place
+    if not (place / "config.yaml").is_file():
+        raise EegfmError(
+            f"No run and no checkpoint at {place}: wanted a run folder, or a .ckpt or .safetensors file."
+        )
+    keep = OmegaConf.select(OmegaConf.load(place / "config.yaml"), "selection.keep", default="best")
+    checkpoint = place / "checkpoints" / f"{keep}.ckpt"
+    if not checkpoint.is_file():
+        raise EegfmError(
+            f"The run at {place} has no {checkpoint.name} yet: train it first, or name a checkpoint file."
+        )
+    return checkpoint
 
 
 def build_data(config: DictConfig) -> "EEGDataModule":

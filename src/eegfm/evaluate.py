@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from eegfm.build import build, door
+from eegfm.build import build, checkpoint_of, door
 
 
 @door("evaluate")
@@ -71,8 +71,6 @@ def _config_of(place: Path) -> DictConfig:
 
 
 def _predict_trained(run: Any, place: Path, split: str) -> Any:
-    from eegfm.tasks.weights import checkpoint_of
-
     run.data.setup("test" if split == "test" else "fit")
     trainer = run.make_trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
     loader = run.data.split_dataloader(split)

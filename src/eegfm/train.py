@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from eegfm.build import Run, build, door
+from eegfm.build import Keep, Run, build, door
 
 if TYPE_CHECKING:
     from eegfm.results import RunResult
@@ -65,6 +65,7 @@ def train(config: DictConfig, folder: Path) -> float | None:
 
 
 def _train_by_gradient(run: Run, folder: Path) -> dict[str, Any]:
+    from eegfm.contracts import EegfmError
     from eegfm.tasks.history import History
     from eegfm.tasks.metrics import monitor_of
     from eegfm.tasks.progress import progress
@@ -74,7 +75,8 @@ def _train_by_gradient(run: Run, folder: Path) -> dict[str, Any]:
     task.config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")
     metric, mode = monitor_of(data.spec.classes)
     checkpoints = folder / "checkpoints"
-    selection = run.config["selection"]
+    selection = dict(run.config["selection"])
+    keep = Keep(selection.pop("keep"))
     best = BestEpoch(checkpoints, monitor=f"val/{metric}", mode=mode, **selection)
     trainer = run.make_trainer(
         logger=_logger(run, folder),
@@ -88,7 +90,12 @@ def _train_by_gradient(run: Run, folder: Path) -> dict[str, Any]:
     trainer.fit(task, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    chosen = checkpoints / "best.ckpt" if (checkpoints / "best.ckpt").exists() else last
+    chosen = checkpoints / f"{keep.value}.ckpt"
+    if not chosen.exists():
+        raise EegfmError(
+            f"No epoch was kept in {checkpoints}: none came after selection.first_epoch={selection['first_epoch']} "
+            "with a validation metric that is a number. Train longer, or set selection.first_epoch=0."
+        )
     predictions = {}
     for split, evaluate in (("val", trainer.validate), ("test", trainer.test)):
         evaluate(task, datamodule=data, ckpt_path=chosen, weights_only=True, verbose=False)

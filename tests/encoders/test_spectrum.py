@@ -4,7 +4,7 @@ import scipy.signal
 import torch
 
 from eegfm.contracts import EegfmError
-from eegfm.encoders.spectrum import FLOOR, Spectrum
+from eegfm.encoders.spectrum import FLOOR, Spectrum, sine_tapers
 
 
 def eeg_like(n: int, *, seed: int) -> np.ndarray:
@@ -22,26 +22,42 @@ def power(decibels: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("high_hz", [1, 45, 99])
-def test_it_is_scipys_periodogram_in_decibels(high_hz):
+@pytest.mark.parametrize("tapers", [1, 3, 7])
+def test_it_is_the_mean_of_scipys_periodograms_in_decibels(high_hz, tapers):
     series = eeg_like(20, seed=0)
-    frequencies, density = scipy.signal.periodogram(
-        series, fs=200, window="hann", detrend="constant", scaling="density"
-    )
-    encoder = Spectrum(high_hz=high_hz)
+    density = np.zeros((20, 101))
+    for order in range(1, tapers + 1):
+        taper = np.sin(np.pi * order * np.arange(1, 201) / 201)
+        frequencies, one = scipy.signal.periodogram(
+            series, fs=200, window=taper, detrend="constant", scaling="density"
+        )
+        density += one / tapers
+    encoder = Spectrum(high_hz=high_hz, tapers=tapers)
     np.testing.assert_array_equal(frequencies[1 : high_hz + 1], np.arange(1, encoder.width + 1))
     expected = 10 * np.log10(np.maximum(density[:, 1 : high_hz + 1], FLOOR))
     vectors = encoder.encode(torch.from_numpy(series)).numpy()
     np.testing.assert_allclose(vectors, expected, atol=2e-3)  # dB; float32 against float64
 
 
-@pytest.mark.parametrize("frequency", [2, 10, 37, 97])
+def test_the_tapers_are_orthonormal():
+    tapers = sine_tapers(5)
+    torch.testing.assert_close(tapers @ tapers.T, torch.eye(5), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("frequency", [5, 10, 37, 94])
 def test_a_sine_has_half_its_squared_amplitude_as_power(frequency):
-    """Parseval: 20 µV are 200 µV², over the three bins of 1 Hz that the window spreads them."""
+    """Parseval: 20 µV are 200 µV², nearly all within 2 Hz of the sine."""
     density = power(Spectrum(high_hz=99).encode(sine(frequency, 20.0)))[0]
-    around = density[frequency - 2 : frequency + 1]  # bin k stands at k − 1
-    assert around.sum().item() == pytest.approx(200.0, rel=1e-3)
-    assert (density.sum() - around.sum()).item() < 99 * 1.01 * FLOOR
-    assert density.argmax().item() == frequency - 1
+    around = density[frequency - 3 : frequency + 2]  # bin k stands at k − 1
+    assert density.sum().item() == pytest.approx(200.0, rel=0.03)
+    assert around.sum().item() > 0.97 * density.sum().item()
+
+
+def test_three_tapers_steady_the_logarithm_of_noise():
+    """White noise: the decibels of a chi-square variable of 2 and of 6 degrees of freedom."""
+    noise = torch.randn(4000, 200, generator=torch.Generator().manual_seed(0)) * 10
+    assert Spectrum(tapers=1).encode(noise)[:, 9].std().item() == pytest.approx(5.57, abs=0.2)
+    assert Spectrum(tapers=3).encode(noise)[:, 9].std().item() == pytest.approx(2.73, abs=0.2)
 
 
 def test_ten_times_the_amplitude_is_twenty_decibels_more():
@@ -58,11 +74,11 @@ def test_an_offset_changes_nothing():
 
 
 def test_a_drift_stays_out_of_the_beta_band():
-    """Why there is a window: without one, 100 µV of drift put 1.2 dB at 20 Hz."""
+    """Why there are tapers: without, 100 µV of drift put 1.2 dB at 20 Hz."""
     drift = torch.linspace(0, 100, 201)[None, :200]
     without = scipy.signal.periodogram(drift.numpy(), fs=200, window="boxcar")[1][0, 20]
     assert 10 * np.log10(without) == pytest.approx(1.2, abs=0.1)
-    assert Spectrum().encode(drift)[0, 19] < -39.9
+    assert Spectrum().encode(drift)[0, 19] < -25
 
 
 def test_a_flat_second_lies_on_the_floor():
@@ -75,6 +91,12 @@ def test_frequencies_that_are_not_there_are_refused(high_hz):
         Spectrum(high_hz=high_hz)
 
 
+def test_a_number_of_tapers_that_cannot_be_is_refused():
+    with pytest.raises(EegfmError, match="tapers=0: 1 to 10"):
+        Spectrum(tapers=0)
+
+
 def test_the_recipe_tells_two_widths_apart():
+    assert Spectrum(tapers=3).settings() != Spectrum(tapers=4).settings()
     assert Spectrum(high_hz=45).settings() != Spectrum(high_hz=40).settings()
     assert Spectrum(input_norm="none").settings() == Spectrum().settings()

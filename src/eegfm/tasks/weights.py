@@ -11,20 +11,6 @@ from eegfm.contracts import EegfmError
 log = logging.getLogger(__name__)
 
 
-def checkpoint_of(place: Path) -> Path:
-    """The checkpoint meant by a path: a file itself, or a run folder's best epoch."""
-    if place.is_file():
-        return place
-    best = place / "checkpoints" / "best.ckpt"
-    if best.is_file():
-        return best
-    last = place / "checkpoints" / "last.ckpt"
-    hint = f" There is {last}: name it, if you mean an unfinished run." if last.is_file() else ""
-    raise EegfmError(
-        f"No checkpoint at {place}: wanted a .ckpt or .safetensors file, or a run folder with {best}.{hint}"
-    )
-
-
 def read_state(path: Path) -> dict[str, Tensor]:
     """Tensors of a checkpoint or a safetensors file. Never runs code from the file."""
     if path.suffix == ".safetensors":
@@ -34,13 +20,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
 
 
-def load_backbone(backbone: nn.Module, place: Path) -> list[str]:
+def load_backbone(backbone: nn.Module, path: Path) -> list[str]:
     """Load a backbone strictly and return the keys of the file that are not its own (a head, most often).
 
     Raises:
         EegfmError: a tensor of the backbone is not in the file or has another shape.
     """
-    path = checkpoint_of(place)
     state = read_state(path)
     prefix = "backbone." if any(key.startswith("backbone.") for key in state) else ""
     own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
