@@ -70,7 +70,10 @@ def test_from_nothing_to_a_run_that_explains_itself(place):
     for checkpoint in ("best.ckpt", "last.ckpt"):
         state = torch.load(folder / "checkpoints" / checkpoint, weights_only=True)
         assert "benchmark" in state["config"] and "head.weight" in state["state_dict"]
-    parameters = sum(p.numel() for name, p in state["state_dict"].items() if "input_norm" not in name)
+    learned = [
+        p for name, p in state["state_dict"].items() if "input_norm" not in name and name != "class_weight"
+    ]
+    parameters = sum(p.numel() for p in learned)
     assert parameters == result.parameters["trainable"]
 
 
@@ -189,3 +192,55 @@ def test_every_run_of_a_sweep_in_one_process_has_its_own_folder_and_wandb_run(pl
         assert f"-s{seed}-" in text and f"-s{23 - seed}-" not in text
         assert list(folder.glob("wandb/offline-run-*/files/media/images/*.png"))
         assert rows(folder / "metrics.csv"), "the CSV is complete whatever the logger"
+
+
+def test_from_real_recordings_to_a_report(eeg_data, tmp_path):
+    """MentalArithmetic, 20 of 36 subjects: trained, compared, and marked as partial wherever a number stands."""
+    data = (
+        "data=mental_arithmetic",
+        f"data.raw={eeg_data / 'mental_arithmetic_eegmat'}",
+        "data.allow_partial=true",
+        "data.prepare_workers=2",
+    )
+    refused = door(tmp_path, "train", *data[:2])
+    assert refused.returncode == 1
+    assert "32 of 72 recordings are missing" in refused.stderr and "16 of 36 subjects" in refused.stderr
+    for overrides in (
+        ("model=stamp", "encoder=spectrum", "trainer.max_epochs=1", *SMALL),
+        ("model=bandpower",),
+    ):
+        done = door(tmp_path, "train", *overrides, *data)
+        assert done.returncode == 0, done.stderr
+        assert "PARTIAL corpus: 20 of 36 subjects" in done.stdout
+    result = read_result(only_run(tmp_path, name="bandpower-*"))
+    assert not result.benchmark.complete and len(result.benchmark.missing) == 32
+    assert result.benchmark.subjects["test"] == ["Subject32", "Subject33", "Subject34", "Subject35"]
+    # log band power tells rest from arithmetic in people it has not met: 0.78 balanced accuracy, measured elsewhere too
+    assert result.metrics["test"]["balanced_accuracy"] > 0.7 and result.parameters["trainable"] == 101
+    report = door(tmp_path, "report", "runs", "--markdown", "table.md")
+    assert "PARTIAL corpus" in report.stdout and "not comparable" in report.stdout
+    assert result.name in (tmp_path / "table.md").read_text()
+
+
+def test_a_corpus_without_test_subjects_prepares_and_is_not_trained_on(eeg_data, tmp_path):
+    """PhysioNet-MI, S001 alone: a training subject."""
+    data = ("data=physionet_mi", f"data.raw={eeg_data / 'eegmmidb'}", "data.allow_partial=true")
+    done = door(tmp_path, "prepare", *data)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "90 windows [23, 22, 21, 24], 1 subjects" in done.stdout
+        and "PARTIAL: 1 of 109 subjects" in done.stdout
+    )
+    refused = door(tmp_path, "train", *data, *SMALL)
+    assert refused.returncode == 1 and "the val split" in refused.stderr and "S071" in refused.stderr
+
+
+def test_ttm_runs_from_its_real_weights(weights_data, tmp_path):
+    pytest.importorskip("tsfm_public", reason="encoder=ttm needs granite-tsfm: make setup-tsfm")
+    weights = f"encoder.weights={weights_data / 'ttm-r2-512-96'}"
+    done = door(tmp_path, "train", "encoder=ttm", weights, "trainer.max_epochs=1", *SMALL)
+    assert done.returncode == 0, done.stderr
+    result = read_result(only_run(tmp_path))
+    assert result.encoder == "ttm" and result.packages["granite-tsfm"]
+    missing = door(tmp_path, "train", "encoder=ttm", "encoder.weights=nowhere")
+    assert missing.returncode == 1 and "granite-timeseries-ttm-r2" in missing.stderr

@@ -11,7 +11,7 @@ def main(config: DictConfig) -> None:
 
     data = build_data(config)
     data.prepare_data()
-    data.setup("fit")
+    data.open()
     facts = data.provenance()
     counts = {split: f"{sum(classes):,} windows {classes}" for split, classes in facts["census"].items()}
     used = sum(len(subjects) for subjects in facts["subjects"].values())

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.optim import AdamW
 
 from eegfm.contracts import EegfmError
-from eegfm.tasks.classify import Classify
+from eegfm.tasks.classify import Classify, inverse_frequency
 from eegfm.tasks.metrics import monitor_of, scores
 
 from .toy import N_SUBJECTS, SIZES, Backbone, Data, Windows, spec_of, trainer
@@ -96,7 +96,8 @@ def test_freezing_keeps_the_backbone_bit_identical(tmp_path, freeze):
     before = {name: value.clone() for name, value in task.state_dict().items()}
     trainer(tmp_path).fit(task, datamodule=Data())
     for name, value in task.state_dict().items():
-        assert torch.equal(value, before[name]) == (freeze and name.startswith("backbone.")), name
+        if name != "class_weight":  # of the data, not of training
+            assert torch.equal(value, before[name]) == (freeze and name.startswith("backbone.")), name
     assert all(p.grad is None for p in task.backbone.parameters()) or not freeze
 
 
@@ -202,7 +203,15 @@ def test_a_resumed_fit_keeps_the_input_statistics_of_its_checkpoint(tmp_path):
 
 def test_a_backbone_that_fits_its_input_says_what_it_misses(tmp_path):
     data = Data()
-    with pytest.raises(EegfmError, match=r"Standardising .* no data module with train_inputs\(\)"):
+    with pytest.raises(EegfmError, match=r"no data module with train_inputs\(\)"):
         trainer(tmp_path).fit(
             task_of(backbone=Standardising), data.train_dataloader(), data.val_dataloader()
         )
+
+
+def test_balanced_weighs_classes_alike_whatever_their_number():
+    """Nine windows of one class and three of the other: the same total weight, and a mean weight of one."""
+    weight = inverse_frequency(torch.tensor([9, 3]))
+    torch.testing.assert_close(weight, torch.tensor([12 / 18, 12 / 6]))
+    assert (weight * torch.tensor([9, 3])).sum() == 12
+    assert inverse_frequency(torch.tensor([4, 0, 4])).tolist() == [1.0, 0.0, 1.0]

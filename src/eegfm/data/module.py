@@ -148,9 +148,8 @@ class EEGDataModule(lightning.LightningDataModule):
         if self.encoder is not None:
             embed(store, self.encoder, self.cache, progress=self.progress)
 
-    def setup(self, stage: str) -> None:
-        """Open the store; `stage` is "fit", "validate", "test" or "predict"."""
-        self._stage = stage
+    def open(self) -> SampleStore:
+        """The prepared store, once its splits have been looked at for leaks."""
         if self.store is None:
             store = SampleStore.open(self.cache, self.recipe)
             found = leaks(store.index)
@@ -160,7 +159,13 @@ class EEGDataModule(lightning.LightningDataModule):
                 )
             self.store = store
             self._coords = torch.tensor(self.benchmark.montage.coords, dtype=torch.float32)
-        self._refuse_empty("test" if stage == "test" else "train")
+        return self.store
+
+    def setup(self, stage: str) -> None:
+        """Open the store for a stage: "fit", "validate", "test" or "predict"."""
+        self._stage = stage
+        for split in ("test",) if stage == "test" else ("train", "val"):
+            self._refuse_empty(self.open(), split)
 
     def train_dataloader(self) -> DataLoader[EEGBatch]:
         data = self.dataset("train")
@@ -181,6 +186,12 @@ class EEGDataModule(lightning.LightningDataModule):
         data = self.dataset("train")
         for start in range(0, len(data), self.batch_size):
             yield data.__getitems__(range(start, min(start + self.batch_size, len(data)))).x
+
+    def class_counts(self) -> Tensor:
+        """Windows of each class in the training split."""
+        assert self.store is not None
+        label = self.store.index.label[self.store.index.rows("train")]
+        return torch.from_numpy(np.bincount(label, minlength=len(self.benchmark.classes)))
 
     def arrays(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
         """A whole split as (x float32, label), for estimators that want all of it at once."""
@@ -229,11 +240,10 @@ class EEGDataModule(lightning.LightningDataModule):
             persistent_workers=self.num_workers > 0,
         )
 
-    def _refuse_empty(self, split: SplitName) -> None:
-        assert self.store is not None
-        if not len(self.store.index.rows(split)):
-            counts = {name: len(self.store.index.rows(name)) for name in SPLITS}
+    def _refuse_empty(self, store: SampleStore, split: SplitName) -> None:
+        if not len(store.index.rows(split)):
+            counts = {name: len(store.index.rows(name)) for name in SPLITS}
             raise EegfmError(
-                f"{self.benchmark.title}: the {split} split of {self.store.folder} is empty ({counts}). "
+                f"{self.benchmark.title}: the {split} split of {store.folder} is empty ({counts}). "
                 f"Its subjects are {', '.join(self.benchmark.splits[split][:8])} ...: add them and prepare again."
             )

@@ -29,7 +29,9 @@ class Classify(Task):
     """Train `backbone` and a head to tell `spec.classes` apart; `freeze` leaves the backbone as it is.
 
     The head is one linear layer, or with `hidden` sizes Linear and ELU for each, and `dropout` after each but the last.
-    `label_smoothing` concerns more than two classes only. A frozen backbone gets no gradient and stays in eval mode.
+    `label_smoothing` concerns more than two classes only. `balanced` weighs every window in the loss by the inverse
+    frequency of its class in the training split, as balanced accuracy does; the published recipes do not. A frozen
+    backbone gets no gradient and stays in eval mode.
 
     Logs "train/loss" of each step and epoch, and for "val" and "test" the loss (mean over windows) and every metric of
     `metrics.scores` once per epoch. After `validate`, `test` or `predict`, and after each validation of a fit,
@@ -42,6 +44,8 @@ class Classify(Task):
     Raises EegfmError if `spec` names fewer than two classes.
     """
 
+    class_weight: Tensor
+
     def __init__(
         self,
         backbone: Embeds,
@@ -52,6 +56,7 @@ class Classify(Task):
         hidden: Sequence[int] = (),
         dropout: float = 0.0,
         label_smoothing: float = 0.1,
+        balanced: bool = False,
         freeze: bool = False,
         seed: int,
     ) -> None:
@@ -65,6 +70,8 @@ class Classify(Task):
         self.backbone = backbone
         self.head = _head(backbone.width, hidden, spec.n_logits, dropout)
         self.label_smoothing = label_smoothing
+        self.balanced = balanced
+        self.register_buffer("class_weight", torch.ones(len(spec.classes)))
         self.frozen = freeze  # not `freeze`: that is a method of every LightningModule
         if freeze:
             # eval also here, not in `train` alone: Lightning keeps the modes that it finds and calls neither
@@ -80,9 +87,10 @@ class Classify(Task):
 
     def loss(self, logits: Float[Tensor, "batch logit"], label: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
         """Mean over the batch: binary cross-entropy of one logit, else cross-entropy with label smoothing."""
+        weight = self.class_weight.to(logits.dtype)
         if logits.shape[1] == 1:
-            return F.binary_cross_entropy_with_logits(logits[:, 0], label.to(logits.dtype))
-        return F.cross_entropy(logits, label, label_smoothing=self.label_smoothing)
+            return F.binary_cross_entropy_with_logits(logits[:, 0], label.to(logits.dtype), weight[label])
+        return F.cross_entropy(logits, label, weight, label_smoothing=self.label_smoothing)
 
     def train(self, mode: bool = True) -> "Classify":
         super().train(mode)
@@ -91,6 +99,8 @@ class Classify(Task):
         return self
 
     def on_fit_start(self) -> None:
+        if self.balanced and self.trainer.ckpt_path is None:
+            self.class_weight.copy_(inverse_frequency(self._data("class_counts").class_counts()))
         if self.frozen:  # Lightning would warn of what is meant
             warnings.filterwarnings(
                 "ignore", message=r"Found \d+ module\(s\) in eval mode at the start of training"
@@ -157,14 +167,25 @@ class Classify(Task):
         self.log_dict({f"{split}/{name}": value for name, value in found.items()}, sync_dist=True)
 
     def _train_inputs(self) -> Iterator[Float[Tensor, "batch channel *time"]]:
-        data: Any = getattr(self.trainer, "datamodule", None)
-        if not hasattr(data, "train_inputs"):
-            raise EegfmError(
-                f"{type(self.backbone).__name__} standardises its input by the training split, and the trainer was "
-                "given no data module with train_inputs(). Use trainer.fit(task, datamodule=...) or another norm."
-            )
-        for x in data.train_inputs():
+        for x in self._data("train_inputs").train_inputs():
             yield x.to(self.device)
+
+    def _data(self, method: str) -> Any:
+        """The fit's data module, which must be able to tell of its training split."""
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if not hasattr(data, method):
+            raise EegfmError(
+                f"{type(self.backbone).__name__} or its loss is set by the training split, and the trainer was given "
+                f"no data module with {method}(). Use trainer.fit(task, datamodule=...), or another norm and "
+                "task.balanced=false."
+            )
+        return data
+
+
+def inverse_frequency(counts: Int[Tensor, " class"]) -> Float[Tensor, " class"]:
+    """Weights of classes whose mean over the windows is one; a class without windows has weight zero."""
+    present = counts > 0
+    return torch.where(present, counts.sum() / (present.sum() * counts.clamp(min=1)), 0.0)
 
 
 def _head(width: int, hidden: Sequence[int], n_logits: int, dropout: float) -> nn.Module:
