@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from eegfm.build import Keep, Run, build, door
+from eegfm.build import Run, build, door
 
 if TYPE_CHECKING:
     from eegfm.results import RunResult
@@ -69,18 +69,21 @@ def _train_by_gradient(run: Run, folder: Path) -> dict[str, Any]:
     from eegfm.tasks.history import History
     from eegfm.tasks.metrics import monitor_of
     from eegfm.tasks.progress import progress
-    from eegfm.tasks.selection import BestEpoch
+    from eegfm.tasks.selection import keep
 
     task, data = run.task, run.data
     task.config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")
     metric, mode = monitor_of(data.spec.classes)
     checkpoints = folder / "checkpoints"
     selection = dict(run.config["selection"])
-    keep = Keep(selection.pop("keep"))
-    best = BestEpoch(checkpoints, monitor=f"val/{metric}", mode=mode, **selection)
+    kept = selection.pop("keep")
     trainer = run.make_trainer(
         logger=_logger(run, folder),
-        callbacks=[*progress(sys.stdout), History(folder), best],
+        callbacks=[
+            *progress(sys.stdout),
+            History(folder),
+            *keep(checkpoints, monitor=f"val/{metric}", mode=mode, rule=selection),
+        ],
         default_root_dir=folder,
         enable_progress_bar=sys.stdout.isatty(),
     )
@@ -90,7 +93,7 @@ def _train_by_gradient(run: Run, folder: Path) -> dict[str, Any]:
     trainer.fit(task, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    chosen = checkpoints / f"{keep.value}.ckpt"
+    chosen = checkpoints / f"{kept}.ckpt"
     if not chosen.exists():
         raise EegfmError(
             f"No epoch was kept in {checkpoints}: none came after selection.first_epoch={selection['first_epoch']} "

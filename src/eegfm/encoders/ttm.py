@@ -41,13 +41,13 @@ ARCHITECTURE: dict[str, Any] = {
 # Patches that hold samples (the last of the four has 8). The other four see only what the mixing brings them, and
 # vary a fifth as much from series to series.
 TOKENS = -(-SECOND // PATCH)
-CHUNK = 1024  # series at once: bounds the memory; more is not faster on a CPU
+CHUNK = 1024  # series at once: bounds the memory; more is not faster on one CPU thread
 
 
 class Ttm:
     """The mean of TinyTimeMixer's tokens over the four patches that hold samples, before its decoder: 192 numbers.
 
-    The mean rather than the tokens side by side: it is what MOMENT, the encoder of STAMP's main table, does with its
+    The mean rather than the tokens side by side: it is what MOMENT, one of the encoders of STAMP, does with its
     patches, and 768 numbers for 200 samples would be no summary.
 
     Args:

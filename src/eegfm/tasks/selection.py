@@ -1,15 +1,30 @@
-"""Which epoch's weights are kept."""
+"""Which epochs are kept: the best on validation, to be tested, and the last, to resume from (or to be tested)."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import lightning.pytorch as lightning
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 
 
+def keep(
+    folder: Path, *, monitor: str, mode: Literal["max", "min"], rule: Mapping[str, Any]
+) -> list[Callback]:
+    """The callbacks that write `best.ckpt` and `last.ckpt`; `rule` holds the arguments of `BestEpoch`.
+
+    In this order: the last checkpoint then knows of the best one of its own epoch, and a resumed fit compares alike.
+    Lightning's own `save_last` would not do: it writes only when the best one changes.
+    """
+    last = ModelCheckpoint(
+        folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    return [BestEpoch(folder, monitor=monitor, mode=mode, **rule), last]
+
+
 class BestEpoch(ModelCheckpoint):
-    """Keep `best.ckpt`, the epoch of the best validation metric, and `last.ckpt`, to resume from.
+    """Keep `best.ckpt`, the epoch of the best validation metric.
 
     A new best must exceed the old by more than `min_delta`, and epochs before `first_epoch` never count. STAMP's
     reference uses 1e-3 and 1 (its condition is epoch > 0); the defaults compare plainly and count every epoch.
@@ -30,7 +45,6 @@ class BestEpoch(ModelCheckpoint):
             monitor=monitor,
             mode=mode,
             save_top_k=1,
-            save_last=True,
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )

@@ -1,0 +1,82 @@
+"""Which epoch is kept, by a fit whose validation metric is written down beforehand."""
+
+import lightning.pytorch as lightning
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from eegfm.tasks.selection import keep
+
+
+class Scripted(lightning.LightningModule):
+    """Logs a given validation metric epoch by epoch; its one weight counts the epochs."""
+
+    def __init__(self, metric: list[float]) -> None:
+        super().__init__()
+        self.metric, self.epochs = metric, torch.nn.Parameter(torch.zeros(()))
+        self.automatic_optimization = False
+
+    def training_step(self, batch, batch_idx):
+        with torch.no_grad():
+            self.epochs += 1
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val/auroc", self.metric[self.current_epoch])
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def on_train_batch_end(self, *_):
+        self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_completed()
+
+
+def fit(folder, metric: list[float], *, stop_after: int | None = None, **rule) -> dict[str, int]:
+    """Epochs (from 0) whose weights are in best.ckpt and last.ckpt."""
+    one = DataLoader(torch.zeros(1, 1))
+    rule = {"min_delta": 0.0, "first_epoch": 0, **rule}
+    for epochs in [stop_after, len(metric)] if stop_after else [len(metric)]:
+        trainer = lightning.Trainer(
+            max_epochs=epochs,
+            callbacks=keep(folder, monitor="val/auroc", mode="max", rule=rule),
+            logger=False,
+            accelerator="cpu",
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        last = folder / "last.ckpt"
+        trainer.fit(
+            Scripted(metric), one, one, ckpt_path=last if last.exists() else None, weights_only=True
+        )
+    found = {path.stem: torch.load(path, weights_only=True) for path in folder.glob("*.ckpt")}
+    for state in found.values():
+        assert int(state["state_dict"]["epochs"]) == state["epoch"] + 1
+    return {name: state["epoch"] for name, state in found.items()}
+
+
+def test_the_best_epoch_and_the_last_are_kept_and_nothing_else(tmp_path):
+    assert fit(tmp_path, [0.6, 0.8, 0.7, 0.75]) == {"best": 1, "last": 3}
+
+
+def test_the_first_of_equals_is_kept(tmp_path):
+    assert fit(tmp_path, [0.6, 0.8, 0.8])["best"] == 1
+
+
+@pytest.mark.parametrize(("min_delta", "best"), [(0.0, 3), (0.001, 1), (0.3, 0)])
+def test_a_new_best_must_exceed_the_old_by_more_than_min_delta(tmp_path, min_delta, best):
+    """STAMP's reference asks for more than 1e-3, so a slow climb is not followed."""
+    assert fit(tmp_path, [0.6, 0.8, 0.8004, 0.8009], min_delta=min_delta)["best"] == best
+
+
+def test_epochs_before_the_first_never_count(tmp_path):
+    assert fit(tmp_path, [0.9, 0.7, 0.8], first_epoch=1) == {"best": 2, "last": 2}
+
+
+def test_a_metric_that_is_not_a_number_is_never_the_best(tmp_path):
+    assert fit(tmp_path, [float("nan"), 0.6, float("nan"), 0.5])["best"] == 1
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
+def test_a_resumed_fit_keeps_what_an_uninterrupted_one_keeps(tmp_path, stop_after):
+    """The best comes in the very epoch behind which the fit stops, and must not be forgotten."""
+    assert fit(tmp_path, [0.6, 0.8, 0.7, 0.75], stop_after=stop_after) == {"best": 1, "last": 3}
