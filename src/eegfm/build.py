@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args, get_origin
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -193,6 +193,11 @@ def _own(config: DictConfig) -> DictConfig:
     return copy
 
 
+def _plain(config: DictConfig) -> dict[str, Any]:
+    """The config in plain Python, every reference in it resolved."""
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, enum_to_str=True))
+
+
 @dataclass
 class Run:
     """One training, wired: what `task` learns from `data`. `trainer` is made when its folder is known."""
@@ -209,8 +214,6 @@ def build(config: DictConfig) -> Run:
     Raises:
         EegfmError: a value of the wrong type, or a combination that cannot work.
     """
-    plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
-    assert isinstance(plain, dict)
     data = build_data(config)
     backbone = make(config.model, "model")(data.spec)
     if config.weights is not None:
@@ -218,7 +221,7 @@ def build(config: DictConfig) -> Run:
 
         load_backbone(backbone, checkpoint_of(Path(config.weights)))
     task = make(config.task, "task")(backbone, data.spec)
-    return Run(task, data, make(config.trainer, "trainer"), plain)
+    return Run(task, data, make(config.trainer, "trainer"), _plain(config))
 
 
 def checkpoint_of(place: Path) -> Path:

@@ -215,3 +215,14 @@ def test_balanced_weighs_classes_alike_whatever_their_number():
     torch.testing.assert_close(weight, torch.tensor([12 / 18, 12 / 6]))
     assert (weight * torch.tensor([9, 3])).sum() == 12
     assert inverse_frequency(torch.tensor([4, 0, 4])).tolist() == [1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_balanced_loss_is_a_mean_over_windows_whatever_the_batches(n_classes):
+    task = task_of(n_classes)
+    task.class_weight.copy_(torch.linspace(0.5, 2, n_classes))
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(8, 1 if n_classes == 2 else n_classes, generator=generator)
+    label = torch.randint(n_classes, (8,), generator=generator)
+    parts = [task.loss(logits[i : i + 2], label[i : i + 2]) for i in range(0, 8, 2)]
+    torch.testing.assert_close(torch.stack(parts).mean(), task.loss(logits, label))

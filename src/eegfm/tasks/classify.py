@@ -87,10 +87,12 @@ class Classify(Task):
 
     def loss(self, logits: Float[Tensor, "batch logit"], label: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
         """Mean over the batch: binary cross-entropy of one logit, else cross-entropy with label smoothing."""
-        weight = self.class_weight.to(logits.dtype)
+        weight = self.class_weight.to(logits.dtype)[label]
         if logits.shape[1] == 1:
-            return F.binary_cross_entropy_with_logits(logits[:, 0], label.to(logits.dtype), weight[label])
-        return F.cross_entropy(logits, label, weight, label_smoothing=self.label_smoothing)
+            return F.binary_cross_entropy_with_logits(logits[:, 0], label.to(logits.dtype), weight)
+        # not cross_entropy's own weights: it divides by their sum, and a mean over batches is then none over windows
+        each = F.cross_entropy(logits, label, reduction="none", label_smoothing=self.label_smoothing)
+        return (weight * each).mean()
 
     def train(self, mode: bool = True) -> "Classify":
         super().train(mode)
