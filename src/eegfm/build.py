@@ -173,8 +173,7 @@ def identity_hash(config: Mapping[str, Any], *, without_seed: bool = False) -> s
 def run_name(*, _root_: DictConfig) -> str:
     """`<experiment>/<model>-<encoder>-<data>-s<seed>-<hash>`: the same command always names the same folder."""
     choices = _root_.hydra.runtime.choices
-    resolved = OmegaConf.to_container(_own(_root_), resolve=True, enum_to_str=True)
-    assert isinstance(resolved, dict)
+    resolved = _plain(_own(_root_))
     parts = [
         choices["model"],
         choices["encoder"],
