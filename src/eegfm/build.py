@@ -107,9 +107,10 @@ class Selection:
 
 @dataclass
 class Paths:
-    """Where raw files, stores and runs lie."""
+    """Where raw files, weights of encoders, stores and runs lie."""
 
     raw: str = MISSING
+    weights: str = MISSING
     cache: str = MISSING
     runs: str = MISSING
 
@@ -159,6 +160,10 @@ def run_identity(config: Mapping[str, Any]) -> dict[str, Any]:
         identity[key] = (
             {k: v for k, v in value.items() if k not in left_out} if isinstance(value, Mapping) else value
         )
+    if "weights" in identity.get(
+        "encoder", {}
+    ):  # the store knows them by their hash; here a name is enough
+        identity["encoder"]["weights"] = Path(identity["encoder"]["weights"]).name
     return identity
 
 

@@ -63,8 +63,9 @@ class RunResult:
 
     `metrics` are those of whole splits, `by_subject` those of each subject's windows alone with `SUBJECT_FACTS`; a
     value that is not defined is NaN here and null in the file. `monitor` names the validation metric that chose the
-    weights ("auroc"), `monitor_value` and `best_epoch` (counted from 0) what it chose. `peak_memory_mb` and
-    `environment()`'s fields are described there.
+    weights ("auroc"), `monitor_value` and `best_epoch` (counted from 0) what it chose. `wall_s` is the time of the
+    process that finished the run, without those that were interrupted. `peak_memory_mb` and `environment()`'s
+    fields are described there.
     """
 
     name: str

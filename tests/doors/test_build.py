@@ -121,6 +121,9 @@ def test_a_run_is_named_by_what_makes_it_what_it_is():
         "encoder.high_hz=40",
     ):
         assert identity_hash(base) != identity_hash(resolved("model=stamp", other)), other
+    here = resolved("encoder=ttm", "paths.weights=/here")
+    assert identity_hash(here) == identity_hash(resolved("encoder=ttm", "paths.weights=/there"))
+    assert identity_hash(here) != identity_hash(resolved("encoder=ttm", "encoder.weights=random"))
     seeds = [identity_hash(resolved("model=stamp", f"seed={seed}"), without_seed=True) for seed in (1, 2)]
     assert seeds[0] == seeds[1]
 
