@@ -165,3 +165,16 @@ def test_a_refusal_is_a_sentence_and_not_a_traceback(tmp_path):
     refused = ask("eegfm.prepare", "data=mental_arithmetic", cwd=tmp_path)
     assert refused.returncode == 1
     assert "72 of 72 recordings are missing" in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_other_steps_are_another_recipe_that_says_so():
+    """The paper's words for MentalArithmetic, 0.5 to 45 Hz, instead of its code's."""
+    steps = (
+        "data.steps=[{_target_: eegfm.signal.steps.Resample, sfreq: 200}, "
+        "{_target_: eegfm.signal.steps.BandPass, low: 0.5, high: 45}]"
+    )
+    published = build_data(composed("data=mental_arithmetic", "model=bandpower"))
+    other = build_data(composed("data=mental_arithmetic", "model=bandpower", steps))
+    assert published.recipe.facts["published_steps"] and not other.recipe.facts["published_steps"]
+    assert other.recipe.fingerprint != published.recipe.fingerprint
+    assert "steps[1].step: absent → BandPass" in other.recipe.diff(published.recipe)
