@@ -90,9 +90,13 @@ def _train_by_gradient(run: Run, folder: Path) -> dict[str, Any]:
     last = checkpoints / "last.ckpt"
     if last.exists():
         log.info("Going on from %s.", last)
-    trainer.fit(task, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+    except SystemExit:  # how Lightning ends at Ctrl-C
+        log.warning(
+            "Interrupted in epoch %d. The same command goes on from there.", trainer.current_epoch + 1
+        )
+        raise
     chosen = checkpoints / f"{kept}.ckpt"
     if not chosen.exists():
         raise EegfmError(
