@@ -160,9 +160,8 @@ def run_identity(config: Mapping[str, Any]) -> dict[str, Any]:
         identity[key] = (
             {k: v for k, v in value.items() if k not in left_out} if isinstance(value, Mapping) else value
         )
-    if "weights" in identity.get(
-        "encoder", {}
-    ):  # the store knows them by their hash; here a name is enough
+    # the store knows an encoder's weights by their hash; here a name is enough
+    if "weights" in identity.get("encoder", {}):
         identity["encoder"]["weights"] = Path(identity["encoder"]["weights"]).name
     return identity
 

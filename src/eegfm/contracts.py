@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-if (
-    TYPE_CHECKING
-):  # torch takes two seconds to load, and the processes that prepare recordings never need it
+# torch takes two seconds to load, and the processes that prepare recordings never need it
+if TYPE_CHECKING:
     from torch import Tensor
 
 

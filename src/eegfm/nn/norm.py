@@ -56,9 +56,8 @@ class Standardise(nn.Module):
         self.register_buffer("mean", torch.zeros(n_channels, embedding))
         self.register_buffer("std", torch.ones(n_channels, embedding))
         self.register_buffer("fitted", torch.tensor(False))
-        self._ready = (
-            False  # what `fitted` said last: reading a buffer at every step would wait for the GPU
-        )
+        # what `fitted` said last: reading a buffer at every step would wait for the GPU
+        self._ready = False
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Float[Tensor, "_ time channel embedding"]]) -> None:
@@ -67,11 +66,8 @@ class Standardise(nn.Module):
         Raises EegfmError if there is no batch, if one does not have this module's channels and embedding dimensions, or
         if it holds a NaN or infinity. The module is then as it was before.
         """
-        count, mean, square = (
-            0,
-            torch.zeros(()),
-            torch.zeros(()),
-        )  # square: summed squared distance from the mean
+        # square: summed squared distance from the mean
+        count, mean, square = 0, torch.zeros(()), torch.zeros(())
         for x in batches:
             if x.ndim != 4 or x.shape[2:] != self.mean.shape:
                 raise EegfmError(

@@ -120,6 +120,5 @@ class GridConv(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch time channel width"]
     ) -> Float[Tensor, "batch time channel width"]:
-        return x + self.mix(
-            self.conv(x.transpose(1, 3)).transpose(1, 3)
-        )  # conv on (batch width channel time)
+        local = self.conv(x.transpose(1, 3)).transpose(1, 3)  # conv on batch width channel time
+        return x + self.mix(local)

@@ -63,9 +63,8 @@ def _read_header(path: Path) -> _EdfHeader:
                 raise ValueError("it does not begin with the version 0")
             n_signals, record_s = int(fixed[252:256]), float(fixed[244:252])
             labels = file.read(16 * n_signals)
-            file.seek(
-                256 + 216 * n_signals
-            )  # past label, transducer, unit, ranges and filters of every signal
+            # past label, transducer, unit, ranges and filters of every signal
+            file.seek(256 + 216 * n_signals)
             samples = file.read(8 * n_signals)
             names = [labels[i : i + 16].strip().decode("latin-1") for i in range(0, 16 * n_signals, 16)]
             counts = [int(samples[i : i + 8]) for i in range(0, 8 * n_signals, 8)]

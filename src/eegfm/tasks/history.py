@@ -37,9 +37,8 @@ class History(Callback):
         batch_idx: int,
     ) -> None:
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-        self.steps.append(
-            (trainer.global_step, loss)
-        )  # kept as a tensor: reading it here would make a GPU wait
+        # kept as a tensor: reading it here would make a GPU wait
+        self.steps.append((trainer.global_step, loss))
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._flush()
