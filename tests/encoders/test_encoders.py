@@ -98,7 +98,10 @@ def test_a_gpu_gives_the_same_vectors(name):
 
 def config_of(path: Path, **overrides: str) -> DictConfig:
     """The file as the group `encoder` of a config, beside a model that reads its input norm."""
-    config = OmegaConf.create({"encoder": OmegaConf.load(path), "input_norm": "${encoder.input_norm}"})
+    paths = OmegaConf.load(path.parents[1] / "paths.yaml")
+    config = OmegaConf.create(
+        {"encoder": OmegaConf.load(path), "paths": paths, "input_norm": "${encoder.input_norm}"}
+    )
     config.encoder.update(overrides)
     return config
 
