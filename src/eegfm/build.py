@@ -28,7 +28,7 @@ class Refusal(CompactHydraException):
 
 
 def door(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
-    """Make a command of a function of the composed config, in three ways kinder than `hydra.main` alone.
+    """Make a command of a function of the composed config, in two ways kinder than `hydra.main` alone.
 
     What a person can put right ends in a sentence instead of a traceback; `--help` is a screen of the options with what
     each is, and answers at once, where Hydra's reads every file of the tree.
