@@ -4,7 +4,8 @@ The mean of the periodograms under the first few sine tapers (Riedel & Sidorenko
 decibels. With one taper a bin's power is a chi-square variable of two degrees of freedom, and its logarithm wanders by
 5.6 dB whatever the brain does; with three it is six degrees, 2.7 dB. The price is resolution: a sine spreads over 4 Hz.
 On MentalArithmetic, over 12 held-out quarters of the subjects that are not for testing, a logistic regression on these
-spectra had an AUROC of 0.745 with three tapers, 0.729 with five, and 0.714 with a single Hann window (an exploratory run).
+spectra had an AUROC of 0.745 with three tapers, 0.729 with five, and 0.714 with a single Hann window
+(explored outside the project's runs).
 
 Why tapers at all: EEG falls steeply with frequency, and a slow drift does not close on itself within a second. Without
 them a drift of 100 µV puts 1.2 dB (re 1 µV²/Hz) at 20 Hz, about what cortical rhythms have there.
