@@ -6,7 +6,7 @@ import edfio
 import numpy as np
 
 from eegfm.benchmarks.spec import BenchmarkSpec, Census, Source, Window
-from eegfm.signal.formats import read_edf
+from eegfm.signal.formats.edf import read_edf
 from eegfm.signal.recording import Recording
 from eegfm.signal.steps import Resample
 

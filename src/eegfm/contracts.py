@@ -23,17 +23,20 @@ class Montage:
     """Names and places of the rows of a signal, in row order.
 
     `coords` are metres in MNE's head frame (+x right, +y nose, +z up); NaN for a row that is not a place on the
-    scalp (an ear reference, say).
+    scalp (an ear reference, say). A bipolar row, anode - cathode, lies half way between its electrodes, under the
+    skin's surface; `ends` then keeps the places of both, of every row: of a row with one electrode, twice its own.
+    None where no row is bipolar.
     """
 
     names: tuple[str, ...]
     coords: Float[np.ndarray, "channel 3"]
+    ends: Float[np.ndarray, "channel 2 3"] | None = None
 
     def __post_init__(self) -> None:
-        if self.coords.shape != (len(self.names), 3):
-            raise EegfmError(
-                f"A montage of {len(self.names)} names has coordinates of shape {self.coords.shape}."
-            )
+        n = len(self.names)
+        if self.coords.shape != (n, 3) or (self.ends is not None and self.ends.shape != (n, 2, 3)):
+            ends = "" if self.ends is None else f" and ends of shape {self.ends.shape}"
+            raise EegfmError(f"A montage of {n} names has coordinates of shape {self.coords.shape}{ends}.")
 
 
 @dataclass(frozen=True)

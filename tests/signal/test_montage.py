@@ -7,7 +7,7 @@ import pytest
 from eegfm.benchmarks.mental_arithmetic import CHANNELS as MENTAL_ARITHMETIC
 from eegfm.benchmarks.physionet_mi import CHANNELS as PHYSIONET_MI
 from eegfm.contracts import EegfmError
-from eegfm.signal.montage import midpoints, montage_of
+from eegfm.signal.montage import montage_of
 
 TEMPLATE = "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005"
 
@@ -93,7 +93,22 @@ def test_a_montage_is_the_callers_own():
 
 
 def test_a_bipolar_row_lies_between_its_electrodes():
-    montage = midpoints((("FP1", "F7"), ("C3", "C4")))
-    assert montage.names == ("FP1-F7", "C3-C4")
+    montage = montage_of(("FP1-F7", "C3-C4", "Cz"))
+    assert montage.names == ("FP1-F7", "C3-C4", "Cz")
     np.testing.assert_allclose(montage.coords[0], (at("Fp1") + at("F7")) / 2, atol=1e-15)
     assert abs(montage.coords[1, 0]) < 0.01
+    assert montage.ends is not None
+    np.testing.assert_array_equal(montage.ends[0], [at("Fp1"), at("F7")])
+    np.testing.assert_array_equal(montage.ends[2], [at("Cz"), at("Cz")])
+    assert montage_of(("Cz", "A2-A1")).ends is None
+
+
+def test_a_bipolar_row_with_an_unknown_end_is_refused():
+    with pytest.raises(EegfmError, match=r"10-05 system: 'XX1'"):
+        montage_of(("FP1-XX1",))
+
+
+def test_the_cerebellar_electrodes_of_seed_lie_below_the_parieto_occipital_ones():
+    for cerebellar, above in (("CB1", "PO7"), ("CB2", "PO8")):
+        low, high = at(cerebellar), at(above)
+        assert low[2] < high[2] - 0.01 and np.sign(low[0]) == np.sign(high[0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eegfm.contracts import EegfmError
-from eegfm.signal.formats import read_edf
+from eegfm.signal.formats.edf import read_edf
 from eegfm.signal.montage import montage_of
 from eegfm.signal.quality import check_amplitude, check_recording
 from eegfm.signal.recording import Recording

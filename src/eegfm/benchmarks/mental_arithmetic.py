@@ -24,7 +24,7 @@ Quirks
 from pathlib import Path
 
 from eegfm.benchmarks.spec import BenchmarkSpec, Census, Source, SplitName, Window
-from eegfm.signal.formats import read_edf
+from eegfm.signal.formats.edf import read_edf
 from eegfm.signal.recording import Recording
 from eegfm.signal.steps import Resample
 from eegfm.signal.windows import grid

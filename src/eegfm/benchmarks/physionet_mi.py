@@ -21,7 +21,7 @@ from pathlib import Path
 
 from eegfm.benchmarks.spec import BenchmarkSpec, Census, Source, SplitName, Window
 from eegfm.contracts import EegfmError
-from eegfm.signal.formats import read_edf
+from eegfm.signal.formats.edf import read_edf
 from eegfm.signal.recording import FETCH_AGAIN, Recording
 from eegfm.signal.steps import AverageReference, BandPass, Notch, Resample
 from eegfm.signal.windows import fits

@@ -23,21 +23,30 @@ class Source:
     """One recording that the protocol uses: whose it is, where it must lie, and which split it belongs to.
 
     `recording` is unique within the benchmark and names the windows; `path` may not exist (then it counts as missing).
+    `beside` are further files that the recording cannot be read without: labels, timetables. `split` is None where
+    windows of one recording belong to several splits; then each `Window` says its own.
     """
 
     subject: str
     recording: str
-    split: SplitName
+    split: SplitName | None
     path: Path
     session: str = ""
+    beside: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Everything that has to lie on the disk."""
+        return (self.path, *self.beside)
 
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a recording to be kept: its first second, counted from the recording's start, and its class."""
+    """A stretch of a recording to be kept: its first second, counted from the file's start, and its class."""
 
     onset_s: float
     label: int
+    split: SplitName | None = None  # None: that of its recording
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,8 @@ class BenchmarkSpec:
         sfreq: rate of the stored windows in Hz.
         window_s: length of a window in seconds.
         steps: the published signal processing, in the published order.
-        splits: subject ids of each split.
+        splits: subject ids of each split; None where they are only known from the files, by `split_rule`.
+        split_rule: how recordings are divided where `splits` does not say it, in words.
         census: the counts that the complete corpus must give.
         sources: the root folder of the raw files -> every recording of the protocol, sorted, present or missing.
         read: one source -> its recording, with just the rows that the steps need, in order.
@@ -78,6 +88,9 @@ class BenchmarkSpec:
         simulated: True where no person was recorded; every report then says so.
         raw_sfreq: the rates that the corpus is known to have; a file of another rate is refused.
         make: for a made corpus only: root folder -> writes the raw files.
+        choices: arguments of the function that made this specification and that its other facts do not show.
+        within_subject: subjects, and recordings, are shared between splits by design; every report says so.
+        duplicates: groups of recordings that the protocol keeps although they are known to be the same bytes.
     """
 
     name: str
@@ -88,7 +101,7 @@ class BenchmarkSpec:
     sfreq: float
     window_s: float
     steps: tuple[Step, ...]
-    splits: Mapping[SplitName, Sequence[str]]
+    splits: Mapping[SplitName, Sequence[str]] | None
     census: Census
     sources: Callable[[Path], list[Source]]
     read: Callable[[Source], Recording]
@@ -101,8 +114,16 @@ class BenchmarkSpec:
     open_files: str | None = None
     simulated: bool = False
     make: Callable[[Path], None] | None = field(default=None)
+    split_rule: str = ""
+    choices: Mapping[str, str] = field(default_factory=dict)
+    within_subject: bool = False
+    duplicates: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
+        if self.splits is None or self.within_subject:
+            if not self.split_rule:
+                raise EegfmError(f"{self.name}: state in split_rule how its recordings are divided.")
+            return
         seen: dict[str, str] = {}
         for split, subjects in self.splits.items():
             for subject in subjects:

@@ -55,9 +55,16 @@ class Recipe:
             "sfreq": benchmark.sfreq,
             "window_s": benchmark.window_s,
             "steps": [step_facts(step) for step in chosen],
-            "splits": {split: list(benchmark.splits[split]) for split in SPLITS},
+            "splits": None
+            if benchmark.splits is None
+            else {split: list(benchmark.splits[split]) for split in SPLITS},
             "dtype": "float32",
         }
+        # absent where there is nothing to say, so that a benchmark without them keeps its fingerprint
+        if benchmark.split_rule:
+            facts["split_rule"] = benchmark.split_rule
+        if benchmark.choices:
+            facts["choices"] = dict(benchmark.choices)
         if encoder is not None:
             facts["dtype"] = "float16"
             facts["encoder"] = {"name": encoder.name, **encoder.settings()}

@@ -20,31 +20,46 @@ from eegfm.contracts import EegfmError, Montage
 # rows that are signals without a place on the scalp; their coordinates are NaN
 NOT_A_PLACE = frozenset({"A2-A1"})  # difference of the two ears (MentalArithmetic)
 
+# places that the 10-05 system knows under another name. CB1 and CB2 of Neuroscan's caps (SEED) sit below PO7 and PO8.
+ALSO_KNOWN_AS = {"cb1": "po9", "cb2": "po10"}
+
 
 def montage_of(names: Sequence[str]) -> Montage:
     """The given rows with their places; names are kept as given and looked up whatever their case.
 
-    The older names T3, T4, T5, T6 are places of the template too, those of T7, T8, P7, P8. Rows declared in
-    `NOT_A_PLACE` get NaN; any other unknown name raises EegfmError.
+    The older names T3, T4, T5, T6 are places of the template too, those of T7, T8, P7, P8. "FP1-F7" is a bipolar row,
+    half way between its two electrodes (see `Montage`). Rows declared in `NOT_A_PLACE` get NaN; any other unknown name
+    raises EegfmError.
     """
-    places = _places()
-    unknown = [name for name in names if name.casefold() not in places and name not in NOT_A_PLACE]
+    unknown = [
+        part
+        for name in names
+        if name not in NOT_A_PLACE
+        for part in _electrodes(name)
+        if _place(part) is None
+    ]
     if unknown:
         raise EegfmError(
-            f"Not a place of the 10-05 system: {'; '.join(map(_with_close_matches, unknown))}. "
+            f"Not a place of the 10-05 system: {'; '.join(map(_with_close_matches, dict.fromkeys(unknown)))}. "
             "Map the file's names to names of the 10-05 system, or declare a row that is no place in "
             "eegfm.signal.montage.NOT_A_PLACE."
         )
-    nowhere = np.full(3, np.nan)
-    coords = [nowhere if name in NOT_A_PLACE else places[name.casefold()] for name in names]
-    return Montage(tuple(names), np.array(coords, dtype=np.float64).reshape(-1, 3))
+    ends = np.full((len(names), 2, 3), np.nan)
+    for row, name in zip(ends, names, strict=True):
+        if name not in NOT_A_PLACE:
+            row[0], row[1] = _place(_electrodes(name)[0]), _place(_electrodes(name)[-1])
+    bipolar = any(len(_electrodes(name)) == 2 for name in names if name not in NOT_A_PLACE)
+    return Montage(tuple(names), ends.mean(axis=1), ends if bipolar else None)
 
 
-def midpoints(pairs: Sequence[tuple[str, str]]) -> Montage:
-    """Bipolar rows, anode - cathode, placed half way between their two electrodes, under the skin's surface."""
-    anodes, cathodes = (montage_of(names) for names in zip(*pairs, strict=True))
-    names = tuple(f"{anode}-{cathode}" for anode, cathode in pairs)
-    return Montage(names, (anodes.coords + cathodes.coords) / 2)
+def _electrodes(name: str) -> list[str]:
+    """The one electrode of a row, or the anode and the cathode of a bipolar one."""
+    return name.split("-", 1)
+
+
+def _place(electrode: str) -> Float[np.ndarray, " 3"] | None:
+    name = electrode.casefold()
+    return _places().get(ALSO_KNOWN_AS.get(name, name))
 
 
 @cache

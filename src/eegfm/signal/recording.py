@@ -1,6 +1,6 @@
 """A recording: microvolts, a rate, named and placed rows, and the events written beside them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,15 +24,29 @@ class Event:
     description: str
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of samples that belong together: `start` is its first column, `onset_s` its first second in the file."""
+
+    start: int
+    onset_s: float
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """One file's signal. `data` is float64 in microvolts; `montage` names and places its rows."""
+    """One file's signal. `data` is float64 in microvolts; `montage` names and places its rows.
+
+    `pieces` are the stretches without a gap, end to end in `data`: one for a continuous file, one a trial where a file
+    holds trials or a step has cut them out. A step works on every piece by itself. Seconds, of events and of windows,
+    are always the file's: a piece remembers where it was.
+    """
 
     data: Float[np.ndarray, "channel time"]
     sfreq: float
     montage: Montage
     events: tuple[Event, ...] = ()
     path: Path | None = None  # for messages only
+    pieces: tuple[Piece, ...] = (Piece(0, 0.0),)
 
     @classmethod
     def from_mne(
@@ -77,6 +91,41 @@ class Recording:
     def duration_s(self) -> float:
         return self.n_times / self.sfreq
 
+    def spans(self) -> list[tuple[int, int]]:
+        """First column and column behind the last, of every piece."""
+        starts = [piece.start for piece in self.pieces]
+        return list(zip(starts, [*starts[1:], self.n_times], strict=True))
+
     def with_data(self, data: Float[np.ndarray, "channel time"], sfreq: float | None = None) -> "Recording":
-        """The same recording after a step; rows keep their names."""
+        """The same recording after a step that keeps its rows and its times; one of several pieces uses `by_piece`."""
         return replace(self, data=data, sfreq=self.sfreq if sfreq is None else sfreq)
+
+    def by_piece(
+        self,
+        work: Callable[[Float[np.ndarray, "channel before"]], Float[np.ndarray, "channel after"]],
+        sfreq: float | None = None,
+    ) -> "Recording":
+        """The same recording after a function of each piece alone."""
+        if len(self.pieces) == 1:
+            return self.with_data(work(self.data), sfreq)
+        worked = [work(self.data[:, start:end]) for start, end in self.spans()]
+        return self.in_pieces(worked, [piece.onset_s for piece in self.pieces], sfreq)
+
+    def in_pieces(
+        self,
+        pieces: Sequence[Float[np.ndarray, "channel _"]],
+        onsets_s: Sequence[float],
+        sfreq: float | None = None,
+    ) -> "Recording":
+        """The same rows and events over other pieces, which begin at the given seconds of the file, in order."""
+        starts = np.cumsum([0, *(piece.shape[1] for piece in pieces[:-1])])
+        return replace(
+            self,
+            data=np.concatenate([np.empty((len(self.montage.names), 0)), *pieces], axis=1),
+            sfreq=self.sfreq if sfreq is None else sfreq,
+            pieces=tuple(
+                Piece(int(start), float(onset)) for start, onset in zip(starts, onsets_s, strict=True)
+            )
+            if pieces
+            else (Piece(0, 0.0),),
+        )

@@ -1,17 +1,21 @@
 """Signal processing as a list of small facts: each step is a frozen dataclass, Recording -> Recording.
 
 A step's fields are what a reader must know to repeat it; they and its `version` go into the store's fingerprint. The
-work is MNE's; nothing here filters by hand. Every step is the method of MNE's Raw with its defaults: filters are linear
-FIR (firwin, Hamming), zero-phase in one pass, over the whole recording with its ends reflected.
+work is MNE's and SciPy's; nothing here filters by hand. `Resample`, `BandPass`, `Notch` and `AverageReference` are the
+methods of MNE's Raw with its defaults: filters are linear FIR (firwin, Hamming), zero-phase in one pass, over the whole
+recording with its ends reflected. The other steps are what some published protocols do instead. Where a recording has
+several pieces, every piece is worked on alone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 import mne
 import numpy as np
+import scipy.signal
 
 from eegfm.contracts import EegfmError
+from eegfm.signal.montage import montage_of
 from eegfm.signal.recording import Recording
 
 
@@ -34,16 +38,18 @@ class Resample:
         # as MNE's Raw: nothing to do, no byte changes
         if np.isclose(self.sfreq, recording.sfreq, rtol=1e-6, atol=0):
             return recording
-        data = mne.filter.resample(
-            recording.data,
-            up=self.sfreq,
-            down=recording.sfreq,
-            method="fft",
-            npad="auto",  # pyright: ignore[reportArgumentType] -- MNE: int or "auto"
-            pad="auto",
-            verbose=False,
+        return recording.by_piece(
+            lambda data: mne.filter.resample(
+                data,
+                up=self.sfreq,
+                down=recording.sfreq,
+                method="fft",
+                npad="auto",  # pyright: ignore[reportArgumentType] -- MNE: int or "auto"
+                pad="auto",
+                verbose=False,
+            ),
+            self.sfreq,
         )
-        return recording.with_data(data, self.sfreq)
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,8 @@ class BandPass:
 
     def __call__(self, recording: Recording) -> Recording:
         _refuse_above_nyquist(self, recording, self.high or self.low)
-        return recording.with_data(
-            mne.filter.filter_data(recording.data, recording.sfreq, self.low, self.high, verbose=False)
+        return recording.by_piece(
+            lambda data: mne.filter.filter_data(data, recording.sfreq, self.low, self.high, verbose=False)
         )
 
 
@@ -88,8 +94,8 @@ class Notch:
 
     def __call__(self, recording: Recording) -> Recording:
         _refuse_above_nyquist(self, recording, self.freq)
-        return recording.with_data(
-            mne.filter.notch_filter(recording.data, recording.sfreq, self.freq, verbose=False)
+        return recording.by_piece(
+            lambda data: mne.filter.notch_filter(data, recording.sfreq, self.freq, verbose=False)
         )
 
 
@@ -101,6 +107,145 @@ class AverageReference:
 
     def __call__(self, recording: Recording) -> Recording:
         return recording.with_data(recording.data - recording.data.mean(axis=0))
+
+
+@dataclass(frozen=True)
+class Bipolar:
+    """Rows that are differences of two electrodes: "FP1-F7" is FP1 minus F7."""
+
+    rows: tuple[str, ...]
+    version: ClassVar[int] = 1
+
+    def __call__(self, recording: Recording) -> Recording:
+        position = {name: i for i, name in enumerate(recording.montage.names)}
+        anodes, cathodes = zip(*(row.split("-", 1) for row in self.rows), strict=True)
+        missing = [name for name in dict.fromkeys((*anodes, *cathodes)) if name not in position]
+        if missing:
+            raise EegfmError(
+                f"{recording.path or 'This recording'} lacks {', '.join(missing)} for its bipolar rows. "
+                f"It has {', '.join(position)}. Put the steps right (data.steps)."
+            )
+        data = recording.data[[position[name] for name in anodes]]
+        data -= recording.data[[position[name] for name in cathodes]]
+        return replace(recording, data=data, montage=montage_of(self.rows))
+
+
+@dataclass(frozen=True)
+class FourierResample:
+    """Change the rate by `scipy.signal.resample`: the FFT method without padding.
+
+    It takes a piece for one period of an endless signal, so a level that differs between its first and its last sample
+    rings at both ends. Published protocols do this to single trials; `PolyphaseResample` does it without the ringing.
+    """
+
+    sfreq: float
+    version: ClassVar[int] = 1
+
+    def __call__(self, recording: Recording) -> Recording:
+        if np.isclose(self.sfreq, recording.sfreq, rtol=1e-6, atol=0):
+            return recording
+        return recording.by_piece(
+            lambda data: np.asarray(
+                scipy.signal.resample(data, round(data.shape[1] * self.sfreq / recording.sfreq), axis=1)
+            ),
+            self.sfreq,
+        )
+
+
+@dataclass(frozen=True)
+class PolyphaseResample:
+    """Change the rate by MNE's polyphase method, the ends of every piece reflected: for short pieces."""
+
+    sfreq: float
+    version: ClassVar[int] = 1
+
+    def __call__(self, recording: Recording) -> Recording:
+        if np.isclose(self.sfreq, recording.sfreq, rtol=1e-6, atol=0):
+            return recording
+        return recording.by_piece(
+            lambda data: mne.filter.resample(
+                data, up=self.sfreq, down=recording.sfreq, method="polyphase", pad="reflect", verbose=False
+            ),
+            self.sfreq,
+        )
+
+
+@dataclass(frozen=True)
+class CausalButterworth:
+    """A Butterworth band-pass run forward once from rest, in transfer-function form, as `scipy.signal.lfilter` does.
+
+    `order` is SciPy's argument: a band-pass of order 5 has ten poles. Started from zero it answers an offset with a
+    transient, at 0.3 Hz for seconds; a published protocol does so in every trial.
+    """
+
+    order: int
+    low: float
+    high: float
+    version: ClassVar[int] = 1
+
+    def __call__(self, recording: Recording) -> Recording:
+        _refuse_above_nyquist(self, recording, self.high)
+        b, a = scipy.signal.butter(
+            self.order, (self.low, self.high), "bandpass", output="ba", fs=recording.sfreq
+        )
+        return recording.by_piece(lambda data: np.asarray(scipy.signal.lfilter(b, a, data, axis=1)))
+
+
+@dataclass(frozen=True)
+class CutAtEvents:
+    """One piece an event: from each event to the next one, the last to the end of the piece it lies in."""
+
+    version: ClassVar[int] = 1
+
+    def __call__(self, recording: Recording) -> Recording:
+        data, onsets = [], []
+        for piece, (start, end) in zip(recording.pieces, recording.spans(), strict=True):
+            columns = sorted(
+                start + round((event.onset_s - piece.onset_s) * recording.sfreq)
+                for event in recording.events
+                if 0 <= event.onset_s - piece.onset_s < (end - start) / recording.sfreq
+            )
+            for first, last in zip(columns, [*columns[1:], end], strict=True):
+                data.append(recording.data[:, first:last])
+                onsets.append(piece.onset_s + (first - start) / recording.sfreq)
+        return recording.in_pieces(data, onsets)
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Of every piece, only what lies from `start_s` to `stop_s` after its beginning; a shorter piece is left out."""
+
+    start_s: float
+    stop_s: float
+    version: ClassVar[int] = 1
+
+    def __call__(self, recording: Recording) -> Recording:
+        first, last = round(self.start_s * recording.sfreq), round(self.stop_s * recording.sfreq)
+        kept = [
+            (recording.data[:, start + first : start + last], piece.onset_s + self.start_s)
+            for piece, (start, end) in zip(recording.pieces, recording.spans(), strict=True)
+            if end - start >= last
+        ]
+        return recording.in_pieces([data for data, _ in kept], [onset for _, onset in kept])
+
+
+@dataclass(frozen=True)
+class WrapEnds:
+    """Before a piece its own last seconds, behind it its own first: windows at its ends reach round to the other end.
+
+    No brain does that. A published protocol does, so that events at the ends of a file are not lost.
+    """
+
+    seconds: float
+    version: ClassVar[int] = 1
+
+    def __call__(self, recording: Recording) -> Recording:
+        n = round(self.seconds * recording.sfreq)
+        wrapped = []
+        for start, end in recording.spans():
+            columns = np.arange(-n, end - start + n) % (end - start)
+            wrapped.append(recording.data[:, start + columns])
+        return recording.in_pieces(wrapped, [piece.onset_s - self.seconds for piece in recording.pieces])
 
 
 def _refuse_above_nyquist(step: Step, recording: Recording, freq: float | None) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from eegfm.contracts import EegfmError
-from eegfm.signal.formats import read_edf
+from eegfm.signal.formats.edf import read_edf
 
 SFREQ = 200
 SECONDS = 8

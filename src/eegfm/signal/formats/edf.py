@@ -1,4 +1,4 @@
-"""Files -> recordings. MNE reads; what is here turns damage into a sentence and never lets it pass for data."""
+"""EDF and EDF+ -> recordings. MNE reads; what is here turns damage into a sentence and never lets it pass for data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
