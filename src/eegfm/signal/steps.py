@@ -185,7 +185,7 @@ class CausalButterworth:
 
     def __call__(self, recording: Recording) -> Recording:
         _refuse_above_nyquist(self, recording, self.high)
-        b, a = scipy.signal.butter(
+        b, a = scipy.signal.butter(  # pyright: ignore[reportGeneralTypeIssues,reportAssignmentType]
             self.order, (self.low, self.high), "bandpass", output="ba", fs=recording.sfreq
         )
         return recording.by_piece(lambda data: np.asarray(scipy.signal.lfilter(b, a, data, axis=1)))

@@ -1,0 +1,71 @@
+"""A corpus made from a known signal comes back as that signal, in microvolts, at the right second, under the right label,
+in the right split: for every benchmark, every argument that it takes, and any table of subjects that hypothesis draws."""
+
+import importlib
+import pkgutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra.utils import instantiate
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+import tests.corpora
+from eegfm.benchmarks.spec import BenchmarkSpec
+from eegfm.build import config_dir
+from eegfm.data.pipeline import prepare
+from tests.corpora import Corpus
+
+CORPORA = [
+    corpus
+    for module in pkgutil.iter_modules(tests.corpora.__path__)
+    for corpus in importlib.import_module(f"tests.corpora.{module.name}").CORPORA
+]
+
+
+def benchmark_of(corpus: Corpus) -> BenchmarkSpec:
+    node = OmegaConf.load(config_dir() / "data" / f"{corpus.option}.yaml").benchmark
+    return instantiate(OmegaConf.merge(node, dict(corpus.arguments)))
+
+
+@pytest.mark.parametrize("corpus", CORPORA, ids=lambda corpus: corpus.name)
+@settings(
+    max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+)
+@given(data=st.data())
+def test_a_known_signal_comes_back(corpus, data):
+    comes_back(corpus, data.draw(corpus.tables, label="table"))
+
+
+@pytest.mark.parametrize("corpus", CORPORA, ids=lambda corpus: corpus.name)
+def test_a_whole_small_corpus_comes_back(corpus):
+    comes_back(corpus, corpus.table)
+
+
+def comes_back(corpus: Corpus, table) -> None:
+    benchmark = benchmark_of(corpus)
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder) / "raw"
+        raw.mkdir()
+        truths = corpus.write(raw, table)
+        store = prepare(benchmark, raw, Path(folder) / "cache", allow_partial=True, progress=False)
+        index, stored = store.index, store.read(range(len(store)))
+    found = {
+        (subject, recording, split, round(onset_s, 6), label): row
+        for row, (subject, recording, split, onset_s, label) in enumerate(
+            zip(index.subject, index.recording, index.split, index.onset_s.tolist(), index.label, strict=True)
+        )
+    }
+    wanted = {(t.subject, t.recording, t.split, round(t.onset_s, 6), t.label): t for t in truths}
+    assert found.keys() == wanted.keys()
+    assert len(index) == len(truths), "a window twice"
+    edge = round(corpus.margin_s * benchmark.sfreq)
+    inner = slice(edge, benchmark.n_times - edge)
+    for key, row in found.items():
+        truth = wanted[key]
+        seconds = truth.onset_s + np.arange(benchmark.n_times) / benchmark.sfreq
+        expected = np.stack([corpus.signal(truth.recording, name, seconds) for name in benchmark.channels])
+        assert np.abs(stored[row] - expected)[:, inner].max() < corpus.tolerance_uv, key
