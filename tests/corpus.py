@@ -66,12 +66,20 @@ def signal(source: Source, sfreq: float = 250.0) -> np.ndarray:
     return (amplitude * np.sin(2 * np.pi * frequency * time + phase)).sum(1)
 
 
-def write_edf(path: Path, data: np.ndarray, sfreq: float = 250.0, unit: str = "uV", names=CHANNELS) -> None:
+def write_edf(
+    path: Path,
+    data: np.ndarray,
+    sfreq: float = 250.0,
+    unit: str = "uV",
+    names: tuple[str, ...] = CHANNELS,
+    patient: str = "",
+) -> None:
     signals = [
         edfio.EdfSignal(row, sfreq, label=name, physical_dimension=unit)
         for name, row in zip(names, data, strict=True)
     ]
-    edfio.Edf(signals, data_record_duration=1).write(path)
+    who = edfio.Patient(name=patient) if patient else None
+    edfio.Edf(signals, data_record_duration=1, patient=who).write(path)
 
 
 def write(root: Path) -> None:

@@ -121,6 +121,7 @@ class RunSchema:
 
     data: dict[str, Any] = field(default_factory=dict)
     encoder: dict[str, Any] = field(default_factory=dict)
+    split: dict[str, Any] = field(default_factory=dict)
     task: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     trainer: dict[str, Any] = field(default_factory=dict)
@@ -143,11 +144,15 @@ NOT_THE_RUN = {
     "paths": None,
     "logger": None,
     "paper": None,
-    "data": ("raw", "cache", "num_workers", "prepare_workers", "download", "seed"),
+    "data": ("raw", "cache", "num_workers", "prepare_workers", "download", "device_cache", "seed"),
     "encoder": ("device",),
     "trainer": ("accelerator", "devices", "log_every_n_steps", "enable_model_summary"),
     "task": ("seed",),
 }
+
+
+# Values that go without saying: a run that has them keeps the name it had before the setting came to exist.
+LEFT_UNSAID = {"split": {"_target_": "eegfm.data.splits.published"}, "data.train_ratio": 1.0}
 
 
 def run_identity(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,6 +165,11 @@ def run_identity(config: Mapping[str, Any]) -> dict[str, Any]:
         identity[key] = (
             {k: v for k, v in value.items() if k not in left_out} if isinstance(value, Mapping) else value
         )
+    for key, value in LEFT_UNSAID.items():
+        node, _, leaf = key.rpartition(".")
+        holder = identity.get(node, {}) if node else identity
+        if holder.get(leaf) == value:
+            del holder[leaf]
     # the store knows an encoder's weights by their hash; here a name is enough
     if "weights" in identity.get("encoder", {}):
         identity["encoder"]["weights"] = Path(identity["encoder"]["weights"]).name
@@ -247,8 +257,9 @@ def checkpoint_of(place: Path) -> Path:
 
 
 def build_data(config: DictConfig) -> "EEGDataModule":
-    """The data module of a composed config, with its encoder."""
-    return make(config.data, "data")(encoder=make(config.encoder, "encoder"))
+    """The data module of a composed config, with its encoder and its division."""
+    split = make(config.split, "split") if "split" in config else None
+    return make(config.data, "data")(encoder=make(config.encoder, "encoder"), split=split)
 
 
 def make(node: DictConfig, path: str) -> Any:
@@ -289,6 +300,8 @@ def check_types(node: DictConfig, path: str) -> None:
     for key, value in OmegaConf.to_container(node, resolve=True).items():  # type: ignore[union-attr]
         if str(key).startswith("_"):
             continue
+        if isinstance(value, dict) and str(value.get("_target_", "")).startswith("eegfm."):
+            check_types(node[key], f"{path}.{key}")
         if key not in known:
             raise EegfmError(
                 f"{path}.{key}: {node['_target_']} has no such argument. It has: {', '.join(known)}."

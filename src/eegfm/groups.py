@@ -7,7 +7,7 @@ A group's number is a mean over runs that differ in their seed and in nothing el
 import csv
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -264,6 +264,8 @@ def marks(group: Group) -> list[str]:
         )
     if facts.within_subject:
         found.append("within-subject: test subjects are also training subjects")
+    if facts.split:
+        found.append(f"split is not the published one: {_said(facts.split)}")
     if not facts.published_steps:
         found.append("signal processing is not the published one")
     tested = sum(row["n_windows"] for row in group.first.by_subject.get("test", {}).values())
@@ -272,11 +274,16 @@ def marks(group: Group) -> list[str]:
     return found
 
 
+def _said(split: Mapping[str, Any]) -> str:
+    return ", ".join(value if key == "name" else f"{key} {value}" for key, value in split.items())
+
+
 def reservations(group: Group) -> list[str]:
     """Why published numbers of the same benchmark must not be held against the group's; empty where they may be."""
     facts, found = group.first.benchmark, []
     found += ["partial corpus"] * (not facts.complete) + ["simulated"] * facts.simulated
     found += ["within-subject"] * facts.within_subject
+    found += ["another split"] * bool(facts.split)
     found += ["other signal processing"] * (not facts.published_steps)
     found += ["part of the test split"] * any(mark.startswith("CUT") for mark in marks(group))
     protocols = {reference.protocol for reference in published() if reference.data == group.first.data}

@@ -14,7 +14,7 @@ def main(config: DictConfig) -> None:
     data.open()
     facts = data.provenance()
     counts = {split: f"{sum(classes):,} windows {classes}" for split, classes in facts["census"].items()}
-    used = sum(len(subjects) for subjects in facts["subjects"].values())
+    used = len({subject for subjects in facts["subjects"].values() for subject in subjects})
     console = Console(highlight=False)
     console.print(f"[bold]{facts['title']}[/] ({facts['protocol']}) is prepared: {facts['store']}")
     for split, text in counts.items():

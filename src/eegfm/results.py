@@ -15,7 +15,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -38,7 +38,10 @@ class BenchmarkFacts:
     """What the data of a run were: the fields of `EEGDataModule.provenance()`.
 
     `subjects` are those found, by split, of `subjects_total` in the protocol; `missing` and `unusable` are recordings.
-    `census` counts windows by split and class. `within_subject`: some test subject is also a training subject.
+    `census` counts windows by split and class, `census_differences` says where a partial corpus is not the protocol's.
+    `within_subject`: some test subject is also a training subject. `split` is the division (see `eegfm.data.splits`)
+    and the part of the training windows, empty where both are the published ones; `leakage` what its splits have in
+    common (see `eegfm.data.census.Leakage`).
     """
 
     benchmark: str
@@ -55,6 +58,9 @@ class BenchmarkFacts:
     unusable: list[dict[str, str]]
     census: dict[str, list[int]]
     within_subject: bool = False
+    census_differences: list[str] = field(default_factory=list)
+    split: dict[str, Any] = field(default_factory=dict)
+    leakage: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

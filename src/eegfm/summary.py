@@ -57,15 +57,40 @@ def _data(console: Console, facts: BenchmarkFacts) -> None:
         f"{split} {windows[split]:,} ({len(ids)} subjects)" for split, ids in facts.subjects.items()
     )
     console.print(f"{facts.protocol}, store {facts.fingerprint}, windows: {people}")
-    used = sum(len(ids) for ids in facts.subjects.values())
+    if facts.leakage:
+        console.print(f"leakage: {leakage_sentence(facts.leakage)}")
+    used = len({subject for ids in facts.subjects.values() for subject in ids})
     if facts.simulated:
         console.print("[yellow]SIMULATED: no person was recorded.[/]")
     if not facts.complete:
         console.print(
             f"[yellow]PARTIAL corpus: {used} of {facts.subjects_total} subjects. Not comparable to the paper.[/]"
         )
+    for difference in facts.census_differences:
+        console.print(f"[yellow]  {difference}[/]")
+    if facts.within_subject:
+        console.print("[yellow]WITHIN-SUBJECT: test subjects are also training subjects.[/]")
+    if facts.split:
+        said = ", ".join(f"{key}={value}" for key, value in facts.split.items())
+        console.print(f"[yellow]The split is not the published one: {said}[/]")
     if not facts.published_steps:
         console.print("[yellow]The signal processing is not the published one (data.steps).[/]")
+
+
+def leakage_sentence(leakage: Mapping[str, Any]) -> str:
+    """What the splits of a run have in common, in a line (see `eegfm.data.census.Leakage`)."""
+    subjects, identical = len(leakage["shared_subjects"]), len(leakage["identical"])
+    if not subjects and not identical and leakage["nearest_s"] is None:
+        return "none; splits share no subject, no recording and no window"
+    said = [f"{subjects} subjects in more than one split" if subjects else "splits share no subject"]
+    if leakage["nearest_s"] is not None:
+        first, second = leakage["nearest"]
+        said.append(
+            f"{len(leakage['shared_recordings'])} recordings shared, windows of different splits as near as "
+            f"{leakage['nearest_s']:g} s ({first} and {second})"
+        )
+    said.append(f"{identical} byte-identical windows across splits" if identical else "no window twice")
+    return "; ".join(said)
 
 
 def _scores(

@@ -166,6 +166,7 @@ def _logger(run: Run, folder: Path) -> Any:
 
 def _write(run: Run, folder: Path, outcome: dict[str, Any], wall_s: float) -> "RunResult":
     """Predictions, figures and `result.json`; the last makes the run a finished one."""
+    from eegfm.data.store import write_json
     from eegfm.results import (
         BenchmarkFacts,
         RunResult,
@@ -209,6 +210,7 @@ def _write(run: Run, folder: Path, outcome: dict[str, Any], wall_s: float) -> "R
         device=outcome["device"],
         **environment(),
     )
+    write_json(folder / "leakage.json", {"subjects": result.benchmark.subjects, **result.benchmark.leakage})
     figures = _draw(folder, outcome["predictions"]["test"], result)
     for logger in outcome["loggers"]:
         logger.log_metrics({f"test/{name}": value for name, value in metrics["test"].items()})

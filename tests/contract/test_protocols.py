@@ -1,5 +1,7 @@
-"""A corpus made from a known signal comes back as that signal, in microvolts, at the right second, under the right label,
-in the right split: for every benchmark, every argument that it takes, and any table of subjects that hypothesis draws."""
+"""A corpus made from a known signal comes back as that signal: in microvolts, at its second, under its label, in its split.
+
+For every benchmark, every argument that it takes, and any table of subjects that hypothesis draws.
+"""
 
 import importlib
 import pkgutil
@@ -56,7 +58,14 @@ def comes_back(corpus: Corpus, table) -> None:
     found = {
         (subject, recording, split, round(onset_s, 6), label): row
         for row, (subject, recording, split, onset_s, label) in enumerate(
-            zip(index.subject, index.recording, index.split, index.onset_s.tolist(), index.label, strict=True)
+            zip(
+                index.subject,
+                index.recording,
+                index.split,
+                index.onset_s.tolist(),
+                index.label,
+                strict=True,
+            )
         )
     }
     wanted = {(t.subject, t.recording, t.split, round(t.onset_s, 6), t.label): t for t in truths}

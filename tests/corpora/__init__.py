@@ -1,8 +1,8 @@
 """Small corpora in the native formats of the benchmarks, one module a benchmark, made from a signal that is known.
 
-A module `tests/corpora/<name>.py` writes what the corpus's authors published - names, units, channel order, triggers and
-irregularities - through writers that are not our readers, and offers `CORPORA`: a `Corpus` for every set of arguments
-that the benchmark takes. `tests/contract/test_protocols.py` runs them all.
+A module `tests/corpora/<name>.py` writes what the corpus's authors published - names, units, channel order, triggers
+and irregularities - through writers that are not our readers, and offers `CORPORA`: a `Corpus` for every set of
+arguments that the benchmark takes. `tests/contract/test_protocols.py` runs them all.
 """
 
 import zlib
@@ -51,8 +51,8 @@ class Corpus:
 def tone(recording: str, electrode: str, seconds: np.ndarray) -> np.ndarray:
     """The known signal of an electrode, in microvolts: 30 µV of a rhythm of its own between 8 and 20 Hz.
 
-    Every filter of every protocol passes it, so that it comes back as it is; it is continuous over a whole file, so that
-    a shift of a sample shows.
+    Every filter of every protocol passes it, so that it comes back as it is; it is continuous over a whole file, so
+    that a shift of a sample shows.
     """
     draw = np.random.default_rng(zlib.crc32(f"{recording}/{electrode}".encode()))
     return 30 * np.sin(2 * np.pi * draw.uniform(8, 20) * seconds + draw.uniform(0, 2 * np.pi))

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eegfm.benchmarks.spec import Census
+from eegfm.benchmarks.spec import Census, LeftOut
 from eegfm.contracts import EegfmError
+from eegfm.data.census import leakage
 from eegfm.data.pipeline import prepare
 from eegfm.data.store import Recipe, SampleStore
 from eegfm.signal.steps import Resample
@@ -161,8 +162,76 @@ def test_counts_that_are_not_the_censuss_are_refused(raw, tmp_path):
 
 def test_a_window_in_two_splits_is_refused(raw, tmp_path):
     (raw / "S05_1.edf").write_bytes((raw / "S01_1.edf").read_bytes())
-    with pytest.raises(EegfmError, match=r"leak: byte-identical window in test \(S05_1/.*train \(S01_1/"):
+    with pytest.raises(EegfmError, match=r"the same bytes: S01_1.edf = S05_1.edf"):
         run(raw, tmp_path / "cache")
+    # the same signal in a file of other bytes passes for another recording until its windows are compared
+    corpus.write_edf(raw / "S05_1.edf", corpus.signal(corpus.sources(raw)[1]), patient="Jo")
+    with pytest.raises(EegfmError, match=r"leak: byte-identical window in train \(S01_1/.*test \(S05_1/"):
+        run(raw, tmp_path / "cache", allow_partial=True)
+
+
+def test_declared_duplicates_pass_and_are_reported(raw, tmp_path):
+    (raw / "S05_1.edf").write_bytes((raw / "S01_1.edf").read_bytes())
+    declared = replace(TINY, duplicates=(("S01_1", "S05_1"),))
+    store = prepare(declared, raw, tmp_path / "cache", progress=False)
+    found = leakage(store.index, TINY.window_s)
+    assert len(found.identical) == 6 and not found.undeclared(declared) and len(found.undeclared(TINY)) == 6
+
+
+def test_a_recording_that_the_protocol_leaves_out_is_named_and_costs_no_windows(raw, tmp_path):
+    def read(source):
+        if source.recording == "S02_1":
+            raise LeftOut("it lacks a channel that the protocol needs")
+        return corpus.read(source)
+
+    census = replace(TINY.census, windows=54, per_split=None)
+    store = prepare(replace(TINY, read=read, census=census), raw, tmp_path / "cache", progress=False)
+    assert store.complete and len(store) == 54
+    assert store.manifest["left_out"] == [
+        {"recording": "S02_1", "reason": "it lacks a channel that the protocol needs"}
+    ]
+
+
+def test_counts_that_are_off_may_be_accepted_and_are_then_marked(raw, tmp_path):
+    wrong = replace(TINY, census=Census(windows=61, source="a table"))
+    store = prepare(wrong, raw, tmp_path / "cache", progress=False, allow_partial=True)
+    assert not store.complete and store.manifest["census_differences"] == ["60 windows, the census says 61"]
+
+
+def test_a_file_that_goes_with_a_recording_must_be_there_and_is_remembered(raw, tmp_path):
+    def sources(root):
+        return [replace(s, beside=(root / f"{s.recording}.txt",)) for s in corpus.sources(root)]
+
+    labelled = replace(TINY, sources=sources)
+    for source in sources(raw)[1:]:
+        source.beside[0].write_text(source.recording)
+    with pytest.raises(EegfmError, match=r"1 of 10 recordings are missing.*S01_0\.txt"):
+        prepare(labelled, raw, tmp_path / "cache", progress=False)
+    (raw / "S01_0.txt").write_text("S01_0")
+    store = prepare(labelled, raw, tmp_path / "cache", progress=False)
+    assert [file["name"] for file in store.manifest["recordings"][0]["files"]] == ["S01_0.edf", "S01_0.txt"]
+
+
+def test_windows_of_one_recording_may_belong_to_several_splits_where_the_protocol_says_so(raw, tmp_path):
+    def windows(recording, source):
+        return [
+            replace(w, split=("train", "val", "test")[i % 3])
+            for i, w in enumerate(corpus.windows(recording, source))
+        ]
+
+    def sources(root):
+        return [replace(source, split=None) for source in corpus.sources(root)]
+
+    census = Census(windows=60, per_split={"train": 20, "val": 20, "test": 20}, source="tests")
+    shared = replace(TINY, windows=windows, sources=sources, census=census)
+    with pytest.raises(EegfmError, match=r"the splits leak: subject 01 in train and val and test"):
+        prepare(shared, raw, tmp_path / "cache", progress=False)
+    declared = replace(shared, within_subject=True, split_rule="every third window")
+    store = prepare(declared, raw, tmp_path / "cache", progress=False)
+    found = leakage(store.index, TINY.window_s)
+    assert store.complete and store.manifest["within_subject"]
+    assert found.nearest_s == 0.0 and found.nearest == ("S01_0/0s", "S01_0/2s")
+    assert len(found.shared_recordings) == 10 and not found.undeclared(declared)
 
 
 def test_a_subject_in_two_splits_cannot_be_stated():
@@ -261,4 +330,4 @@ def test_the_recipe_file_can_be_read_by_a_person(raw, tmp_path):
     assert manifest["recipe"]["steps"] == [{"step": "Resample", "version": 1, "sfreq": 200}]
     assert manifest["census"]["per_class"]["train"] == [18, 18]
     first = manifest["recordings"][0]
-    assert first["recording"] == "S01_0" and len(first["sha256"]) == 64
+    assert first["recording"] == "S01_0" and len(first["files"][0]["sha256"]) == 64

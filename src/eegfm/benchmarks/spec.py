@@ -18,6 +18,14 @@ SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
+class LeftOut(Exception):
+    """Raised by `read` or `windows` where the protocol itself leaves a recording out; the message says why.
+
+    The recording then counts as done and gives no windows, and the store's manifest names it with its reason. (A file
+    that the protocol wants and that cannot be used is an EegfmError.)
+    """
+
+
 @dataclass(frozen=True)
 class Source:
     """One recording that the protocol uses: whose it is, where it must lie, and which split it belongs to.

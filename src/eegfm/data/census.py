@@ -1,5 +1,6 @@
 """Counting what was found, holding it against what must be there, and looking for leaks between splits."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,26 +39,79 @@ def census_differences(benchmark: BenchmarkSpec, index: SampleIndex, n_recording
     return wrong
 
 
-def leaks(index: SampleIndex) -> list[str]:
-    """What is shared between splits and must not be: subjects, recordings, byte-identical windows. Empty when clean."""
-    found = []
-    for what, values in (
-        ("subject", index.subject),
-        ("recording", index.recording),
-        ("byte-identical window", index.digest),
-    ):
-        pairs = np.unique(
-            np.stack(
-                [np.unique(values, return_inverse=True)[1], np.unique(index.split, return_inverse=True)[1]]
-            ),
-            axis=1,
-        )
-        names, splits_of = np.unique(pairs[0], return_counts=True)
-        for position in names[splits_of > 1][:5]:
-            value = np.unique(values)[position]
-            rows = np.flatnonzero(values == value)
-            where = {str(index.split[row]): index.key(int(row)) for row in rows}
-            found.append(
-                f"{what} in {' and '.join(f'{split} ({key})' for split, key in sorted(where.items()))}"
-            )
-    return found
+@dataclass(frozen=True)
+class Leakage:
+    """What splits have in common.
+
+    `shared_*` stand in more than one split, each with its splits. `nearest_s` is the smallest distance between windows
+    of different splits in one recording, from the end of the one to the beginning of the other (negative: they overlap;
+    None: no recording is shared), `nearest` their keys. `identical` are windows of different splits with the same
+    bytes: keys with their splits.
+    """
+
+    shared_subjects: dict[str, list[str]]
+    shared_recordings: dict[str, list[str]]
+    nearest_s: float | None
+    nearest: tuple[str, str] | None
+    identical: list[dict[str, str]]
+
+    def undeclared(self, benchmark: BenchmarkSpec, *, within_subject: bool | None = None) -> list[str]:
+        """What the benchmark does not say of itself, a clause each; empty when nothing leaks.
+
+        `within_subject` overrides the benchmark's own word, for a split that is not its published one.
+        """
+        found = []
+        if not (benchmark.within_subject if within_subject is None else within_subject):
+            shared = {"subject": self.shared_subjects, "recording": self.shared_recordings}
+            found = [
+                f"{what} {name} in {' and '.join(splits)}"
+                for what, names in shared.items()
+                for name, splits in list(names.items())[:5]
+            ]
+        known = [set(group) for group in benchmark.duplicates]
+        for keys in self.identical:
+            if not any({key.rsplit("/", 1)[0] for key in keys} <= group for group in known):
+                found.append(
+                    "byte-identical window in "
+                    + " and ".join(f"{split} ({key})" for key, split in keys.items())
+                )
+        return found[:10]
+
+
+def leakage(index: SampleIndex, window_s: float) -> Leakage:
+    """Compare the splits of an index, whose windows are `window_s` seconds long. Rows of no split ("") are left out."""
+    used = np.flatnonzero(index.split != "")
+    split = index.split[used]
+    nearest_s, nearest = None, None
+    shared_recordings = _shared(index.recording[used], split)
+    for name in shared_recordings:
+        rows = used[index.recording[used] == name]
+        rows = rows[np.argsort(index.onset_s[rows], kind="stable")]
+        # windows are of one length, so the nearest pair of two splits is next to one another in time
+        other = np.flatnonzero(index.split[rows][1:] != index.split[rows][:-1])
+        gaps = np.diff(index.onset_s[rows])[other] - window_s
+        i = int(np.argmin(gaps))
+        if nearest_s is None or gaps[i] < nearest_s:
+            nearest_s = round(float(gaps[i]), 6)
+            nearest = (index.key(int(rows[other[i]])), index.key(int(rows[other[i] + 1])))
+    identical = []
+    for digest in _shared(index.digest[used], split):
+        rows = used[index.digest[used] == digest]
+        identical.append({index.key(int(row)): str(index.split[row]) for row in rows})
+    return Leakage(
+        shared_subjects=_shared(index.subject[used], split),
+        shared_recordings=shared_recordings,
+        nearest_s=nearest_s,
+        nearest=nearest,
+        identical=identical,
+    )
+
+
+def _shared(values: np.ndarray, split: np.ndarray) -> dict[Any, list[str]]:
+    """Values that stand in more than one split, with their splits."""
+    names, position = np.unique(values, return_inverse=True)
+    member = np.stack([np.bincount(position[split == name], minlength=len(names)) > 0 for name in SPLITS])
+    return {
+        names[i].item(): [name for name, has in zip(SPLITS, member[:, i], strict=True) if has]
+        for i in np.flatnonzero(member.sum(axis=0) > 1)
+    }

@@ -63,10 +63,13 @@ def embed(source: SampleStore, encoder: Encodes, cache: Path, *, progress: bool 
                 "protocol",
                 "complete",
                 "simulated",
+                "within_subject",
                 "census",
+                "census_differences",
                 "recordings",
                 "missing",
                 "unusable",
+                "left_out",
                 "subjects_total",
                 "prepared_with",
             )

@@ -1,29 +1,33 @@
 """The Lightning data module: a benchmark, prepared where needed, as batches of `EEGBatch`."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, SplitName
 from eegfm.contracts import EEGBatch, EegfmError, Encodes, SampleSpec
-from eegfm.data.census import leaks
+from eegfm.data.census import Leakage, count, leakage
 from eegfm.data.download import download
 from eegfm.data.embed import embed, encoded_recipe
 from eegfm.data.pipeline import prepare
-from eegfm.data.store import Recipe, SampleStore
+from eegfm.data.resident import ResidentLoader
+from eegfm.data.splits import Division, subset
+from eegfm.data.store import Recipe, SampleIndex, SampleStore
 from eegfm.signal.steps import Step
 
 
 class SplitDataset(Dataset[EEGBatch]):
     """Rows of a store. A loader asks for a whole batch at a time, which costs one read transaction."""
 
-    def __init__(self, store: SampleStore, rows: np.ndarray, coords: Tensor) -> None:
+    def __init__(self, store: SampleStore, rows: Int[np.ndarray, " row"], coords: Tensor) -> None:
         self.store, self.rows, self.coords = store, rows, coords
         position = {subject: i for i, subject in enumerate(store.subjects)}
         self.subject = np.array(
@@ -40,7 +44,7 @@ class SplitDataset(Dataset[EEGBatch]):
             coords=self.coords,
             label=torch.from_numpy(self.store.index.label[rows]),
             subject=torch.from_numpy(self.subject[rows]),
-            key=[self.store.index.key(row) for row in rows],
+            key=[self.store.index.key(row) for row in rows.tolist()],
         )
 
     def __getitem__(self, item: int) -> EEGBatch:
@@ -76,12 +80,15 @@ class EEGDataModule(lightning.LightningDataModule):
         cache: folder of all stores.
         seed: of the training order.
         encoder: a frozen encoder whose vectors are stored and served instead of the raw windows, or None.
+        split: a division other than the published one (see `eegfm.data.splits`), or None.
+        train_ratio: the part of the training windows to train on: seeded, the same of every class.
         steps: signal processing other than the published one, or None.
         batch_size: windows a batch, in every split.
         num_workers: loader processes. 0 is the fastest for stores that fit in memory: a batch is one read.
         prepare_workers: processes that prepare recordings side by side.
         allow_partial: go on with an incomplete corpus, marked as such.
         download: fetch the raw files first, where the corpus is open without login.
+        device_cache: keep whole splits on the trainer's device; a batch is then an index, and nothing is copied.
     """
 
     def __init__(
@@ -92,23 +99,29 @@ class EEGDataModule(lightning.LightningDataModule):
         cache: str | Path,
         seed: int,
         encoder: Encodes | None = None,
+        split: Division | None = None,
+        train_ratio: float = 1.0,
         steps: Sequence[Step] | None = None,
         batch_size: int = 64,
         num_workers: int = 0,
         prepare_workers: int = 1,
         allow_partial: bool = False,
         download: bool = False,
+        device_cache: bool = False,
         progress: bool = True,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise EegfmError(f"data.batch_size={batch_size}: a batch has at least one window.")
         self.benchmark, self.encoder, self.steps = benchmark, encoder, steps
+        self.split, self.train_ratio, self.device_cache = split, train_ratio, device_cache
         self.raw, self.cache = Path(raw), Path(cache)
         self.seed, self.batch_size, self.num_workers = seed, batch_size, num_workers
         self.prepare_workers, self.allow_partial, self.download = prepare_workers, allow_partial, download
         self.progress = progress
         self.store: SampleStore | None = None
+        self.index: SampleIndex
+        self.leakage: Leakage
         self._stage: str | None = None
 
     @property
@@ -124,6 +137,11 @@ class EEGDataModule(lightning.LightningDataModule):
     def recipe(self) -> Recipe:
         raw = Recipe.of(self.benchmark, self.steps)
         return raw if self.encoder is None else encoded_recipe(raw, self.encoder)
+
+    @property
+    def within_subject(self) -> bool:
+        """Whether a test subject may also be a training subject."""
+        return self.benchmark.within_subject if self.split is None else self.split.within_subject
 
     @property
     def subjects(self) -> list[str]:
@@ -152,10 +170,16 @@ class EEGDataModule(lightning.LightningDataModule):
         """The prepared store, once its splits have been looked at for leaks."""
         if self.store is None:
             store = SampleStore.open(self.cache, self.recipe)
-            found = leaks(store.index)
+            window_s = self.benchmark.window_s
+            split = store.index.split if self.split is None else self.split(store.index, window_s)
+            # replaced beside the store, whose own index stays the published one
+            self.index = replace(store.index, split=subset(store.index, split, self.train_ratio, self.seed))
+            self.leakage = leakage(self.index, window_s)
+            found = self.leakage.undeclared(self.benchmark, within_subject=self.within_subject)
             if found:
                 raise EegfmError(
-                    f"{store.folder}: the splits leak: {'; '.join(found)}. Delete the folder and prepare again."
+                    f"{store.folder}: the splits leak: {'; '.join(found)}."
+                    + (" Delete the folder and prepare again." if self.split is None else "")
                 )
             self.store = store
             self._coords = torch.tensor(self.benchmark.montage.coords, dtype=torch.float32)
@@ -167,17 +191,17 @@ class EEGDataModule(lightning.LightningDataModule):
         for split in ("test",) if stage == "test" else ("train", "val"):
             self._refuse_empty(self.open(), split)
 
-    def train_dataloader(self) -> DataLoader[EEGBatch]:
+    def train_dataloader(self) -> "DataLoader[EEGBatch] | ResidentLoader":
         data = self.dataset("train")
         return self._loader(data, EpochShuffle(len(data), self.seed))
 
-    def val_dataloader(self) -> DataLoader[EEGBatch]:
+    def val_dataloader(self) -> "DataLoader[EEGBatch] | ResidentLoader":
         return self._loader(self.dataset("val"))
 
-    def test_dataloader(self) -> DataLoader[EEGBatch]:
+    def test_dataloader(self) -> "DataLoader[EEGBatch] | ResidentLoader":
         return self._loader(self.dataset("test"))
 
-    def split_dataloader(self, split: SplitName) -> DataLoader[EEGBatch]:
+    def split_dataloader(self, split: SplitName) -> "DataLoader[EEGBatch] | ResidentLoader":
         """Any split in stored order, for evaluation."""
         return self._loader(self.dataset(split))
 
@@ -190,7 +214,7 @@ class EEGDataModule(lightning.LightningDataModule):
     def class_counts(self) -> Tensor:
         """Windows of each class in the training split."""
         assert self.store is not None
-        label = self.store.index.label[self.store.index.rows("train")]
+        label = self.index.label[self.index.rows("train")]
         return torch.from_numpy(np.bincount(label, minlength=len(self.benchmark.classes)))
 
     def arrays(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
@@ -207,12 +231,13 @@ class EEGDataModule(lightning.LightningDataModule):
             raise EegfmError(
                 f'The test split was asked for in stage "{self._stage}"; it opens in setup("test") only.'
             )
-        return SplitDataset(self.store, self.store.index.rows(split), self._coords)
+        return SplitDataset(self.store, self.index.rows(split), self._coords)
 
     def provenance(self) -> dict[str, Any]:
         """What the data were, for the run's result: recipe, protocol, completeness, subjects by split."""
         assert self.store is not None
         manifest = self.store.manifest
+        found = count(self.index, len(self.benchmark.classes))
         return {
             "benchmark": self.benchmark.name,
             "title": self.benchmark.title,
@@ -222,14 +247,27 @@ class EEGDataModule(lightning.LightningDataModule):
             "store": str(self.store.folder),
             "complete": manifest["complete"],
             "simulated": manifest["simulated"],
-            "subjects": manifest["census"]["subjects"],
+            "subjects": found["subjects"],
             "subjects_total": manifest["subjects_total"],
             "missing": manifest["missing"],
             "unusable": manifest["unusable"],
-            "census": manifest["census"]["per_class"],
+            "census": found["per_class"],
+            "census_differences": manifest.get("census_differences", []),
+            "within_subject": self.within_subject,
+            "split": self._split_facts(),
+            "leakage": asdict(self.leakage),
         }
 
-    def _loader(self, data: SplitDataset, sampler: Sampler[int] | None = None) -> DataLoader[EEGBatch]:
+    def _split_facts(self) -> dict[str, Any]:
+        """How the windows are divided, where it is not the published way."""
+        facts = {} if self.split is None else {"name": type(self.split).__name__, **vars(self.split)}
+        return facts if self.train_ratio == 1 else {**facts, "train_ratio": self.train_ratio}
+
+    def _loader(
+        self, data: SplitDataset, sampler: EpochShuffle | None = None
+    ) -> "DataLoader[EEGBatch] | ResidentLoader":
+        if self.device_cache:
+            return ResidentLoader(data, self.batch_size, sampler, self._device())
         return DataLoader(
             data,
             batch_size=self.batch_size,
@@ -240,10 +278,26 @@ class EEGDataModule(lightning.LightningDataModule):
             persistent_workers=self.num_workers > 0,
         )
 
-    def _refuse_empty(self, store: SampleStore, split: SplitName) -> None:
-        if not len(store.index.rows(split)):
-            counts = {name: len(store.index.rows(name)) for name in SPLITS}
+    def _device(self) -> torch.device:
+        if self.trainer is None:
+            return torch.device("cpu")
+        if self.trainer.world_size > 1:
             raise EegfmError(
-                f"{self.benchmark.title}: the {split} split of {store.folder} is empty ({counts}). "
-                f"Its subjects are {', '.join(self.benchmark.splits[split][:8])} ...: add them and prepare again."
+                "data.device_cache=true keeps a split on one device and would give every device the same batches. "
+                "Leave it out, or train on one device: trainer.devices=1"
             )
+        return self.trainer.strategy.root_device
+
+    def _refuse_empty(self, store: SampleStore, split: SplitName) -> None:
+        if len(self.index.rows(split)):
+            return
+        counts = {name: len(self.index.rows(name)) for name in SPLITS}
+        published = self.benchmark.splits if self.split is None else None
+        who = (
+            f"Its subjects are {', '.join(published[split][:8])} ...: add them"
+            if published
+            else "Add files"
+        )
+        raise EegfmError(
+            f"{self.benchmark.title}: the {split} split of {store.folder} is empty ({counts}). {who} and prepare again."
+        )

@@ -60,9 +60,9 @@ def part_stamp(parts: Path, name: str) -> dict[str, Any] | None:
 
 
 def read_part(parts: Path, name: str) -> tuple[np.ndarray, SampleIndex]:
-    return np.load(parts / f"{name}.npy", mmap_mode="r", allow_pickle=False), SampleIndex.load(
-        parts / f"{name}.npz"
-    )
+    index = SampleIndex.load(parts / f"{name}.npz")
+    mapped = "r" if len(index) else None  # nothing cannot be mapped
+    return np.load(parts / f"{name}.npy", mmap_mode=mapped, allow_pickle=False), index
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, Source
+from eegfm.benchmarks.spec import BenchmarkSpec, LeftOut, Source
 from eegfm.contracts import EegfmError
-from eegfm.data.census import census_differences, count, leaks
+from eegfm.data.census import census_differences, count, leakage
 from eegfm.data.parts import (
     bar_of,
     disk_full_explained,
@@ -81,7 +81,7 @@ def prepare(
         if benchmark.make is not None:
             benchmark.make(raw)
         sources = benchmark.sources(raw)
-        present = [source for source in sources if source.path.is_file()]
+        present = [source for source in sources if is_there(source)]
         if store is not None:
             if not _grew(store, present):
                 _refuse_partial(benchmark, store, allow_partial)
@@ -90,7 +90,7 @@ def prepare(
                 "%s: recordings were added since the partial store was made; preparing again.",
                 benchmark.name,
             )
-        missing = [source for source in sources if not source.path.is_file()]
+        missing = [source for source in sources if not is_there(source)]
         if not present or (missing and not allow_partial):
             raise EegfmError(_missing_sentence(benchmark, raw, sources, missing))
         parts = folder.with_name(folder.name + ".parts")
@@ -102,7 +102,9 @@ def prepare(
                 raise EegfmError(_failure_sentence(benchmark, failures, len(present)))
             failed = {failure.recording for failure in failures}
             kept = [source for source in present if source.recording not in failed]
-            store = _assemble(benchmark, recipe, folder, parts, kept, missing, failures, len(sources))
+            store = _assemble(
+                benchmark, recipe, folder, parts, sources, kept, missing, failures, allow_partial
+            )
             shutil.rmtree(parts, ignore_errors=True)
     return store
 
@@ -133,10 +135,15 @@ def process(
         session=np.full(n, source.session),
         recording=np.full(n, source.recording),
         onset_s=np.array([window.onset_s for window in wanted], dtype=np.float64),
-        split=np.full(n, source.split),
+        split=np.array([window.split or source.split for window in wanted], dtype="<U5"),
         digest=digests(windows),
     )
     return windows, index
+
+
+def is_there(source: Source) -> bool:
+    """Whether all files of a recording lie on the disk."""
+    return all(path.is_file() for path in source.files)
 
 
 # ---- parts -----------------------------------------------------------------------------------------------------------
@@ -203,9 +210,13 @@ def _results(
 
 def make_part(benchmark: BenchmarkSpec, source: Source, steps: Sequence[Step], parts: Path) -> str | None:
     """Process one recording into its part. Returns None, or the sentence that says why it is not usable."""
-    stamp = _raw_stamp(source)
+    facts = {}
     try:
+        stamp = _raw_stamp(source)
         windows, index = process(benchmark, source, steps)
+    except LeftOut as reason:
+        facts["left_out"] = str(reason)
+        windows, index = _no_windows(benchmark)
     except EegfmError as error:
         return str(error)
     except OSError as error:
@@ -215,14 +226,27 @@ def make_part(benchmark: BenchmarkSpec, source: Source, steps: Sequence[Step], p
     ) as error:  # a reader may raise anything on a damaged file; the others must not pay for it
         log.debug("%s", source.path, exc_info=True)
         return f"{source.path} could not be processed ({type(error).__name__}: {error}). Fetch it again."
-    write_part(parts, source.recording, windows, index, stamp, sha256=_sha256(source.path))
+    facts["files"] = [
+        {"name": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path)} for path in source.files
+    ]
+    write_part(parts, source.recording, windows, index, stamp, **facts)
     return None
 
 
+def _no_windows(benchmark: BenchmarkSpec) -> tuple[np.ndarray, SampleIndex]:
+    text, none = np.empty(0, dtype="<U1"), np.empty(0)
+    windows = np.empty((0, len(benchmark.channels), benchmark.n_times), dtype="<f4")
+    return windows, SampleIndex(none.astype(np.int64), text, text, text, none, text, none.astype(np.uint64))
+
+
 def _raw_stamp(source: Source) -> dict[str, Any]:
-    """What tells that a raw file is still the one a part was made from."""
-    stat = source.path.stat()
-    return {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    """What tells that a part still is what would be made now: its raw files, and whose and which split's it is."""
+    stats = [path.stat() for path in source.files]
+    return {
+        "files": [[stat.st_size, stat.st_mtime_ns] for stat in stats],
+        "subject": source.subject,
+        "split": source.split,
+    }
 
 
 def _assemble(
@@ -230,47 +254,62 @@ def _assemble(
     recipe: Recipe,
     folder: Path,
     parts: Path,
+    sources: Sequence[Source],
     kept: Sequence[Source],
     missing: Sequence[Source],
     failures: Sequence[Failure],
-    n_sources: int,
+    allow_partial: bool,
 ) -> SampleStore:
+    facts = {source.recording: part_facts(parts, source.recording) for source in kept}
     indices = {source.recording: SampleIndex.load(parts / f"{source.recording}.npz") for source in kept}
+    copies = _undeclared_copies(benchmark, kept, facts)
+    if copies:
+        raise EegfmError(
+            f"{benchmark.title}: files that must differ are the same bytes: {'; '.join(copies)}. One of each is a copy "
+            "under a wrong name. Fetch it again, or delete the wrong one and go on with data.allow_partial=true."
+        )
     n_rows = sum(len(index) for index in indices.values())
     if n_rows == 0:
+        left_out = [f"- {r}: {f['left_out']}" for r, f in facts.items() if "left_out" in f]
         raise EegfmError(
             f"{benchmark.title}: not one usable window in {len(kept)} recordings.\n"
-            + _failure_sentence(benchmark, failures, n_sources)
+            + "\n".join(left_out[:10])
+            + (_failure_sentence(benchmark, failures, len(sources)) if failures else "")
         )
     whole = SampleIndex.concatenate(list(indices.values()))
-    complete = not missing and not failures
-    if complete:
-        wrong = census_differences(benchmark, whole, n_sources)
-        if wrong:
-            raise EegfmError(
-                f"{benchmark.name}: the files are all there, but the counts are not those of the census "
-                f"({benchmark.census.source}): "
-                f"{'; '.join(wrong)}. Is this the edition that {benchmark.protocol} uses? See {benchmark.corpus}"
-            )
-    found = leaks(whole)
+    wrong = [] if missing or failures else census_differences(benchmark, whole, len(sources))
+    if wrong and not allow_partial:
+        raise EegfmError(
+            f"{benchmark.name}: the files are all there, but the counts are not those of the census "
+            f"({benchmark.census.source}): {'; '.join(wrong)}. Is this the edition that {benchmark.protocol} uses? "
+            f"See {benchmark.corpus}\n"
+            "To go on with what is there, marked as partial in every report: data.allow_partial=true"
+        )
+    found = leakage(whole, benchmark.window_s).undeclared(benchmark)
     if found:
         raise EegfmError(f"{benchmark.name}: the splits leak: {'; '.join(found)}. No store is made of it.")
     manifest = {
         "protocol": benchmark.protocol,
         "simulated": benchmark.simulated,
-        "complete": complete,
-        "subjects_total": sum(len(benchmark.splits[split]) for split in SPLITS),
+        "within_subject": benchmark.within_subject,
+        "complete": not (missing or failures or wrong),
+        "subjects_total": _subjects_total(benchmark, sources),
         "census": count(whole, len(benchmark.classes)),
+        "census_differences": wrong,
         "missing": [source.recording for source in missing],
         "unusable": [{"recording": failure.recording, "reason": failure.reason} for failure in failures],
+        "left_out": [
+            {"recording": recording, "reason": fact["left_out"]}
+            for recording, fact in facts.items()
+            if "left_out" in fact
+        ],
         "recordings": [
             {
                 "recording": source.recording,
                 "subject": source.subject,
                 "split": source.split,
                 "windows": len(indices[source.recording]),
-                "bytes": source.path.stat().st_size,
-                "sha256": part_facts(parts, source.recording)["sha256"],
+                "files": facts[source.recording]["files"],
             }
             for source in kept
         ],
@@ -284,6 +323,28 @@ def _assemble(
         shape=(len(benchmark.channels), benchmark.n_times),
         n_rows=n_rows,
     )
+
+
+def _undeclared_copies(
+    benchmark: BenchmarkSpec, kept: Sequence[Source], facts: Mapping[str, dict[str, Any]]
+) -> list[str]:
+    """Recordings from different files that hold the same bytes, a sentence a group."""
+    groups: dict[str, dict[Path, Source]] = {}
+    for source in kept:
+        groups.setdefault(facts[source.recording]["files"][0]["sha256"], {})[source.path] = source
+    return [
+        " = ".join(path.name for path in group)
+        for group in groups.values()
+        if len(group) > 1
+        and not any({s.recording for s in group.values()} <= set(known) for known in benchmark.duplicates)
+    ]
+
+
+def _subjects_total(benchmark: BenchmarkSpec, sources: Sequence[Source]) -> int:
+    """Subjects of the protocol; where only the files know them, those found."""
+    if benchmark.splits is None:
+        return len({source.subject for source in sources})
+    return len({subject for subjects in benchmark.splits.values() for subject in subjects})
 
 
 # ---- sentences -------------------------------------------------------------------------------------------------------
@@ -304,6 +365,8 @@ def _refuse_partial(benchmark: BenchmarkSpec, store: SampleStore, allow_partial:
 def _missing_sentence(
     benchmark: BenchmarkSpec, raw: Path, sources: Sequence[Source], missing: Sequence[Source]
 ) -> str:
+    if not sources:
+        return f"{benchmark.title}: no recording was found under {raw}.\n" + _how_to_get(benchmark, raw)
     whole = Counter(source.subject for source in sources)
     gone = Counter(source.subject for source in missing)
     absent = sorted(subject for subject in gone if gone[subject] == whole[subject])
@@ -311,7 +374,7 @@ def _missing_sentence(
     return (
         f"{benchmark.title}: {len(missing)} of {len(sources)} recordings are missing under {raw}: "
         f"{len(absent)} of {len(whole)} subjects have no file ({_some(absent)})"
-        f"{f', {some} more lack some' if some else ''}; the first one missing: {missing[0].path.name}.\n"
+        f"{f', {some} more lack some' if some else ''}; the first one missing: {_first_missing(missing[0])}.\n"
         + _how_to_get(benchmark, raw)
         + (
             "\nTo go on with what is there, marked as partial in every report: data.allow_partial=true"
@@ -319,6 +382,10 @@ def _missing_sentence(
             else ""
         )
     )
+
+
+def _first_missing(source: Source) -> str:
+    return next(path.name for path in source.files if not path.is_file())
 
 
 def _failure_sentence(benchmark: BenchmarkSpec, failures: Sequence[Failure], n: int) -> str:

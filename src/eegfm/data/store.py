@@ -144,7 +144,8 @@ class SampleIndex:
 
     def key(self, row: int) -> str:
         """The window's name, the same behind every encoder: "Subject05_2/35s"."""
-        return f"{self.recording[row]}/{self.onset_s[row]:g}s"
+        onset = f"{self.onset_s[row]:.4f}".rstrip("0").rstrip(".")
+        return f"{self.recording[row]}/{onset}s"
 
     @classmethod
     def concatenate(cls, parts: Sequence["SampleIndex"]) -> "SampleIndex":

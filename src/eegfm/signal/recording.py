@@ -26,7 +26,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of samples that belong together: `start` is its first column, `onset_s` its first second in the file."""
+    """Samples without a gap between them: `start` is the first column, `onset_s` the first second in the file."""
 
     start: int
     onset_s: float

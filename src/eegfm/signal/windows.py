@@ -7,7 +7,7 @@ from eegfm.signal.recording import Recording
 
 
 def grid(recording: Recording, window_s: float) -> list[float]:
-    """Onsets of windows that follow one another without gap, in every piece from its first sample on; tails are dropped."""
+    """Onsets of windows without a gap between them, in every piece from its first sample on; tails are dropped."""
     n = round(window_s * recording.sfreq)
     return [
         piece.onset_s + i * n / recording.sfreq

@@ -1,0 +1,158 @@
+"""Divisions of a prepared store other than the published one: the same windows, by subject, under a seed.
+
+A division is a frozen dataclass. Called with a store's index and the length of its windows in seconds, it names the
+split of every row, "" for a row that is not used. Nothing is prepared or embedded anew. All of a benchmark's subjects
+take part, whatever their published split, so that no division's score may stand beside a published number; every report
+says so.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from eegfm.contracts import EegfmError
+from eegfm.data.store import SampleIndex
+
+
+class Division(Protocol):
+    """`within_subject`: a test subject may also be a training subject."""
+
+    within_subject: ClassVar[bool]
+
+    def __call__(self, index: SampleIndex, window_s: float) -> np.ndarray: ...
+
+
+def published() -> None:
+    """The split of the protocol, as the store has it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaveOneSubjectOut:
+    """Test on one subject; train on the others but for `val_subjects`, drawn for the choice of the epoch.
+
+    Args:
+        fold: the test subject, as its place among the sorted subject ids, from 0.
+        val_subjects: how many subjects validate.
+        seed: of the draw. It is not the run's seed, so that seeds of one fold are comparable.
+    """
+
+    fold: int
+    val_subjects: int = 2
+    seed: int = 0
+    within_subject: ClassVar[bool] = False
+
+    def __call__(self, index: SampleIndex, window_s: float) -> np.ndarray:
+        subjects = _subjects(index)
+        _check_fold(self.fold, len(subjects), "subjects")
+        if not 1 <= self.val_subjects <= len(subjects) - 2:
+            raise EegfmError(
+                f"split.val_subjects={self.val_subjects}: of {len(subjects)} subjects one tests and at least one "
+                f"trains, so 1 to {len(subjects) - 2} may validate."
+            )
+        test = subjects[self.fold]
+        others = [subject for subject in subjects if subject != test]
+        drawn = np.random.default_rng([self.seed, self.fold]).permutation(others)
+        return _split_of(index, val=drawn[: self.val_subjects].tolist(), test=[test])
+
+
+@dataclass(frozen=True, kw_only=True)
+class KFold:
+    """Subjects in `folds` groups of nearly one size: one group tests, the next one validates, the others train.
+
+    Args:
+        fold: the group that tests, from 0.
+        folds: how many groups.
+        seed: of the draw. It is not the run's seed, so that seeds of one fold are comparable.
+    """
+
+    fold: int
+    folds: int = 5
+    seed: int = 0
+    within_subject: ClassVar[bool] = False
+
+    def __call__(self, index: SampleIndex, window_s: float) -> np.ndarray:
+        subjects = _subjects(index)
+        if not 3 <= self.folds <= len(subjects):
+            raise EegfmError(
+                f"split.folds={self.folds}: one fold tests, one validates and one trains, and each has a subject, "
+                f"so 3 to {len(subjects)} are possible."
+            )
+        _check_fold(self.fold, self.folds, "folds")
+        groups = np.array_split(np.random.default_rng(self.seed).permutation(subjects), self.folds)
+        after = (self.fold + 1) % self.folds
+        return _split_of(index, val=groups[after].tolist(), test=groups[self.fold].tolist())
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewShot:
+    """The published split, with a few windows of every test subject handed to training: calibration to a person.
+
+    Of each test subject and class `shots` windows are drawn. What lies within `gap_s` of one of them in the same
+    recording is used for nothing, since neighbouring windows are nearly the same.
+
+    Args:
+        shots: windows a class and test subject.
+        gap_s: seconds that test windows keep from training windows.
+        seed: of the draw. It is not the run's seed, so that seeds are comparable.
+    """
+
+    shots: int
+    gap_s: float = 10.0
+    seed: int = 0
+    within_subject: ClassVar[bool] = True
+
+    def __call__(self, index: SampleIndex, window_s: float) -> np.ndarray:
+        split = index.split.astype("<U5")
+        for position, subject in enumerate(sorted(set(index.subject[split == "test"].tolist()))):
+            rng = np.random.default_rng([self.seed, position])
+            rows = np.flatnonzero((index.split == "test") & (index.subject == subject))
+            for label in np.unique(index.label[rows]):
+                free = rows[(index.label[rows] == label) & (split[rows] == "test")]
+                shots = rng.permutation(free)[: self.shots]
+                for shot in shots:
+                    near = rows[
+                        (index.recording[rows] == index.recording[shot])
+                        & (np.abs(index.onset_s[rows] - index.onset_s[shot]) < window_s + self.gap_s)
+                        & (split[rows] == "test")
+                    ]
+                    split[near] = ""
+                split[shots] = "train"
+            if not (split[rows] == "test").any():
+                raise EegfmError(
+                    f"split.shots={self.shots} with split.gap_s={self.gap_s:g} leaves no test window of subject "
+                    f"{subject}, who has {len(rows)}. Take fewer shots or a smaller gap."
+                )
+        return split
+
+
+def subset(index: SampleIndex, split: np.ndarray, ratio: float, seed: int) -> np.ndarray:
+    """The split with only a part of its training rows: of each class the same fraction, at least one window.
+
+    The draw is a function of the seed alone, and a smaller ratio is a subset of a larger one.
+    """
+    if not 0 < ratio <= 1:
+        raise EegfmError(
+            f"data.train_ratio={ratio:g}: a part of the training windows, above 0 and up to 1."
+        )
+    if ratio == 1:
+        return split
+    chosen = split.copy()
+    for label in np.unique(index.label[split == "train"]):
+        rows = np.flatnonzero((split == "train") & (index.label == label))
+        drawn = np.random.default_rng([seed, int(label)]).permutation(rows)
+        chosen[drawn[max(1, round(ratio * len(rows))) :]] = ""
+    return chosen
+
+
+def _subjects(index: SampleIndex) -> list[str]:
+    return sorted(set(index.subject.tolist()))
+
+
+def _split_of(index: SampleIndex, *, val: list[str], test: list[str]) -> np.ndarray:
+    return np.select([np.isin(index.subject, test), np.isin(index.subject, val)], ["test", "val"], "train")
+
+
+def _check_fold(fold: int, n: int, what: str) -> None:
+    if not 0 <= fold < n:
+        raise EegfmError(f"split.fold={fold}: there are {n} {what}, so a fold is 0 to {n - 1}.")
