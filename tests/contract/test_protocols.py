@@ -1,4 +1,4 @@
-"""A corpus made from a known signal comes back as that signal: in microvolts, at its second, under its label, in its split.
+"""A corpus made from a known signal comes back: in microvolts, at its second, under its label, in its split.
 
 For every benchmark, every argument that it takes, and any table of subjects that hypothesis draws.
 """

@@ -9,6 +9,7 @@ from eegfm.contracts import EegfmError
 from eegfm.data.embed import embed
 from eegfm.data.module import EEGDataModule, EpochShuffle
 from eegfm.data.pipeline import prepare
+from eegfm.data.splits import FewShot, KFold
 from tests import corpus
 from tests.corpus import TINY
 
@@ -153,3 +154,47 @@ def test_an_unprepared_store_is_refused_with_the_command(tmp_path):
     data = EEGDataModule(benchmark=TINY, raw=tmp_path, cache=tmp_path, seed=0)
     with pytest.raises(EegfmError, match=r"python -m eegfm\.prepare data=tiny"):
         data.setup("fit")
+
+
+def test_a_split_on_the_device_gives_the_same_batches_in_the_same_order(places):
+    for options in ({}, {"encoder": MeanAndStep()}):
+        resident, read = module(places, device_cache=True, **options), module(places, **options)
+        for data in (resident, read):
+            data.setup("fit")
+        pairs = [
+            (resident.train_dataloader(), read.train_dataloader()),
+            (resident.val_dataloader(), read.val_dataloader()),
+        ]
+        for ours, theirs in pairs:
+            for epoch in (0, 1):
+                for loader in (ours, theirs):
+                    if hasattr(loader.sampler, "set_epoch"):
+                        loader.sampler.set_epoch(epoch)
+                assert len(ours) == len(theirs)
+                for a, b in zip(ours, theirs, strict=True):
+                    assert a.key == b.key and a.x.dtype == b.x.dtype
+                    for name in ("x", "coords", "label", "subject"):
+                        assert torch.equal(getattr(a, name), getattr(b, name))
+
+
+def test_another_division_moves_rows_and_is_told(places):
+    data = module(places, split=KFold(fold=1, folds=5), train_ratio=0.5)
+    data.setup("fit")
+    facts = data.provenance()
+    assert facts["split"] == {"name": "KFold", "fold": 1, "folds": 5, "seed": 0, "train_ratio": 0.5}
+    assert [len(facts["subjects"][split]) for split in ("train", "val", "test")] == [3, 1, 1]
+    assert facts["census"] == {"train": [9, 9], "val": [6, 6], "test": [6, 6]}
+    assert data.class_counts().tolist() == [9, 9] and len(data.arrays("train")[0]) == 18
+    assert not facts["within_subject"] and facts["leakage"]["shared_subjects"] == {}
+    store = data.store
+    assert store is not None and (store.index.split == "train").sum() == 36, (
+        "the store keeps the published split"
+    )
+
+
+def test_few_shots_are_declared_as_within_subject(places):
+    data = module(places, split=FewShot(shots=1, gap_s=2.0))
+    data.setup("test")
+    facts = data.provenance()
+    assert facts["within_subject"] and list(facts["leakage"]["shared_subjects"]) == ["05"]
+    assert facts["leakage"]["nearest_s"] >= 2.0

@@ -1,0 +1,111 @@
+"""Divisions: by subject, seeded, and never a training window where a test window should be."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eegfm.contracts import EegfmError
+from eegfm.data.census import leakage
+from eegfm.data.splits import FewShot, KFold, LeaveOneSubjectOut, subset
+from eegfm.data.store import SampleIndex
+
+WINDOW_S = 5.0
+
+
+@st.composite
+def indices(draw, min_subjects=3) -> SampleIndex:
+    """Stores of some subjects with one to three recordings of 2 to 40 windows, of two or three classes."""
+    n_classes = draw(st.integers(2, 3))
+    rows = []
+    for subject in range(draw(st.integers(min_subjects, 9))):
+        split = "train" if subject % 3 == 0 else "val" if subject % 3 == 1 else "test"
+        for recording in range(draw(st.integers(1, 3))):
+            for window in range(draw(st.integers(2, 40))):
+                label = (window // 3 + recording) % n_classes
+                rows.append((label, f"S{subject}", f"S{subject}_{recording}", window * WINDOW_S, split))
+    label, subject, recording, onset_s, split = map(np.array, zip(*rows, strict=True))
+    digest = np.arange(len(rows), dtype=np.uint64)
+    return SampleIndex(label, subject, np.full(len(rows), ""), recording, onset_s, split, digest)
+
+
+def with_split(index: SampleIndex, split: np.ndarray) -> SampleIndex:
+    return SampleIndex(
+        index.label, index.subject, index.session, index.recording, index.onset_s, split, index.digest
+    )
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(index=indices(), folds=st.integers(3, 9), seed=st.integers(0, 3))
+def test_every_subject_tests_in_one_fold_and_validates_in_one(index, folds, seed):
+    subjects = sorted(set(index.subject.tolist()))
+    if folds > len(subjects):
+        with pytest.raises(EegfmError, match=f"split.folds={folds}"):
+            KFold(fold=0, folds=folds)(index, WINDOW_S)
+        return
+    splits = [KFold(fold=fold, folds=folds, seed=seed)(index, WINDOW_S) for fold in range(folds)]
+    for name in ("test", "val"):
+        np.testing.assert_array_equal(sum((split == name).astype(int) for split in splits), 1)
+    for split in splits:
+        assert set(split.tolist()) == {"train", "val", "test"}
+        assert not leakage(with_split(index, split), WINDOW_S).shared_subjects
+    sizes = [len(set(index.subject[split == "test"].tolist())) for split in splits]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@settings(derandomize=True, deadline=None, max_examples=20)
+@given(index=indices(), seed=st.integers(0, 3))
+def test_one_subject_is_left_out_and_validation_is_drawn_from_the_others(index, seed):
+    subjects = sorted(set(index.subject.tolist()))
+    for fold, subject in enumerate(subjects):
+        split = LeaveOneSubjectOut(fold=fold, val_subjects=1, seed=seed)(index, WINDOW_S)
+        assert set(index.subject[split == "test"].tolist()) == {subject}
+        assert len(set(index.subject[split == "val"].tolist())) == 1
+        assert not leakage(with_split(index, split), WINDOW_S).shared_subjects
+    with pytest.raises(EegfmError, match=f"split.fold={len(subjects)}: there are {len(subjects)} subjects"):
+        LeaveOneSubjectOut(fold=len(subjects))(index, WINDOW_S)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(
+    index=indices(),
+    shots=st.integers(1, 3),
+    gap_s=st.sampled_from([0.0, 5.0, 12.0]),
+    seed=st.integers(0, 3),
+)
+def test_shots_keep_their_distance_from_test_windows(index, shots, gap_s, seed):
+    try:
+        split = FewShot(shots=shots, gap_s=gap_s, seed=seed)(index, WINDOW_S)
+    except EegfmError as refusal:
+        assert "leaves no test window of subject" in str(refusal)
+        return
+    was_test = index.split == "test"
+    np.testing.assert_array_equal(split[~was_test], index.split[~was_test])
+    for subject in set(index.subject[was_test].tolist()):
+        rows = was_test & (index.subject == subject)
+        for label in set(index.label[rows].tolist()):
+            drawn = rows & (index.label == label) & (split == "train")
+            assert drawn.sum() <= shots
+        assert (split[rows] == "test").any() and (split[rows] == "train").any()
+    found = leakage(with_split(index, split), WINDOW_S)
+    assert found.nearest_s is None or found.nearest_s >= gap_s
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(index=indices(), ratio=st.floats(0.05, 0.95), seed=st.integers(0, 3))
+def test_a_part_of_the_training_windows_is_stratified_nested_and_the_same_again(index, ratio, seed):
+    part = subset(index, index.split, ratio, seed)
+    np.testing.assert_array_equal(part, subset(index, index.split, ratio, seed))
+    train = index.split == "train"
+    np.testing.assert_array_equal(part[~train], index.split[~train])
+    for label in set(index.label[train].tolist()):
+        whole = train & (index.label == label)
+        assert (part[whole] == "train").sum() == max(1, round(ratio * whole.sum()))
+    fuller = subset(index, index.split, min(1.0, ratio * 1.3), seed)
+    assert not ((part == "train") & (fuller != "train")).any()
+
+
+def test_a_ratio_that_is_none_is_refused():
+    for ratio in (0.0, 1.5, -1.0):
+        with pytest.raises(EegfmError, match="train_ratio"):
+            subset(None, np.array(["train"]), ratio, 0)  # refused before anything is looked at
