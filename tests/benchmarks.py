@@ -3,7 +3,6 @@
 python -m tests.benchmarks [store|prepare|step|help]      medians of several runs, one process, on a quiet machine
 """
 
-import os
 import pickle
 import statistics
 import subprocess
@@ -91,29 +90,66 @@ def store() -> None:
 
 
 def prepare() -> None:
-    """MentalArithmetic, the recordings under EEGFM_TEST_DATA: recordings a second with one worker and two."""
-    from eegfm.benchmarks.mental_arithmetic import MENTAL_ARITHMETIC as benchmark
-    from eegfm.data import pipeline
+    """Preparing 200 made recordings of two minutes with the steps of Mumtaz2016: plain MNE, one worker, two workers."""
+    import mne
 
-    if "EEGFM_TEST_DATA" not in os.environ:
-        console.print("prepare: set EEGFM_TEST_DATA to a folder that holds mental_arithmetic_eegmat/")
-        return
-    raw = Path(os.environ["EEGFM_TEST_DATA"]) / "mental_arithmetic_eegmat"
-    n = sum(source.path.is_file() for source in benchmark.sources(raw))
-    table = Table(f"preparing {n} recordings of MentalArithmetic", "seconds", "recordings/s")
+    from eegfm.data import pipeline
+    from tests import many_recordings
+
+    n = 200
+    table = Table(
+        f"preparing {n} recordings, 19 channels, 2 min at 256 Hz",
+        "seconds",
+        "of plain MNE",
+        "peak MB a process",
+    )
     with tempfile.TemporaryDirectory() as place:
+        raw = Path(place) / "raw"
+        many_recordings.write(raw, n)
+        benchmark = many_recordings.benchmark(n)
+        sources = benchmark.sources(raw)
+
+        def plain(source) -> None:
+            read = mne.io.read_raw_edf(source.path, preload=True, verbose="error")
+            read.pick(list(benchmark.channels)).resample(200, verbose=False)
+            read.filter(0.3, 75, verbose=False).notch_filter(50, verbose=False)
+            read.get_data()
+
+        parts = Path(place) / "parts"
+        parts.mkdir()
+        ours, theirs = [], []
+        for source in sources[:41]:  # alternating, so that both meet the same machine
+            start = time.perf_counter()
+            plain(source)
+            half = time.perf_counter()
+            pipeline.make_part(benchmark, source, benchmark.steps, parts, {})
+            theirs.append(half - start)
+            ours.append(time.perf_counter() - half)
+        # the first is not counted
+        theirs_s, ours_s = statistics.median(theirs[1:]), statistics.median(ours[1:])
+        table.add_row("plain MNE, one recording", f"{theirs_s:.3f}", "1.00", "")
+        table.add_row("ours, one recording", f"{ours_s:.3f}", f"{ours_s / theirs_s:.2f}", "")
         for workers in (1, 2):
-            times = []
-            for run in range(3):
-                start = time.perf_counter()
-                cache = Path(place) / f"{workers}-{run}"
-                pipeline.prepare(benchmark, raw, cache, workers=workers, allow_partial=True, progress=False)
-                times.append(time.perf_counter() - start)
-            seconds = statistics.median(times)
-            table.add_row(f"{workers} worker{'s' * (workers > 1)}", f"{seconds:.1f}", f"{n / seconds:.1f}")
+            cache = Path(place) / f"{workers}"
+            program = (
+                "import resource, sys, time; from pathlib import Path; from eegfm.data.pipeline import prepare; "
+                "from tests.many_recordings import benchmark; start = time.perf_counter(); "
+                f"prepare(benchmark({n}), Path(sys.argv[1]), Path(sys.argv[2]), workers={workers}, progress=False); "
+                "print(time.perf_counter() - start, *(resource.getrusage(who).ru_maxrss / 1024 for who in "
+                "(resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))"
+            )
+            done = subprocess.run(
+                [sys.executable, "-c", program, str(raw), str(cache)],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            seconds, *memory = map(float, done.stdout.split())
+            name = f"all {n}, {workers} worker{'s' * (workers > 1)}"
+            table.add_row(name, f"{seconds:.1f}", f"{seconds / n / theirs_s:.2f}", f"{max(memory):.0f}")
         start = time.perf_counter()
-        pipeline.prepare(benchmark, raw, cache, allow_partial=True, progress=False)
-        table.add_row("again, nothing to do", f"{time.perf_counter() - start:.2f}", "")
+        pipeline.prepare(benchmark, raw, cache, progress=False)
+        table.add_row("again, nothing to do", f"{time.perf_counter() - start:.2f}", "", "")
     console.print(table)
 
 

@@ -30,7 +30,7 @@ CORPORA = [
 
 def benchmark_of(corpus: Corpus) -> BenchmarkSpec:
     node = OmegaConf.load(config_dir() / "data" / f"{corpus.option}.yaml").benchmark
-    return instantiate(OmegaConf.merge(node, dict(corpus.arguments)))
+    return corpus.adapt(instantiate(OmegaConf.merge(node, dict(corpus.arguments))))
 
 
 @pytest.mark.parametrize("corpus", CORPORA, ids=lambda corpus: corpus.name)

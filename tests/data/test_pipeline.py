@@ -267,13 +267,6 @@ def test_bad_files_are_named_and_cost_nothing_else(raw, tmp_path, spoil, sentenc
     assert len(list((tmp_path / "cache" / "tiny").glob("*.parts/*.npy"))) == 9
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read any file")
-def test_a_file_without_permission_is_named(raw, tmp_path):
-    (raw / "S02_0.edf").chmod(0)
-    with pytest.raises(EegfmError, match=r"S02_0\.edf"):
-        run(raw, tmp_path / "cache")
-
-
 def _limited(raw: Path, cache: Path, limit: int) -> subprocess.CompletedProcess[str]:
     """A preparation whose files may not grow beyond `limit` bytes: the kernel refuses the write, as on a full disk."""
 

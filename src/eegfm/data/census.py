@@ -62,7 +62,11 @@ class Leakage:
         """
         found = []
         if not (benchmark.within_subject if within_subject is None else within_subject):
-            shared = {"subject": self.shared_subjects, "recording": self.shared_recordings}
+            declared = {"train", "val"} if benchmark.subject_leak else set()
+            subjects = {
+                name: splits for name, splits in self.shared_subjects.items() if set(splits) - declared
+            }
+            shared = {"subject": subjects, "recording": self.shared_recordings}
             found = [
                 f"{what} {name} in {' and '.join(splits)}"
                 for what, names in shared.items()

@@ -6,7 +6,6 @@ the sums and puts a file in its place; its own HTTP downloader begins at nought 
 
 import logging
 import os
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,10 +21,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.contracts import EegfmError
 from eegfm.data.parts import DISK_FULL, only_one
+from eegfm.data.sums import SUMS, parse_sums
 
 log = logging.getLogger(__name__)
 
-SUMS = "SHA256SUMS.txt"
 WAITS_S = (0.5, 1.0, 2.0, 4.0)  # before each new try that follows one without progress; then it is given up
 TIMEOUT_S = (10.0, 60.0)  # to connect; between two pieces
 PIECE = 1 << 14  # bytes; up to one piece is lost when a connection breaks
@@ -58,7 +57,8 @@ def download(
             "Run the same command without data.download=true."
         )
     base = base.rstrip("/") + "/"
-    wanted = list(dict.fromkeys(s.path.relative_to(root).as_posix() for s in benchmark.sources(root)))
+    files = (path for source in benchmark.sources(root) for path in source.files)
+    wanted = list(dict.fromkeys(path.relative_to(root).as_posix() for path in files))
     log.info(
         "%s: %d files from %s to %s. Licence: %s. Cite: %s",
         *(benchmark.title, len(wanted), base, root, benchmark.licence, benchmark.citation),
@@ -131,16 +131,7 @@ def _fetch_sums(session: requests.Session, base: str) -> dict[str, str]:
         path = Path(folder) / SUMS
         _receive(session, base + SUMS, path, lambda *_: None)
         text = path.read_text(encoding="utf-8", errors="replace")
-    sums = {}
-    for line in filter(None, map(str.strip, text.splitlines())):
-        found = re.fullmatch(r"([0-9a-fA-F]{64})[ \t]+\*?(?:\./)?(.+)", line)
-        if found is None:
-            raise EegfmError(
-                f"{base}{SUMS} is not a list of SHA-256 sums; it has the line {line[:80]!r}. A login page or a "
-                "proxy may have answered: open the address in a browser."
-            )
-        sums[found[2]] = found[1].lower()
-    return sums
+    return parse_sums(text, base + SUMS)
 
 
 def _published_as(name: str, sums: dict[str, str]) -> str:

@@ -70,6 +70,7 @@ def embed(source: SampleStore, encoder: Encodes, cache: Path, *, progress: bool 
                 "missing",
                 "unusable",
                 "left_out",
+                "imported",
                 "subjects_total",
                 "prepared_with",
             )

@@ -1,14 +1,15 @@
 """Finished pieces of a preparation, one a recording, so that stopping it at any point loses one recording at most.
 
 A part is three files in `<store>.parts/`: the samples, their index, and a stamp that is written last and says from what
-the part was made. A part counts as there when its stamp is the expected one.
+the part was made. A part counts as there when its stamp is the expected one and the other two have the sizes that it
+says: they are not forced to the disk one by one, which would cost as much as a filter, and a computer that loses its
+power may have written the last and not the first.
 """
 
 import errno
 import fcntl
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,18 +41,23 @@ def write_part(
     parts: Path, name: str, samples: np.ndarray, index: SampleIndex, stamp: dict[str, Any], **facts: Any
 ) -> None:
     """Write a part; `stamp` says from what it was made, `facts` are kept beside it."""
-    with open(parts / f"{name}.npy", "wb") as file:
-        np.save(file, samples)
-        file.flush()
-        os.fsync(file.fileno())
-    index.save(parts / f"{name}.npz")
-    write_json(parts / f"{name}.json", {"stamp": stamp, **facts})  # last: a part is there when its stamp is
+    np.save(parts / f"{name}.npy", samples)
+    index.save(parts / f"{name}.npz", sync=False)
+    facts = {"stamp": stamp, "sizes": _sizes(parts, name), **facts}
+    write_json(parts / f"{name}.json", facts, sync=False)  # last: a part is there when its stamp is
 
 
 def part_facts(parts: Path, name: str) -> dict[str, Any]:
-    """What was written beside a part; empty where there is none."""
-    path = parts / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    """What was written beside a part; empty where there is no whole one."""
+    try:
+        facts = json.loads((parts / f"{name}.json").read_text(encoding="utf-8"))
+        return facts if facts["sizes"] == _sizes(parts, name) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _sizes(parts: Path, name: str) -> list[int]:
+    return [(parts / f"{name}{suffix}").stat().st_size for suffix in (".npy", ".npz")]
 
 
 def part_stamp(parts: Path, name: str) -> dict[str, Any] | None:
@@ -79,7 +85,8 @@ def only_one(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def disk_full_explained(folder: Path) -> Iterator[None]:
+def disk_full_explained(folder: Path, kept: str = "Finished recordings are kept") -> Iterator[None]:
+    """Make a sentence of a full disk; `kept` says what is not lost."""
     try:
         yield
     except (OSError, lmdb.Error) as error:
@@ -87,8 +94,8 @@ def disk_full_explained(folder: Path) -> Iterator[None]:
             raise
         free = shutil.disk_usage(folder.parent).free
         raise EegfmError(
-            f"The disk of {folder.parent} is full or failing ({free / 1e6:,.0f} MB free). Finished recordings are "
-            "kept: make room and run the same command again, or move the cache with paths.cache=<folder>."
+            f"The disk of {folder.parent} is full or failing ({free / 1e6:,.0f} MB free). {kept}: "
+            "make room and run the same command again, or move the cache with paths.cache=<folder>."
         ) from error
 
 

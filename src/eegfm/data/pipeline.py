@@ -32,7 +32,9 @@ from eegfm.data.parts import (
     write_part,
 )
 from eegfm.data.store import Recipe, SampleIndex, SampleStore, digests, write_store
+from eegfm.data.sums import SUMS, sums_beside
 from eegfm.signal.quality import check_amplitude, check_recording
+from eegfm.signal.recording import FETCH_AGAIN
 from eegfm.signal.steps import Step
 from eegfm.signal.windows import cut
 
@@ -84,7 +86,7 @@ def prepare(
         present = [source for source in sources if is_there(source)]
         if store is not None:
             if not _grew(store, present):
-                _refuse_partial(benchmark, store, allow_partial)
+                refuse_partial(benchmark, store, allow_partial)
                 return store
             log.warning(
                 "%s: recordings were added since the partial store was made; preparing again.",
@@ -97,7 +99,8 @@ def prepare(
         with disk_full_explained(folder):
             parts.mkdir(parents=True, exist_ok=True)
             chosen = benchmark.steps if steps is None else tuple(steps)
-            failures = _process_all(benchmark, present, chosen, parts, workers, progress)
+            sums = sums_beside(raw, (path for source in present for path in source.files))
+            failures = _process_all(benchmark, present, chosen, parts, sums, workers, progress)
             if failures and not allow_partial:
                 raise EegfmError(_failure_sentence(benchmark, failures, len(present)))
             failed = {failure.recording for failure in failures}
@@ -154,6 +157,7 @@ def _process_all(
     sources: Sequence[Source],
     steps: Sequence[Step],
     parts: Path,
+    sums: Mapping[Path, str],
     workers: int,
     progress: bool,
 ) -> list[Failure]:
@@ -165,7 +169,7 @@ def _process_all(
         task = bar.add_task(
             f"Preparing {benchmark.name}", total=len(sources), completed=done, unit="recordings"
         )
-        for source, reason in _results(benchmark, todo, steps, parts, workers):
+        for source, reason in _results(benchmark, todo, steps, parts, sums, workers):
             if reason is not None:
                 reasons[source.recording] = reason
                 bar.console.print(f"[yellow]not usable:[/] {reason}", highlight=False)
@@ -178,21 +182,30 @@ def _process_all(
 
 
 def _results(
-    benchmark: BenchmarkSpec, todo: Sequence[Source], steps: Sequence[Step], parts: Path, workers: int
+    benchmark: BenchmarkSpec,
+    todo: Sequence[Source],
+    steps: Sequence[Step],
+    parts: Path,
+    sums: Mapping[Path, str],
+    workers: int,
 ) -> Iterator[tuple[Source, str | None]]:
     if workers <= 1 or len(todo) <= 1:
         for source in todo:
-            yield source, make_part(benchmark, source, steps, parts)
+            yield source, make_part(benchmark, source, steps, parts, _own(source, sums))
         return
-    # spawn: a forked child would inherit the parent's threads and locks (BLAS, torch) in an unknown state
-    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn")) as pool:
+    # forked from this process, a worker would inherit its threads and locks (BLAS, torch) in an unknown state; the
+    # server that forks here is a fresh process, which loads the libraries once for all workers
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["eegfm.data.worker"])
+    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
         waiting: dict[Future[str | None], Source] = {}
         queue = iter(todo)
         try:
             while True:
                 # at most two recordings a worker in flight, so that stopping does not wait for a whole corpus
                 for source in queue:
-                    waiting[pool.submit(make_part, benchmark, source, steps, parts)] = source
+                    future = pool.submit(make_part, benchmark, source, steps, parts, _own(source, sums))
+                    waiting[future] = source
                     if len(waiting) >= 2 * workers:
                         break
                 if not waiting:
@@ -208,8 +221,21 @@ def _results(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def make_part(benchmark: BenchmarkSpec, source: Source, steps: Sequence[Step], parts: Path) -> str | None:
-    """Process one recording into its part. Returns None, or the sentence that says why it is not usable."""
+def _own(source: Source, sums: Mapping[Path, str]) -> dict[Path, str]:
+    return {path: sums[path] for path in source.files if path in sums}
+
+
+def make_part(
+    benchmark: BenchmarkSpec,
+    source: Source,
+    steps: Sequence[Step],
+    parts: Path,
+    sums: Mapping[Path, str],
+) -> str | None:
+    """Process one recording into its part. Returns None, or the sentence that says why it is not usable.
+
+    `sums` are the published SHA-256 of its files, where they are known.
+    """
     facts = {}
     try:
         stamp = _raw_stamp(source)
@@ -229,6 +255,9 @@ def make_part(benchmark: BenchmarkSpec, source: Source, steps: Sequence[Step], p
     facts["files"] = [
         {"name": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path)} for path in source.files
     ]
+    for path, file in zip(source.files, facts["files"], strict=True):
+        if sums.get(path, file["sha256"]) != file["sha256"]:
+            return f"{path} is not the published file: its SHA-256 is not the one in {SUMS}. {FETCH_AGAIN}"
     write_part(parts, source.recording, windows, index, stamp, **facts)
     return None
 
@@ -293,7 +322,7 @@ def _assemble(
         "simulated": benchmark.simulated,
         "within_subject": benchmark.within_subject,
         "complete": not (missing or failures or wrong),
-        "subjects_total": _subjects_total(benchmark, sources),
+        "subjects_total": subjects_total(benchmark, sources),
         "census": count(whole, len(benchmark.classes)),
         "census_differences": wrong,
         "missing": [source.recording for source in missing],
@@ -313,7 +342,7 @@ def _assemble(
             }
             for source in kept
         ],
-        "prepared_with": _versions(),
+        "prepared_with": versions(),
     }
     return write_store(
         folder,
@@ -340,7 +369,7 @@ def _undeclared_copies(
     ]
 
 
-def _subjects_total(benchmark: BenchmarkSpec, sources: Sequence[Source]) -> int:
+def subjects_total(benchmark: BenchmarkSpec, sources: Sequence[Source]) -> int:
     """Subjects of the protocol; where only the files know them, those found."""
     if benchmark.splits is None:
         return len({source.subject for source in sources})
@@ -350,7 +379,7 @@ def _subjects_total(benchmark: BenchmarkSpec, sources: Sequence[Source]) -> int:
 # ---- sentences -------------------------------------------------------------------------------------------------------
 
 
-def _refuse_partial(benchmark: BenchmarkSpec, store: SampleStore, allow_partial: bool) -> None:
+def refuse_partial(benchmark: BenchmarkSpec, store: SampleStore, allow_partial: bool) -> None:
     if allow_partial:
         return
     used = {recording["subject"] for recording in store.manifest["recordings"]}
@@ -429,7 +458,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     return {name: version(name) for name in ("eegfm", "mne", "numpy", "scipy", "lmdb")}

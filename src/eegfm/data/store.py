@@ -39,11 +39,18 @@ class Recipe:
 
     @classmethod
     def of(
-        cls, benchmark: BenchmarkSpec, steps: Sequence[Step] | None = None, encoder: Encodes | None = None
+        cls,
+        benchmark: BenchmarkSpec,
+        steps: Sequence[Step] | None = None,
+        encoder: Encodes | None = None,
+        *,
+        imported: bool = False,
     ) -> "Recipe":
         """The recipe of a benchmark's windows, or of an encoder's vectors of them.
 
-        `steps` replaces the published steps; then the recipe says so and the fingerprint is another.
+        `steps` replaces the published steps; then the recipe says so and the fingerprint is another. So it does where
+        the windows are `imported` (see `eegfm.data.convert`): the steps are then those that others are said to have
+        taken.
         """
         chosen = benchmark.steps if steps is None else tuple(steps)
         facts: dict[str, Any] = {
@@ -65,6 +72,8 @@ class Recipe:
             facts["split_rule"] = benchmark.split_rule
         if benchmark.choices:
             facts["choices"] = dict(benchmark.choices)
+        if imported:
+            facts["imported"] = True
         if encoder is not None:
             facts["dtype"] = "float16"
             facts["encoder"] = {"name": encoder.name, **encoder.settings()}
@@ -151,10 +160,11 @@ class SampleIndex:
     def concatenate(cls, parts: Sequence["SampleIndex"]) -> "SampleIndex":
         return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, *, sync: bool = True) -> None:
         with open(path, "wb") as file:
             np.savez(file, **{f.name: getattr(self, f.name) for f in fields(self)})
-            _sync(file)
+            if sync:
+                _sync(file)
 
     @classmethod
     def load(cls, path: Path) -> "SampleIndex":
@@ -198,10 +208,16 @@ class SampleStore:
             lines.append(
                 f"The nearest one ({nearest.fingerprint}) differs: {'; '.join(recipe.diff(nearest))}."
             )
-        lines.append(
-            f"Prepare it with:  python -m eegfm.prepare data={recipe.facts['benchmark']}"
-            + (f" encoder={encoder}" if encoder else "")
-        )
+        if recipe.facts.get("imported") and not encoder:
+            lines.append(
+                f"Import it with:  eegfm convert data={recipe.facts['benchmark']} lmdb=<the reference's LMDB>"
+            )
+        else:
+            lines.append(
+                f"Prepare it with:  python -m eegfm.prepare data={recipe.facts['benchmark']}"
+                + (f" encoder={encoder}" if encoder else "")
+                + (" data.imported=true" if recipe.facts.get("imported") else "")
+            )
         raise EegfmError("\n".join(lines))
 
     def __len__(self) -> int:
@@ -305,13 +321,14 @@ def write_store(
     return SampleStore(folder)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
     """Readable JSON, on disk under its name only when all of it is."""
     temporary = path.with_name(path.name + ".tmp")
     with open(temporary, "w", encoding="utf-8") as file:
         json.dump(value, file, indent=1, ensure_ascii=False)
         file.write("\n")
-        _sync(file)
+        if sync:
+            _sync(file)
     os.replace(temporary, path)
 
 

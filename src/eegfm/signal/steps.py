@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 
 import mne
 import numpy as np
-import scipy.signal
+import scipy  # its parts load when they are used, which a command that prepares nothing never does
 
 from eegfm.contracts import EegfmError
 from eegfm.signal.montage import montage_of

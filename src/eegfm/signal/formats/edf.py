@@ -10,14 +10,17 @@ from eegfm.contracts import EegfmError
 from eegfm.signal.recording import FETCH_AGAIN, Recording
 
 
-def read_edf(path: Path, *, channels: Mapping[str, str] | Sequence[str]) -> Recording:
+def read_edf(path: Path, *, channels: Mapping[str, str] | Sequence[str], padding: int = 0) -> Recording:
     """An EDF or EDF+ file, the wanted channels in the wanted order (see `Recording.from_mne`).
+
+    A name that the file holds several times goes by its number, as MNE counts them: "T8-P8-0" and "T8-P8-1".
+    `padding` bytes may lie behind the last sample, where they are known of this very file.
 
     Raises EegfmError, always with the file's name, where the file is not EDF, is shorter or longer than its header
     says, is discontinuous (EDF+D), holds the wanted channels at another rate than the file's, or lacks one.
     """
     header = _read_header(path)
-    header.check_size(path)
+    header.check_size(path, padding)
     try:
         raw = mne.io.read_raw_edf(path, preload=True, verbose="error")
     except Exception as error:  # a reader may raise anything on a damaged file
@@ -35,6 +38,16 @@ def read_edf(path: Path, *, channels: Mapping[str, str] | Sequence[str]) -> Reco
     return Recording.from_mne(raw, channels=channels, path=path)
 
 
+def channel_names(path: Path, *, padding: int = 0) -> tuple[str, ...]:
+    """The names of an EDF file's signals in its order, as its header spells them; none of its samples is read.
+
+    Raises EegfmError, as `read_edf` does, where the file is not EDF or not as long as its header says.
+    """
+    header = _read_header(path)
+    header.check_size(path, padding)
+    return header.names
+
+
 @dataclass(frozen=True)
 class _EdfHeader:
     """What an EDF header says of its file (Kemp et al. 1992, doi:10.1016/0013-4694(92)90009-7; edfplus.info/specs)."""
@@ -42,15 +55,16 @@ class _EdfHeader:
     header_bytes: int
     record_bytes: int
     n_records: int  # -1: not known, the recording was not closed
-    rates: Mapping[str, float]
+    names: tuple[str, ...]
+    rates: Mapping[str, float]  # by MNE's name: a name that comes several times is numbered
 
-    def check_size(self, path: Path) -> None:
+    def check_size(self, path: Path, padding: int = 0) -> None:
         found = path.stat().st_size
         n_records = self.n_records
         if n_records == -1:
             n_records = -(-(found - self.header_bytes) // self.record_bytes)  # whole records only
         wanted = self.header_bytes + n_records * self.record_bytes
-        if found != wanted:
+        if found not in (wanted, wanted + padding):
             what = "cut short" if found < wanted else "longer than its header says"
             raise EegfmError(f"{path} is {what}: {found:,} bytes found, {wanted:,} wanted. {FETCH_AGAIN}")
 
@@ -74,7 +88,8 @@ def _read_header(path: Path) -> _EdfHeader:
                 header_bytes=int(fixed[184:192]),
                 record_bytes=2 * sum(counts),
                 n_records=int(fixed[236:244]),
-                rates={name: n / record_s for name, n in zip(names, counts, strict=True)},
+                names=tuple(names),
+                rates={name: n / record_s for name, n in zip(_numbered(names), counts, strict=True)},
             )
         except ValueError as error:
             start = fixed[:24].decode("latin-1")
@@ -87,3 +102,10 @@ def _read_header(path: Path) -> _EdfHeader:
             "Convert it to EDF+C, or leave the recording out with data.allow_partial=true."
         )
     return header
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """As MNE tells apart channels of one name: "T8-P8-0", "T8-P8-1"."""
+    return [
+        f"{name}-{names[:i].count(name)}" if names.count(name) > 1 else name for i, name in enumerate(names)
+    ]

@@ -1,0 +1,43 @@
+"""`SHA256SUMS.txt`, as PhysioNet lays it beside a corpus: the SHA-256 of every file under its folder."""
+
+import logging
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from eegfm.contracts import EegfmError
+
+log = logging.getLogger(__name__)
+
+SUMS = "SHA256SUMS.txt"
+
+
+def parse_sums(text: str, where: str) -> dict[str, str]:
+    """SHA-256 by path below the folder that the list lies in. Raises EegfmError on any line that is no sum."""
+    sums = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        found = re.fullmatch(r"([0-9a-fA-F]{64})[ \t]+\*?(?:\./)?(.+)", line)
+        if found is None:
+            raise EegfmError(
+                f"{where} is not a list of SHA-256 sums; it has the line {line[:80]!r}. A login page or a "
+                "proxy may have answered: open the address in a browser."
+            )
+        sums[found[2]] = found[1].lower()
+    return sums
+
+
+def sums_beside(root: Path, files: Iterable[Path]) -> dict[Path, str]:
+    """The published SHA-256 of the given files, where a list of sums lies in `root` or in a folder between."""
+    files = list(files)
+    known: dict[Path, str] = {}
+    for folder in {parent for file in files for parent in file.parents if parent.is_relative_to(root)}:
+        path = folder / SUMS
+        if not path.is_file():
+            continue
+        try:
+            sums = parse_sums(path.read_text(encoding="utf-8", errors="replace"), str(path))
+        except (EegfmError, OSError) as error:
+            log.warning("No file is held against %s: %s", path, error)
+            continue
+        known.update({folder / name: sha256 for name, sha256 in sums.items()})
+    return {file: known[file] for file in files if file in known}
