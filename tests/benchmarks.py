@@ -105,7 +105,7 @@ def prepare() -> None:
     )
     with tempfile.TemporaryDirectory() as place:
         raw = Path(place) / "raw"
-        many_recordings.write(raw, n)
+        many_recordings.write(raw, n, seconds=120)
         benchmark = many_recordings.benchmark(n)
         sources = benchmark.sources(raw)
 

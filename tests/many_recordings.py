@@ -13,7 +13,7 @@ from eegfm.signal.steps import BandPass, Notch, Resample
 from eegfm.signal.windows import grid
 
 CHANNELS = tuple("Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T3 T4 T5 T6 Fz Cz Pz".split())
-SECONDS, SFREQ = 120, 256
+SFREQ = 256
 
 
 def subjects(n: int) -> list[str]:
@@ -45,7 +45,7 @@ def benchmark(n: int) -> BenchmarkSpec:
         window_s=5.0,
         steps=(Resample(200.0), BandPass(low=0.3, high=75.0), Notch(50.0)),
         splits={"train": ids[2:], "val": ids[:1], "test": ids[1:2]},
-        census=Census(recordings=n, windows=n * SECONDS // 5, source="this file"),
+        census=Census(recordings=n, source="this file"),
         sources=partial(sources, n=n),
         read=read,
         windows=windows,
@@ -56,11 +56,11 @@ def benchmark(n: int) -> BenchmarkSpec:
     )
 
 
-def write(root: Path, n: int) -> None:
+def write(root: Path, n: int, seconds: int) -> None:
     """Noise, the same but for its first seconds in every file: writing it must not take longer than preparing it."""
     root.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    data = 20 * rng.standard_normal((len(CHANNELS), SECONDS * SFREQ))
+    data = 20 * rng.standard_normal((len(CHANNELS), seconds * SFREQ))
     for i, subject in enumerate(subjects(n)):
         data[:, : 2 * SFREQ] = 20 * np.random.default_rng(i).standard_normal((len(CHANNELS), 2 * SFREQ))
         signals = [

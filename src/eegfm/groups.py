@@ -282,7 +282,7 @@ def reservations(group: Group) -> list[str]:
     """Why published numbers of the same benchmark must not be held against the group's; empty where they may be."""
     facts, found = group.first.benchmark, []
     found += ["partial corpus"] * (not facts.complete) + ["simulated"] * facts.simulated
-    found += ["within-subject"] * facts.within_subject
+    # a protocol that is within-subject is so in the published numbers too
     found += ["another split"] * bool(facts.split)
     found += ["other signal processing"] * (not facts.published_steps)
     found += ["part of the test split"] * any(mark.startswith("CUT") for mark in marks(group))

@@ -312,6 +312,15 @@ def test_another_filter_edge_is_another_folder_and_the_sentence_says_which(raw, 
     assert "python -m eegfm.prepare data=tiny" in str(refusal.value)
 
 
+def test_a_step_that_came_to_mean_other_bytes_is_another_recipe(raw, tmp_path, monkeypatch):
+    store = run(raw, tmp_path / "cache")
+    monkeypatch.setattr(Resample, "version", 2)
+    with pytest.raises(EegfmError, match=r"steps\[0\]\.version: 1 → 2"):
+        SampleStore.open(tmp_path / "cache", Recipe.of(TINY))
+    monkeypatch.undo()
+    assert SampleStore.open(tmp_path / "cache", Recipe.of(TINY)).folder == store.folder
+
+
 def test_the_fingerprint_is_pinned():
     """A golden: it changes only with what a stored byte depends on, and then every cache is made anew."""
     assert Recipe.of(TINY).fingerprint == "910f8fe4"

@@ -170,7 +170,7 @@ def test_what_else_a_reader_must_know_is_marked(tmp_path: Path) -> None:
     assert all(
         word in text for word in ("SIMULATED", "within-subject", "not the published", "CUT: 120 of 1,200")
     )
-    assert "simulated, within-subject, other signal processing, part of the test split" in remarks(group)[0]
+    assert "simulated, other signal processing, part of the test split" in remarks(group)[0]
 
 
 def test_a_published_number_of_other_settings_says_which(tmp_path: Path) -> None:
