@@ -1,6 +1,5 @@
 """What preparing costs does not grow with the corpus: memory is that of one recording a worker."""
 
-import resource
 import shutil
 import subprocess
 import sys
@@ -45,4 +44,4 @@ def test_two_hundred_recordings_take_the_memory_of_ten(raw, tmp_path, workers):
     """A recording is 2 MB as float64, the corpus 390 MB; its windows are 150 MB."""
     few = peak_mb(raw, tmp_path / "few", 10, workers)
     many = peak_mb(raw, tmp_path / "many", 200, workers)
-    assert many < few + 20, f"{few:.0f} MB for 10 recordings, {many:.0f} MB for 200"
+    assert many < few + 50, f"{few:.0f} MB for 10 recordings, {many:.0f} MB for 200"

@@ -1,0 +1,122 @@
+"""Neuroscan CNT -> recordings. MNE reads; what is here turns damage into a sentence and never lets it pass for data.
+
+The format (structures SETUP, ELECTLOC and TEEG: paulbourke.net/dataformats/eeg) does not say whether samples have 16 or
+32 bits, and the number of samples in its header is often nonsense (0, or -732). What can be trusted is where the table
+of events begins: right behind the samples. So the width is given by who knows the corpus, and the length follows.
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import mne
+
+from eegfm.contracts import EegfmError
+from eegfm.signal.recording import FETCH_AGAIN, Recording
+
+Width = Literal["int16", "int32"]
+BYTES: Mapping[Width, int] = {"int16": 2, "int32": 4}
+SETUP_BYTES = 900
+ELECTLOC_BYTES = 75
+TEEG = struct.Struct("<Bll")  # type of events, bytes of all events, offset
+EVENT_BYTES = {1: 8, 2: 19, 3: 19}  # of one event, by type
+# From here on MNE takes the number of samples from the header: the position of the events has 32 bits, one for the sign
+LARGEST = 2_000_000_000
+
+
+def read_cnt(path: Path, *, channels: Mapping[str, str] | Sequence[str], data_format: Width) -> Recording:
+    """A Neuroscan CNT file, the wanted channels in the wanted order (see `Recording.from_mne`).
+
+    Only the wanted channels are kept in memory. Raises EegfmError, always with the file's name, where the file is no
+    Neuroscan CNT, ends before its own table of events does, has no such table where its header says, holds samples of
+    the other width as far as its header tells, is too long for the format, or lacks a channel.
+    """
+    _check(path, data_format)
+    try:
+        raw = mne.io.read_raw_cnt(
+            path, data_format=data_format, recompute_n_samples=True, preload=False, verbose="error"
+        )
+        return Recording.from_mne(raw, channels=channels, path=path)
+    except EegfmError:
+        raise
+    except Exception as error:  # a reader may raise anything on a damaged file
+        raise EegfmError(
+            f"{path} cannot be read as Neuroscan CNT ({type(error).__name__}: {error}). {FETCH_AGAIN}"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What the first 900 bytes say of the file."""
+
+    n_channels: int
+    rate: int
+    n_samples: int  # not to be trusted
+    events_at: int
+    block_bytes: int  # of a channel that follow one another; 0 and 1: one sample
+
+    @property
+    def samples_at(self) -> int:
+        return SETUP_BYTES + ELECTLOC_BYTES * self.n_channels
+
+
+def _check(path: Path, data_format: Width) -> None:
+    size, width = path.stat().st_size, BYTES[data_format]
+    with open(path, "rb") as file:
+        setup = _read_setup(path, file.read(SETUP_BYTES))
+        if size >= LARGEST:
+            raise EegfmError(
+                f"{path} has {size:,} bytes. From {LARGEST:,} bytes on a CNT file does not say for sure where its "
+                "samples end. Leave the recording out with data.allow_partial=true."
+            )
+        if size < setup.events_at + TEEG.size:
+            raise _cut_short(path, size, setup.events_at + TEEG.size)
+        file.seek(setup.events_at)
+        kind, n_bytes, _ = TEEG.unpack(file.read(TEEG.size))
+    if setup.events_at < setup.samples_at or n_bytes < 0 or n_bytes % EVENT_BYTES.get(kind, n_bytes + 1):
+        raise EegfmError(
+            f"{path} has no table of events at byte {setup.events_at:,}, where its header says. {FETCH_AGAIN}"
+        )
+    if size < setup.events_at + TEEG.size + n_bytes:
+        raise _cut_short(path, size, setup.events_at + TEEG.size + n_bytes)
+    data_bytes = setup.events_at - setup.samples_at
+    other: Width = "int16" if data_format == "int32" else "int32"
+    if setup.n_samples > 0 and data_bytes == setup.n_samples * setup.n_channels * BYTES[other]:
+        raise EegfmError(
+            f"{path} holds {8 * BYTES[other]}-bit samples; {8 * width}-bit ones were expected. It is another edition "
+            f"or was converted. {FETCH_AGAIN}"
+        )
+    if data_bytes % (setup.n_channels * max(width, setup.block_bytes)):
+        raise EegfmError(
+            f"{path} does not hold the same number of {8 * width}-bit samples for each of its {setup.n_channels} "
+            f"channels ({data_bytes:,} bytes between header and events). {FETCH_AGAIN}"
+        )
+
+
+def _read_setup(path: Path, header: bytes) -> _Setup:
+    start = header[:12].decode("latin-1")
+    # ANT's files of the same suffix begin with "EEP" or "RIFF"
+    if not header.startswith(b"Version"):
+        raise EegfmError(f"{path} is not a Neuroscan CNT file; it begins with {start!r}. {FETCH_AGAIN}")
+    if len(header) < SETUP_BYTES:
+        raise _cut_short(path, len(header), SETUP_BYTES)
+    setup = _Setup(
+        n_channels=struct.unpack_from("<H", header, 370)[0],
+        rate=struct.unpack_from("<H", header, 376)[0],
+        n_samples=struct.unpack_from("<i", header, 864)[0],
+        events_at=struct.unpack_from("<I", header, 886)[0],
+        block_bytes=struct.unpack_from("<i", header, 894)[0],
+    )
+    if setup.n_channels < 1 or setup.rate < 1:
+        raise EegfmError(
+            f"{path} has a damaged header: {setup.n_channels} channels at {setup.rate} Hz. {FETCH_AGAIN}"
+        )
+    return setup
+
+
+def _cut_short(path: Path, found: int, wanted: int) -> EegfmError:
+    return EegfmError(
+        f"{path} is cut short: {found:,} bytes found, at least {wanted:,} wanted. {FETCH_AGAIN}"
+    )
