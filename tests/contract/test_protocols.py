@@ -3,34 +3,18 @@
 For every benchmark, every argument that it takes, and any table of subjects that hypothesis draws.
 """
 
-import importlib
-import pkgutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra.utils import instantiate
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 
-import tests.corpora
-from eegfm.benchmarks.spec import BenchmarkSpec
-from eegfm.build import config_dir
 from eegfm.data.pipeline import prepare
-from tests.corpora import Corpus
+from tests.corpora import Corpus, corpora, made
 
-CORPORA = [
-    corpus
-    for module in pkgutil.iter_modules(tests.corpora.__path__)
-    for corpus in importlib.import_module(f"tests.corpora.{module.name}").CORPORA
-]
-
-
-def benchmark_of(corpus: Corpus) -> BenchmarkSpec:
-    node = OmegaConf.load(config_dir() / "data" / f"{corpus.option}.yaml").benchmark
-    return corpus.adapt(instantiate(OmegaConf.merge(node, dict(corpus.arguments))))
+CORPORA = corpora().values()
 
 
 @pytest.mark.parametrize("corpus", CORPORA, ids=lambda corpus: corpus.name)
@@ -48,7 +32,7 @@ def test_a_whole_small_corpus_comes_back(corpus):
 
 
 def comes_back(corpus: Corpus, table) -> None:
-    benchmark = benchmark_of(corpus)
+    benchmark = made(corpus.name)
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "raw"
         raw.mkdir()

@@ -5,6 +5,8 @@ and irregularities - through writers that are not our readers, and offers `CORPO
 arguments that the benchmark takes. `tests/contract/test_protocols.py` runs them all.
 """
 
+import importlib
+import pkgutil
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,9 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from hydra.utils import instantiate
 from hypothesis.strategies import SearchStrategy
+from omegaconf import OmegaConf
 
 from eegfm.benchmarks.spec import BenchmarkSpec
+from eegfm.build import config_dir
 
 
 class Truth(NamedTuple):
@@ -37,8 +42,12 @@ class Corpus:
     """
 
     option: str  # of data=
-    write: Callable[[Path, Any], list[Truth]]  # native files under a folder; every window that must come of them
-    signal: Callable[[str, str, np.ndarray], np.ndarray]  # recording, stored row, seconds of the file -> µV stored
+    write: Callable[
+        [Path, Any], list[Truth]
+    ]  # native files under a folder; every window that must come of them
+    signal: Callable[
+        [str, str, np.ndarray], np.ndarray
+    ]  # recording, stored row, seconds of the file -> µV stored
     table: Any
     tables: SearchStrategy[Any]
     arguments: Mapping[str, str] = field(default_factory=dict)  # of data.benchmark.
@@ -60,3 +69,21 @@ def tone(recording: str, electrode: str, seconds: np.ndarray) -> np.ndarray:
     """
     draw = np.random.default_rng(zlib.crc32(f"{recording}/{electrode}".encode()))
     return 30 * np.sin(2 * np.pi * draw.uniform(8, 20) * seconds + draw.uniform(0, 2 * np.pi))
+
+
+def corpora() -> dict[str, Corpus]:
+    """Every corpus of every module, by its name."""
+    modules = (
+        importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)
+    )
+    return {corpus.name: corpus for module in modules for corpus in module.CORPORA}
+
+
+def made(name: str, **_: str) -> BenchmarkSpec:
+    """The benchmark of a corpus, as its config and its arguments make it, adapted to the corpus's size.
+
+    What else stands in the config that this is called from is the arguments that the corpus's name has said.
+    """
+    corpus = corpora()[name]
+    node = OmegaConf.load(config_dir() / "data" / f"{corpus.option}.yaml").benchmark
+    return corpus.adapt(instantiate(OmegaConf.merge(node, dict(corpus.arguments))))

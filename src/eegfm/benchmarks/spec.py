@@ -62,9 +62,9 @@ class ReferenceWindow:
     """What the key of a window says in a store that the reference's own scripts have made (see `eegfm.data.convert`).
 
     `recording` is named as its `Source` names it. `number` orders the windows of a recording and is unique in it.
-    `onset_s` is the window's first second, None where the key does not tell it. `label` and `split` are what the protocol
-    says of a window of this name, None where the name is not enough. `subject` is wanted only where `sources` does not
-    know the recording without its file.
+    `onset_s` is the window's first second, None where the key does not tell it. `label` and `split` are what the
+    protocol says of a window of this name, None where the name is not enough. `subject` is wanted only where `sources`
+    does not know the recording without its file.
     """
 
     recording: str
@@ -117,8 +117,8 @@ class BenchmarkSpec:
         choices: arguments of the function that made this specification and that its other facts do not show.
         within_subject: subjects, and recordings, are shared between splits by design; every report says so.
         duplicates: groups of recordings that the protocol keeps although they are known to be the same bytes.
-        subject_leak: how the protocol itself may put a subject into train and into val, in words; such a subject is then
-            reported, not refused. One in test and elsewhere is refused all the same.
+        subject_leak: how the protocol itself may put a subject into train and into val, in words; such a subject is
+            then reported, not refused. One in test and elsewhere is refused all the same.
         reference_key: the key of a window in a store of the reference's own scripts, and the split that it is listed
             under there -> what it says, or None where it is not a key of this benchmark. Left out where the reference
             makes no store of this protocol: of what is repaired, or divided in our way.
