@@ -9,12 +9,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from eegfm.data.store import SampleStore
 
 console = Console(highlight=False)
 
@@ -85,8 +89,29 @@ def store() -> None:
         ):
             seconds = reference if work is None else median_s(work)
             table.add_row(name, f"{n / seconds:,.0f}", f"{reference / seconds:.1f}x")
+        for name, loader in _loaders(kinds["float32"], order):
+            seconds = median_s(lambda loader=loader: [batch for batch in loader])
+            table.add_row(name, f"{n / seconds:,.0f}", f"{reference / seconds:.1f}x")
         console.print(table)
         pickled.close()
+
+
+def _loaders(store: "SampleStore", order: np.ndarray) -> Iterator[tuple[str, Iterable[object]]]:
+    """What a training loop iterates over: the loader of the data module, without and with device_cache."""
+    import torch
+    from torch.utils.data import DataLoader
+
+    from eegfm.data.module import EpochShuffle, SplitDataset, _as_is
+    from eegfm.data.resident import ResidentLoader
+
+    data = SplitDataset(store, order, torch.zeros(store.shape[0], 3))
+    shuffle = EpochShuffle(len(order), seed=0)
+    yield "a loader's epoch", DataLoader(data, batch_size=64, sampler=shuffle, collate_fn=_as_is)
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        yield (
+            f"a loader's epoch, device_cache=true ({device})",
+            ResidentLoader(data, 64, shuffle, torch.device(device)),
+        )
 
 
 def prepare() -> None:
