@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from eegfm.contracts import EegfmError
-from eegfm.signal.formats.edf import read_edf
+from eegfm.signal.formats.edf import channel_names, read_edf
 
 SFREQ = 200
 SECONDS = 8
@@ -49,7 +49,7 @@ def change(path, at, value: bytes):
 
 def refusal(path, **kwargs) -> str:
     with pytest.raises(EegfmError) as caught:
-        read_edf(path, channels=kwargs.pop("channels", {"EEG Fz": "Fz", "EEG Cz": "Cz"}))
+        read_edf(path, channels=kwargs.pop("channels", {"EEG Fz": "Fz", "EEG Cz": "Cz"}), **kwargs)
     assert str(path) in str(caught.value)
     return str(caught.value)
 
@@ -98,6 +98,37 @@ def test_a_file_with_more_than_its_header_says_is_refused(tmp_path):
     assert "longer than its header says" in refusal(path)
 
 
+def test_bytes_behind_the_end_pass_where_they_are_known_and_only_so_many(tmp_path):
+    path = write(tmp_path / "a.edf")
+    expected = read_edf(path, channels={"EEG Fz": "Fz"}, padding=256).data  # they need not be there
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(256))
+    np.testing.assert_array_equal(read_edf(path, channels={"EEG Fz": "Fz"}, padding=256).data, expected)
+    assert channel_names(path, padding=256)[:2] == ("EEG Fz", "EEG Cz")
+    path.write_bytes(whole + bytes(128))
+    assert "longer than its header says" in refusal(path, channels={"EEG Fz": "Fz"}, padding=256)
+
+
+def test_a_name_that_comes_twice_is_numbered(tmp_path):
+    """As in CHB-MIT, whose files hold T8-P8 twice; the header still says what it says."""
+    path = tmp_path / "a.edf"
+    rows = [("T8-P8", SFREQ), ("-", SFREQ), ("T8-P8", SFREQ // 2), ("-", SFREQ)]
+    signals = [
+        edfio.EdfSignal(
+            (i + 1) * FZ[:: SFREQ // rate], rate, label=name, physical_range=(-RANGE_UV, RANGE_UV)
+        )
+        for i, (name, rate) in enumerate(rows)
+    ]
+    for signal in signals:
+        signal.physical_dimension = "uV"
+    edfio.Edf(signals, data_record_duration=1.0).write(path)
+    assert channel_names(path) == ("T8-P8", "-", "T8-P8", "-")
+    recording = read_edf(path, channels={"T8-P8-0": "T8-P8"})
+    np.testing.assert_allclose(recording.data, [FZ], atol=0.51 * STEP_UV)
+    assert "T8-P8-1 is sampled at 100 Hz" in refusal(path, channels={"T8-P8-1": "T8-P8"})
+    assert "lacks 1 of 1 channels: T8-P8." in refusal(path, channels=["T8-P8"])
+
+
 def test_a_recording_that_was_not_closed_is_read_when_its_records_are_whole(tmp_path):
     """The number of records -1 means: not known. EDF allows it while a recording is being made."""
     path = write(tmp_path / "a.edf")
@@ -142,6 +173,17 @@ def test_a_discontinuous_file_is_refused(tmp_path):
 def test_a_missing_channel_is_named(tmp_path):
     message = refusal(write(tmp_path / "a.edf"), channels={"EEG Fz": "Fz", "EEG Oz": "Oz"})
     assert "lacks 1 of 2 channels: EEG Oz. It has EEG Fz, EEG Cz" in message
+
+
+def test_channel_names_are_the_headers_in_its_order(tmp_path):
+    path = write(tmp_path / "a.edf")
+    assert channel_names(path) == ("EEG Fz", "EEG Cz", "EDF Annotations")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(EegfmError, match=r"a\.edf is cut short"):
+        channel_names(path)
+    path.write_bytes(b"BCI2000V= 1.1")
+    with pytest.raises(EegfmError, match="not an EDF file"):
+        channel_names(path)
 
 
 def test_channels_of_two_rates_are_refused_and_others_do_not_matter(tmp_path):
