@@ -3,12 +3,12 @@
 import mne
 import numpy as np
 import pytest
-from scipy.signal import freqz
+from scipy.signal import freqz, resample_poly
 
 from eegfm.contracts import EegfmError
 from eegfm.signal.montage import montage_of
 from eegfm.signal.recording import Event, Recording
-from eegfm.signal.steps import AverageReference, BandPass, Notch, Resample
+from eegfm.signal.steps import AverageReference, BandPass, Notch, PolyphaseResample, Resample
 
 NAMES = ("Fz", "Cz", "Pz", "Oz")
 
@@ -51,6 +51,25 @@ def test_band_pass_is_raw_filter(low, high, sfreq):
 def test_notch_is_raw_notch_filter(freq, sfreq):
     recording = noise(sfreq, int(30 * sfreq))
     assert_same(Notch(freq)(recording), raw_of(recording).notch_filter(freq, verbose=False))
+
+
+@pytest.mark.parametrize("n_times", [1000, 96735, 96738])
+@pytest.mark.parametrize("sfreq", [250.0, 256.0, 1000.0])
+def test_polyphase_resampling_keeps_the_clock_of_a_run_of_minutes(sfreq, n_times):
+    """A rhythm stays where it was to its last second, whatever the length; `raw.resample` moves it by up to 4 ms."""
+    times = np.arange(n_times) / sfreq
+    data = np.tile(30 * np.sin(2 * np.pi * 10 * times + 1), (len(NAMES), 1))
+    resampled = PolyphaseResample(200.0)(Recording(data, sfreq, montage_of(NAMES)))
+    assert resampled.sfreq == 200.0
+    assert resampled.duration_s == pytest.approx(times[-1], abs=0.14)  # 32 samples at 256 Hz are 25 at 200
+    expected = 30 * np.sin(2 * np.pi * 10 * np.arange(resampled.n_times) / 200 + 1)
+    assert np.abs(resampled.data[0] - expected)[20:-20].max() < 0.1  # a millisecond is 1.9 µV
+
+
+def test_polyphase_resampling_is_scipys():
+    recording = noise(250.0, 5003)
+    expected = resample_poly(recording.data[:, :5000], 4, 5, axis=1, padtype="reflect")
+    np.testing.assert_allclose(PolyphaseResample(200.0)(recording).data, expected, rtol=0, atol=1e-9)
 
 
 def test_average_reference_is_raw_set_eeg_reference():

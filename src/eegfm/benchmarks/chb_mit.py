@@ -50,7 +50,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import scipy
 
-from eegfm.benchmarks.spec import BenchmarkSpec, Census, LeftOut, Source, SplitName, Window
+from eegfm.benchmarks.spec import BenchmarkSpec, Census, LeftOut, ReferenceWindow, Source, SplitName, Window
 from eegfm.contracts import EegfmError
 from eegfm.signal.formats.edf import channel_names, read_edf
 from eegfm.signal.recording import FETCH_AGAIN, Event, Recording
@@ -330,6 +330,18 @@ def windows(recording: Recording, source: Source) -> list[Window]:
     ]
 
 
+def reference_key(key: str, split: SplitName) -> ReferenceWindow | None:
+    """What a key of STAMP's says: "chb01_03-7680_00000123_y0" is a file, its sample at 256 Hz, a number, the class.
+
+    Further windows around a seizure are called "chb01_03-s-0-add-766719_00000124_y1".
+    """
+    found = re.fullmatch(r"(chb\d\d[a-c]?_\d\d)-(s-\d+-add-)?(\d+)_(\d{8,})_y([01])", key)
+    if found is None:
+        return None
+    recording, further, sample, number, label = found.groups()
+    return ReferenceWindow(recording, int(number), int(sample) / RAW_SFREQ, 1 if further else int(label))
+
+
 def chb_mit(*, variant: Literal["repaired", "published"] = "repaired") -> BenchmarkSpec:
     """The benchmark, with the published windows and labels or with natural ones (see the module)."""
     published = variant == "published"
@@ -391,4 +403,5 @@ def chb_mit(*, variant: Literal["repaired", "published"] = "repaired") -> Benchm
         subject_leak=(
             "chb21 (val) is the patient of chb01 (train), a year and a half later" if published else ""
         ),
+        reference_key=reference_key if published else None,
     )

@@ -21,9 +21,10 @@ Quirks
 - The paper counts its subjects from 1, the files from 00.
 """
 
+import re
 from pathlib import Path
 
-from eegfm.benchmarks.spec import BenchmarkSpec, Census, Source, SplitName, Window
+from eegfm.benchmarks.spec import BenchmarkSpec, Census, ReferenceWindow, Source, SplitName, Window
 from eegfm.signal.formats.edf import read_edf
 from eegfm.signal.recording import Recording
 from eegfm.signal.steps import Resample
@@ -60,6 +61,15 @@ def windows(recording: Recording, source: Source) -> list[Window]:
     return [Window(onset_s, label) for onset_s in grid(recording, WINDOW_S)]
 
 
+def reference_key(key: str, split: SplitName) -> ReferenceWindow | None:
+    """What a key of the reference says: "Subject00_1-3" is the fourth window of a recording."""
+    found = re.fullmatch(r"(Subject\d\d_([12]))-(\d+)", key)
+    if found is None:
+        return None
+    number = int(found[3])
+    return ReferenceWindow(found[1], number, onset_s=number * WINDOW_S, label=int(found[2]) - 1)
+
+
 MENTAL_ARITHMETIC = BenchmarkSpec(
     name="mental_arithmetic",
     title="MentalArithmetic",
@@ -90,4 +100,5 @@ MENTAL_ARITHMETIC = BenchmarkSpec(
     ),
     raw_sfreq=(500.0,),
     open_files="https://physionet.org/files/eegmat/1.0.0/",
+    reference_key=reference_key,
 )

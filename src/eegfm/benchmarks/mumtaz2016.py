@@ -37,7 +37,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from eegfm.benchmarks.spec import BenchmarkSpec, Census, Source, SplitName, Window
+from eegfm.benchmarks.spec import BenchmarkSpec, Census, ReferenceWindow, Source, SplitName, Window
 from eegfm.contracts import EegfmError
 from eegfm.signal.formats.edf import read_edf
 from eegfm.signal.recording import Recording
@@ -112,6 +112,15 @@ def windows(recording: Recording, source: Source) -> list[Window]:
     return [Window(onset_s, label) for onset_s in grid(recording, WINDOW_S)]
 
 
+def reference_key(key: str, split: SplitName) -> ReferenceWindow | None:
+    """What a key of the reference says: "MDD S16  EC_3" is the fourth window of a file, by the name it has there."""
+    stem, _, number = key.rpartition("_")
+    recording = _recording_of(Path(f"{stem}.edf"))
+    if recording is None or not re.fullmatch(r"\d+", number):
+        return None
+    return ReferenceWindow(recording, int(number), int(number) * WINDOW_S, int("MDD" in recording))
+
+
 def mumtaz2016(*, variant: Literal["repaired", "published"] = "repaired") -> BenchmarkSpec:
     """The benchmark, with the recordings that cross its splits or without them (see the module)."""
     published = variant == "published"
@@ -150,4 +159,5 @@ def mumtaz2016(*, variant: Literal["repaired", "published"] = "repaired") -> Ben
         raw_sfreq=(256.0,),
         # the twins of H S15 are of one split; whether they, too, are the same bytes is not known
         duplicates=(*COPIES, TWINS) if published else (),
+        reference_key=reference_key if published else None,
     )

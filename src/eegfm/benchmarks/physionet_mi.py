@@ -17,9 +17,10 @@ Quirks
 - The splits are subjects here; the reference cuts a directory listing, which any other file in it moves.
 """
 
+import re
 from pathlib import Path
 
-from eegfm.benchmarks.spec import BenchmarkSpec, Census, Source, SplitName, Window
+from eegfm.benchmarks.spec import BenchmarkSpec, Census, ReferenceWindow, Source, SplitName, Window
 from eegfm.contracts import EegfmError
 from eegfm.signal.formats.edf import read_edf
 from eegfm.signal.recording import FETCH_AGAIN, Recording
@@ -76,6 +77,12 @@ def windows(recording: Recording, source: Source) -> list[Window]:
     ]
 
 
+def reference_key(key: str, split: SplitName) -> ReferenceWindow | None:
+    """What a key of the reference says: "S001R04-5" is the sixth annotation of a run, those of rest counted as well."""
+    found = re.fullmatch(r"(S\d{3}R\d\d)-(\d+)", key)
+    return None if found is None else ReferenceWindow(found[1], int(found[2]))
+
+
 PHYSIONET_MI = BenchmarkSpec(
     name="physionet_mi",
     title="PhysioNet-MI",
@@ -104,4 +111,5 @@ PHYSIONET_MI = BenchmarkSpec(
     ),
     raw_sfreq=(160.0, 128.0),
     open_files="https://physionet.org/files/eegmmidb/1.0.0/",
+    reference_key=reference_key,
 )

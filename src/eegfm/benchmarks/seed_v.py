@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from eegfm.benchmarks.spec import SPLITS as SPLIT_NAMES
-from eegfm.benchmarks.spec import BenchmarkSpec, Census, Source, SplitName, Window
+from eegfm.benchmarks.spec import BenchmarkSpec, Census, ReferenceWindow, Source, SplitName, Window
 from eegfm.contracts import EegfmError
 from eegfm.signal.formats.cnt import read_cnt
 from eegfm.signal.recording import FETCH_AGAIN, Recording
@@ -175,6 +175,21 @@ def windows(recording: Recording, source: Source, *, timetable: Timetable) -> li
     ]
 
 
+def reference_key(key: str, split: SplitName) -> ReferenceWindow | None:
+    """What a key of the reference says: "1_1_20180804.cnt-3-17" is file, clip, and second of the clip."""
+    found = re.fullmatch(r"0*(\d+)_0*([123])_.+\.cnt-(\d+)-(\d+)", key)
+    if found is None or int(found[3]) >= len(TIMETABLE[found[2]]):
+        return None
+    clip, second = int(found[3]), int(found[4])
+    trial = TIMETABLE[found[2]][clip]
+    onset = trial.start_s + second
+    if onset >= trial.end_s:
+        return None
+    return ReferenceWindow(
+        f"{found[1]}_{found[2]}", onset, float(onset), trial.label, SPLIT_NAMES[clip // TRIALS_OF_A_SPLIT]
+    )
+
+
 def seed_v(*, split: Literal["trials", "subjects"] = "trials") -> BenchmarkSpec:
     """SEED-V, divided as published by the clips of every recording, or by subjects (ours)."""
     return BenchmarkSpec(
@@ -207,6 +222,7 @@ def seed_v(*, split: Literal["trials", "subjects"] = "trials") -> BenchmarkSpec:
             "doi:10.1109/TCDS.2021.3071170"
         ),
         raw_sfreq=(1000.0,),
+        reference_key=reference_key if split == "trials" else None,
     )
 
 

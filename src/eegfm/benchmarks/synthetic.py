@@ -26,7 +26,6 @@ from pathlib import Path
 import mne
 import numpy as np
 from jaxtyping import Float
-from scipy.signal.windows import tukey
 
 from eegfm.benchmarks.spec import BenchmarkSpec, Census, Source, SplitName, Window
 from eegfm.contracts import EegfmError
@@ -154,7 +153,9 @@ def _head(subject: str) -> Head:
     )
 
 
-def _simulate(subject: str) -> mne.io.RawArray:
+def _simulate(subject: str) -> "mne.io.RawArray":
+    from scipy.signal.windows import tukey  # a second to load, and only this needs it
+
     head, rng = _head(subject), _rng(subject, stream=1)
     trial_s = PAUSE_S + WINDOW_S
     n_times, n_window = round(N_TRIALS * trial_s * SFREQ), round(WINDOW_S * SFREQ)
@@ -196,7 +197,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def _info() -> mne.Info:
+def _info() -> "mne.Info":
     places = dict(zip(CHANNELS, montage_of(CHANNELS).coords, strict=True))
     info = mne.create_info(list(CHANNELS), SFREQ, "eeg")
     info.set_montage(mne.channels.make_dig_montage(places, coord_frame="head"))
@@ -205,7 +206,7 @@ def _info() -> mne.Info:
 
 
 @cache
-def _sphere() -> mne.bem.ConductorModel:
+def _sphere() -> "mne.bem.ConductorModel":
     return mne.make_sphere_model(CENTRE, RADIUS, verbose=False)
 
 

@@ -20,6 +20,11 @@ from eegfm.contracts import EegfmError, Montage
 # rows that are signals without a place on the scalp; their coordinates are NaN
 NOT_A_PLACE = frozenset({"A2-A1"})  # difference of the two ears (MentalArithmetic)
 
+# Where the template's electrodes look down on the head from: the middle of MNE's own sphere fitted to them, as in
+# eegfm.benchmarks.synthetic. Fpz, T7 and T8 then lie 97 to 100 degrees from the top, where an outline is drawn.
+HEAD_CENTRE = (0.0, 0.016, 0.045)  # metres, head frame
+OUTLINE = 100.0  # degrees from the top
+
 # places that the 10-05 system knows under another name. CB1 and CB2 of Neuroscan's caps (SEED) sit below PO7 and PO8.
 ALSO_KNOWN_AS = {"cb1": "po9", "cb2": "po10"}
 
@@ -50,6 +55,17 @@ def montage_of(names: Sequence[str]) -> Montage:
             row[0], row[1] = _place(_electrodes(name)[0]), _place(_electrodes(name)[-1])
     bipolar = any(len(_electrodes(name)) == 2 for name in names if name not in NOT_A_PLACE)
     return Montage(tuple(names), ends.mean(axis=1), ends if bipolar else None)
+
+
+def from_above(coords: Float[np.ndarray, "place 3"]) -> Float[np.ndarray, "place 2"]:
+    """Places of the head frame as seen from above, azimuthal and equidistant: (to the right, to the nose).
+
+    The outline of the head is 1 away from the middle. NaN stays NaN.
+    """
+    x, y, z = (np.asarray(coords, dtype=float) - HEAD_CENTRE).T
+    across = np.hypot(x, y)
+    distance = np.degrees(np.arctan2(across, z)) / OUTLINE
+    return np.stack([x, y], axis=1) * (distance / np.where(across > 0, across, 1.0))[:, None]
 
 
 def _electrodes(name: str) -> list[str]:

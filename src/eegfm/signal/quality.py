@@ -25,7 +25,10 @@ def check_recording(recording: Recording, *, raw_sfreq: Sequence[float] = ()) ->
         )
     if recording.n_times == 0:
         raise EegfmError(f"{_name(recording)} holds no samples. {FETCH_AGAIN}")
-    highest, lowest = recording.data.max(axis=1), recording.data.min(axis=1)  # both are NaN where one value is
+    highest, lowest = (
+        recording.data.max(axis=1),
+        recording.data.min(axis=1),
+    )  # both are NaN where one value is
     broken = np.asarray(~np.isfinite(highest - lowest))
     if broken.any():
         raise EegfmError(

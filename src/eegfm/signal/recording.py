@@ -51,7 +51,7 @@ class Recording:
     @classmethod
     def from_mne(
         cls,
-        raw: mne.io.BaseRaw,
+        raw: "mne.io.BaseRaw",  # quoted: mne loads its readers, a second of work, only where one is named
         *,
         channels: Mapping[str, str] | Sequence[str] | None = None,
         path: Path | None = None,
