@@ -3,11 +3,14 @@
 import sys
 from importlib import import_module
 
-COMMANDS = {
-    "train": "prepare where needed, train, test, and leave a run folder",
-    "prepare": "make a benchmark's store ahead of training",
-    "evaluate": "score a run folder or a checkpoint on any split",
-    "report": "a table of one run or of a folder of runs, beside the published numbers",
+COMMANDS = {  # name: (module, what it does)
+    "train": ("eegfm.train", "prepare where needed, train, test, and leave a run folder"),
+    "prepare": ("eegfm.prepare", "make a benchmark's store ahead of training"),
+    "verify": ("eegfm.commands.verify", "check raw files and store of a benchmark, or list them all"),
+    "inspect": ("eegfm.commands.inspect", "a page of pictures to look at before trusting a data set"),
+    "convert": ("eegfm.commands.convert", "take over the LMDB of CBraMod's or STAMP's own scripts"),
+    "evaluate": ("eegfm.evaluate", "score a run folder or a checkpoint on any split"),
+    "report": ("eegfm.report", "a table of one run or of a folder of runs, beside the published numbers"),
 }
 
 HELP = """eegfm: pre-train, adapt and honestly compare EEG foundation models
@@ -23,7 +26,9 @@ The same by module: python -m eegfm.train ...  Several runs at once: eegfm train
 
 def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
-        print(HELP.format(commands="\n".join(f"  {name:<12}{what}" for name, what in COMMANDS.items())))
+        print(
+            HELP.format(commands="\n".join(f"  {name:<12}{what}" for name, (_, what) in COMMANDS.items()))
+        )
         return
     command = sys.argv[1]
     if command in ("-V", "--version"):
@@ -35,7 +40,7 @@ def main() -> None:
         print(f"eegfm has no command {command!r}. It has: {', '.join(COMMANDS)}.", file=sys.stderr)
         raise SystemExit(2)
     sys.argv = [f"eegfm {command}", *sys.argv[2:]]
-    import_module(f"eegfm.{command}").main()
+    import_module(COMMANDS[command][0]).main()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import wraps
@@ -27,11 +27,16 @@ class Refusal(CompactHydraException):
     """What a door raises for a mistake that a person can put right: Hydra prints the sentence and no traceback."""
 
 
-def door(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
+def door(
+    config_name: str, *, values: Sequence[str] = ()
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
     """Make a command of a function of the composed config, in two ways kinder than `hydra.main` alone.
 
     What a person can put right ends in a sentence instead of a traceback; `--help` is a screen of the options with what
     each is, and answers at once, where Hydra's reads every file of the tree.
+
+    `values` are plain values of this door that share their name with a group of the tree. Hydra would take `split=val`
+    for a choice of that group, so it is handed on as `values.split=val`, and the config holds it there.
     """
 
     def decorate(work: Callable[[DictConfig], Any]) -> Callable[[], Any]:
@@ -50,6 +55,8 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                 print(help_screen(config_name, work.__globals__["__doc__"]))
                 return None
             register()
+            own = re.compile(rf"({'|'.join(values)})=") if values else None
+            sys.argv[1:] = [f"values.{a}" if own and own.match(a) else a for a in sys.argv[1:]]
             composed = hydra.main(
                 version_base="1.3", config_path=str(config_dir()), config_name=config_name
             )
@@ -147,12 +154,18 @@ NOT_THE_RUN = {
     "data": ("raw", "cache", "num_workers", "prepare_workers", "download", "device_cache", "seed"),
     "encoder": ("device",),
     "trainer": ("accelerator", "devices", "log_every_n_steps", "enable_model_summary"),
-    "task": ("seed",),
+    "task": ("seed", "device", "observe"),
 }
 
 
 # Values that go without saying: a run that has them keeps the name it had before the setting came to exist.
-LEFT_UNSAID = {"split": {"_target_": "eegfm.data.splits.published"}, "data.train_ratio": 1.0}
+LEFT_UNSAID = {
+    "split": {"_target_": "eegfm.data.splits.published"},
+    "data.train_ratio": 1.0,
+    "data.imported": False,
+    "task.scale": None,
+    "task.decay": "all",
+}
 
 
 def run_identity(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,7 +181,7 @@ def run_identity(config: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in LEFT_UNSAID.items():
         node, _, leaf = key.rpartition(".")
         holder = identity.get(node, {}) if node else identity
-        if holder.get(leaf) == value:
+        if leaf in holder and holder[leaf] == value:
             del holder[leaf]
     # the store knows an encoder's weights by their hash; here a name is enough
     if "weights" in identity.get("encoder", {}):
@@ -219,6 +232,9 @@ class Run:
     data: "EEGDataModule"
     make_trainer: Callable[..., Any]
     config: dict[str, Any]
+    started_from: dict[str, Any] = field(
+        default_factory=dict
+    )  # the checkpoint and what was left out, if any
 
 
 def build(config: DictConfig) -> Run:
@@ -229,12 +245,37 @@ def build(config: DictConfig) -> Run:
     """
     data = build_data(config)
     backbone = make(config.model, "model")(data.spec)
+    started_from = {}
     if config.weights is not None:
         from eegfm.tasks.weights import load_backbone
 
-        load_backbone(backbone, checkpoint_of(Path(config.weights)))
+        checkpoint = checkpoint_of(Path(config.weights))
+        refuse_another_scale(config, checkpoint)
+        left_out = load_backbone(backbone, checkpoint)
+        started_from = {"weights": str(checkpoint), "left_out": left_out}
     task = make(config.task, "task")(backbone, data.spec)
-    return Run(task, data, make(config.trainer, "trainer"), _plain(config))
+    return Run(task, data, make(config.trainer, "trainer"), _plain(config), started_from)
+
+
+def refuse_another_scale(config: DictConfig, checkpoint: Path) -> None:
+    """Weights expect the input that they were trained on: raise EegfmError where this run would scale it otherwise.
+
+    A checkpoint that was not written by a run does not say.
+    """
+    from eegfm.contracts import EegfmError
+    from eegfm.tasks.weights import config_of
+
+    text = config_of(checkpoint)
+    if not text:
+        return
+    theirs = OmegaConf.select(OmegaConf.create(text), "task.scale", default=None)
+    ours = OmegaConf.select(config, "task.scale", default=None)
+    if theirs != ours:
+        said = "null" if theirs is None else theirs
+        raise EegfmError(
+            f"{checkpoint} was trained on input scaled by task.scale={said}, and this run says "
+            f"{'null' if ours is None else ours}. Type task.scale={said}"
+        )
 
 
 def checkpoint_of(place: Path) -> Path:

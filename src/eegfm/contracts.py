@@ -3,6 +3,7 @@
 Nothing here opens a file or knows a model. Units everywhere: microvolts, seconds, hertz, metres.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
@@ -82,6 +83,28 @@ class Embeds(Protocol):
     def embed(
         self, x: 'Float[Tensor, "batch channel *time"]', coords: 'Float[Tensor, "channel 3"]'
     ) -> 'Float[Tensor, "batch width"]': ...
+
+
+class Reconstructs(Protocol):
+    """A backbone that gives a window back: the shape and the unit of what it was given, which may have been masked.
+
+    That is microvolts, unless a task scales its input. Every module has some `forward`, so a task looks for one that
+    is a backbone's own.
+    """
+
+    def forward(
+        self, x: 'Float[Tensor, "batch channel time"]', coords: 'Float[Tensor, "channel 3"]'
+    ) -> 'Float[Tensor, "batch channel time"]': ...
+
+
+@runtime_checkable
+class ShowsLayers(Protocol):
+    """A backbone that can be looked into: layers by module path, and which axis of their output is time.
+
+    `{"pool3": 2, "bottleneck": 1}`: pool3 gives [batch, width, time], bottleneck [batch, time, width].
+    """
+
+    time_axis: Mapping[str, int]
 
 
 @runtime_checkable

@@ -11,37 +11,40 @@ from omegaconf import DictConfig, OmegaConf
 from eegfm.build import build, checkpoint_of, door
 
 
-@door("evaluate")
+@door("evaluate", values=("split",))
 def main(config: DictConfig) -> None:
     from eegfm.benchmarks.spec import SPLITS
     from eegfm.contracts import EegfmError
-    from eegfm.results import subject_scores, write_predictions
+    from eegfm.results import record
     from eegfm.summary import show_scores
-    from eegfm.tasks.metrics import scores
 
-    if config.split not in SPLITS:
-        raise EegfmError(f"split={config.split}: a split is one of {', '.join(SPLITS)}.")
+    split = config["values"].split
+    if split not in SPLITS:
+        raise EegfmError(f"split={split}: a split is one of {', '.join(SPLITS)}.")
     place = Path(config.run)
     own = _config_of(place)
-    own.paths, own.trainer.accelerator, own.weights = config.paths, config.trainer.accelerator, None
+    own.paths, own.trainer.accelerator = config.paths, config.trainer.accelerator
     if config.raw is not None:
         own.data.raw = config.raw
+    trained = "optimizer" in own.task
+    if trained:
+        own.weights = None  # the checkpoint has them
+    else:
+        import lightning.pytorch as lightning
+
+        lightning.seed_everything(
+            own.seed, verbose=False
+        )  # where a probe has random weights, the same ones
     run = build(own)
     run.data.prepare_data()
-    found = (
-        _predict_trained(run, place, config.split)
-        if "optimizer" in own.task
-        else _fit_again(run, config.split)
-    )
-    classes = run.data.benchmark.classes
+    found = _predict_trained(run, place, split) if trained else _fit_again(run, split)
     ids = [run.data.subjects[i] for i in found.subject]
     folder = place if place.is_dir() else place.parent
-    out = folder / f"predictions_{config.split}.csv"
-    write_predictions(out, found.keys, ids, found.label, found.probability, classes)
+    out, scores, by_subject = record(folder, split, found, ids, run.data.spec)
     show_scores(
-        f"{run.data.benchmark.title}, {config.split} split ({place})",
-        scores(found.probability, found.label, len(classes)),
-        subject_scores(found.probability, found.label, ids, classes),
+        f"{run.data.benchmark.title}, {split} split ({place})",
+        scores,
+        by_subject,
         run.data.provenance(),
         out,
     )

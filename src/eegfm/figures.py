@@ -1,4 +1,4 @@
-"""Figures of a run: its learning curve, its confusion matrix, its subjects.
+"""Figures of a run: its learning curve, its confusion matrix, its subjects; reconstructions and their errors.
 
 Each function returns a matplotlib `Figure` of its own and touches no global state (no pyplot), so figures can be made
 in any process and thread, without a display. Colours are Okabe and Ito's, which stay apart for colour-blind eyes and
@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from scipy.interpolate import RBFInterpolator
+from scipy.signal import welch
+
+from eegfm.contracts import Montage
+from eegfm.signal.montage import from_above
 
 BLUE, SKY, ORANGE, GREEN, PURPLE = "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7"
 INK, GREY, FAINT = "#222222", "#777777", "#DDDDDD"
@@ -29,6 +34,7 @@ METRICS = {
 }
 PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # behind a text that a line may cross
 MARKED = 40  # epochs up to which every point gets a marker
+SHOWN_CHANNELS, SHOWN_S = 6, 8.0  # of a window that is drawn
 
 
 def save(figure: Figure, path: Path) -> Path:
@@ -188,6 +194,176 @@ def by_subject(
             *axis.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False, fontsize=9
         )
     return figure
+
+
+def reconstruction(
+    true: Float[np.ndarray, "window channel time"],
+    given: Float[np.ndarray, "window channel time"],
+    pred: Float[np.ndarray, "window channel time"],
+    *,
+    hidden: Bool[np.ndarray, "window channel time"] | None = None,
+    names: Sequence[str],
+    sfreq: float,
+    keys: Sequence[str],
+    title: str = "",
+) -> Figure:
+    """Windows in microvolts, what was given of them and what came back: traces, and spectra beside them.
+
+    A row a window: at most six channels, evenly chosen, of the first eight seconds, each about its own mean; hidden
+    stretches are shaded. Spectra are Welch's, of the whole window, their mean over all channels, both axes logarithmic.
+    """
+    n_windows, n_channels, n_times = true.shape
+    chosen = np.unique(np.linspace(0, n_channels - 1, min(SHOWN_CHANNELS, n_channels)).round().astype(int))
+    shown = min(n_times, max(round(SHOWN_S * sfreq), 2))
+    seconds = np.arange(shown) / sfreq
+    figure = Figure(
+        figsize=(12.0, 0.9 + n_windows * (0.7 + 0.38 * len(chosen))),
+        layout="constrained",
+        facecolor="white",
+    )
+    axes = figure.subplots(n_windows, 2, squeeze=False, sharex="col", width_ratios=[3, 1])
+    for i, key in enumerate(keys):
+        traces, spectra = axes[i]
+        part = true[i, chosen, :shown]
+        # apart by what nearly all samples keep within, so that one artefact does not flatten all rows
+        step = 2.2 * float(np.quantile(np.abs(part - part.mean(axis=1, keepdims=True)), 0.995)) or 1.0
+        for row, channel in enumerate(chosen):
+            middle = true[i, channel, :shown].mean()
+            lift = -row * step - middle
+            masked = np.zeros(shown, bool) if hidden is None else hidden[i, channel, :shown]
+            traces.fill_between(
+                seconds, (-row - 0.5) * step, (-row + 0.5) * step, where=masked, color=FAINT, lw=0, zorder=0
+            )
+            traces.plot(seconds, true[i, channel, :shown] + lift, color=INK, lw=0.9, label="input")
+            traces.plot(
+                seconds, pred[i, channel, :shown] + lift, color=ORANGE, lw=0.9, label="reconstruction"
+            )
+        traces.set_yticks(-np.arange(len(chosen)) * step, [names[c] for c in chosen])
+        traces.set_ylim((0.6 - len(chosen)) * step, 0.6 * step)
+        traces.set_title(f"{key}   (rows {step:.3g} µV apart)", fontsize=9, color=INK, loc="left")
+        kinds = [("input", true, INK), ("reconstruction", pred, ORANGE)]
+        if hidden is not None:
+            kinds.insert(1, ("masked input", given, SKY))
+        for label, x, colour in kinds:
+            hz, power = welch(x[i].astype(float), sfreq, nperseg=min(n_times, round(2 * sfreq)))
+            power = power.mean(axis=0)[1:]
+            spectra.loglog(hz[1:], np.maximum(power, 1e-12), color=colour, lw=1.3, label=label)
+            if x is true:  # five decades: what is weaker is nothing that came back
+                spectra.set_ylim(max(power.max(), 1e-10) * 1e-5, max(power.max(), 1e-10) * 3)
+        spectra.set_ylabel("µV²/Hz", fontsize=9)
+        for axis in (traces, spectra):
+            axis.spines[["top", "right"]].set_visible(False)
+            axis.tick_params(colors=INK, labelsize=8)
+    axes[-1, 0].set_xlabel("seconds")
+    axes[-1, 1].set_xlabel("Hz")
+    handles, labels = axes[0, 1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower right", ncols=len(labels), frameon=False, fontsize=9)
+    if title:
+        figure.suptitle(title, fontsize=11, color=INK)
+    return figure
+
+
+def scalp_maps(
+    values: Mapping[str, Float[np.ndarray, " channel"]], montage: Montage, *, unit: str, title: str = ""
+) -> Figure:
+    """A value a channel over the scalp from above, nose up; a map a name, all on one scale.
+
+    Between the channels, which are dots, a thin-plate spline; none where fewer than four have a place apart. A bipolar
+    row stands half way between its electrodes; a row without a place is left out.
+    """
+    places = from_above(montage.coords)
+    known = np.isfinite(places).all(axis=1)
+    places = places[known]
+    figure = Figure(figsize=(3.0 * len(values) + 1.2, 3.6), layout="constrained", facecolor="white")
+    axes = figure.subplots(1, len(values), squeeze=False)[0]
+    across = np.linspace(-1.15, 1.15, 161)
+    grid = np.stack(np.meshgrid(across, across), axis=-1)
+    inside = np.hypot(grid[..., 0], grid[..., 1]) <= 1.0
+    low, high = _range([value[known] for value in values.values()])
+    image = None
+    for axis, (name, value) in zip(axes, values.items(), strict=True):
+        value = np.asarray(value, dtype=float)[known]
+        # one value a place: two rows of one place (T3 and T7) would have no spline
+        where, first = np.unique(places.round(6), axis=0, return_index=True)
+        if len(where) >= 4 and np.linalg.matrix_rank(np.c_[np.ones(len(where)), where]) == 3:
+            # a little stiff: noise of neighbours must not become hills
+            filled = np.full(inside.shape, np.nan)
+            filled[inside] = RBFInterpolator(where, value[first], smoothing=1e-3)(grid[inside])
+            axis.imshow(
+                filled, origin="lower", extent=(-1.15, 1.15) * 2, vmin=low, vmax=high, cmap="viridis"
+            )
+        image = axis.scatter(
+            places[:, 0],
+            places[:, 1],
+            c=value,
+            vmin=low,
+            vmax=high,
+            cmap="viridis",
+            s=22,
+            edgecolors=INK,
+            lw=0.6,
+        )
+        turn = np.linspace(0, 2 * np.pi, 200)
+        axis.plot(np.cos(turn), np.sin(turn), color=GREY, lw=1.2)
+        axis.plot([-0.12, 0.0, 0.12], [0.993, 1.12, 0.993], color=GREY, lw=1.2)
+        span = f"{value.min():.3g} to {value.max():.3g}" if len(value) else "no channel has a place"
+        axis.set_title(f"{name}\n{span}", fontsize=9)
+        axis.set_aspect("equal")
+        axis.set_xlim(-1.2, 1.2)
+        axis.set_ylim(-1.2, 1.2)
+        axis.axis("off")
+    if image is not None:
+        figure.colorbar(image, ax=list(axes), shrink=0.7).set_label(unit)
+    if title:
+        figure.suptitle(title, fontsize=11, color=INK)
+    return figure
+
+
+def loss_terms(
+    history: Sequence[Mapping[str, Any]],
+    terms: Sequence[str],
+    *,
+    chosen_epoch: int | None = None,
+    title: str = "",
+) -> Figure:
+    """The loss above, its terms without their weights below, over epochs: training dashed, validation solid.
+
+    `history` as for `learning_curve`, with `train/<term>` and `val/<term>`. An axis is logarithmic where its values span more than a factor of three.
+    """
+    epochs = _column(history, "epoch")
+    figure, axes = _figure((7.0, 5.2), rows=2, title=title)
+    totals = [("train/loss_epoch", "train", BLUE, "o"), ("val/loss", "validation", ORANGE, "s")]
+    for name, label, colour, marker in totals:
+        _line(axes[0], epochs, _column(history, name), label, colour, marker)
+    colours = (BLUE, ORANGE, GREEN, PURPLE, SKY)
+    for term, colour, marker in zip(terms, colours, "os^Dv", strict=False):
+        label = term.replace("_", " ")
+        _line(axes[1], epochs, _column(history, f"val/{term}"), label, colour, marker)
+        axes[1].plot(epochs, _column(history, f"train/{term}"), color=colour, lw=1.2, ls=(0, (4, 2)))
+    for axis, name in zip(axes, ("loss", "terms"), strict=True):
+        axis.set_ylabel(name)
+        drawn = np.concatenate(
+            [np.asarray(line.get_ydata(), float) for line in axis.lines] or [np.empty(0)]
+        )
+        low, high = _range([drawn])
+        if low > 0 and high > 3 * low:
+            axis.set_yscale("log")
+        axis.grid(axis="y", color=FAINT, linewidth=0.8)
+        if chosen_epoch is not None:
+            label = f"kept: epoch {chosen_epoch}" if axis is axes[0] else None
+            axis.axvline(chosen_epoch, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1, label=label)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=1.8)
+    axes[1].set_xlabel("epoch")
+    axes[1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    return figure
+
+
+def _range(values: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Ends of a scale that holds all values; a little around them where they are one."""
+    every = np.concatenate([value[np.isfinite(value)] for value in values])
+    low, high = (float(every.min()), float(every.max())) if len(every) else (0.0, 1.0)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
 def _figure(size: tuple[float, float], *, rows: int = 1, title: str = "") -> tuple[Figure, list[Axes]]:

@@ -187,13 +187,19 @@ def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Problem]]:
 
 
 def _label(groups: Sequence[Group]) -> None:
-    """Name groups by model and encoder, and by what tells them from their namesakes on the same data."""
+    """Name groups by model and encoder, and by what tells them from their namesakes on the same data.
+
+    Groups of another task differ in most settings: those of one task are told apart, and the task is said where there
+    are several.
+    """
     from eegfm.build import run_identity
 
-    namesakes: dict[tuple[str, str, str], list[Group]] = {}
+    namesakes: dict[tuple[str, str, str, str], list[Group]] = {}
     for group in groups:
-        namesakes.setdefault((group.first.data, group.first.model, group.first.encoder), []).append(group)
-    for (_, model, encoder), alike in namesakes.items():
+        r = group.first
+        namesakes.setdefault((r.data, r.model, r.encoder, r.task), []).append(group)
+    for (data, model, encoder, task), alike in namesakes.items():
+        several = len([names for names in namesakes if names[:3] == (data, model, encoder)]) > 1
         settings = [flat(run_identity(group.runs[0].config)) for group in alike]
         known = [values for values in settings if values]
         names = sorted({name for values in known for name in values} - {"seed"})
@@ -205,7 +211,8 @@ def _label(groups: Sequence[Group]) -> None:
             parts = [f"{name}={values.get(name)}" for name in differing] if values else ["no config.yaml"]
             parts += [store] * (len({store for store, _ in facts}) > 1)
             parts += [subjects] * (len({subjects for _, subjects in facts}) > 1)
-            group.label = f"{model} · {encoder}" + (f" ({', '.join(parts)})" if parts else "")
+            name = f"{model} · {encoder}" + f" · {task}" * several
+            group.label = name + (f" ({', '.join(parts)})" if parts else "")
 
 
 def n_subjects(result: "RunResult") -> int:
@@ -229,6 +236,8 @@ def deviation(values: Sequence[float]) -> float:
 def nearest_references(group: Group, references: Sequence[Reference]) -> dict[str, Reference]:
     """By metric, the published score of the group's model whose settings differ least from the group's."""
     found: dict[str, Reference] = {}
+    if "rmse_uv" in group.first.metrics["test"]:
+        return found  # what is published is of classes
     for reference in references:
         if (reference.model, reference.data) != (group.first.model, group.first.data):
             continue
@@ -255,6 +264,10 @@ def marks(group: Group) -> list[str]:
     facts, found = group.first.benchmark, []
     if facts.simulated:
         found.append("SIMULATED: no person was recorded")
+    if facts.imported:
+        found.append(f"IMPORTED: {facts.imported}")
+    if group.first.task == "probe" and not group.first.started_from:
+        found.append("RANDOM WEIGHTS: the probed backbone was not trained")
     if not facts.complete:
         used = n_subjects(group.first)
         gone = len(facts.missing) + len(facts.unusable)

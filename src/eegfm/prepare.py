@@ -1,28 +1,52 @@
 """`python -m eegfm.prepare data=<benchmark> [encoder=<encoder>]`: make the store ahead of training."""
 
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING
 
-from eegfm.build import build_data, door
+from omegaconf import DictConfig, OmegaConf
+
+from eegfm.build import door, make
+
+if TYPE_CHECKING:
+    from eegfm.benchmarks.spec import BenchmarkSpec
+    from eegfm.data.store import SampleStore
+
+# of a data module's arguments, those that concern a batch
+OF_LOADERS = ("_target_", "seed", "train_ratio", "batch_size", "device_cache", "num_workers")
 
 
 @door("prepare")
 def main(config: DictConfig) -> None:
+    # the data module is not made: it loads Lightning, seconds in which a finished store is told of
+    own = {key: value for key, value in config.data.items() if key not in OF_LOADERS}
+    node = OmegaConf.create({"_target_": "eegfm.data.ready.ready", **own}, parent=config)
+    store = make(node, "data")(encoder=make(config.encoder, "encoder"))
+    show(store, make(config.data.benchmark, "data.benchmark"))
+
+
+def show(store: "SampleStore", benchmark: "BenchmarkSpec") -> None:
+    """What is in a store, and what must be known of it."""
     from rich.console import Console
 
-    data = build_data(config)
-    data.prepare_data()
-    data.open()
-    facts = data.provenance()
-    counts = {split: f"{sum(classes):,} windows {classes}" for split, classes in facts["census"].items()}
-    used = len({subject for subjects in facts["subjects"].values() for subject in subjects})
     console = Console(highlight=False)
-    console.print(f"[bold]{facts['title']}[/] ({facts['protocol']}) is prepared: {facts['store']}")
-    for split, text in counts.items():
-        console.print(f"  {split:<6}{text}, {len(facts['subjects'][split])} subjects")
-    if not facts["complete"]:
-        console.print(f"  [yellow]PARTIAL: {used} of {facts['subjects_total']} subjects[/]")
-    if facts["simulated"]:
+    manifest = store.manifest
+    found = manifest["census"]
+    console.print(f"[bold]{benchmark.title}[/] ({manifest['protocol']}) is prepared: {store.folder}")
+    for split, classes in found["per_class"].items():
+        n = len(found["subjects"][split])
+        console.print(f"  {split:<6}{sum(classes):,} windows {classes}, {n} subjects")
+    if "imported" in manifest:
+        console.print(f"  [yellow]IMPORTED: {manifest['imported']['said']}[/]")
+    if not manifest["complete"]:
+        used = len({subject for subjects in found["subjects"].values() for subject in subjects})
+        console.print(f"  [yellow]PARTIAL: {used} of {manifest['subjects_total']} subjects[/]")
+        for difference in manifest.get("census_differences", []):
+            console.print(f"  [yellow]{difference}[/]")
+    if manifest.get("within_subject"):
+        console.print("  [yellow]WITHIN-SUBJECT: test subjects are also training subjects[/]")
+    if manifest["simulated"]:
         console.print("  [yellow]SIMULATED: no person was recorded[/]")
+    for left_out in manifest.get("left_out", [])[:10]:
+        console.print(f"  left out by the protocol: {left_out['recording']}: {left_out['reason']}")
 
 
 if __name__ == "__main__":

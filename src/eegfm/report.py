@@ -44,6 +44,12 @@ SHORT = {
     "average_precision": "avg. precision",
     "prevalence": "AUC-PR chance",
     "accuracy": "accuracy",
+    "rmse_uv": "RMSE µV",
+    "hidden_rmse_uv": "hidden µV",
+    "interpolation_rmse_uv": "straight lines µV",
+    "visible_rmse_uv": "visible µV",
+    "mae_uv": "MAE µV",
+    "r2": "R²",
 }
 PUBLISHED_METRICS = ("balanced_accuracy", "auroc", "auc_pr", "cohen_kappa", "weighted_f1")
 NONE = "–"
@@ -107,18 +113,19 @@ class Table:
 
 
 def tables(groups: Sequence[Group]) -> list[Table]:
-    """A table a benchmark and protocol, with every metric that one of its runs has."""
+    """A table a benchmark and protocol, with every metric that one of its runs has; another for reconstructions."""
     references = published()
     found = []
-    for data, protocol in sorted({(group.first.data, group.first.benchmark.protocol) for group in groups}):
-        members = [g for g in groups if (g.first.data, g.first.benchmark.protocol) == (data, protocol)]
+    for key in sorted({_table_of(group) for group in groups}):
+        data, protocol, reconstructs = key
+        members = [g for g in groups if _table_of(g) == key]
         present = {
             metric for group in members for run in group.runs for metric in run.result.metrics["test"]
         }
         known = [name for name in SHORT if name in present]
         beside: dict[str, dict[str, Reference]] = {}
         for reference in references:
-            if reference.headline and reference.data == data:
+            if reference.headline and reference.data == data and not reconstructs:
                 beside.setdefault(reference.title, {}).setdefault(reference.metric, reference)
         used = [r for g in members for r in g.references.values()] + [
             r for row in beside.values() for r in row.values()
@@ -126,7 +133,8 @@ def tables(groups: Sequence[Group]) -> list[Table]:
         cited = {reference.source for reference in used}
         found.append(
             Table(
-                title=f"{members[0].first.benchmark.title} (data={data}), protocol {protocol}",
+                title=f"{members[0].first.benchmark.title} (data={data}), protocol {protocol}"
+                + ", reconstruction" * reconstructs,
                 groups=members,
                 metrics=known + sorted(present - set(known) - {"loss"}),
                 published=beside,
@@ -134,6 +142,11 @@ def tables(groups: Sequence[Group]) -> list[Table]:
             )
         )
     return found
+
+
+def _table_of(group: Group) -> tuple[str, str, bool]:
+    """Benchmark, protocol, and whether windows are given back there instead of classes."""
+    return group.first.data, group.first.benchmark.protocol, "rmse_uv" in group.first.metrics["test"]
 
 
 def _raised(number: int) -> str:
@@ -385,7 +398,7 @@ def _csv_row(group: Group, run: Run) -> dict[str, Any]:
         "fingerprint": facts.fingerprint,
         **{
             name: getattr(facts, name)
-            for name in ("complete", "simulated", "within_subject", "published_steps")
+            for name in ("complete", "simulated", "imported", "within_subject", "published_steps")
         },
         "subjects_used": n_subjects(r),
         "subjects_total": facts.subjects_total,
@@ -404,6 +417,7 @@ def _csv_row(group: Group, run: Run) -> dict[str, Any]:
         "wall_s": r.wall_s,
         **{f"peak_memory_mb_{name}": value for name, value in r.peak_memory_mb.items()},
         "device": r.device,
+        "weights": r.started_from.get("weights", ""),
         "git_commit": r.git.get("commit"),
         "git_dirty": r.git.get("dirty"),
         "finished_at": r.finished_at,

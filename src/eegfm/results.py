@@ -15,7 +15,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from eegfm.contracts import SampleSpec
+    from eegfm.tasks.errors import Reconstructions
+    from eegfm.tasks.metrics import Predictions
 
 SCHEMA = 1
 
@@ -41,7 +45,7 @@ class BenchmarkFacts:
     `census` counts windows by split and class, `census_differences` says where a partial corpus is not the protocol's.
     `within_subject`: some test subject is also a training subject. `split` is the division (see `eegfm.data.splits`)
     and the part of the training windows, empty where both are the published ones; `leakage` what its splits have in
-    common (see `eegfm.data.census.Leakage`).
+    common (see `eegfm.data.census.Leakage`). `imported` says where a store is from that was not made from raw files.
     """
 
     benchmark: str
@@ -61,6 +65,7 @@ class BenchmarkFacts:
     census_differences: list[str] = field(default_factory=list)
     split: dict[str, Any] = field(default_factory=dict)
     leakage: dict[str, Any] = field(default_factory=dict)
+    imported: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +74,10 @@ class RunResult:
 
     `metrics` are those of whole splits, `by_subject` those of each subject's windows alone with `SUBJECT_FACTS`; a
     value that is not defined is NaN here and null in the file. `monitor` names the validation metric that chose the
-    weights ("auroc"), `monitor_value` and `best_epoch` (counted from 0) what it chose. `wall_s` is the time of the
-    process that finished the run, without those that were interrupted. `peak_memory_mb` and `environment()`'s
-    fields are described there.
+    weights ("auroc"), `monitor_value` and `best_epoch` (counted from 0) what it chose. `started_from` is empty where
+    the backbone's weights were random at the start; else it holds "weights", the checkpoint, and "left_out", those of
+    its tensors that are not the backbone's. `wall_s` is the time of the process that finished the run, without those that were
+    interrupted. `peak_memory_mb` and `environment()`'s fields are described there.
     """
 
     name: str
@@ -99,6 +105,7 @@ class RunResult:
     git: dict[str, Any]
     command: str
     finished_at: str
+    started_from: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
 
@@ -164,6 +171,55 @@ def subject_scores(
         per_class = dict(zip(classes, counts, strict=True))
         rows[subject] = {"n_windows": sum(counts), "per_class": per_class, **scores}
     return rows
+
+
+def record(
+    folder: Path,
+    split: str,
+    found: "Predictions | Reconstructions",
+    subjects: Sequence[str],
+    spec: "SampleSpec",
+) -> tuple[Path, dict[str, float], dict[str, dict[str, Any]]]:
+    """Write what a task has said of a split, and score it: the file, the split's metrics, and those of each subject.
+
+    `subjects` are the ids of the subjects of the windows.
+    """
+    from eegfm.tasks.metrics import Predictions, scores
+
+    if isinstance(found, Predictions):
+        path, classes = folder / f"predictions_{split}.csv", spec.classes
+        write_predictions(path, found.keys, subjects, found.label, found.probability, classes)
+        by_subject = subject_scores(found.probability, found.label, subjects, classes)
+        return path, scores(found.probability, found.label, len(classes)), by_subject
+    path = folder / f"reconstruction_{split}.csv"
+    write_errors(path, found, subjects, spec.montage.names)
+    ids = dict(zip(found.subject.tolist(), subjects, strict=True))
+    rows = {
+        ids[i]: {"n_windows": int((found.subject == i).sum()), "per_class": {}, **errors}
+        for i, errors in found.by_subject().items()
+    }
+    return path, found.metrics(), rows
+
+
+def write_errors(
+    path: Path, found: "Reconstructions", subjects: Sequence[str], channels: Sequence[str]
+) -> None:
+    """One row a window: its name, its subject's id, and root mean squared errors in µV, of all channels and of each.
+
+    With a mask also those of the hidden samples, of the visible ones, and of straight lines over the hidden ones, of
+    all channels. Errors have all their digits; their squares average to those of the split.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    parts = [part for part in found.square if part != "all"]
+    with open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        names = ["rmse_uv", *(f"{part}_rmse_uv" for part in parts)]
+        writer.writerow(["key", "subject", *names, *(f"rmse_uv({name})" for name in channels)])
+        whole = [found.square[part].mean(axis=1) ** 0.5 for part in ("all", *parts)]
+        columns = [*whole, *(found.square["all"] ** 0.5).T]
+        for key, subject, *row in zip(found.keys, subjects, *columns, strict=True):
+            writer.writerow([key, subject, *(repr(float(value)) for value in row)])
+    os.replace(temporary, path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -335,10 +391,12 @@ def _nan_for_null(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_names(path: Path, place: str, values: Any, kind: type) -> None:
-    wanted = {field.name for field in fields(kind)}
+    known = {field.name for field in fields(kind)}
+    # what has a default came later than some results, or goes without saying
+    wanted = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
     found = set(values) if isinstance(values, dict) else set()
-    if found != wanted:
-        lacks, knows_not = sorted(wanted - found), sorted(found - wanted)
+    lacks, knows_not = sorted(wanted - found), sorted(found - known)
+    if lacks or knows_not:
         parts = [f"lacks {place}{', '.join(lacks)}"] * bool(lacks)
         parts += [f"has an unknown {place}{', '.join(knows_not)}"] * bool(knows_not)
         raise _error(f"{path} {' and '.join(parts)}. Was it edited, or written by another version?")

@@ -11,6 +11,8 @@ from eegfm.results import SUBJECT_FACTS, BenchmarkFacts, RunResult
 
 # the metrics of the published tables; result.json has more
 PUBLISHED = ("balanced_accuracy", "auroc", "auc_pr", "cohen_kappa", "weighted_f1")
+# of a reconstruction
+ERRORS = ("rmse_uv", "r2", "hidden_rmse_uv", "interpolation_rmse_uv")
 
 
 def show(result: RunResult, folder: Path, note: str | None = None) -> None:
@@ -27,12 +29,21 @@ def show(result: RunResult, folder: Path, note: str | None = None) -> None:
         f"{result.parameters['trainable']:,} trainable parameters, encoder {result.encoder}, seed {result.seed}, "
         f"{result.device}, {result.wall_s:.0f} s{chosen} (validation {result.monitor} {_number(result.monitor_value)})"
     )
+    start = result.started_from
+    if start:
+        console.print(
+            f"backbone from {start['weights']}; left out of it: {', '.join(start['left_out']) or 'nothing'}",
+            soft_wrap=True,
+        )
+    elif result.task == "probe":
+        console.print("[yellow]RANDOM WEIGHTS: the probed backbone was not trained (weights=...).[/]")
     _data(console, facts)
     _scores(console, result.metrics["test"], result.by_subject["test"])
     console.print(f"run folder  {folder}", soft_wrap=True)
-    console.print(
-        "            config.yaml result.json metrics.csv predictions_test.csv figures/", soft_wrap=True
+    each = (
+        "predictions_test.csv" if (folder / "predictions_test.csv").exists() else "reconstruction_test.csv"
     )
+    console.print(f"            config.yaml result.json metrics.csv {each} figures/", soft_wrap=True)
     console.print(f"next        python -m eegfm.report {folder.parent}", soft_wrap=True)
 
 
@@ -62,6 +73,8 @@ def _data(console: Console, facts: BenchmarkFacts) -> None:
     used = len({subject for ids in facts.subjects.values() for subject in ids})
     if facts.simulated:
         console.print("[yellow]SIMULATED: no person was recorded.[/]")
+    if facts.imported:
+        console.print(f"[yellow]IMPORTED: {facts.imported}.[/]")
     if not facts.complete:
         console.print(
             f"[yellow]PARTIAL corpus: {used} of {facts.subjects_total} subjects. Not comparable to the paper.[/]"
@@ -96,7 +109,7 @@ def leakage_sentence(leakage: Mapping[str, Any]) -> str:
 def _scores(
     console: Console, scores: Mapping[str, float], by_subject: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    names = [name for name in scores if name in PUBLISHED]
+    names = [name for name in scores if name in PUBLISHED + ERRORS]
     table = Table("", "windows", *names)
     n = sum(row["n_windows"] for row in by_subject.values())
     table.add_row("all", f"{n:,}", *(f"[bold]{_number(scores[name])}[/]" for name in names))

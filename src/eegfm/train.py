@@ -18,7 +18,10 @@ from omegaconf import DictConfig
 from eegfm.build import Run, build, door
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from eegfm.results import RunResult
+    from eegfm.tasks.errors import Reconstructions
     from eegfm.tasks.metrics import Predictions
 
 log = logging.getLogger(__name__)
@@ -67,13 +70,12 @@ def train(config: DictConfig, folder: Path) -> float | None:
 def _train_by_gradient(run: Run, folder: Path) -> dict[str, Any]:
     from eegfm.contracts import EegfmError
     from eegfm.tasks.history import History
-    from eegfm.tasks.metrics import monitor_of
     from eegfm.tasks.progress import progress
     from eegfm.tasks.selection import keep
 
     task, data = run.task, run.data
     task.config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")
-    metric, mode = monitor_of(data.spec.classes)
+    metric, mode = task.monitor
     checkpoints = folder / "checkpoints"
     selection = dict(run.config["selection"])
     kept = selection.pop("keep")
@@ -124,12 +126,11 @@ def _fit_in_one_go(run: Run) -> dict[str, Any]:
     predictions = {"val": run.task.predict(run.data, "val")}
     run.data.setup("test")
     predictions["test"] = run.task.predict(run.data, "test")
-    n = run.task.backbone.n_parameters
     return {
         "predictions": predictions,
         "epoch": None,
-        "parameters": {"trainable": n, "total": n},
-        "device": "cpu",
+        "parameters": run.task.parameters,
+        "device": str(getattr(run.task, "device", "cpu")),
         "loggers": [],
     }
 
@@ -172,22 +173,16 @@ def _write(run: Run, folder: Path, outcome: dict[str, Any], wall_s: float) -> "R
         RunResult,
         environment,
         peak_memory_mb,
-        subject_scores,
-        write_predictions,
+        record,
         write_result,
     )
-    from eegfm.tasks.metrics import monitor_of, scores
 
     classes, subjects = run.data.benchmark.classes, run.data.subjects
     metrics, by_subject = {}, {}
     for split, found in outcome["predictions"].items():
         ids = [subjects[i] for i in found.subject]
-        write_predictions(
-            folder / f"predictions_{split}.csv", found.keys, ids, found.label, found.probability, classes
-        )
-        metrics[split] = scores(found.probability, found.label, len(classes))
-        by_subject[split] = subject_scores(found.probability, found.label, ids, classes)
-    monitor = monitor_of(classes)[0]
+        _, metrics[split], by_subject[split] = record(folder, split, found, ids, run.data.spec)
+    monitor = run.task.monitor[0]
     choices = HydraConfig.get().runtime.choices
     result = RunResult(
         name=folder.name,
@@ -203,6 +198,7 @@ def _write(run: Run, folder: Path, outcome: dict[str, Any], wall_s: float) -> "R
         monitor=monitor,
         monitor_value=metrics["val"][monitor],
         best_epoch=outcome["epoch"],
+        started_from=run.started_from,
         benchmark=BenchmarkFacts(**run.data.provenance()),
         parameters=outcome["parameters"],
         wall_s=round(wall_s, 2),
@@ -211,7 +207,7 @@ def _write(run: Run, folder: Path, outcome: dict[str, Any], wall_s: float) -> "R
         **environment(),
     )
     write_json(folder / "leakage.json", {"subjects": result.benchmark.subjects, **result.benchmark.leakage})
-    figures = _draw(folder, outcome["predictions"]["test"], result)
+    figures = _draw(folder, run, outcome["predictions"]["test"], result)
     for logger in outcome["loggers"]:
         logger.log_metrics({f"test/{name}": value for name, value in metrics["test"].items()})
         for name, path in figures.items():
@@ -222,24 +218,43 @@ def _write(run: Run, folder: Path, outcome: dict[str, Any], wall_s: float) -> "R
     return result
 
 
-def _draw(folder: Path, test: "Predictions", result: "RunResult") -> dict[str, Path]:
+def _draw(
+    folder: Path, run: Run, test: "Predictions | Reconstructions", result: "RunResult"
+) -> dict[str, Path]:
+    from eegfm import figures
+    from eegfm.tasks.metrics import Predictions
+
+    facts = result.benchmark
+    kind = (
+        " SIMULATED" * facts.simulated
+        + " IMPORTED" * bool(facts.imported)
+        + " PARTIAL" * (not facts.complete)
+    )
+    title = f"{result.model} on {facts.title}{kind}"
+    if isinstance(test, Predictions):
+        drawn = _of_classes(folder, test, result, title)
+    else:
+        drawn = _of_windows(folder, run, test, result, title)
+    return {
+        name: figures.save(figure, folder / "figures" / f"{name}.png") for name, figure in drawn.items()
+    }
+
+
+def _of_classes(folder: Path, test: "Predictions", result: "RunResult", title: str) -> dict[str, "Figure"]:
     from eegfm import figures
     from eegfm.tasks.history import read_history
     from eegfm.tasks.metrics import decide
 
-    facts = result.benchmark
-    kind = " SIMULATED" * facts.simulated + " PARTIAL" * (not facts.complete)
-    title = f"{result.model} on {facts.title}{kind}, test"
     drawn = {
         "confusion_matrix": figures.confusion_matrix(
-            test.label, decide(test.probability), result.classes, title=title
+            test.label, decide(test.probability), result.classes, title=f"{title}, test"
         ),
         "by_subject": figures.by_subject(
             result.by_subject["test"],
             "balanced_accuracy",
             n_classes=len(result.classes),
             overall=result.metrics["test"]["balanced_accuracy"],
-            title=title,
+            title=f"{title}, test",
         ),
     }
     history = read_history(folder / "metrics.csv")
@@ -247,9 +262,51 @@ def _draw(folder: Path, test: "Predictions", result: "RunResult") -> dict[str, P
         drawn["learning_curve"] = figures.learning_curve(
             history, chosen_epoch=result.best_epoch, title=f"{result.model} on {result.benchmark.title}"
         )
-    return {
-        name: figures.save(figure, folder / "figures" / f"{name}.png") for name, figure in drawn.items()
+    return drawn
+
+
+def _of_windows(
+    folder: Path, run: Run, test: "Reconstructions", result: "RunResult", title: str
+) -> dict[str, "Figure"]:
+    """Three validation windows as they went in and came back, the error over the scalp, the terms of the loss."""
+    import numpy as np
+    import torch
+
+    from eegfm import figures
+    from eegfm.tasks.history import read_history
+
+    rows, task = run.data.dataset("val"), run.task.eval()
+    batch = rows.__getitems__(np.linspace(0, len(rows) - 1, min(3, len(rows))).round().astype(int).tolist())
+    with torch.no_grad():
+        seen = task.see(
+            batch._replace(x=batch.x.to(task.device), coords=batch.coords.to(task.device)), training=False
+        )
+    uv = [(x * seen.size).float().cpu().numpy() for x in (seen.true, seen.given, seen.pred)]
+    montage, sfreq = run.data.spec.montage, run.data.spec.sfreq
+    hidden = None if seen.hidden is None else seen.hidden.cpu().numpy()
+    drawn = {
+        "reconstruction": figures.reconstruction(
+            *uv,
+            hidden=hidden,
+            names=montage.names,
+            sfreq=sfreq,
+            keys=batch.key,
+            title=f"{title}, validation",
+        )
     }
+    parts = {
+        "all": "error of all samples",
+        "hidden": "of hidden samples",
+        "interpolation": "of straight lines there",
+    }
+    maps = {label: test.by_channel(part) for part, label in parts.items() if part in test.square}
+    drawn["error_by_channel"] = figures.scalp_maps(maps, montage, unit="RMSE, µV", title=f"{title}, test")
+    history = read_history(folder / "metrics.csv")
+    if history:
+        drawn["loss_terms"] = figures.loss_terms(
+            history, list(task.criterion.weights), chosen_epoch=result.best_epoch, title=title
+        )
+    return drawn
 
 
 if __name__ == "__main__":

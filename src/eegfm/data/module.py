@@ -15,9 +15,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, SplitName
 from eegfm.contracts import EEGBatch, EegfmError, Encodes, SampleSpec
 from eegfm.data.census import Leakage, count, leakage
-from eegfm.data.download import download
-from eegfm.data.embed import embed, encoded_recipe
-from eegfm.data.pipeline import prepare
+from eegfm.data.embed import encoded_recipe
+from eegfm.data.ready import ready
 from eegfm.data.resident import ResidentLoader
 from eegfm.data.splits import Division, subset
 from eegfm.data.store import Recipe, SampleIndex, SampleStore
@@ -83,6 +82,7 @@ class EEGDataModule(lightning.LightningDataModule):
         split: a division other than the published one (see `eegfm.data.splits`), or None.
         train_ratio: the part of the training windows to train on: seeded, the same of every class.
         steps: signal processing other than the published one, or None.
+        imported: use what `eegfm.data.convert` has made of a store of the reference; nothing is prepared from `raw`.
         batch_size: windows a batch, in every split.
         num_workers: loader processes. 0 is the fastest for stores that fit in memory: a batch is one read.
         prepare_workers: processes that prepare recordings side by side.
@@ -102,6 +102,7 @@ class EEGDataModule(lightning.LightningDataModule):
         split: Division | None = None,
         train_ratio: float = 1.0,
         steps: Sequence[Step] | None = None,
+        imported: bool = False,
         batch_size: int = 64,
         num_workers: int = 0,
         prepare_workers: int = 1,
@@ -113,7 +114,7 @@ class EEGDataModule(lightning.LightningDataModule):
         super().__init__()
         if batch_size < 1:
             raise EegfmError(f"data.batch_size={batch_size}: a batch has at least one window.")
-        self.benchmark, self.encoder, self.steps = benchmark, encoder, steps
+        self.benchmark, self.encoder, self.steps, self.imported = benchmark, encoder, steps, imported
         self.split, self.train_ratio, self.device_cache = split, train_ratio, device_cache
         self.raw, self.cache = Path(raw), Path(cache)
         self.seed, self.batch_size, self.num_workers = seed, batch_size, num_workers
@@ -135,8 +136,12 @@ class EEGDataModule(lightning.LightningDataModule):
 
     @property
     def recipe(self) -> Recipe:
-        raw = Recipe.of(self.benchmark, self.steps)
+        raw = self._raw_recipe
         return raw if self.encoder is None else encoded_recipe(raw, self.encoder)
+
+    @property
+    def _raw_recipe(self) -> Recipe:
+        return Recipe.of(self.benchmark, self.steps, imported=self.imported)
 
     @property
     def within_subject(self) -> bool:
@@ -150,26 +155,25 @@ class EEGDataModule(lightning.LightningDataModule):
         return self.store.subjects
 
     def prepare_data(self) -> None:
-        """Make the store where it is not there: fetch, process, embed. Quick when nothing is to be done."""
-        raw_store = self.cache / Recipe.of(self.benchmark, self.steps).folder
-        if self.download and not ((raw_store / "recipe.json").exists() and SampleStore(raw_store).complete):
-            download(self.benchmark, self.raw, progress=self.progress)
-        store = prepare(
-            self.benchmark,
-            self.raw,
-            self.cache,
+        """Make the store where it is not there (see `ready`). Quick when nothing is to be done."""
+        ready(
+            benchmark=self.benchmark,
+            raw=self.raw,
+            cache=self.cache,
+            encoder=self.encoder,
             steps=self.steps,
-            workers=self.prepare_workers,
+            imported=self.imported,
+            prepare_workers=self.prepare_workers,
             allow_partial=self.allow_partial,
+            download=self.download,
             progress=self.progress,
         )
-        if self.encoder is not None:
-            embed(store, self.encoder, self.cache, progress=self.progress)
 
     def open(self) -> SampleStore:
         """The prepared store, once its splits have been looked at for leaks."""
         if self.store is None:
             store = SampleStore.open(self.cache, self.recipe)
+            self._refuse_unknown_seconds(store)
             window_s = self.benchmark.window_s
             split = store.index.split if self.split is None else self.split(store.index, window_s)
             # replaced beside the store, whose own index stays the published one
@@ -247,6 +251,7 @@ class EEGDataModule(lightning.LightningDataModule):
             "store": str(self.store.folder),
             "complete": manifest["complete"],
             "simulated": manifest["simulated"],
+            "imported": manifest.get("imported", {}).get("said", ""),
             "subjects": found["subjects"],
             "subjects_total": manifest["subjects_total"],
             "missing": manifest["missing"],
@@ -287,6 +292,19 @@ class EEGDataModule(lightning.LightningDataModule):
                 "Leave it out, or train on one device: trainer.devices=1"
             )
         return self.trainer.strategy.root_device
+
+    def _refuse_unknown_seconds(self, store: SampleStore) -> None:
+        imported = store.manifest.get("imported")
+        if (
+            imported
+            and not imported["onsets_in_seconds"]
+            and self.split is not None
+            and self.split.within_subject
+        ):
+            raise EegfmError(
+                f"{store.folder} is {imported['said']}; this split keeps windows of one recording apart by seconds. "
+                "Divide by subject (split=kfold or split=loso), or prepare the raw files: data.imported=false"
+            )
 
     def _refuse_empty(self, store: SampleStore, split: SplitName) -> None:
         if len(self.index.rows(split)):

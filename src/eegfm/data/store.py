@@ -228,6 +228,14 @@ class SampleStore:
         """Whether every recording of the protocol is in it."""
         return bool(self.manifest["complete"])
 
+    @property
+    def lacks_bytes(self) -> int:
+        """How many bytes `samples.mdb` is shorter than LMDB believes; at most 0 in a file that is whole."""
+        path = self.folder / "samples.mdb"
+        environment = _environment(path)
+        pages = environment.info()["last_pgno"] + 1
+        return pages * environment.stat()["psize"] - path.stat().st_size
+
     def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Samples of the given rows, [len(rows), *shape] in the stored type: one transaction, one allocation."""
         out = np.empty((len(rows), *self.shape), dtype=self.dtype)
@@ -256,6 +264,13 @@ def _environment(path: Path) -> lmdb.Environment:
         )
         _ENVIRONMENTS[place] = (process, environment)
     return environment
+
+
+def _forget(path: Path) -> None:
+    """Close the environment of a file that is no longer the one at this path."""
+    owner, environment = _ENVIRONMENTS.pop(os.path.realpath(path), (None, None))
+    if environment is not None and owner == os.getpid():
+        environment.close()
 
 
 def _key(row: int) -> bytes:
@@ -317,6 +332,7 @@ def write_store(
     write_json(unfinished / "recipe.json", full)
     if folder.exists():  # a partial store that is replaced by a fuller one
         shutil.rmtree(folder)
+    _forget(folder / "samples.mdb")
     os.rename(unfinished, folder)
     return SampleStore(folder)
 

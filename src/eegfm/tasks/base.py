@@ -1,7 +1,7 @@
 """What every task shares: how its optimiser and schedule are made, its noise, and what its checkpoints carry."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,17 +12,23 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from eegfm.contracts import EegfmError
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+OptimizerFactory = Callable[[Iterable[Any]], Optimizer]  # of parameters, or of groups of them
 ScheduleFactory = Callable[[Optimizer, int], LRScheduler]
 
 
 class Task(LightningModule):
     """An objective over a backbone.
 
-    `optimizer` makes the optimiser of the parameters that require a gradient, in one group; `schedule` is given that
-    optimiser and the number of optimiser steps of the whole fit, and is stepped after each of them. Both are plain
-    attributes: nothing goes into `hparams`, since a checkpoint that held an object could not be read with torch's
+    `optimizer` makes the optimiser of the parameters that require a gradient; `schedule` is given that optimiser and
+    the number of optimiser steps of the whole fit, and is stepped after each of them. Both are plain attributes:
+    nothing goes into `hparams`, since a checkpoint that held an object could not be read with torch's
     `weights_only=True`.
+
+    `decay` says what the optimiser's weight decay concerns: "all" parameters, in one group, as the published recipes
+    have it; or "matrices" alone, those of two axes and more that do not carry a true `_no_weight_decay`. Biases, norms
+    and the scalars of a state-space layer (A_log, D, dt_bias) are then left out of it.
+
+    A task says which of its validation metrics chooses a checkpoint, and its better end: `monitor`.
 
     `config_yaml` is the run's resolved configuration as text, "" outside a run; it is saved as the checkpoint's
     "config".
@@ -31,17 +37,28 @@ class Task(LightningModule):
     anew before every training batch, so a resumed fit continues exactly as an uninterrupted one.
     """
 
+    monitor: tuple[str, Literal["max", "min"]]
+
     def __init__(
-        self, *, optimizer: OptimizerFactory, schedule: ScheduleFactory | None = None, seed: int
+        self,
+        *,
+        optimizer: OptimizerFactory,
+        schedule: ScheduleFactory | None = None,
+        decay: Literal["all", "matrices"] = "all",
+        seed: int,
     ) -> None:
         super().__init__()
+        if decay not in ("all", "matrices"):
+            raise EegfmError(f"task.decay={decay}: all or matrices is wanted.")
+        self.decay = decay
         self.make_optimizer = optimizer
         self.make_schedule = schedule
         self.seed = seed
         self.config_yaml = ""
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer([p for p in self.parameters() if p.requires_grad])
+        learned = [p for p in self.parameters() if p.requires_grad]
+        optimizer = self.make_optimizer(learned if self.decay == "all" else _matrices_apart(learned))
         if self.make_schedule is None:
             return optimizer
         total_steps = self.trainer.estimated_stepping_batches
@@ -67,3 +84,11 @@ class Task(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config_yaml
+
+
+def _matrices_apart(parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
+    """Two groups: what decays as the optimiser says, and what does not."""
+    decaying = [p for p in parameters if p.ndim >= 2 and not getattr(p, "_no_weight_decay", False)]
+    taken = {id(p) for p in decaying}
+    others = [p for p in parameters if id(p) not in taken]
+    return [{"params": decaying}, {"params": others, "weight_decay": 0.0}]

@@ -6,7 +6,7 @@ with label smoothing. Both as in the STAMP reference (github.com/autonlab/STAMP,
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eegfm.contracts import EEGBatch, EegfmError, Embeds, SampleSpec
+from eegfm.nn.scaling import Scale, size_of
 from eegfm.tasks.base import OptimizerFactory, ScheduleFactory, Task
-from eegfm.tasks.metrics import Predictions, Scores, probabilities
+from eegfm.tasks.metrics import Predictions, Scores, monitor_of, probabilities
 
 
 @runtime_checkable
@@ -31,7 +32,8 @@ class Classify(Task):
     The head is one linear layer, or with `hidden` sizes Linear and ELU for each, and `dropout` after each but the last.
     `label_smoothing` concerns more than two classes only. `balanced` weighs every window in the loss by the inverse
     frequency of its class in the training split, as balanced accuracy does; the published recipes do not. A frozen
-    backbone gets no gradient and stays in eval mode.
+    backbone gets no gradient and stays in eval mode. `scale` is what the backbone's input is divided by (see
+    `eegfm.nn.scaling.size_of`); it must be that of the pre-training, where there was one.
 
     Logs "train/loss" of each step and epoch, and for "val" and "test" the loss (mean over windows) and every metric of
     `metrics.scores` once per epoch. After `validate`, `test` or `predict`, and after each validation of a fit,
@@ -58,9 +60,11 @@ class Classify(Task):
         label_smoothing: float = 0.1,
         balanced: bool = False,
         freeze: bool = False,
+        scale: Scale = None,
+        decay: Literal["all", "matrices"] = "all",
         seed: int,
     ) -> None:
-        super().__init__(optimizer=optimizer, schedule=schedule, seed=seed)
+        super().__init__(optimizer=optimizer, schedule=schedule, decay=decay, seed=seed)
         if len(spec.classes) < 2:
             raise EegfmError(
                 f"To classify takes at least two classes, and this data set names {len(spec.classes)}. "
@@ -69,6 +73,8 @@ class Classify(Task):
         assert isinstance(backbone, nn.Module)
         self.backbone = backbone
         self.head = _head(backbone.width, hidden, spec.n_logits, dropout)
+        self.monitor = monitor_of(spec.classes)
+        self.scale: Scale = scale
         self.label_smoothing = label_smoothing
         self.balanced = balanced
         self.register_buffer("class_weight", torch.ones(len(spec.classes)))
@@ -83,7 +89,10 @@ class Classify(Task):
     def forward(
         self, x: Float[Tensor, "batch channel *time"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "batch logit"]:
-        return self.head(self.backbone.embed(x, coords))
+        return self.head(self.backbone.embed(self._scaled(x), coords))
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        return x if self.scale is None else x / size_of(x, self.scale)
 
     def loss(self, logits: Float[Tensor, "batch logit"], label: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
         """Mean over the batch: binary cross-entropy of one logit, else cross-entropy with label smoothing."""
@@ -170,7 +179,7 @@ class Classify(Task):
 
     def _train_inputs(self) -> Iterator[Float[Tensor, "batch channel *time"]]:
         for x in self._data("train_inputs").train_inputs():
-            yield x.to(self.device)
+            yield self._scaled(x.to(self.device))
 
     def _data(self, method: str) -> Any:
         """The fit's data module, which must be able to tell of its training split."""

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from eegfm.contracts import SampleSpec
-from eegfm.tasks.metrics import Predictions
+from eegfm.tasks.metrics import Predictions, monitor_of
 
 
 class Estimates(Protocol):
@@ -23,10 +23,16 @@ class Estimate:
 
     def __init__(self, backbone: Estimates, spec: SampleSpec) -> None:
         self.backbone, self.spec = backbone, spec
+        self.monitor = monitor_of(spec.classes)
 
     def fit(self, data: Any) -> None:
         """`data` is the data module, set up for "fit"."""
         self.backbone.fit(*data.arrays("train"), *data.arrays("val"))
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """How many were fitted: all."""
+        return {"trainable": self.backbone.n_parameters, "total": self.backbone.n_parameters}
 
     def predict(self, data: Any, split: str) -> Predictions:
         """Predictions of a split in stored order."""

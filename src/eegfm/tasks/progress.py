@@ -21,7 +21,14 @@ class EpochLines(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         values = trainer.callback_metrics
         best = trainer.checkpoint_callback
-        names = ("train/loss_epoch", "val/loss", "val/balanced_accuracy", getattr(best, "monitor", None))
+        shown = (
+            "train/loss_epoch",
+            "val/loss",
+            "val/balanced_accuracy",
+            "val/rmse_uv",
+            "val/hidden_rmse_uv",
+        )
+        names = dict.fromkeys((*shown, getattr(best, "monitor", None)))
         text = "  ".join(
             f"{name.removesuffix('_epoch')} {float(values[name]):.4f}" for name in names if name in values
         )

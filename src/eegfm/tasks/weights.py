@@ -20,6 +20,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
 
 
+def config_of(path: Path) -> str:
+    """The resolved config of the run that wrote a checkpoint, as YAML text; "" where there is none."""
+    if path.suffix == ".safetensors":
+        return ""
+    return torch.load(path, map_location="cpu", weights_only=True).get("config", "")
+
+
 def load_backbone(backbone: nn.Module, path: Path) -> list[str]:
     """Load a backbone strictly and return the keys of the file that are not its own (a head, most often).
 

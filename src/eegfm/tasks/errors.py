@@ -1,0 +1,166 @@
+"""How far reconstructions are from their windows: in microvolts, by window and channel, over whole splits.
+
+Errors are gathered window by window and summed up once, so a number of a split is that of all of its samples, not of
+averaged batches. Squares are pooled before the root is taken.
+
+Unusual: `acmse` is EEGM2's "average MSE across all channels", the measure of its tables. Its code averages all windows
+of a split to one waveform a channel first, original and reconstruction, takes the squared error of these two waveforms,
+and divides the sum over channels by the number of samples where that of channels was meant. Windows of unlocked EEG
+average to next to nothing, so it says little about any reconstruction; it is here to be held against the published
+numbers, in the unit that the model sees.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from eegfm.contracts import EegfmError
+
+PARTS = (
+    "hidden",
+    "visible",
+    "interpolation",
+)  # of the squared error, beside that of all samples, where there is a mask
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstructions:
+    """The errors of a split, window by window, in the loader's order.
+
+    `square` is the mean squared error in µV² of every window and channel over "all" samples and, with a mask, over the
+    "hidden" ones, the "visible" ones, and over the hidden ones where "interpolation" by a straight line had filled
+    them. `absolute` is the mean absolute error in µV, `variance` that of the window about its mean in µV². `subject` is
+    the position in the store's sorted list of subject ids. `loss` is that of the whole split.
+    """
+
+    keys: list[str]
+    subject: Int[np.ndarray, " window"]
+    square: dict[str, Float[np.ndarray, "window channel"]]
+    absolute: Float[np.ndarray, "window channel"]
+    variance: Float[np.ndarray, "window channel"]
+    loss: float
+    acmse: float
+
+    def metrics(self) -> dict[str, float]:
+        """The split's loss, its errors, and `acmse`."""
+        return {"loss": self.loss, **self._errors(slice(None)), "acmse": self.acmse}
+
+    def by_subject(self) -> dict[int, dict[str, float]]:
+        """The errors of each subject's windows alone, by ascending subject."""
+        return {int(s): self._errors(self.subject == s) for s in np.unique(self.subject)}
+
+    def by_channel(self, part: str = "all") -> Float[np.ndarray, " channel"]:
+        """Root mean squared error of every channel over all windows, in µV."""
+        return np.sqrt(self.square[part].mean(axis=0))
+
+    def _errors(self, windows: slice | np.ndarray) -> dict[str, float]:
+        """Of some windows: root mean squared (of all samples and of each part) and mean absolute error in µV, and r2.
+
+        `r2` is the share of the variance that is explained; 0 is what the mean of every window and channel would give.
+        """
+        square = {part: float(values[windows].mean()) for part, values in self.square.items()}
+        found = {"rmse_uv": square["all"] ** 0.5}
+        found |= {f"{part}_rmse_uv": square[part] ** 0.5 for part in PARTS if part in square}
+        variance = float(self.variance[windows].mean())
+        return found | {
+            "mae_uv": float(self.absolute[windows].mean()),
+            "r2": 1 - square["all"] / variance if variance > 0 else float("nan"),
+        }
+
+
+class Errors(Metric):
+    """Gathers the errors of a split. The states are concatenated or summed over processes by torchmetrics."""
+
+    is_differentiable = False
+    higher_is_better = None
+    full_state_update = False
+
+    subject: list[Tensor]
+    table: list[Tensor]
+    n: Tensor
+    loss: Tensor
+    true_sum: Tensor
+    pred_sum: Tensor
+
+    def __init__(self, shape: Sequence[int], *, masked: bool) -> None:
+        super().__init__()
+        self.columns = ("all", *(PARTS if masked else ()), "absolute", "variance")
+        self.add_state("subject", default=[], dist_reduce_fx="cat")
+        self.add_state("table", default=[], dist_reduce_fx="cat")  # [window, column, channel]
+        self.add_state("n", default=torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("loss", default=torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        for name in ("true_sum", "pred_sum"):
+            self.add_state(name, default=torch.zeros(*shape), dist_reduce_fx="sum")
+
+    def update(
+        self,
+        loss: Float[Tensor, ""],
+        pred: Float[Tensor, "batch channel time"],
+        true: Float[Tensor, "batch channel time"],
+        size: Float[Tensor, "#batch #channel 1"],
+        subject: Int[Tensor, " batch"],
+        hidden: Tensor | None = None,
+        drawn: Tensor | None = None,
+    ) -> None:
+        """`pred` and `true` as the model sees them, `size` microvolts a unit; `drawn` is the straight lines."""
+        error = (pred - true) * size
+        square = error.square()
+        columns = [square.mean(-1)]
+        if hidden is not None:
+            assert drawn is not None
+            lines = ((drawn - true) * size).square()
+            columns += [_mean(square, hidden), _mean(square, ~hidden), _mean(lines, hidden)]
+        columns += [error.abs().mean(-1), (true * size).var(-1, correction=0)]
+        self.table.append(torch.stack(columns, dim=1))
+        self.subject.append(subject)
+        self.n += len(true)
+        self.loss += loss.detach().double() * len(true)
+        self.true_sum += true.sum(0)
+        self.pred_sum += pred.sum(0)
+
+    def compute(self) -> dict[str, Tensor]:
+        """`Reconstructions.metrics` of everything since the last reset, as scalars on the metric's device."""
+        found = self.reconstructions([]).metrics()
+        return {name: torch.tensor(value, device=self.device) for name, value in found.items()}
+
+    def reconstructions(self, keys: list[str]) -> Reconstructions:
+        """What has been gathered since the last reset, beside the `keys` given.
+
+        Raises:
+            EegfmError: nothing was gathered, or the model's output is not a number.
+        """
+        if not len(self.table):
+            raise EegfmError(
+                "There is no window to score. Check the split and its limits (trainer.limit_*_batches)."
+            )
+        table = dim_zero_cat(self.table).double().cpu().numpy()
+        bad = int((~np.isfinite(table)).any(axis=(1, 2)).sum())
+        if bad:
+            raise EegfmError(
+                f"The reconstruction is not a number for {bad} of {len(table)} windows: training has diverged. "
+                "Lower the learning rate, clip the gradient (trainer.gradient_clip_val=1.0), or look for NaN in "
+                "the store."
+            )
+        column = {name: table[:, i] for i, name in enumerate(self.columns)}
+        waves = (self.true_sum - self.pred_sum).double() / self.n
+        return Reconstructions(
+            keys=list(keys),
+            subject=dim_zero_cat(self.subject).cpu().numpy(),
+            square={name: column[name] for name in self.columns if name in ("all", *PARTS)},
+            absolute=column["absolute"],
+            variance=column["variance"],
+            loss=float(self.loss / self.n),
+            # mean over time, sum over channels, divided by the number of samples: as published
+            acmse=float(waves.square().mean(-1).sum() / waves.shape[-1]),
+        )
+
+
+def _mean(values: Tensor, where: Tensor) -> Tensor:
+    """Mean over the chosen samples of each row; 0 for a row without any."""
+    return (values * where).sum(-1) / where.sum(-1).clamp(min=1)

@@ -1,0 +1,184 @@
+"""Reconstruction: a backbone learns to give windows back, whole or from what a mask has left of them. No labels.
+
+Two honest settings. As EEGM2 was published (github.com/Jiazhen-Hong/EEGM2, read and not copied): no mask, L1 plus the
+unnormalised spectral term; through full-resolution skip connections such a network can copy its input. Repaired: a
+mask, and a term that does hold spectral information. Which one a run has stands in its config, and both are tested.
+
+Differs from the references: windows that are not for training are masked by their name alone, so that every model and
+every epoch is judged on the same hidden samples; errors come in microvolts; the task is seeded and resumes.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from lightning.pytorch import Callback
+from torch import Generator, Tensor, nn
+
+from eegfm.contracts import EEGBatch, EegfmError, Reconstructs, SampleSpec
+from eegfm.nn.losses import WeightedSum
+from eegfm.nn.masks import Mask, hide, interpolate
+from eegfm.nn.scaling import Scale, size_of
+from eegfm.tasks.base import OptimizerFactory, ScheduleFactory, Task
+from eegfm.tasks.errors import Errors, Reconstructions
+from eegfm.tasks.observe import Observe
+
+MaskFactory = Callable[[SampleSpec], Mask]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One batch as the task sees it, in the model's unit; `size` microvolts are a unit. `hidden` is None unmasked."""
+
+    true: Float[Tensor, "batch channel time"]
+    given: Float[Tensor, "batch channel time"]
+    pred: Float[Tensor, "batch channel time"]
+    size: Float[Tensor, "#batch #channel 1"]
+    hidden: Bool[Tensor, "batch channel time"] | None
+
+
+class Reconstruct(Task):
+    """Train `backbone` to give windows back.
+
+    `scale` is what windows in microvolts are divided by first (see `eegfm.nn.scaling.size_of`). `mask` makes the mask
+    of a data set (see `eegfm.nn.masks`), None for none. `loss` names terms of `eegfm.nn.losses` with their weights;
+    with `loss_on` "masked" they look at hidden samples alone. `observe` (arguments of `Observe`) asks for a probe every
+    so many epochs.
+
+    Logs "train/loss" of each step and epoch and "train/<term>" of each epoch, for "val" and "test" the same once per
+    epoch, and what `Reconstructions.metrics` holds, the error of straight lines over hidden samples among it. After
+    `validate` or `test`, and after each validation of a fit, `outputs` holds the errors of that split, window by window
+    (of this process, where there are several).
+
+    Raises:
+        EegfmError: samples that are no raw windows, a backbone without a forward pass, an unknown term, or
+            loss_on="masked" without a mask.
+    """
+
+    def __init__(
+        self,
+        backbone: Reconstructs,
+        spec: SampleSpec,
+        *,
+        optimizer: OptimizerFactory,
+        schedule: ScheduleFactory | None = None,
+        loss: Mapping[str, float],
+        mask: MaskFactory | None = None,
+        loss_on: Literal["all", "masked"] = "all",
+        scale: Scale = None,
+        observe: Mapping[str, Any] | None = None,
+        decay: Literal["all", "matrices"] = "matrices",
+        seed: int,
+    ) -> None:
+        super().__init__(optimizer=optimizer, schedule=schedule, decay=decay, seed=seed)
+        if len(spec.shape) != 2:
+            raise EegfmError(
+                f"To reconstruct takes raw windows (channel, time); got samples of {spec.shape}. Type encoder=raw."
+            )
+        if not isinstance(backbone, nn.Module) or type(backbone).forward is nn.Module.forward:
+            raise EegfmError(
+                f"{type(backbone).__name__} gives no windows back. Choose a model that does, or task=classify."
+            )
+        if loss_on == "masked" and mask is None:
+            raise EegfmError(
+                "task.loss_on=masked, and there is no mask. Type task.loss_on=all, or set task.mask."
+            )
+        self.backbone = backbone
+        self.monitor = ("loss", "min")
+        self.scale: Scale = scale
+        self.loss_on = loss_on
+        self.criterion = WeightedSum(loss)
+        self.mask = None if mask is None else mask(spec)
+        self.errors = Errors(spec.shape, masked=mask is not None)
+        self.observe = Observe(spec, scale=scale, seed=seed, **(observe or {}))
+        self.outputs: Reconstructions | None = None
+        self._keys: list[str] = []
+
+    def forward(
+        self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
+    ) -> Float[Tensor, "batch channel time"]:
+        """Windows in microvolts, given back in microvolts; nothing is hidden."""
+        size = size_of(x, self.scale)
+        return self.backbone(x / size, coords) * size
+
+    def see(self, batch: EEGBatch, *, training: bool) -> Seen:
+        """Scale, mask and reconstruct a batch. In training the mask is torch's noise, else the windows' own."""
+        size = size_of(batch.x, self.scale)
+        true = batch.x / size
+        hidden = None
+        if self.mask is not None:
+            hidden = self.mask(true) if training else _by_name(self.mask, true, batch.key)
+        given = true if hidden is None else hide(true, hidden)
+        return Seen(true, given, self._given_back(given, batch.coords), size, hidden)
+
+    def training_step(self, batch: EEGBatch, batch_idx: int) -> Tensor:
+        loss, terms, _ = self._loss(batch, training=True)
+        n = len(batch.x)
+        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=n)
+        named = {f"train/{name}": value.detach() for name, value in terms.items()}
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=n)
+        return loss
+
+    def validation_step(self, batch: EEGBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: EEGBatch, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [self.observe] if self.observe.every else []
+
+    def on_validation_epoch_start(self) -> None:
+        self._start()
+
+    def on_test_epoch_start(self) -> None:
+        self._start()
+
+    def on_validation_epoch_end(self) -> None:
+        self._finish("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._finish("test")
+
+    def _given_back(self, given: Tensor, coords: Tensor) -> Tensor:
+        pred = self.backbone(given, coords)
+        if pred.shape != given.shape:
+            raise EegfmError(
+                f"{type(self.backbone).__name__} was given windows of {tuple(given.shape)} and gave back "
+                f"{tuple(pred.shape)}: it cannot reconstruct them."
+            )
+        return pred.to(given.dtype)  # half-precision output; errors and spectra want more
+
+    def _loss(self, batch: EEGBatch, *, training: bool) -> tuple[Tensor, dict[str, Tensor], Seen]:
+        seen = self.see(batch, training=training)
+        where = seen.hidden if self.loss_on == "masked" else None
+        return *self.criterion(seen.pred, seen.true, where), seen
+
+    def _start(self) -> None:
+        self.errors.reset()
+        self._keys = []
+
+    def _evaluate(self, batch: EEGBatch, split: str) -> None:
+        loss, terms, seen = self._loss(batch, training=False)
+        drawn = None if seen.hidden is None else interpolate(seen.true, seen.hidden)
+        self.errors.update(loss, seen.pred, seen.true, seen.size, batch.subject, seen.hidden, drawn)
+        self._keys += batch.key
+        named = {f"{split}/{name}": value for name, value in terms.items()}
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch.x), sync_dist=True)
+
+    def _finish(self, split: str) -> None:
+        self.outputs = self.errors.reconstructions(self._keys)
+        found = self.errors.compute()  # of all processes, so every one of them logs the same
+        self.log_dict({f"{split}/{name}": value.float() for name, value in found.items()}, sync_dist=True)
+
+
+def _by_name(mask: Mask, x: Tensor, keys: list[str]) -> Bool[Tensor, "batch channel time"]:
+    """The mask of every window as a function of its name, whatever its neighbours in the batch."""
+    found = []
+    for window, key in zip(x.split(1), keys, strict=True):
+        seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") >> 1
+        found.append(mask(window, Generator().manual_seed(seed)))
+    return torch.cat(found)

@@ -1,0 +1,142 @@
+"""`eegfm verify`: the table and its exit status, the screen of all benchmarks, and the command line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from rich.console import Console
+
+from eegfm.benchmarks.synthetic import SYNTHETIC
+from eegfm.build import config_dir, register
+from eegfm.commands.verify import Surveyed, overview, show_checks, show_overview
+from eegfm.data.checks import Check
+from eegfm.data.pipeline import prepare
+from eegfm.data.verify import verify
+from eegfm.signal.steps import BandPass, Resample
+from tests import corpora
+
+register()
+OPTIONS = sorted(path.stem for path in (config_dir() / "data").glob("*.yaml"))
+CHECKS = [
+    Check("raw files", "3 of 4 in data/raw/x", "4 recordings", "off", "Fetch [them] again."),
+    Check("50 Hz", "8.1 of the power around it", "not notched", "warning", "Nothing to do."),
+    Check("subjects", "none shared", "no subject in two splits"),
+]
+
+
+def printed(show, *arguments, width: int) -> list[str]:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))
+    show(*arguments, console)
+    return console.export_text().splitlines()
+
+
+def config(tmp_path: Path) -> DictConfig:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return compose("verify", overrides=[f"paths.raw={tmp_path}/raw", f"paths.cache={tmp_path}/cache"])
+
+
+def surveyed(tmp_path: Path) -> dict[str, Surveyed]:
+    return {row.name: row for row in overview(config(tmp_path))}
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_says_what_was_found_and_what_to_do_about_it(width):
+    lines = printed(show_checks, "A corpus", CHECKS, width=width)
+    assert all(len(line.rstrip()) <= width for line in lines[: len(CHECKS) + 3])
+    assert lines[-1] == "1 ok, 1 warning, 1 off"
+    assert [line.split()[0] for line in lines[3:6]] == ["OFF", "warn", "ok"]
+    assert "raw files: Fetch [them] again." in lines
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_screen_of_all_benchmarks_has_a_row_each_and_fits(tmp_path, width):
+    lines = printed(show_overview, overview(config(tmp_path)), width=width)
+    assert sorted(line.split()[0] for line in lines[2 : 2 + len(OPTIONS)]) == OPTIONS
+    assert all(len(line.rstrip()) <= width for line in lines[: 2 + len(OPTIONS)])
+    assert len(lines) <= 24
+
+
+def test_an_empty_disk_says_how_to_begin(tmp_path):
+    rows = surveyed(tmp_path)
+    assert set(rows) == set(OPTIONS)
+    assert rows["mental_arithmetic"].raw == "0/72" and rows["tuab"].raw == "0/2993"
+    assert {row.prepared for row in rows.values()} == {row.verified for row in rows.values()} == {"–"}
+    assert rows["mental_arithmetic"].next == "eegfm prepare data={} data.download=true"
+    assert rows["synthetic"].next == "eegfm prepare data={}"
+    assert "data/README.md" in rows["tuev"].next
+
+
+def test_each_state_of_a_benchmark_is_told_from_the_others(tmp_path):
+    """Raw, prepared, verified, spoilt: each has its word and its next command; another recipe's store is not it."""
+    corpus = corpora.corpora()["mumtaz2016-repaired"]
+    benchmark, raw, cache = corpora.made(corpus.name), tmp_path / "raw" / "mumtaz2016", tmp_path / "cache"
+    raw.mkdir(parents=True)
+    corpus.write(raw, corpus.table)
+    assert surveyed(tmp_path)["mumtaz2016"].next == "eegfm verify data={}"
+
+    other = (Resample(200.0), BandPass(low=0.5, high=40))
+    prepare(benchmark, raw, cache, steps=other, allow_partial=True, progress=False)
+    row = surveyed(tmp_path)["mumtaz2016"]
+    assert (row.prepared, row.others) == ("–", 1)
+
+    store = prepare(benchmark, raw, cache, allow_partial=True, progress=False)
+    row = surveyed(tmp_path)["mumtaz2016"]
+    assert (row.prepared, row.verified, row.others) == ("partial", "no", 1)
+    assert (
+        row.store == store.recipe.fingerprint and row.bytes > (store.folder / "samples.mdb").stat().st_size
+    )
+
+    verify(benchmark, raw, cache, progress=False)
+    row = surveyed(tmp_path)["mumtaz2016"]
+    assert (row.verified, row.next) == ("yes", "eegfm train data={} data.allow_partial=true")
+
+    content = bytearray((store.folder / "samples.mdb").read_bytes())
+    at = content.index(store.read([0])[0].tobytes())
+    content[at] ^= 1
+    (store.folder / "samples.mdb").write_bytes(content)
+    assert surveyed(tmp_path)["mumtaz2016"].verified == "no"
+    verify(benchmark, raw, cache, progress=False)
+    assert surveyed(tmp_path)["mumtaz2016"].verified == "failed"
+
+
+def ask(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "eegfm", *arguments], cwd=cwd, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.slow
+def test_the_command_line(tmp_path):
+    """Not prepared: exit 0 and a next step. Prepared: all is right. Spoilt: exit 1, and the file is named."""
+    before = ask("verify", "data=synthetic", cwd=tmp_path)
+    assert before.returncode == 0 and "eegfm prepare data=synthetic" in before.stdout, before.stderr
+    prepare(SYNTHETIC, tmp_path / "data/raw/synthetic", tmp_path / "data/cache", progress=False)
+    right = ask("verify", "data=synthetic", cwd=tmp_path)
+    assert right.returncode == 0 and right.stdout.rstrip().endswith("0 warnings, 0 off"), right.stdout
+    assert "train data=synthetic" in ask("verify", cwd=tmp_path).stdout
+    (tmp_path / "data/raw/synthetic/synthetic_S03_raw.fif").unlink()
+    wrong = ask("verify", "data=synthetic", cwd=tmp_path)
+    assert wrong.returncode == 1 and "missing: synthetic_S03" in wrong.stdout, wrong.stdout
+    assert "Traceback" not in wrong.stderr
+    variant = ask("verify", "data=mumtaz2016", "data.benchmark.variant=published", cwd=tmp_path)
+    assert variant.returncode == 1 and "0 of" in variant.stdout, variant.stderr
+    refused = ask("verify", "data=mumtaz", cwd=tmp_path)
+    assert refused.returncode == 1 and "mumtaz2016" in refused.stderr
+
+
+@pytest.mark.slow
+def test_neither_torch_nor_what_reads_recordings_is_loaded_for_the_overview(tmp_path):
+    code = (
+        "import sys; sys.argv = ['verify']\n"
+        "from eegfm.commands.verify import main\n"
+        "main()\n"
+        "heavy = {'torch', 'lightning', 'scipy.signal', 'mne.io', 'h5py', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
