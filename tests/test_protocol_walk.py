@@ -1,4 +1,4 @@
-"""Every benchmark from its native files to a report, through the real command line, on its small corpus."""
+"""Every benchmark from its native files to a report, through the real command line, on its small corpus: ten walks."""
 
 import json
 import os

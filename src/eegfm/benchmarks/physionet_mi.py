@@ -95,6 +95,8 @@ PHYSIONET_MI = BenchmarkSpec(
     splits=SPLITS,
     census=Census(
         recordings=654,
+        # 15 cues a recording, as the paradigm has them, would be 654 x 15 = 9,810 (6,300 / 1,710 / 1,800): 27 fewer. So
+        # some recordings hold more cues than 15; which ones is not published, hence no counts per split
         windows=9_837,
         source="declared in the STAMP code (dataset_params); counts per split and class are not published",
     ),
