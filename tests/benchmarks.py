@@ -1,6 +1,6 @@
 """`make bench`: how fast it is, side by side with the plain way where there is one. Prints tables; fails nothing.
 
-python -m tests.benchmarks [store|prepare|step|help]      medians of several runs, one process, on a quiet machine
+python -m tests.benchmarks [store|prepare|step|scan|help]      medians of several runs, one process, on a quiet machine
 """
 
 import pickle
@@ -223,7 +223,14 @@ def help() -> None:
     console.print(table)
 
 
-ALL = {"store": store, "prepare": prepare, "step": step, "help": help}
+def scan() -> None:
+    """The Mamba-2 scan: see tests/benchmarks_scan.py, which also takes one of its tables alone."""
+    from tests.benchmarks_scan import main
+
+    main()
+
+
+ALL = {"store": store, "prepare": prepare, "step": step, "scan": scan, "help": help}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or ALL:
