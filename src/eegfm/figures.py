@@ -328,7 +328,8 @@ def loss_terms(
 ) -> Figure:
     """The loss above, its terms without their weights below, over epochs: training dashed, validation solid.
 
-    `history` as for `learning_curve`, with `train/<term>` and `val/<term>`. An axis is logarithmic where its values span more than a factor of three.
+    `history` as for `learning_curve`, with `train/<term>` and `val/<term>`. An axis is logarithmic where its
+    values span more than a factor of three.
     """
     epochs = _column(history, "epoch")
     figure, axes = _figure((7.0, 5.2), rows=2, title=title)

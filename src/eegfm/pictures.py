@@ -14,17 +14,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from eegfm.contracts import Montage
+from eegfm.signal.montage import from_above
 
 WIDTH = 1080  # of a picture that takes a whole line of the page
 UNITS = 4  # of a trace, to a pixel: a quarter of one is the finest a trace is drawn
 MARGIN = 14  # right of a trace
 COLOURS = 7
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "12 4", "1 2")
-
-# Where the template's electrodes look down on the head from: the middle of MNE's own sphere fitted to them, as in
-# eegfm.benchmarks.synthetic. Fpz, T7 and T8 then lie 97 to 100 degrees from the top, which is where the outline is.
-HEAD_CENTRE = (0.0, 0.016, 0.045)  # metres, head frame
-OUTLINE = 100.0  # degrees from the top
 
 STYLE = """
 :root { --ink: #222; --dim: #666; --faint: #d9d9d9; --paper: #fff; --wash: #f4f5f7; --warn: #a33c00;
@@ -195,7 +191,7 @@ def montage_map(montage: Montage) -> str:
     ]
     place = {
         name: (middle + outline * u, middle - outline * v)
-        for name, (u, v) in _seen_from_above(sites).items()
+        for name, (u, v) in zip(sites, from_above(np.array([*sites.values()]).reshape(-1, 3)), strict=True)
     }
     for _, anode, cathode in links:
         (x0, y0), (x1, y1) = place[anode], place[cathode]
@@ -286,17 +282,6 @@ def _sites(
             sites[anode], sites[cathode] = ends
             links.append((i + 1, anode, cathode))
     return sites, links, nowhere
-
-
-def _seen_from_above(sites: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
-    """Azimuthal equidistant projection: (to the right, to the nose), 1 being the outline of the head."""
-    found = {}
-    for name, place in sites.items():
-        x, y, z = place - np.array(HEAD_CENTRE)
-        distance = math.degrees(math.atan2(math.hypot(x, y), z)) / OUTLINE
-        across = math.hypot(x, y) or 1.0
-        found[name] = (distance * x / across, distance * y / across)
-    return found
 
 
 def _scale_bar(x: float, y: float, length: float, uv: float) -> list[str]:

@@ -76,8 +76,8 @@ class RunResult:
     value that is not defined is NaN here and null in the file. `monitor` names the validation metric that chose the
     weights ("auroc"), `monitor_value` and `best_epoch` (counted from 0) what it chose. `started_from` is empty where
     the backbone's weights were random at the start; else it holds "weights", the checkpoint, and "left_out", those of
-    its tensors that are not the backbone's. `wall_s` is the time of the process that finished the run, without those that were
-    interrupted. `peak_memory_mb` and `environment()`'s fields are described there.
+    its tensors that are not the backbone's. `wall_s` is the time of the process that finished the run, without those
+    that were interrupted. `peak_memory_mb` and `environment()`'s fields are described there.
     """
 
     name: str

@@ -7,7 +7,7 @@ import pytest
 from eegfm.benchmarks.mental_arithmetic import CHANNELS as MENTAL_ARITHMETIC
 from eegfm.benchmarks.physionet_mi import CHANNELS as PHYSIONET_MI
 from eegfm.contracts import EegfmError
-from eegfm.signal.montage import montage_of
+from eegfm.signal.montage import from_above, montage_of
 
 TEMPLATE = "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005"
 
@@ -112,3 +112,14 @@ def test_the_cerebellar_electrodes_of_seed_lie_below_the_parieto_occipital_ones(
     for cerebellar, above in (("CB1", "PO7"), ("CB2", "PO8")):
         low, high = at(cerebellar), at(above)
         assert low[2] < high[2] - 0.01 and np.sign(low[0]) == np.sign(high[0])
+
+
+def test_from_above_the_outline_is_at_the_ears_and_forehead_and_left_is_left():
+    """T7, T8, Fpz and Oz lie about on the outline, which is 1 from the middle; Cz about in it; the nose is up."""
+    names = ("Cz", "T7", "T8", "Fpz", "Oz", "F3", "F4")
+    seen = dict(zip(names, from_above(montage_of(names).coords), strict=True))
+    assert np.hypot(*seen["Cz"]) < 0.1
+    for name, x, y in (("T7", -1, 0), ("T8", 1, 0), ("Fpz", 0, 1), ("Oz", 0, -1)):
+        assert seen[name] == pytest.approx((x, y), abs=0.2)
+    assert seen["F3"][0] < 0 < seen["F4"][0] and min(seen["F3"][1], seen["F4"][1]) > 0
+    assert np.isnan(from_above(np.full((1, 3), np.nan))).all()

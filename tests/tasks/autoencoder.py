@@ -1,6 +1,7 @@
 """A backbone that gives windows back: a few convolutions, big enough to bridge a gap in a rhythm. And such rhythms."""
 
 import math
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,9 +18,9 @@ SIZES = {"train": 96, "val": 22, "test": 22}
 
 
 class Autoencoder(nn.Module):
-    """Down by two, a recurrent-looking pile of dilated convolutions, up again. `width` channels inside."""
+    """A pile of dilated convolutions, `width` channels wide, that sees 150 samples; no skip past it."""
 
-    time_axis = {"encoder": 2, "turned": 1}
+    time_axis: ClassVar = {"encoder": 2, "turned": 1}
 
     def __init__(self, spec: SampleSpec, *, width: int = 16, dropout: float = 0.0) -> None:
         super().__init__()

@@ -78,7 +78,7 @@ class Ridge:
         return self._probabilities(self.estimator, x)
 
     def _probabilities(self, estimator: Pipeline, x: Table) -> Float[np.ndarray, "window class"]:
-        value = estimator.decision_function(x)
+        value = np.asarray(estimator.decision_function(x), dtype=np.float64)
         if value.ndim == 1:  # two classes: 2v is the difference of their two values
             value = np.stack([-value, value], axis=1)
         power = np.exp(value - value.max(axis=1, keepdims=True))

@@ -1,0 +1,244 @@
+"""Features of layers, always over time, and small classifiers over them, against NumPy and scikit-learn."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from eegfm.contracts import EegfmError, SampleSpec
+from eegfm.tasks.features import PER_CHANNEL, QUANTILES, Features, time_statistics
+from eegfm.tasks.heads import HEADS
+from eegfm.tasks.probe import Probe, labels_of, stratified
+
+from .autoencoder import PLACES, SPEC, Autoencoder
+from .test_reconstruct import Labelled
+from .toy import Backbone
+
+COORDS = torch.tensor(PLACES, dtype=torch.float32)
+
+
+def randn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def backbone(seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Autoencoder(SPEC, dropout=0.5)
+
+
+@pytest.mark.parametrize("n_times", [2, 3, 160])
+def test_statistics_are_those_of_numpy_in_the_published_order(n_times):
+    """pool3 of EEGM2 gives 9 x 256 = 2304 features: minima, maxima, means, deviations, then quantiles by channel."""
+    h = randn(3, 256, n_times)
+    found, x = time_statistics(h).numpy(), h.double().numpy()
+    assert found.shape == (3, 2304) and PER_CHANNEL == 9
+    quantiles = np.quantile(x, QUANTILES, axis=-1).transpose(1, 2, 0).reshape(3, -1)
+    parts = [x.min(-1), x.max(-1), x.mean(-1), x.std(-1, ddof=1), quantiles]
+    np.testing.assert_allclose(found, np.concatenate(parts, axis=1), rtol=1e-4, atol=1e-6)
+
+
+def test_statistics_of_one_moment_are_refused():
+    with pytest.raises(EegfmError, match="two moments"):
+        time_statistics(randn(2, 3, 1))
+
+
+@pytest.mark.parametrize(("layer", "width"), [("encoder", 16), ("turned", 16)])
+def test_features_are_over_time_whatever_the_order_of_the_layers_axes(layer, width):
+    """Oracle: the layer's output by hand. `turned` gives [batch, time, channel], the references' trap."""
+    net, x = backbone().eval(), 30 * randn(4, *SPEC.shape)
+    with torch.no_grad():
+        h = net.encoder(x / 10)
+        if layer == "turned":
+            h = net.turned(net.middle(h).transpose(1, 2)).transpose(1, 2)
+    found = Features(net, layer=layer, scale=10.0)(x, COORDS)
+    assert found.shape == (4, PER_CHANNEL * width)  # 9 a channel, not a moment
+    torch.testing.assert_close(found, time_statistics(h))
+
+
+def test_features_leave_no_trace_and_need_nothing_behind_the_layer():
+    """Dropout is off whatever the mode; modes and hooks are as before; what follows is not computed."""
+    net, x = backbone().train(), randn(2, *SPEC.shape)
+    net.middle.eval()
+    net.decoder = nn.Linear(1, 1)  # cannot work
+    modes = [module.training for module in net.modules()]
+    features = Features(net, layer="turned")
+    assert torch.equal(features(x, COORDS), features(x, COORDS))
+    assert [module.training for module in net.modules()] == modes
+    assert not any(module._forward_hooks for module in net.modules())
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_without_a_layer_the_embedding_is_taken():
+    net, x = backbone().eval(), randn(2, *SPEC.shape)
+    torch.testing.assert_close(Features(net, layer=None)(x, COORDS), net.embed(x, COORDS).detach())
+
+
+def test_a_layer_that_is_not_shown_is_refused_with_those_that_are():
+    with pytest.raises(EegfmError, match="It shows encoder, turned"):
+        Features(backbone(), layer="middle")
+    with pytest.raises(EegfmError, match=r"task\.layer=null"):
+        Features(Backbone(), layer="layers")
+    net = backbone()
+    net.time_axis = {"noise": 2, "spare": 2}
+    net.spare = nn.Identity()
+    with pytest.raises(EegfmError, match="does not come through"):
+        Features(net, layer="spare")(randn(2, *SPEC.shape), COORDS)
+
+
+def blobs(n, n_classes, seed):
+    """Classes whose means are apart in three of six features of very different sizes; and the labels."""
+    random = np.random.default_rng(seed)
+    label = np.arange(n) % n_classes
+    means = np.random.default_rng(99).normal(size=(n_classes, 6)) * [4, 4, 4, 0, 0, 0]
+    x = (random.normal(size=(n, 6)) + means[label]) * [1, 100, 0.01, 1, 1000, 1]
+    return x.astype(np.float32), label
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("balanced", [False, True])
+def test_every_head_learns_and_gives_probabilities(name, n_classes, balanced, monkeypatch):
+    monkeypatch.setattr(HEADS["mlp"], "RATE", 3e-3)  # 600 windows are no data set of the paper's
+    train, val, test = (blobs(600, n_classes, seed) for seed in range(3))
+    head = HEADS[name](n_classes, balanced=balanced, seed=0)
+    head.fit(*train, *val)
+    found = head.probabilities(test[0])
+    assert found.shape == (600, n_classes) and (found >= 0).all()
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+    assert (found.argmax(axis=1) == test[1]).mean() > 0.85
+    again = HEADS[name](n_classes, balanced=balanced, seed=0)
+    again.fit(*train, *val)
+    np.testing.assert_array_equal(again.probabilities(test[0]), found)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_balanced_heads_do_not_pass_over_a_rare_class(name, monkeypatch):
+    monkeypatch.setattr(HEADS["mlp"], "RATE", 3e-3)
+    random = np.random.default_rng(0)
+    label = (np.arange(1000) % 20 == 0).astype(int)
+    x = (random.normal(size=(1000, 3)) + label[:, None]).astype(np.float32)
+    recall = {}
+    for balanced in (False, True):
+        head = HEADS[name](2, balanced=balanced, seed=0)
+        head.fit(x, label, x, label)
+        recall[balanced] = (head.probabilities(x).argmax(axis=1) == label)[label == 1].mean()
+    assert recall[True] > recall[False] + 0.1
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_class_without_training_windows_keeps_its_column(name):
+    (x, label), other = blobs(90, 2, 0), blobs(30, 3, 1)
+    head = HEADS[name](3, balanced=True, seed=0)
+    head.fit(x, label, *other)
+    found = head.probabilities(other[0])
+    assert found.shape == (30, 3) and np.isfinite(found).all()
+    assert name == "mlp" or (found[:, 2] == 0).all()
+
+
+def test_the_linear_probe_is_the_references_and_the_neighbours_are_scikit_learns():
+    (x, label), (x_test, _) = blobs(300, 3, 0), blobs(50, 3, 1)
+    scaler = StandardScaler().fit(x)
+    for name, model, n in (
+        ("logistic", OneVsRestClassifier(LogisticRegression(max_iter=1_000_000)), 3 * 7),
+        ("knn", KNeighborsClassifier(20), 0),
+    ):
+        head = HEADS[name](3, seed=0)
+        head.fit(x, label, x, label)
+        expected = model.fit(scaler.transform(x), label).predict_proba(scaler.transform(x_test))
+        np.testing.assert_allclose(head.probabilities(x_test), expected, atol=1e-8)
+        assert head.n_parameters == n
+
+
+def test_ridge_is_the_closed_form_and_takes_the_strength_that_validation_prefers():
+    (x, label), val, (x_test, _) = blobs(300, 2, 0), blobs(80, 2, 1), blobs(50, 2, 2)
+    head = HEADS["ridge"](2, seed=0)
+    head.fit(x, label, *val)
+    scaler = StandardScaler().fit(x)
+    a, y = scaler.transform(x).astype(float), 2.0 * label - 1
+    weights = np.linalg.solve(a.T @ a + head.strength * np.eye(6), a.T @ (y - y.mean()))
+    value = scaler.transform(x_test) @ weights + y.mean()
+    np.testing.assert_allclose(head.probabilities(x_test)[:, 1], 1 / (1 + np.exp(-2 * value)), rtol=1e-3)
+    assert head.n_parameters == 7 and head.strength in head.STRENGTHS
+
+
+def test_the_small_network_has_the_published_shape():
+    """2304 features of EEGM2's pool3 and two classes: 2304-128-32-2."""
+    head = HEADS["mlp"](2, seed=0)
+    x = np.random.default_rng(0).normal(size=(20, 2304)).astype(np.float32)
+    head.EPOCHS = 1
+    head.fit(x, np.arange(20) % 2, x, np.arange(20) % 2)
+    assert head.n_parameters == 2304 * 128 + 128 + 128 * 32 + 32 + 32 * 2 + 2
+
+
+def test_a_part_of_the_windows_is_the_same_of_every_class_and_follows_the_seed():
+    label = np.repeat([0, 1, 2], [900, 90, 3])
+    part = stratified(label, 100, seed=1)
+    assert (np.diff(part) > 0).all() and len(part) <= 100
+    np.testing.assert_array_equal(np.bincount(label[part]), [90, 9, 1])
+    np.testing.assert_array_equal(part, stratified(label, 100, seed=1))
+    assert not np.array_equal(part, stratified(label, 100, seed=2))
+    np.testing.assert_array_equal(stratified(label, 993, seed=1), np.arange(993))
+
+
+class Stored(Labelled):
+    """What a probe asks of the data module, over rhythms in memory."""
+
+    batch_size = 16
+
+    def dataset(self, split):
+        rows = super().dataset(split)
+        rows.subject = np.arange(len(rows)) % 4
+        rows.store.key = lambda row: f"{split}/{row}"
+        return rows
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("layer", ["turned", None])
+def test_a_probe_scores_a_split_in_stored_order(head, layer):
+    probe = Probe(backbone(), SPEC, layer=layer, head=head, scale=30.0, device="cpu", seed=0)
+    before = {key: value.clone() for key, value in probe.backbone.state_dict().items()}
+    probe.fit(Stored())
+    found = probe.predict(Stored(), "test")
+    assert found.keys == [f"test/{i}" for i in range(22)]
+    np.testing.assert_array_equal(found.label, np.arange(22) % 2)
+    assert all(torch.equal(value, before[key]) for key, value in probe.backbone.state_dict().items())
+    n = sum(p.numel() for p in probe.backbone.parameters())
+    assert probe.parameters["total"] == n + probe.parameters["trainable"]
+    if layer and head != "mlp":  # 5 and 7 Hz, through random filters
+        assert ((found.probability[:, 1] > 0.5) == found.label).mean() > 0.8
+
+
+def test_a_probe_sees_at_most_so_many_training_windows():
+    seen = []
+
+    class Counting(Stored):
+        def dataset(self, split):
+            rows = super().dataset(split)
+            if split == "train":
+                whole = rows.__getitems__
+                rows.__class__ = type(
+                    "Rows", (type(rows),), {"__getitems__": lambda s, r: seen.extend(r) or whole(r)}
+                )
+            return rows
+
+    Probe(backbone(), SPEC, layer="encoder", head="ridge", at_most=20, device="cpu", seed=0).fit(Counting())
+    assert len(seen) == len(set(seen)) == 20 and sum(row % 2 for row in seen) == 10
+
+
+def test_what_cannot_be_probed_is_refused():
+    with pytest.raises(EegfmError, match="at least two classes"):
+        Probe(backbone(), SampleSpec(SPEC.montage, SPEC.shape, SPEC.sfreq, ()), seed=0)
+    with pytest.raises(EegfmError, match="logistic, mlp, knn, ridge"):
+        Probe(backbone(), SPEC, head="tree", seed=0)  # type: ignore[arg-type]
+    with pytest.raises(EegfmError, match="task=estimate"):
+        Probe(object(), SPEC, seed=0)  # type: ignore[arg-type]
+    net = backbone()
+    nn.init.constant_(net.encoder.bias, float("nan"))
+    with pytest.raises(EegfmError, match="not numbers"):
+        Probe(net, SPEC, layer="encoder", device="cpu", seed=0).fit(Stored())
+    assert labels_of(Stored().dataset("val")).sum() == 11
