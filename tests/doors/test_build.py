@@ -178,3 +178,11 @@ def test_other_steps_are_another_recipe_that_says_so():
     assert published.recipe.facts["published_steps"] and not other.recipe.facts["published_steps"]
     assert other.recipe.fingerprint != published.recipe.fingerprint
     assert "steps[1].step: absent → BandPass" in other.recipe.diff(published.recipe)
+
+
+@pytest.mark.parametrize("experiment", [name for name in OPTIONS["experiment"] if name.endswith("_paper")])
+def test_the_papers_experiments_stand_on_the_published_protocol(experiment):
+    """Faults included: only there may their numbers stand beside the paper's."""
+    config = composed(f"experiment={experiment}")
+    assert make(config.data.benchmark, "data.benchmark").protocol.split("@")[0] == "cbramod"
+    assert (config.selection.min_delta, config.selection.first_epoch) == (0.001, 1)
