@@ -11,6 +11,7 @@ COMMANDS = {  # name: (module, what it does)
     "convert": ("eegfm.commands.convert", "take over the LMDB of CBraMod's or STAMP's own scripts"),
     "evaluate": ("eegfm.evaluate", "score a run folder or a checkpoint on any split"),
     "report": ("eegfm.report", "a table of one run or of a folder of runs, beside the published numbers"),
+    "doctor": ("eegfm.commands.doctor", "what this machine has and lacks, and the command that repairs it"),
 }
 
 HELP = """eegfm: pre-train, adapt and honestly compare EEG foundation models

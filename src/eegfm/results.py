@@ -77,7 +77,8 @@ class RunResult:
     weights ("auroc"), `monitor_value` and `best_epoch` (counted from 0) what it chose. `started_from` is empty where
     the backbone's weights were random at the start; else it holds "weights", the checkpoint, and "left_out", those of
     its tensors that are not the backbone's. `wall_s` is the time of the process that finished the run, without those
-    that were interrupted. `peak_memory_mb` and `environment()`'s fields are described there.
+    that were interrupted. `scan` is how the model's Mamba-2 layers were computed (see `eegfm.nn.mamba2.scans_used`),
+    empty where it has none. `peak_memory_mb` and `environment()`'s fields are described there.
     """
 
     name: str
@@ -106,6 +107,7 @@ class RunResult:
     command: str
     finished_at: str
     started_from: dict[str, Any] = field(default_factory=dict)
+    scan: list[str] = field(default_factory=list)
     schema: int = SCHEMA
 
 

@@ -25,9 +25,11 @@ def show(result: RunResult, folder: Path, note: str | None = None) -> None:
     if note:
         console.print(note)
     chosen = "" if result.best_epoch is None else f", epoch {result.best_epoch + 1}"
+    scan = f", {' and '.join(result.scan)} scan" if result.scan else ""
     console.print(
         f"{result.parameters['trainable']:,} trainable parameters, encoder {result.encoder}, seed {result.seed}, "
-        f"{result.device}, {result.wall_s:.0f} s{chosen} (validation {result.monitor} {_number(result.monitor_value)})"
+        f"{result.device}{scan}, {result.wall_s:.0f} s{chosen} "
+        f"(validation {result.monitor} {_number(result.monitor_value)})"
     )
     start = result.started_from
     if start:

@@ -135,6 +135,16 @@ def _fit_in_one_go(run: Run) -> dict[str, Any]:
     }
 
 
+def _scans(task: Any) -> list[str]:
+    """How the Mamba-2 layers of a task's model were computed last; a task that fits in one go holds its model."""
+    from torch import nn
+
+    from eegfm.nn.mamba2 import scans_used
+
+    model = task if isinstance(task, nn.Module) else task.backbone
+    return scans_used(model) if isinstance(model, nn.Module) else []
+
+
 def _epoch_of(checkpoint: Path) -> int:
     import torch
 
@@ -204,6 +214,7 @@ def _write(run: Run, folder: Path, outcome: dict[str, Any], wall_s: float) -> "R
         wall_s=round(wall_s, 2),
         peak_memory_mb=peak_memory_mb(),
         device=outcome["device"],
+        scan=_scans(run.task),
         **environment(),
     )
     write_json(folder / "leakage.json", {"subjects": result.benchmark.subjects, **result.benchmark.leakage})

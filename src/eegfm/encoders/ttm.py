@@ -24,6 +24,13 @@ from torch import Tensor, nn
 from eegfm.contracts import EegfmError
 from eegfm.encoders.base import SECOND, SFREQ, as_seconds
 
+PACKAGE = "tsfm_public"
+INSTALL = (
+    "In a checkout: make setup-tsfm. Elsewhere: pip install 'eegfm[tsfm]', then "
+    "pip install --no-deps granite-tsfm==0.3.11"
+)
+WEIGHTS = "https://huggingface.co/ibm-granite/granite-timeseries-ttm-r2/resolve/main/model.safetensors"
+
 PATCH, CONTEXT, WIDTH = 64, 512, 192
 # The published model; all else is the default of granite-tsfm. The tests hold it against the published config.json.
 ARCHITECTURE: dict[str, Any] = {
@@ -157,8 +164,7 @@ def _tsfm() -> tuple[Any, Any]:
         )
     except ImportError as error:
         raise EegfmError(
-            f"encoder=ttm needs granite-tsfm ({error}). In a checkout: make setup-tsfm. Elsewhere: "
-            "pip install 'eegfm[tsfm]', then pip install --no-deps granite-tsfm==0.3.11 "
+            f"encoder=ttm needs granite-tsfm ({error}). {INSTALL} "
             "(without --no-deps its pins exclude current torch)."
         ) from error
     finally:

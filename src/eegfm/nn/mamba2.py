@@ -26,6 +26,7 @@ from eegfm.nn import ssd
 from eegfm.nn.options import check_option
 
 Scan = Literal["auto", "fused", "chunked", "recurrent"]
+KERNELS = ("causal_conv1d", "mamba_ssm.ops.triton.ssd_combined")
 INSTALL = "pip install --no-build-isolation 'eegfm[mamba]'"
 
 _log = logging.getLogger(__name__)
@@ -310,7 +311,7 @@ def scans_used(model: nn.Module) -> list[str]:
 @functools.cache
 def missing_kernels() -> str | None:
     """Why the fused kernels cannot be imported; None if they can. Looked up once a process."""
-    for name in ("causal_conv1d", "mamba_ssm.ops.triton.ssd_combined"):
+    for name in KERNELS:
         try:
             importlib.import_module(name)
         except (ImportError, OSError, RuntimeError) as error:  # absent; built for another torch; no driver
