@@ -170,7 +170,7 @@ def test_an_imported_store_is_never_taken_for_a_prepared_one(tmp_path):
         assert bool(said) == imported
     assert len(list((tmp_path / "cache" / "tiny").glob("*/recipe.json"))) == 4  # two raw, two of vectors
     with pytest.raises(EegfmError, match=r"data\.steps works on raw files"):
-        EEGDataModule(**places, imported=True, steps=TINY.steps)
+        EEGDataModule(**places, imported=True, steps=TINY.steps).prepare_data()
 
 
 def test_seconds_that_are_not_known_keep_no_windows_apart(tmp_path):
