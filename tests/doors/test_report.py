@@ -145,8 +145,9 @@ def test_one_seed_has_no_deviation(tmp_path: Path) -> None:
 
 
 def test_a_partial_corpus_is_marked_and_never_held_against_published_numbers(
-    tmp_path: Path, capsys
+    tmp_path: Path, capsys, monkeypatch
 ) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # a narrow screen would fold the words
     make_run(tmp_path / "a", 1, benchmark=PARTIAL)
     (group,), _ = grouped(tmp_path)
     assert marks(group) == ["PARTIAL corpus: 6 of 36 subjects"]

@@ -45,6 +45,7 @@ LITTLE = 2 * GB  # a store of the smaller benchmarks, and the checkpoints of som
 MODULE = {
     "hydra-core": "hydra",
     "scikit-learn": "sklearn",
+    "pytest-xdist": "xdist",
     "hydra-submitit-launcher": "hydra_plugins.hydra_submitit_launcher",
     "import-linter": "importlinter",
 }
