@@ -50,7 +50,15 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from eegfm.benchmarks.spec import BenchmarkSpec, Census, ReferenceWindow, Source, SplitName, Window
+from eegfm.benchmarks.spec import (
+    BenchmarkSpec,
+    Census,
+    ReferenceWindow,
+    Source,
+    SplitName,
+    Window,
+    folder_in,
+)
 from eegfm.contracts import EegfmError
 from eegfm.signal.formats.gdf import read_gdf
 from eegfm.signal.formats.mat import read_mat
@@ -126,8 +134,7 @@ def sources(root: Path, files: Files) -> list[Source]:
 
     In `root`, or in the folder in it that the publisher's download makes (001-2014, BCICIV_2a_gdf).
     """
-    inner = root / {"mat": "001-2014", "gdf": "BCICIV_2a_gdf"}[files]
-    home = inner if inner.is_dir() else root
+    home = folder_in(root, {"mat": "001-2014", "gdf": "BCICIV_2a_gdf"}[files])
     return [
         Source(
             subject,

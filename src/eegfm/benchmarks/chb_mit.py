@@ -50,7 +50,16 @@ from typing import ClassVar, Literal
 import numpy as np
 import scipy
 
-from eegfm.benchmarks.spec import BenchmarkSpec, Census, LeftOut, ReferenceWindow, Source, SplitName, Window
+from eegfm.benchmarks.spec import (
+    BenchmarkSpec,
+    Census,
+    LeftOut,
+    ReferenceWindow,
+    Source,
+    SplitName,
+    Window,
+    folder_in,
+)
 from eegfm.contracts import EegfmError
 from eegfm.signal.formats.edf import channel_names, read_edf
 from eegfm.signal.recording import FETCH_AGAIN, Event, Recording
@@ -121,8 +130,7 @@ def sources(
 
     They lie under `root` or under the folder in it that the corpus's archive unpacks to.
     """
-    archive = root / "chb-mit-scalp-eeg-database-1.0.0"
-    home = archive if archive.is_dir() else root
+    home = folder_in(root, "chb-mit-scalp-eeg-database-1.0.0")
     return [
         Source(
             PATIENT.get(case, case),

@@ -34,11 +34,19 @@ from typing import Literal
 
 import numpy as np
 
-from eegfm.benchmarks.spec import BenchmarkSpec, Census, ReferenceWindow, Source, SplitName, Window
+from eegfm.benchmarks.spec import (
+    BenchmarkSpec,
+    Census,
+    ReferenceWindow,
+    Source,
+    SplitName,
+    Window,
+    folder_in,
+)
 from eegfm.contracts import EegfmError
 from eegfm.signal.formats.pickled import read_pickled
 from eegfm.signal.montage import montage_of
-from eegfm.signal.recording import FETCH_AGAIN, Event, Piece, Recording
+from eegfm.signal.recording import FETCH_AGAIN, Recording
 from eegfm.signal.steps import FourierResample, PolyphaseResample, Step
 from eegfm.signal.windows import fits
 
@@ -77,7 +85,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
 
 def sources(root: Path) -> list[Source]:
     """A recording a subject: `sub000.pkl` and so on, in `root` or in its `Processed_data`."""
-    home = root / "Processed_data" if (root / "Processed_data").is_dir() else root
+    home = folder_in(root, "Processed_data")
     return [
         Source(subject, subject, split, home / f"{subject}.pkl")
         for split, subjects in SPLITS.items()
@@ -96,14 +104,7 @@ def read(source: Source) -> Recording:
             f"{source.path} holds {what}; wanted is an array of numbers, {wanted} for clips, channels, samples. "
             f"{FETCH_AGAIN}"
         )
-    return Recording(
-        data.transpose(1, 0, 2).reshape(len(CHANNELS), -1).astype(np.float64, copy=False),
-        RAW_SFREQ,
-        montage_of(CHANNELS),
-        tuple(Event(i * CLIP_S, CLIP_S, emotion) for i, emotion in enumerate(CLIPS)),
-        source.path,
-        tuple(Piece(i * n_times, i * CLIP_S) for i in range(len(CLIPS))),
-    )
+    return Recording.of_epochs(data, RAW_SFREQ, montage_of(CHANNELS), CLIPS, source.path)
 
 
 def windows(recording: Recording, source: Source) -> list[Window]:

@@ -20,7 +20,15 @@ Quirks
 import re
 from pathlib import Path
 
-from eegfm.benchmarks.spec import BenchmarkSpec, Census, ReferenceWindow, Source, SplitName, Window
+from eegfm.benchmarks.spec import (
+    BenchmarkSpec,
+    Census,
+    ReferenceWindow,
+    Source,
+    SplitName,
+    Window,
+    folder_in,
+)
 from eegfm.contracts import EegfmError
 from eegfm.signal.formats.edf import read_edf
 from eegfm.signal.recording import FETCH_AGAIN, Recording
@@ -49,7 +57,7 @@ CUES = {4: FISTS, 6: FISTS_OR_FEET, 8: FISTS, 10: FISTS_OR_FEET, 12: FISTS, 14: 
 
 def sources(root: Path) -> list[Source]:
     """Six recordings a subject: `S001/S001R04.edf` and so on, under `root` or under the `eegmmidb` folder in it."""
-    home = root / "eegmmidb" if (root / "eegmmidb").is_dir() else root
+    home = folder_in(root, "eegmmidb")
     return [
         Source(subject, f"{subject}R{run:02d}", split, home / subject / f"{subject}R{run:02d}.edf")
         for split, subjects in SPLITS.items()

@@ -37,7 +37,15 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from eegfm.benchmarks.spec import SPLITS as SPLIT_NAMES
-from eegfm.benchmarks.spec import BenchmarkSpec, Census, ReferenceWindow, Source, SplitName, Window
+from eegfm.benchmarks.spec import (
+    BenchmarkSpec,
+    Census,
+    ReferenceWindow,
+    Source,
+    SplitName,
+    Window,
+    folder_in,
+)
 from eegfm.contracts import EegfmError
 from eegfm.signal.formats.cnt import read_cnt
 from eegfm.signal.recording import FETCH_AGAIN, Recording
@@ -125,7 +133,7 @@ def sources(root: Path, *, split: Literal["trials", "subjects"]) -> list[Source]
 
     A recording is called by its subject and session, "1_1": that is known without the file, whose name has a date too.
     """
-    home = root / "EEG_raw" if (root / "EEG_raw").is_dir() else root
+    home = folder_in(root, "EEG_raw")
     found = _files(home)
     split_of: dict[str, SplitName] = {}
     if split == "subjects":

@@ -31,11 +31,19 @@ from typing import Literal
 
 import numpy as np
 
-from eegfm.benchmarks.spec import BenchmarkSpec, Census, ReferenceWindow, Source, SplitName, Window
+from eegfm.benchmarks.spec import (
+    BenchmarkSpec,
+    Census,
+    ReferenceWindow,
+    Source,
+    SplitName,
+    Window,
+    folder_in,
+)
 from eegfm.contracts import EegfmError
 from eegfm.signal.formats.mat import read_mat
 from eegfm.signal.montage import montage_of
-from eegfm.signal.recording import FETCH_AGAIN, Event, Piece, Recording
+from eegfm.signal.recording import FETCH_AGAIN, Recording
 from eegfm.signal.steps import FourierResample, PolyphaseResample, Step
 from eegfm.signal.windows import fits
 
@@ -61,7 +69,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
 
 def sources(root: Path) -> list[Source]:
     """Five sessions a subject: `sub-001_ses-01_task_motorimagery_eeg.mat` and so on, in `root` or its `mat_files`."""
-    home = root / "mat_files" if (root / "mat_files").is_dir() else root
+    home = folder_in(root, "mat_files")
     return [
         Source(
             subject,
@@ -91,18 +99,8 @@ def read(source: Source) -> Recording:
             f"{source.path}: `labels` is {labels.shape} with the values {np.unique(labels).tolist()[:5]}; wanted is a "
             f"1 (left) or a 2 (right) for each of {len(data)} trials. {FETCH_AGAIN}"
         )
-    onsets_s = [i * WINDOW_S for i in range(len(data))]
-    return Recording(
-        data.transpose(1, 0, 2).reshape(len(CHANNELS), -1).astype(np.float64),
-        RAW_SFREQ,
-        montage_of(CHANNELS),
-        tuple(
-            Event(onset_s, WINDOW_S, CLASSES[int(label) - 1])
-            for onset_s, label in zip(onsets_s, labels.ravel(), strict=True)
-        ),
-        source.path,
-        tuple(Piece(i * n_times, onset_s) for i, onset_s in enumerate(onsets_s)),
-    )
+    hands = [CLASSES[int(label) - 1] for label in labels.ravel()]
+    return Recording.of_epochs(data, RAW_SFREQ, montage_of(CHANNELS), hands, source.path)
 
 
 def windows(recording: Recording, source: Source) -> list[Window]:

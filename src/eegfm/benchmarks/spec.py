@@ -18,6 +18,11 @@ SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
+def folder_in(root: Path, name: str) -> Path:
+    """The folder that unpacking a corpus makes below `root`, or `root` where its content lies there itself."""
+    return root / name if (root / name).is_dir() else root
+
+
 class LeftOut(Exception):
     """Raised by `read` or `windows` where the protocol itself leaves a recording out; the message says why.
 

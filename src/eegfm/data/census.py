@@ -1,11 +1,13 @@
 """Counting what was found, holding it against what must be there, and looking for leaks between splits."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec
+from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, Source
 from eegfm.data.store import SampleIndex
 
 
@@ -37,6 +39,30 @@ def census_differences(benchmark: BenchmarkSpec, index: SampleIndex, n_recording
         if list(counts) != found["per_class"][split]:
             wrong.append(f"classes of {split} {found['per_class'][split]}, the census says {list(counts)}")
     return wrong
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Different files of a protocol with the same bytes: of each group its recordings, by their file."""
+
+    groups: list[dict[Path, str]]
+    undeclared: list[dict[Path, str]]
+
+    def named(self) -> list[str]:
+        """Of each group that the benchmark does not declare, its files."""
+        return [" = ".join(path.name for path in group) for group in self.undeclared]
+
+
+def copies(benchmark: BenchmarkSpec, sources: Iterable[Source], sha256: Mapping[Path, str]) -> Copies:
+    """Compare the files of recordings, as far as their SHA-256 is known."""
+    by_sum: dict[str, dict[Path, str]] = {}
+    for source in sources:
+        if source.path in sha256:
+            by_sum.setdefault(sha256[source.path], {})[source.path] = source.recording
+    groups = [group for group in by_sum.values() if len(group) > 1]
+    declared = [set(known) for known in benchmark.duplicates]
+    wrong = [group for group in groups if not any(set(group.values()) <= known for known in declared)]
+    return Copies(groups, wrong)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Checks of a raw folder: what is there, whether it is what a store was made of, whether it can be read."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,10 +7,11 @@ from typing import Any
 
 from eegfm.benchmarks.spec import BenchmarkSpec, LeftOut, Source
 from eegfm.contracts import EegfmError
+from eegfm.data.census import copies
 from eegfm.data.checks import Check, Meter, Verdict, how_to_get, prepare_again, some
 from eegfm.data.pipeline import is_there
 from eegfm.data.store import SampleStore
-from eegfm.data.sums import SUMS, sums_beside
+from eegfm.data.sums import SUMS, sha256_of, sums_beside
 from eegfm.signal.quality import check_recording
 
 
@@ -73,8 +73,7 @@ def _hash_all(files: _Files, meter: Meter) -> None:
     meter.expect(sum(sizes.values()))
     for path, size in sizes.items():
         try:
-            with open(path, "rb") as file:
-                files.sha256[path] = hashlib.file_digest(file, "sha256").hexdigest()
+            files.sha256[path] = sha256_of(path)
         except OSError as error:
             owners = [source.recording for source in files.present if path in source.files]
             files.unreadable.update(dict.fromkeys(owners, f"{path} ({error.strerror or error})"))
@@ -191,21 +190,15 @@ def _readable(files: _Files) -> list[Check]:
 
 def _duplicated(files: _Files) -> list[Check]:
     """Different files of the protocol with the same bytes, unless the benchmark says that they have."""
-    groups: dict[str, dict[Path, str]] = {}
-    for source in files.present:
-        if source.path in files.sha256:
-            groups.setdefault(files.sha256[source.path], {})[source.path] = source.recording
-    if not groups:
+    if not any(source.path in files.sha256 for source in files.present):
         return []
-    copies = [group for group in groups.values() if len(group) > 1]
-    declared = [set(known) for known in files.benchmark.duplicates]
-    wrong = [group for group in copies if not any(set(group.values()) <= known for known in declared)]
+    found = copies(files.benchmark, files.present, files.sha256)
     wanted = "no two files alike"
+    wrong, n = found.named(), len(found.groups)
     if not wrong:
-        return [Check("duplicated", f"{len(copies)} groups, as declared" if copies else "none", wanted)]
-    names = "; ".join(" = ".join(path.name for path in group) for group in wrong[:5])
+        return [Check("duplicated", f"{n} groups, as declared" if n else "none", wanted)]
     remedy = "One of each is a copy under a wrong name: fetch it again."
-    return [Check("duplicated", f"{len(wrong):,} groups: {names}", wanted, "off", remedy)]
+    return [Check("duplicated", f"{len(wrong):,} groups: {'; '.join(wrong[:5])}", wanted, "off", remedy)]
 
 
 def _left_out(files: _Files) -> list[Check]:

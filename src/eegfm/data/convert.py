@@ -34,9 +34,10 @@ from rich.progress import Progress
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, ReferenceWindow, Source, SplitName
 from eegfm.contracts import EegfmError
 from eegfm.data.census import census_differences, count, leakage
+from eegfm.data.checks import some
 from eegfm.data.parts import bar_of, disk_full_explained, only_one
-from eegfm.data.pipeline import Failure, refuse_partial, subjects_total, versions
-from eegfm.data.store import Recipe, SampleIndex, SampleStore, digests, write_store
+from eegfm.data.pipeline import Failure, refuse_partial, shown, subjects_total, versions
+from eegfm.data.store import Recipe, SampleIndex, SampleStore, digests, lacking_bytes, write_store
 from eegfm.signal.formats.pickled import unpickle
 from eegfm.signal.quality import check_amplitude, check_recording
 from eegfm.signal.recording import Recording
@@ -90,7 +91,7 @@ def convert(
         with bar_of(progress) as bar:
             kept, failures = _examine(benchmark, reference, plan, bar)
             if not kept:
-                raise EegfmError(f"{folder}: not one usable window.\n{_shown(failures)}")
+                raise EegfmError(f"{folder}: not one usable window.\n{shown(failures)}")
             whole = SampleIndex.concatenate([index for _, _, index in kept])
             wrong = census_differences(benchmark, whole, benchmark.census.recordings or len(plan))
             listed = {source.recording for source, _ in plan}
@@ -320,14 +321,13 @@ def _environment(place: Path) -> Iterator[Environment]:
         raise EegfmError(f"{path} cannot be opened as an LMDB environment ({error}).") from error
     with environment:
         # LMDB maps the file without looking at its length, and reading behind its end kills the process
-        stat = environment.stat()
-        wanted = (environment.info()["last_pgno"] + 1) * stat["psize"]
-        if path.stat().st_size < wanted:
+        size, lacking = path.stat().st_size, lacking_bytes(environment, path)
+        if lacking > 0:
             raise EegfmError(
-                f"{path} is cut short: {path.stat().st_size:,} bytes of at least {wanted:,}. Copy it again."
+                f"{path} is cut short: {size:,} bytes of at least {size + lacking:,}. Copy it again."
             )
         with environment.begin() as transaction:
-            yield Environment(place, transaction, stat["entries"])
+            yield Environment(place, transaction, environment.stat()["entries"])
 
 
 def _data(place: Path) -> Path:
@@ -517,12 +517,9 @@ def _refusal(
 ) -> str:
     said = []
     if failures:
-        said.append(f"{len(failures)} recordings are not usable:\n{_shown(failures)}")
+        said.append(f"{len(failures)} recordings are not usable:\n{shown(failures)}")
     if missing:
-        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
-        said.append(
-            f"{len(missing)} of {n_known} recordings have no window in it: {', '.join(missing[:8])}{more}."
-        )
+        said.append(f"{len(missing)} of {n_known} recordings have no window in it: {some(missing)}.")
     if wrong:
         said.append(
             f"The counts are not those of the census ({benchmark.census.source}): {'; '.join(wrong)}. Is it of the "
@@ -535,8 +532,3 @@ def _refusal(
             "To import what is there, marked as partial in every report: data.allow_partial=true",
         ]
     )
-
-
-def _shown(failures: Sequence[Failure]) -> str:
-    more = [f"- and {len(failures) - 10} more"] if len(failures) > 10 else []
-    return "\n".join([f"- {failure.reason}" for failure in failures[:10]] + more)

@@ -5,7 +5,6 @@ started at any point: the parts that are there are not made again, and the store
 end, in the protocol's order. Hence the same bytes however often it was interrupted and however many workers there were.
 """
 
-import hashlib
 import logging
 import shutil
 from collections import Counter
@@ -21,7 +20,8 @@ import numpy as np
 
 from eegfm.benchmarks.spec import BenchmarkSpec, LeftOut, Source
 from eegfm.contracts import EegfmError
-from eegfm.data.census import census_differences, count, leakage
+from eegfm.data.census import census_differences, copies, count, leakage
+from eegfm.data.checks import some
 from eegfm.data.parts import (
     bar_of,
     disk_full_explained,
@@ -32,7 +32,7 @@ from eegfm.data.parts import (
     write_part,
 )
 from eegfm.data.store import Recipe, SampleIndex, SampleStore, digests, write_store
-from eegfm.data.sums import SUMS, sums_beside
+from eegfm.data.sums import SUMS, sha256_of, sums_beside
 from eegfm.signal.quality import check_amplitude, check_recording
 from eegfm.signal.recording import FETCH_AGAIN
 from eegfm.signal.steps import Step
@@ -253,7 +253,8 @@ def make_part(
         log.debug("%s", source.path, exc_info=True)
         return f"{source.path} could not be processed ({type(error).__name__}: {error}). Fetch it again."
     facts["files"] = [
-        {"name": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path)} for path in source.files
+        {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        for path in source.files
     ]
     for path, file in zip(source.files, facts["files"], strict=True):
         if sums.get(path, file["sha256"]) != file["sha256"]:
@@ -291,10 +292,11 @@ def _assemble(
 ) -> SampleStore:
     facts = {source.recording: part_facts(parts, source.recording) for source in kept}
     indices = {source.recording: SampleIndex.load(parts / f"{source.recording}.npz") for source in kept}
-    copies = _undeclared_copies(benchmark, kept, facts)
-    if copies:
+    sha256 = {source.path: facts[source.recording]["files"][0]["sha256"] for source in kept}
+    alike = copies(benchmark, kept, sha256).named()
+    if alike:
         raise EegfmError(
-            f"{benchmark.title}: files that must differ are the same bytes: {'; '.join(copies)}. One of each is a copy "
+            f"{benchmark.title}: files that must differ are the same bytes: {'; '.join(alike)}. One of each is a copy "
             "under a wrong name. Fetch it again, or delete the wrong one and go on with data.allow_partial=true."
         )
     n_rows = sum(len(index) for index in indices.values())
@@ -354,21 +356,6 @@ def _assemble(
     )
 
 
-def _undeclared_copies(
-    benchmark: BenchmarkSpec, kept: Sequence[Source], facts: Mapping[str, dict[str, Any]]
-) -> list[str]:
-    """Recordings from different files that hold the same bytes, a sentence a group."""
-    groups: dict[str, dict[Path, Source]] = {}
-    for source in kept:
-        groups.setdefault(facts[source.recording]["files"][0]["sha256"], {})[source.path] = source
-    return [
-        " = ".join(path.name for path in group)
-        for group in groups.values()
-        if len(group) > 1
-        and not any({s.recording for s in group.values()} <= set(known) for known in benchmark.duplicates)
-    ]
-
-
 def subjects_total(benchmark: BenchmarkSpec, sources: Sequence[Source]) -> int:
     """Subjects of the protocol; where only the files know them, those found."""
     if benchmark.splits is None:
@@ -399,11 +386,12 @@ def _missing_sentence(
     whole = Counter(source.subject for source in sources)
     gone = Counter(source.subject for source in missing)
     absent = sorted(subject for subject in gone if gone[subject] == whole[subject])
-    some = len(gone) - len(absent)
+    incomplete = len(gone) - len(absent)
     return (
         f"{benchmark.title}: {len(missing)} of {len(sources)} recordings are missing under {raw}: "
-        f"{len(absent)} of {len(whole)} subjects have no file ({_some(absent)})"
-        f"{f', {some} more lack some' if some else ''}; the first one missing: {_first_missing(missing[0])}.\n"
+        f"{len(absent)} of {len(whole)} subjects have no file ({some(absent) or 'none'})"
+        f"{f', {incomplete} more lack some' if incomplete else ''}; the first one missing: "
+        f"{_first_missing(missing[0])}.\n"
         + _how_to_get(benchmark, raw)
         + (
             "\nTo go on with what is there, marked as partial in every report: data.allow_partial=true"
@@ -417,11 +405,15 @@ def _first_missing(source: Source) -> str:
     return next(path.name for path in source.files if not path.is_file())
 
 
+def shown(failures: Sequence[Failure]) -> str:
+    """The first failures, a line each."""
+    more = [f"- and {len(failures) - 10} more"] if len(failures) > 10 else []
+    return "\n".join([f"- {failure.reason}" for failure in failures[:10]] + more)
+
+
 def _failure_sentence(benchmark: BenchmarkSpec, failures: Sequence[Failure], n: int) -> str:
-    shown = "\n".join(f"- {failure.reason}" for failure in failures[:10])
-    more = f"\n- and {len(failures) - 10} more" if len(failures) > 10 else ""
     return (
-        f"{benchmark.title}: {len(failures)} of {n} recordings are not usable:\n{shown}{more}\n"
+        f"{benchmark.title}: {len(failures)} of {n} recordings are not usable:\n{shown(failures)}\n"
         "The other recordings are prepared and kept. Put these files right and run the same command again, "
         "or leave them out, marked as partial in every report: data.allow_partial=true"
     )
@@ -435,14 +427,6 @@ def _how_to_get(benchmark: BenchmarkSpec, raw: Path) -> str:
     )
 
 
-def _some(names: Sequence[str], n: int = 8) -> str:
-    return (
-        "none"
-        if not names
-        else ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
-    )
-
-
 # ---- small things ----------------------------------------------------------------------------------------------------
 
 
@@ -451,11 +435,6 @@ def _grew(store: SampleStore, present: Sequence[Source]) -> bool:
     known = {recording["recording"] for recording in store.manifest["recordings"]}
     known |= {unusable["recording"] for unusable in store.manifest["unusable"]}
     return any(source.recording not in known for source in present)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def versions() -> dict[str, str]:

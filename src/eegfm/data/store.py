@@ -232,9 +232,7 @@ class SampleStore:
     def lacks_bytes(self) -> int:
         """How many bytes `samples.mdb` is shorter than LMDB believes; at most 0 in a file that is whole."""
         path = self.folder / "samples.mdb"
-        environment = _environment(path)
-        pages = environment.info()["last_pgno"] + 1
-        return pages * environment.stat()["psize"] - path.stat().st_size
+        return lacking_bytes(_environment(path), path)
 
     def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Samples of the given rows, [len(rows), *shape] in the stored type: one transaction, one allocation."""
@@ -246,6 +244,12 @@ class SampleStore:
                 assert value is not None, f"{self.folder} has no row {row}"
                 flat[i] = np.frombuffer(value, dtype=self.dtype)
         return out
+
+
+def lacking_bytes(environment: lmdb.Environment, path: Path) -> int:
+    """How many bytes the file of an environment is shorter than LMDB believes; at most 0 where it is whole."""
+    pages = environment.info()["last_pgno"] + 1
+    return pages * environment.stat()["psize"] - path.stat().st_size
 
 
 _ENVIRONMENTS: dict[str, tuple[int, lmdb.Environment]] = {}

@@ -1,5 +1,6 @@
 """`SHA256SUMS.txt`, as PhysioNet lays it beside a corpus: the SHA-256 of every file under its folder."""
 
+import hashlib
 import logging
 import re
 from collections.abc import Iterable
@@ -10,6 +11,12 @@ from eegfm.contracts import EegfmError
 log = logging.getLogger(__name__)
 
 SUMS = "SHA256SUMS.txt"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parse_sums(text: str, where: str) -> dict[str, str]:

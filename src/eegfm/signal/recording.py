@@ -83,6 +83,30 @@ class Recording:
         )
         return cls(data, float(raw.info["sfreq"]), montage_of(tuple(ours.values())), events, path)
 
+    @classmethod
+    def of_epochs(
+        cls,
+        epochs: Float[np.ndarray, "epoch channel time"],
+        sfreq: float,
+        montage: Montage,
+        descriptions: Sequence[str],
+        path: Path | None = None,
+    ) -> "Recording":
+        """A file that holds epochs of one length, in microvolts: end to end, each a piece and an event of its own."""
+        n_times = epochs.shape[2]
+        onsets_s = [i * n_times / sfreq for i in range(len(epochs))]
+        return cls(
+            epochs.transpose(1, 0, 2).reshape(epochs.shape[1], -1).astype(np.float64, copy=False),
+            sfreq,
+            montage,
+            tuple(
+                Event(onset_s, n_times / sfreq, description)
+                for onset_s, description in zip(onsets_s, descriptions, strict=True)
+            ),
+            path,
+            tuple(Piece(i * n_times, onset_s) for i, onset_s in enumerate(onsets_s)),
+        )
+
     @property
     def n_times(self) -> int:
         return self.data.shape[1]
