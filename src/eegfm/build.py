@@ -136,6 +136,7 @@ class RunSchema:
     paths: Paths = field(default_factory=Paths)
     seed: int = MISSING
     weights: str | None = None
+    pretrain: dict[str, Any] = field(default_factory=dict)
     selection: Selection = field(default_factory=Selection)
     paper: Any = None
 
@@ -163,9 +164,16 @@ LEFT_UNSAID = {
     "split": {"_target_": "eegfm.data.splits.published"},
     "data.train_ratio": 1.0,
     "data.imported": False,
+    "data.window_s": None,
     "task.scale": None,
     "task.decay": "all",
+    "task.activation": "elu",
+    "task.last_tensors": None,
+    "task.freeze_head": False,
 }
+
+
+PRETRAIN = "pretrain"  # weights=pretrain: from the run that the config's node of that name describes
 
 
 def run_identity(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,6 +186,10 @@ def run_identity(config: Mapping[str, Any]) -> dict[str, Any]:
         identity[key] = (
             {k: v for k, v in value.items() if k not in left_out} if isinstance(value, Mapping) else value
         )
+    # what is not started from says nothing of a run, and of what is, the same things matter
+    before = identity.pop(PRETRAIN, {})
+    if identity.get("weights") == PRETRAIN:
+        identity[PRETRAIN] = run_identity(before)
     for key, value in LEFT_UNSAID.items():
         node, _, leaf = key.rpartition(".")
         holder = identity.get(node, {}) if node else identity
@@ -199,16 +211,43 @@ def identity_hash(config: Mapping[str, Any], *, without_seed: bool = False) -> s
 
 def run_name(*, _root_: DictConfig) -> str:
     """`<experiment>/<model>-<encoder>-<data>-s<seed>-<hash>`: the same command always names the same folder."""
-    choices = _root_.hydra.runtime.choices
-    resolved = _plain(_own(_root_))
+    return named(_own(_root_), _root_.hydra.runtime.choices)
+
+
+def named(config: DictConfig, choices: Mapping[str, Any]) -> str:
+    """The name of the run of a composed config; `choices` are the options chosen for it, by group."""
     parts = [
         choices["model"],
         choices["encoder"],
         choices["data"],
-        f"s{_root_.seed}",
-        identity_hash(resolved),
+        f"s{config.seed}",
+        identity_hash(_plain(config)),
     ]
     return f"{choices.get('experiment') or 'single'}/{'-'.join(parts)}"
+
+
+def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictConfig, dict[str, Any]]:
+    """Config and choices of the run that weights=pretrain starts from: this one's, but for what `pretrain` says.
+
+    Its task replaces this one's; of other nodes it changes the values that it names.
+
+    Raises:
+        EegfmError: nothing says how to pre-train, or the two runs would scale their input differently.
+    """
+    from eegfm.contracts import EegfmError
+
+    before = _own(config)
+    changes = before.pop(PRETRAIN)
+    if "task" not in changes:
+        raise EegfmError(
+            "weights=pretrain, and nothing says how to pre-train. Choose a way that does (adapt=eegm2_probe), or a "
+            "run: weights=runs/<run>"
+        )
+    for key, value in changes.items():
+        before[key] = value if key == "task" else OmegaConf.merge(before[key], value)
+    before.weights, before.pretrain = None, {}
+    refuse_another_scale(config, before, "The pre-training (pretrain.task)")
+    return before, {**choices, "task": choices[f"task@{PRETRAIN}.task"]}
 
 
 def _own(config: DictConfig) -> DictConfig:
@@ -237,8 +276,10 @@ class Run:
     )  # the checkpoint and what was left out, if any
 
 
-def build(config: DictConfig) -> Run:
-    """Make data, backbone and task of a composed config.
+def build(config: DictConfig, weights: str | Path | None) -> Run:
+    """Make data, backbone and task of a composed config, the backbone from `weights` where they are not None.
+
+    `weights` is a run folder or a checkpoint: what `config.weights` means.
 
     Raises:
         EegfmError: a value of the wrong type, or a combination that cannot work.
@@ -246,35 +287,29 @@ def build(config: DictConfig) -> Run:
     data = build_data(config)
     backbone = make(config.model, "model")(data.spec)
     started_from = {}
-    if config.weights is not None:
-        from eegfm.tasks.weights import load_backbone
+    if weights is not None:
+        from eegfm.tasks.weights import config_of, load_backbone
 
-        checkpoint = checkpoint_of(Path(config.weights))
-        refuse_another_scale(config, checkpoint)
+        checkpoint = checkpoint_of(Path(weights))
+        theirs = config_of(checkpoint)
+        if theirs:  # a checkpoint that was not written by a run does not say
+            refuse_another_scale(config, OmegaConf.create(theirs), str(checkpoint))
         left_out = load_backbone(backbone, checkpoint)
         started_from = {"weights": str(checkpoint), "left_out": left_out}
     task = make(config.task, "task")(backbone, data.spec)
     return Run(task, data, make(config.trainer, "trainer"), _plain(config), started_from)
 
 
-def refuse_another_scale(config: DictConfig, checkpoint: Path) -> None:
-    """Weights expect the input that they were trained on: raise EegfmError where this run would scale it otherwise.
-
-    A checkpoint that was not written by a run does not say.
-    """
+def refuse_another_scale(config: DictConfig, theirs: Any, who: str) -> None:
+    """Weights expect the input that they are trained on: raise EegfmError where this run would scale it otherwise."""
     from eegfm.contracts import EegfmError
-    from eegfm.tasks.weights import config_of
 
-    text = config_of(checkpoint)
-    if not text:
-        return
-    theirs = OmegaConf.select(OmegaConf.create(text), "task.scale", default=None)
-    ours = OmegaConf.select(config, "task.scale", default=None)
-    if theirs != ours:
-        said = "null" if theirs is None else theirs
+    found, wanted = (OmegaConf.select(c, "task.scale", default=None) for c in (config, theirs))
+    if found != wanted:
+        said = "null" if wanted is None else wanted
         raise EegfmError(
-            f"{checkpoint} was trained on input scaled by task.scale={said}, and this run says "
-            f"{'null' if ours is None else ours}. Type task.scale={said}"
+            f"{who} scales its input by task.scale={said}, and this run says "
+            f"{'null' if found is None else found}. Type task.scale={said}"
         )
 
 

@@ -15,7 +15,7 @@ from eegfm.build import build, checkpoint_of, door
 def main(config: DictConfig) -> None:
     from eegfm.benchmarks.spec import SPLITS
     from eegfm.contracts import EegfmError
-    from eegfm.results import record
+    from eegfm.results import read_result, record
     from eegfm.summary import show_scores
 
     split = config["values"].split
@@ -27,15 +27,15 @@ def main(config: DictConfig) -> None:
     if config.raw is not None:
         own.data.raw = config.raw
     trained = "optimizer" in own.task
-    if trained:
-        own.weights = None  # the checkpoint has them
-    else:
+    weights = None  # the checkpoint has them
+    if not trained:
         import lightning.pytorch as lightning
 
         lightning.seed_everything(
             own.seed, verbose=False
         )  # where a probe has random weights, the same ones
-    run = build(own)
+        weights = read_result(place).started_from.get("weights")
+    run = build(own, weights)
     run.data.prepare_data()
     found = _predict_trained(run, place, split) if trained else _fit_again(run, split)
     ids = [run.data.subjects[i] for i in found.subject]

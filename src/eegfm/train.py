@@ -9,13 +9,14 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from eegfm.build import Run, build, door
+from eegfm.build import PRETRAIN, Run, build, door, named, pretraining
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,11 +31,12 @@ log = logging.getLogger(__name__)
 @door("train")
 def main(config: DictConfig) -> float | None:
     """Train one run; returns the chosen epoch's validation metric, for sweepers."""
-    return train(config, Path(HydraConfig.get().runtime.output_dir))
+    runtime = HydraConfig.get().runtime
+    return train(config, Path(runtime.output_dir), runtime.choices)
 
 
-def train(config: DictConfig, folder: Path) -> float | None:
-    """Everything from a composed config to a finished run folder."""
+def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float | None:
+    """Everything from a composed config, and the options chosen for it by group, to a finished run folder."""
     from omegaconf import OmegaConf
 
     from eegfm.results import read_result
@@ -52,22 +54,39 @@ def train(config: DictConfig, folder: Path) -> float | None:
     # what Lightning says at INFO is on our summary or of no use
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    weights = _pretrained(config, choices) if config.weights == PRETRAIN else config.weights
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    run = build(config)
+    run = build(config, weights)
     run.data.prepare_data()
     run.data.setup("fit")
     OmegaConf.save(OmegaConf.create(run.config), folder / "config.yaml")
     started = time.monotonic()
     if isinstance(run.task, lightning.LightningModule):
-        outcome = _train_by_gradient(run, folder)
+        outcome = _train_by_gradient(run, folder, choices)
     else:
         outcome = _fit_in_one_go(run)
-    result = _write(run, folder, outcome, time.monotonic() - started)
+    result = _write(run, folder, outcome, time.monotonic() - started, choices)
     show(result, folder)
     return result.monitor_value
 
 
-def _train_by_gradient(run: Run, folder: Path) -> dict[str, Any]:
+def _pretrained(config: DictConfig, choices: Mapping[str, Any]) -> Path:
+    """The folder of the finished run that weights=pretrain means; it is trained now where no one has."""
+    from eegfm.data.parts import only_one
+
+    before, its_choices = pretraining(config, choices)
+    build(config, None)  # what is wrong with the run that follows is said before the hours of this one
+    folder = Path(config.paths.runs) / named(before, its_choices)
+    folder.mkdir(parents=True, exist_ok=True)
+    with only_one(folder):  # runs of a sweep that start from the same weights
+        if not (folder / "result.json").exists():
+            log.info("Pre-training first, in %s.", folder)
+            train(before, folder, its_choices)
+    log.info("Starting from the pre-training in %s.", folder)
+    return folder
+
+
+def _train_by_gradient(run: Run, folder: Path, choices: Mapping[str, Any]) -> dict[str, Any]:
     from eegfm.contracts import EegfmError
     from eegfm.tasks.history import History
     from eegfm.tasks.progress import progress
@@ -80,7 +99,7 @@ def _train_by_gradient(run: Run, folder: Path) -> dict[str, Any]:
     selection = dict(run.config["selection"])
     kept = selection.pop("keep")
     trainer = run.make_trainer(
-        logger=_logger(run, folder),
+        logger=_logger(run, folder, choices),
         callbacks=[
             *progress(sys.stdout),
             History(folder),
@@ -151,7 +170,7 @@ def _epoch_of(checkpoint: Path) -> int:
     return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"])
 
 
-def _logger(run: Run, folder: Path) -> Any:
+def _logger(run: Run, folder: Path, choices: Mapping[str, Any]) -> Any:
     """The W&B logger that the config asks for, or False: metrics.csv is written whatever the logger is."""
     node = run.config["logger"]
     if "_target_" not in node:
@@ -161,7 +180,6 @@ def _logger(run: Run, folder: Path) -> Any:
     from eegfm.build import make
 
     config = run.config
-    choices = HydraConfig.get().runtime.choices
     logger = make(OmegaConf.create({k: v for k, v in node.items() if k != "name"}), "logger")(
         save_dir=folder,
         id=f"{folder.parent.name}-{folder.name}"[:120],  # one run across interruptions
@@ -175,7 +193,9 @@ def _logger(run: Run, folder: Path) -> Any:
     return logger
 
 
-def _write(run: Run, folder: Path, outcome: dict[str, Any], wall_s: float) -> "RunResult":
+def _write(
+    run: Run, folder: Path, outcome: dict[str, Any], wall_s: float, choices: Mapping[str, Any]
+) -> "RunResult":
     """Predictions, figures and `result.json`; the last makes the run a finished one."""
     from eegfm.data.store import write_json
     from eegfm.results import (
@@ -193,7 +213,6 @@ def _write(run: Run, folder: Path, outcome: dict[str, Any], wall_s: float) -> "R
         ids = [subjects[i] for i in found.subject]
         _, metrics[split], by_subject[split] = record(folder, split, found, ids, run.data.spec)
     monitor = run.task.monitor[0]
-    choices = HydraConfig.get().runtime.choices
     result = RunResult(
         name=folder.name,
         experiment=folder.parent.name,

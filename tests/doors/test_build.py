@@ -11,11 +11,20 @@ from hydra.errors import ConfigCompositionException
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from eegfm.build import build_data, check_types, config_dir, identity_hash, make, register
+from eegfm.build import (
+    build_data,
+    check_types,
+    config_dir,
+    identity_hash,
+    make,
+    named,
+    pretraining,
+    register,
+)
 from eegfm.contracts import EegfmError
 
 register()
-GROUPS = ("data", "model", "encoder", "task", "trainer", "logger", "experiment")
+GROUPS = ("data", "model", "encoder", "task", "trainer", "logger", "adapt", "experiment")
 OPTIONS = {group: sorted(path.stem for path in (config_dir() / group).glob("*.yaml")) for group in GROUPS}
 
 
@@ -126,6 +135,39 @@ def test_a_run_is_named_by_what_makes_it_what_it_is():
     assert identity_hash(here) != identity_hash(resolved("encoder=ttm", "encoder.weights=random"))
     seeds = [identity_hash(resolved("model=stamp", f"seed={seed}"), without_seed=True) for seed in (1, 2)]
     assert seeds[0] == seeds[1]
+
+
+@pytest.mark.parametrize("adapt", OPTIONS["adapt"])
+def test_a_pre_training_is_a_run_of_its_own(adapt):
+    """Shared by every way to use it, named by what it is, and no part of a run that does not start from it."""
+    config = composed("experiment=eegm2_pretrain_probe", f"adapt={adapt}")
+    choices = {
+        "model": "eegm2",
+        "encoder": "raw",
+        "data": "mental_arithmetic",
+        "task@pretrain.task": "reconstruct",
+    }
+    before, its = pretraining(config, choices)
+    assert its["task"] == "reconstruct" and before.weights is None and before.task.loss
+    assert before.trainer.max_epochs == 10 and config.trainer.max_epochs == 5
+    sister = adapt.replace("probe", "finetune") if "probe" in adapt else adapt.replace("finetune", "probe")
+    its_sisters, _ = pretraining(composed("experiment=eegm2_pretrain_probe", f"adapt={sister}"), choices)
+    assert named(before, its) == named(its_sisters, its)
+
+    def name(*overrides: str) -> str:
+        return identity_hash(resolved("experiment=eegm2_pretrain_probe", f"adapt={adapt}", *overrides))
+
+    longer = "pretrain.trainer.max_epochs=11"
+    assert name() != name(longer) and name() != name("weights=null")
+    assert name("weights=null") == name("weights=null", longer)
+    assert name() == name("pretrain.task.observe.every=2")
+
+
+def test_a_pre_training_that_cannot_be_used_is_refused_before_it_is_run():
+    with pytest.raises(EegfmError, match=r"adapt=eegm2_probe"):
+        pretraining(composed("model=eegm2", "weights=pretrain"), {})
+    with pytest.raises(EegfmError, match=r"task\.scale=100\.0, and this run says quantile"):
+        pretraining(composed("adapt=eegm2_probe", "task.scale=quantile"), {})
 
 
 def ask(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -101,6 +101,38 @@ def test_freezing_keeps_the_backbone_bit_identical(tmp_path, freeze):
     assert all(p.grad is None for p in task.backbone.parameters()) or not freeze
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
+def test_the_last_tensors_of_a_backbone_are_trained_and_no_others(tmp_path, count):
+    """Counted from the end of `named_parameters()`: the batch norm's bias first, then its weight, ..."""
+    task = task_of(last_tensors=count)
+    before = {name: p.detach().clone() for name, p in task.backbone.named_parameters()}
+    trainer(tmp_path, max_epochs=1).fit(task, Data(3))
+    moved = [name for name, p in task.backbone.named_parameters() if not torch.equal(p, before[name])]
+    assert moved == list(before)[len(before) - count :]
+
+
+def test_a_frozen_head_stays_as_it_was_drawn_and_the_backbone_learns_under_it(tmp_path):
+    task = task_of(freeze_head=True, hidden=[8], activation="relu")
+    before = {name: value.clone() for name, value in task.state_dict().items()}
+    trainer(tmp_path, max_epochs=1).fit(task, Data(3))
+    moved = {name for name, p in task.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {name for name, _ in task.named_parameters() if name.startswith("backbone.")}
+
+
+@pytest.mark.parametrize(
+    ("choice", "sentence"),
+    [
+        ({"last_tensors": 5}, "has 4 parameter tensors. Type a number from 0 to 4"),
+        ({"last_tensors": -1}, "has 4 parameter tensors"),
+        ({"freeze": True, "freeze_head": True}, "Nothing is left to train"),
+        ({"last_tensors": 0, "freeze_head": True}, "Nothing is left to train"),
+    ],
+)
+def test_what_cannot_be_trained_is_said(choice, sentence):
+    with pytest.raises(EegfmError, match=sentence):
+        task_of(**choice)
+
+
 def test_a_frozen_backbone_has_no_dropout_in_training(tmp_path):
     task = task_of(freeze=True).train()
     x = torch.randn(4, 3, 8, generator=torch.Generator().manual_seed(0))

@@ -79,7 +79,7 @@ def only_one(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log.warning("Another process is preparing %s; waiting for it.", folder)
+            log.warning("Another process is at work on %s; waiting for it.", folder)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

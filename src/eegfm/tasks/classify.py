@@ -18,6 +18,8 @@ from eegfm.nn.scaling import Scale, size_of
 from eegfm.tasks.base import OptimizerFactory, ScheduleFactory, Task
 from eegfm.tasks.metrics import Predictions, Scores, monitor_of, probabilities
 
+ACTIVATIONS = {"elu": nn.ELU, "relu": nn.ReLU}
+
 
 @runtime_checkable
 class FitsInput(Protocol):
@@ -27,9 +29,14 @@ class FitsInput(Protocol):
 
 
 class Classify(Task):
-    """Train `backbone` and a head to tell `spec.classes` apart; `freeze` leaves the backbone as it is.
+    """Train `backbone` and a head to tell `spec.classes` apart.
 
-    The head is one linear layer, or with `hidden` sizes Linear and ELU for each, and `dropout` after each but the last.
+    `freeze` leaves the backbone as it is; `last_tensors` trains so many of its parameter tensors, counted from the end
+    of `named_parameters()` as EEGM2's reference does, and leaves the others. `freeze_head` leaves the head as it was
+    drawn: in EEGM2's published fine-tuning the optimiser never got it.
+
+    The head is one linear layer, or with `hidden` sizes Linear and `activation` for each, and `dropout` after each but
+    the last.
     `label_smoothing` concerns more than two classes only. `balanced` weighs every window in the loss by the inverse
     frequency of its class in the training split, as balanced accuracy does; the published recipes do not. A frozen
     backbone gets no gradient and stays in eval mode. `scale` is what the backbone's input is divided by (see
@@ -43,7 +50,8 @@ class Classify(Task):
     also where it is frozen: such statistics belong to the data, not to the weights. A resumed fit takes them from its
     checkpoint instead. The data module supplies the split: `train_inputs()` yields x, batch by batch.
 
-    Raises EegfmError if `spec` names fewer than two classes.
+    Raises EegfmError if `spec` names fewer than two classes, if `last_tensors` is no count of the backbone's tensors,
+    and where nothing would be trained.
     """
 
     class_weight: Tensor
@@ -56,10 +64,13 @@ class Classify(Task):
         optimizer: OptimizerFactory,
         schedule: ScheduleFactory | None = None,
         hidden: Sequence[int] = (),
+        activation: Literal["elu", "relu"] = "elu",
         dropout: float = 0.0,
         label_smoothing: float = 0.1,
         balanced: bool = False,
         freeze: bool = False,
+        last_tensors: int | None = None,
+        freeze_head: bool = False,
         scale: Scale = None,
         decay: Literal["all", "matrices"] = "all",
         seed: int,
@@ -72,7 +83,7 @@ class Classify(Task):
             )
         assert isinstance(backbone, nn.Module)
         self.backbone = backbone
-        self.head = _head(backbone.width, hidden, spec.n_logits, dropout)
+        self.head = _head(backbone.width, hidden, spec.n_logits, dropout, ACTIVATIONS[activation])
         self.monitor = monitor_of(spec.classes)
         self.scale: Scale = scale
         self.label_smoothing = label_smoothing
@@ -82,6 +93,15 @@ class Classify(Task):
         if freeze:
             # eval also here, not in `train` alone: Lightning keeps the modes that it finds and calls neither
             backbone.requires_grad_(False).eval()
+        if last_tensors is not None:
+            _train_last(backbone, last_tensors)
+        if freeze_head:
+            self.head.requires_grad_(False)
+        if not any(p.requires_grad for p in self.parameters()):
+            raise EegfmError(
+                "Nothing is left to train: backbone and head are both frozen. Leave out task.freeze_head, or one of "
+                "task.freeze and task.last_tensors=0."
+            )
         self.scores = Scores(spec.classes)
         self.outputs: Predictions | None = None
         self._keys: list[str] = []
@@ -199,12 +219,26 @@ def inverse_frequency(counts: Int[Tensor, " class"]) -> Float[Tensor, " class"]:
     return torch.where(present, counts.sum() / (present.sum() * counts.clamp(min=1)), 0.0)
 
 
-def _head(width: int, hidden: Sequence[int], n_logits: int, dropout: float) -> nn.Module:
+def _train_last(backbone: nn.Module, count: int) -> None:
+    """Leave a gradient to the last `count` parameter tensors of a backbone alone."""
+    tensors = list(backbone.parameters())
+    if not 0 <= count <= len(tensors):
+        raise EegfmError(
+            f"task.last_tensors={count}: this {type(backbone).__name__} has {len(tensors)} parameter tensors. "
+            f"Type a number from 0 to {len(tensors)}, or null for all."
+        )
+    for tensor in tensors[: len(tensors) - count]:
+        tensor.requires_grad_(False)
+
+
+def _head(
+    width: int, hidden: Sequence[int], n_logits: int, dropout: float, activation: type[nn.Module]
+) -> nn.Module:
     layers: list[nn.Module] = []
     for size in hidden:
         if layers:
             layers.append(nn.Dropout(dropout))
-        layers += [nn.Linear(width, size), nn.ELU()]
+        layers += [nn.Linear(width, size), activation()]
         width = size
     last = nn.Linear(width, n_logits)
     return nn.Sequential(*layers, last) if layers else last
