@@ -247,7 +247,7 @@ def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictCon
         before[key] = value if key == "task" else OmegaConf.merge(before[key], value)
     before.weights, before.pretrain = None, {}
     refuse_another_scale(config, before, "The pre-training (pretrain.task)")
-    return before, {**choices, "task": choices[f"task@{PRETRAIN}.task"]}
+    return before, {**choices, "task": choices[f"task@{PRETRAIN}.task"], "adapt": None}
 
 
 def _own(config: DictConfig) -> DictConfig:

@@ -189,21 +189,22 @@ def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Problem]]:
 def _label(groups: Sequence[Group]) -> None:
     """Name groups by model and encoder, and by what tells them from their namesakes on the same data.
 
-    Groups of another task differ in most settings: those of one task are told apart, and the task is said where there
-    are several.
+    Groups of another way of adapting, or of another task, differ in most settings: those of one way are told apart,
+    and the way is said where there are several. So are those that start from nothing and from a pre-training: what the
+    pre-training was is said where there are two.
     """
     from eegfm.build import run_identity
 
     namesakes: dict[tuple[str, str, str, str], list[Group]] = {}
     for group in groups:
         r = group.first
-        namesakes.setdefault((r.data, r.model, r.encoder, r.task), []).append(group)
-    for (data, model, encoder, task), alike in namesakes.items():
+        namesakes.setdefault((r.data, r.model, r.encoder, r.adapt or r.task), []).append(group)
+    for (data, model, encoder, way), alike in namesakes.items():
         several = len([names for names in namesakes if names[:3] == (data, model, encoder)]) > 1
         settings = [flat(run_identity(group.runs[0].config)) for group in alike]
         known = [values for values in settings if values]
         names = sorted({name for values in known for name in values} - {"seed"})
-        differing = [name for name in names if len({str(values.get(name)) for values in known}) > 1]
+        differing = [name for name in names if _differs(name, known)]
         facts = [
             (f"store {g.first.benchmark.fingerprint}", f"{n_subjects(g.first)} subjects") for g in alike
         ]
@@ -211,8 +212,13 @@ def _label(groups: Sequence[Group]) -> None:
             parts = [f"{name}={values.get(name)}" for name in differing] if values else ["no config.yaml"]
             parts += [store] * (len({store for store, _ in facts}) > 1)
             parts += [subjects] * (len({subjects for _, subjects in facts}) > 1)
-            name = f"{model} · {encoder}" + f" · {task}" * several
+            name = f"{model} · {encoder}" + f" · {way}" * several
             group.label = name + (f" ({', '.join(parts)})" if parts else "")
+
+
+def _differs(name: str, settings: Sequence[Mapping[str, Any]]) -> bool:
+    said = [values for values in settings if name in values or not name.startswith("pretrain.")]
+    return len({str(values.get(name)) for values in said}) > 1
 
 
 def n_subjects(result: "RunResult") -> int:

@@ -392,7 +392,7 @@ def _csv_row(group: Group, run: Run) -> dict[str, Any]:
         "group": f"{group.label} [{group.identity}]",
         **{
             name: getattr(r, name)
-            for name in ("name", "experiment", "data", "model", "encoder", "task", "seed")
+            for name in ("name", "experiment", "data", "model", "encoder", "task", "adapt", "seed")
         },
         "protocol": facts.protocol,
         "fingerprint": facts.fingerprint,

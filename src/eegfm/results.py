@@ -108,6 +108,7 @@ class RunResult:
     finished_at: str
     started_from: dict[str, Any] = field(default_factory=dict)
     scan: list[str] = field(default_factory=list)
+    adapt: str | None = None  # the option of that group, which says more than the task
     schema: int = SCHEMA
 
 

@@ -234,6 +234,7 @@ def _write(
         peak_memory_mb=peak_memory_mb(),
         device=outcome["device"],
         scan=_scans(run.task),
+        adapt=choices.get("adapt"),
         **environment(),
     )
     write_json(folder / "leakage.json", {"subjects": result.benchmark.subjects, **result.benchmark.leakage})
