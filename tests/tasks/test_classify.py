@@ -180,6 +180,12 @@ def test_a_split_of_one_class_does_not_stop_a_fit(tmp_path, n_classes):
     assert saver.best_model_path
 
 
+def test_training_windows_of_one_class_are_refused(tmp_path):
+    alone = Windows(40, 3, seed=0, labels=torch.full((40,), 2))
+    with pytest.raises(EegfmError, match=r"All 40 training windows are of one class"):
+        trainer(tmp_path, max_epochs=1).fit(task_of(), Data(3, train=alone))
+
+
 def test_a_diverged_model_is_an_error_and_not_a_score(tmp_path):
     task = task_of()
     task.head.bias.data.fill_(float("nan"))

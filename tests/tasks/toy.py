@@ -63,6 +63,7 @@ class Data(LightningDataModule):
         self.splits = {
             name: Windows(n, n_classes, seed=i) for i, (name, n) in enumerate(SIZES.items())
         } | splits
+        self.n_classes = n_classes
 
     def loader(self, split):
         return DataLoader(self.splits[split], batch_size=8, collate_fn=lambda batch: batch)
@@ -78,6 +79,9 @@ class Data(LightningDataModule):
 
     def predict_dataloader(self):
         return self.loader("test")
+
+    def class_counts(self):
+        return torch.bincount(self.splits["train"].label, minlength=self.n_classes)
 
     def train_inputs(self):
         yield from self.splits["train"].x.split(8)

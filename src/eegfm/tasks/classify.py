@@ -130,6 +130,7 @@ class Classify(Task):
         return self
 
     def on_fit_start(self) -> None:
+        self._refuse_one_class()
         if self.balanced and self.trainer.ckpt_path is None:
             self.class_weight.copy_(inverse_frequency(self._data("class_counts").class_counts()))
         if self.frozen:  # Lightning would warn of what is meant
@@ -196,6 +197,16 @@ class Classify(Task):
         self.outputs = self.scores.predictions(self._keys)
         found = self.scores.compute()  # of all processes, so every one of them logs the same
         self.log_dict({f"{split}/{name}": value for name, value in found.items()}, sync_dist=True)
+
+    def _refuse_one_class(self) -> None:
+        """As windows longer than the recordings of the other classes leave it."""
+        data: Any = getattr(self.trainer, "datamodule", None)
+        counts = data.class_counts() if hasattr(data, "class_counts") else None
+        if counts is not None and int((counts > 0).sum()) < 2:
+            raise EegfmError(
+                f"All {int(counts.sum())} training windows are of one class. Choose shorter windows (data.window_s), "
+                "more subjects, or another split."
+            )
 
     def _train_inputs(self) -> Iterator[Float[Tensor, "batch channel *time"]]:
         for x in self._data("train_inputs").train_inputs():
