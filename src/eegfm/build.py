@@ -145,6 +145,15 @@ def register() -> None:
     """Tell Hydra the schema and the name of a run's folder. Called by the doors before they compose."""
     ConfigStore.instance().store("run_schema", RunSchema)
     OmegaConf.register_new_resolver("eegfm.run", run_name, use_cache=False, replace=True)
+    # data=mix data/corpora=[tuab,tuev] is short for +data@data.corpora.tuab=tuab +data@data.corpora.tuev=tuev
+    for name in (path.stem for path in benchmark_options()):
+        ConfigStore.instance().store(name, {"defaults": [{f"/data@{name}": name}]}, group="data/corpora")
+
+
+def benchmark_options() -> list[Path]:
+    """The files of data=..., sorted, without the mixes: what is one benchmark."""
+    files = sorted((config_dir() / "data").glob("*.yaml"))
+    return [path for path in files if "\nbenchmark:" in path.read_text(encoding="utf-8")]
 
 
 # What may differ without making it another run: where things lie, and how fast or how visibly the work is done.
@@ -186,6 +195,11 @@ def run_identity(config: Mapping[str, Any]) -> dict[str, Any]:
         identity[key] = (
             {k: v for k, v in value.items() if k not in left_out} if isinstance(value, Mapping) else value
         )
+    corpora = identity.get("data", {}).get("corpora", {})  # of a mix
+    if corpora:
+        of_each = {name: run_identity({"data": node})["data"] for name, node in corpora.items()}
+        # their order is that of the channels and of the random numbers, and the hash sorts names
+        identity["data"] |= {"corpora": of_each, "order": "+".join(corpora)}
     # what is not started from says nothing of a run, and of what is, the same things matter
     before = identity.pop(PRETRAIN, {})
     if identity.get("weights") == PRETRAIN:
@@ -332,6 +346,39 @@ def checkpoint_of(place: Path) -> Path:
     return checkpoint
 
 
+def one_benchmark(config: DictConfig, what: str) -> DictConfig:
+    """The config's `data`, for a door that has to do with one benchmark (it does `what`): a mix is refused."""
+    from eegfm.contracts import EegfmError
+
+    if "corpora" in config.data:
+        each = " or ".join(f"data={name}" for name in config.data.corpora) or "data=<benchmark>"
+        raise EegfmError(f"A mix of benchmarks was given to {what}. Take one at a time: {each}")
+    return config.data
+
+
+def config_of_run(place: Path) -> DictConfig:
+    """The resolved config of a run folder, or the one that a checkpoint carries."""
+    from eegfm.contracts import EegfmError
+
+    if (place / "config.yaml").is_file():
+        config = OmegaConf.load(place / "config.yaml")
+    elif place.is_file():
+        import torch
+
+        text = torch.load(place, map_location="cpu", weights_only=True).get("config", "")
+        if not text:
+            raise EegfmError(
+                f"{place} carries no config: it was not written by a run. Name the run folder instead."
+            )
+        config = OmegaConf.create(text)
+    else:
+        raise EegfmError(
+            f"run={place}: wanted a run folder (with config.yaml) or a checkpoint (.ckpt) in one."
+        )
+    assert isinstance(config, DictConfig)
+    return config
+
+
 def build_data(config: DictConfig) -> "EEGDataModule":
     """The data module of a composed config, with its encoder and its division."""
     split = make(config.split, "split") if "split" in config else None
@@ -376,8 +423,13 @@ def check_types(node: DictConfig, path: str) -> None:
     for key, value in OmegaConf.to_container(node, resolve=True).items():  # type: ignore[union-attr]
         if str(key).startswith("_"):
             continue
-        if isinstance(value, dict) and str(value.get("_target_", "")).startswith("eegfm."):
-            check_types(node[key], f"{path}.{key}")
+        if isinstance(value, dict):
+            inner = {f"{path}.{key}": node[key]}
+            if "_target_" not in value:  # the corpora of a mix
+                inner = {f"{path}.{key}.{name}": node[key][name] for name in value}
+            for place, one in inner.items():
+                if OmegaConf.is_dict(one) and str(one.get("_target_", "")).startswith("eegfm."):
+                    check_types(one, place)
         if key not in known:
             raise EegfmError(
                 f"{path}.{key}: {node['_target_']} has no such argument. It has: {', '.join(known)}."

@@ -46,13 +46,15 @@ class SampleSpec:
 
     `shape` is (channel, time) in microvolts for raw windows and (channel, second, width) behind a frozen encoder.
     `sfreq` is the rate of the time axis in Hz, also where an encoder has replaced that axis. `classes` is empty for
-    unlabelled data; two classes mean one logit (see `n_logits`).
+    unlabelled data; two classes mean one logit (see `n_logits`). `corpora` is empty but for a mix (`eegfm.data.mix`):
+    the names of what its batches come from. `shape` is then that of the shortest samples.
     """
 
     montage: Montage
     shape: tuple[int, ...]
     sfreq: float
     classes: tuple[str, ...]
+    corpora: tuple[str, ...] = ()
 
     @property
     def n_channels(self) -> int:
@@ -72,6 +74,7 @@ class EEGBatch(NamedTuple):
     label: 'Int[Tensor, " batch"]'
     subject: 'Int[Tensor, " batch"]'  # position in the store's sorted list of subject ids
     key: list[str]  # names the window: "Subject05_2/35.0s"
+    corpus: str = ""  # of a mix (see `SampleSpec.corpora`): the one that all these samples are of
 
 
 @runtime_checkable

@@ -6,9 +6,9 @@ The run's own config, kept in its folder and in every checkpoint, says which dat
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from eegfm.build import build, checkpoint_of, door
+from eegfm.build import build, checkpoint_of, config_of_run, door
 
 
 @door("evaluate", values=("split",))
@@ -22,7 +22,7 @@ def main(config: DictConfig) -> None:
     if split not in SPLITS:
         raise EegfmError(f"split={split}: a split is one of {', '.join(SPLITS)}.")
     place = Path(config.run)
-    own = _config_of(place)
+    own = config_of_run(place)
     own.paths, own.trainer.accelerator = config.paths, config.trainer.accelerator
     if config.raw is not None:
         own.data.raw = config.raw
@@ -48,29 +48,6 @@ def main(config: DictConfig) -> None:
         run.data.provenance(),
         out,
     )
-
-
-def _config_of(place: Path) -> DictConfig:
-    """The resolved config of a run folder, or the one that a checkpoint carries."""
-    from eegfm.contracts import EegfmError
-
-    if (place / "config.yaml").is_file():
-        config = OmegaConf.load(place / "config.yaml")
-    elif place.is_file():
-        import torch
-
-        text = torch.load(place, map_location="cpu", weights_only=True).get("config", "")
-        if not text:
-            raise EegfmError(
-                f"{place} carries no config: it was not written by a run. Name the run folder instead."
-            )
-        config = OmegaConf.create(text)
-    else:
-        raise EegfmError(
-            f"run={place}: wanted a run folder (with config.yaml) or a checkpoint (.ckpt) in one."
-        )
-    assert isinstance(config, DictConfig)
-    return config
 
 
 def _predict_trained(run: Any, place: Path, split: str) -> Any:

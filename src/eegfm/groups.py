@@ -269,7 +269,7 @@ def marks(group: Group) -> list[str]:
     """What a reader must know of the group's data before any of its numbers."""
     facts, found = group.first.benchmark, []
     if facts.simulated:
-        found.append("SIMULATED: no person was recorded")
+        found.append(f"SIMULATED{facts.which('simulated', True)}: no person was recorded")
     if facts.imported:
         found.append(f"IMPORTED: {facts.imported}")
     if group.first.task == "probe" and not group.first.started_from:
@@ -277,7 +277,7 @@ def marks(group: Group) -> list[str]:
     if not facts.complete:
         used = n_subjects(group.first)
         gone = len(facts.missing) + len(facts.unusable)
-        text = f"PARTIAL corpus: {used} of {facts.subjects_total} subjects"
+        text = f"PARTIAL corpus{facts.which('complete', False)}: {used} of {facts.subjects_total} subjects"
         found.append(
             text + (f", {gone} recordings missing or unusable" if used == facts.subjects_total else "")
         )
@@ -287,6 +287,8 @@ def marks(group: Group) -> list[str]:
         found.append(f"split is not the published one: {_said(facts.split)}")
     if not facts.published_steps:
         found.append("signal processing is not the published one")
+    if facts.window_s is not None:
+        found.append(f"windows of {facts.window_s:g} s, which are not the published ones")
     tested = sum(row["n_windows"] for row in group.first.by_subject.get("test", {}).values())
     if tested < sum(facts.census.get("test", [])):
         found.append(f"CUT: {tested:,} of {sum(facts.census['test']):,} test windows")
@@ -304,6 +306,7 @@ def reservations(group: Group) -> list[str]:
     # a protocol that is within-subject is so in the published numbers too
     found += ["another split"] * bool(facts.split)
     found += ["other signal processing"] * (not facts.published_steps)
+    found += ["other windows"] * (facts.window_s is not None)
     found += ["part of the test split"] * any(mark.startswith("CUT") for mark in marks(group))
     protocols = {reference.protocol for reference in published() if reference.data == group.first.data}
     if protocols - {facts.protocol.split("@")[0]}:

@@ -86,6 +86,7 @@ def page(data: EEGDataModule, *, windows: int = 3, seed: int = 0) -> str:
         )
     measured = measure(data, seed)
     marks = _marks(benchmark, facts)
+    length = "" if facts["window_s"] is None else f" data.window_s={facts['window_s']:g}"
     title = f"{escape(facts['title'])}" + "".join(
         f'<span class="mark{" good" if mark == "complete" else ""}">{escape(mark)}</span>' for mark in marks
     )
@@ -139,8 +140,8 @@ def page(data: EEGDataModule, *, windows: int = 3, seed: int = 0) -> str:
         "<h2>Where it is from</h2>",
         _origin(benchmark),
         note(
-            f"Made by <code>eegfm inspect data={escape(benchmark.name)} windows={windows} seed={seed}</code> from the "
-            f"store <code>{escape(str(store.folder))}</code>."
+            f"Made by <code>eegfm inspect data={escape(benchmark.name)} windows={windows} seed={seed}{length}</code> "
+            f"from the store <code>{escape(str(store.folder))}</code>."
         ),
     ]
     said = escape(", ".join([facts["title"], *marks]))
@@ -159,7 +160,7 @@ def measure(data: EEGDataModule, seed: int) -> Measured:
     train = data.index.rows("train")
     rows = [
         np.random.default_rng([seed, label]).permutation(train[data.index.label[train] == label])[:MEASURED]
-        for label in range(len(benchmark.classes))
+        for label in range(len(benchmark.kinds))
     ]
     hz = frequencies(benchmark.sfreq, _segment(benchmark))
     power, spread, offset = [], [], []
@@ -197,7 +198,7 @@ def _segment(benchmark: BenchmarkSpec) -> int:
 
 def _balance(data: EEGDataModule, facts: dict[str, Any]) -> str:
     n_subjects = {split: len(ids) for split, ids in facts["subjects"].items()}
-    return pictures.balance(data.benchmark.classes, facts["census"], n_subjects)
+    return pictures.balance(data.benchmark.kinds, facts["census"], n_subjects)
 
 
 def _traces(data: EEGDataModule, measured: Measured, windows: int) -> Iterable[str]:
@@ -226,7 +227,7 @@ def _traces(data: EEGDataModule, measured: Measured, windows: int) -> Iterable[s
     wide = pictures.traces_width(benchmark.channels, benchmark.window_s)
     across = max(1, min((ACROSS + GAP) // wide, windows))
     wide = min((ACROSS - GAP * (across - 1)) // across, round(1.6 * wide))
-    for label, (name, rows) in enumerate(zip(benchmark.classes, shown, strict=True)):
+    for label, (name, rows) in enumerate(zip(benchmark.kinds, shown, strict=True)):
         yield f'<h3><span class="swatch c{label % pictures.COLOURS}"></span>{escape(name)}</h3>'
         if not len(rows):
             yield "<p>No window in the training split.</p>"
@@ -255,7 +256,7 @@ def nice(value: float) -> float:
 def _spectra(benchmark: BenchmarkSpec, measured: Measured) -> str:
     groups = [
         (name, label, measured.power[label])
-        for label, name in enumerate(benchmark.classes)
+        for label, name in enumerate(benchmark.kinds)
         if len(measured.power[label])
     ]
     if len(groups) <= 4:
@@ -291,6 +292,8 @@ def _marks(benchmark: BenchmarkSpec, facts: dict[str, Any]) -> list[str]:
         found.append(f"LEAK OF THE PROTOCOL: {benchmark.subject_leak}")
     if not facts["published_steps"]:
         found.append("OTHER STEPS than the published ones")
+    if facts["window_s"] is not None:
+        found.append("OTHER WINDOWS than the published ones")
     if facts["split"]:
         found.append("OTHER SPLIT than the published one")
     return found if not facts["complete"] else ["complete", *found]
@@ -300,11 +303,12 @@ def _lead(data: EEGDataModule, facts: dict[str, Any]) -> str:
     benchmark = data.benchmark
     n_windows = sum(sum(counts) for counts in facts["census"].values())
     n_subjects = len({subject for ids in facts["subjects"].values() for subject in ids})
+    labels = f"{len(benchmark.classes)} classes" if benchmark.classes else "no labels"
     people = ("simulated " if facts["simulated"] else "") + ("subject" if n_subjects == 1 else "subjects")
     choices = "".join(f", {escape(k)}={escape(str(v))}" for k, v in benchmark.choices.items())
     return (
         f'<p class="lead">{n_windows:,} windows of {benchmark.window_s:g} s, {len(benchmark.channels)} channels at '
-        f"{benchmark.sfreq:g} Hz, {n_subjects:,} {people}, {len(benchmark.classes)} classes. "
+        f"{benchmark.sfreq:g} Hz, {n_subjects:,} {people}, {labels}. "
         f"Protocol <code>{escape(facts['protocol'])}</code>{choices}, store "
         f"<code>{escape(facts['fingerprint'])}</code>.</p>"
     )
@@ -327,7 +331,7 @@ def _numbers(
         ("missing", facts["missing"]),
         ("unusable", [f"{one['recording']}: {one['reason']}" for one in facts["unusable"]]),
         (
-            "left out by the protocol",
+            "left out",
             [f"{one['recording']}: {one['reason']}" for one in manifest.get("left_out", [])],
         ),
     ):
@@ -367,7 +371,7 @@ def _plain(value: Any) -> str:
 def _census(benchmark: BenchmarkSpec, facts: dict[str, Any]) -> str:
     census, found = benchmark.census, facts["census"]
     lines = []
-    for i, name in enumerate(benchmark.classes):
+    for i, name in enumerate(benchmark.kinds):
         whole = {split: counts[i] for split, counts in (census.per_class or {}).items()}
         lines.append(
             [name, *(_of(found[split][i], whole.get(split), sum(found[split])) for split in SPLITS)]
@@ -389,7 +393,7 @@ def _of(n: int, whole: int | None, n_split: int | None = None) -> str:
 
 
 def _subjects(data: EEGDataModule, facts: dict[str, Any]) -> str:
-    index, n_classes = data.index, len(data.benchmark.classes)
+    index, n_classes = data.index, len(data.benchmark.kinds)
     parts = []
     for split in SPLITS:
         rows = index.rows(split)
@@ -400,7 +404,7 @@ def _subjects(data: EEGDataModule, facts: dict[str, Any]) -> str:
             for name, ns in zip(names, counts.reshape(-1, n_classes).tolist(), strict=True)
         ]
         parts.append(f"<h4>{split}: {len(names):,}</h4><p>{', '.join(said) or 'none'}</p>")
-    order = " / ".join(data.benchmark.classes)
+    order = " / ".join(data.benchmark.kinds)
     return (
         "<details><summary>Subjects of each split, with their windows by class</summary>"
         + note(f"In brackets: {escape(order)}.")

@@ -16,11 +16,22 @@ OF_LOADERS = ("_target_", "seed", "train_ratio", "batch_size", "device_cache", "
 
 @door("prepare")
 def main(config: DictConfig) -> None:
+    if "corpora" in config.data:
+        from eegfm.data.ready import as_part
+
+        for name, data in config.data.corpora.items():
+            with as_part(name):
+                _prepare(data, config)
+    else:
+        _prepare(config.data, config)
+
+
+def _prepare(data: DictConfig, config: DictConfig) -> None:
     # the data module is not made: it loads Lightning, seconds in which a finished store is told of
-    own = {key: value for key, value in config.data.items() if key not in OF_LOADERS}
+    own = {key: value for key, value in data.items() if key not in OF_LOADERS}
     node = OmegaConf.create({"_target_": "eegfm.data.ready.ready", **own}, parent=config)
     store = make(node, "data")(encoder=make(config.encoder, "encoder"))
-    show(store, make(config.data.benchmark, "data.benchmark"))
+    show(store, make(data.benchmark, "data.benchmark"))
 
 
 def show(store: "SampleStore", benchmark: "BenchmarkSpec") -> None:
@@ -46,7 +57,7 @@ def show(store: "SampleStore", benchmark: "BenchmarkSpec") -> None:
     if manifest["simulated"]:
         console.print("  [yellow]SIMULATED: no person was recorded[/]")
     for left_out in manifest.get("left_out", [])[:10]:
-        console.print(f"  left out by the protocol: {left_out['recording']}: {left_out['reason']}")
+        console.print(f"  left out: {left_out['recording']}: {left_out['reason']}")
 
 
 if __name__ == "__main__":

@@ -136,7 +136,8 @@ def tables(groups: Sequence[Group]) -> list[Table]:
                 title=f"{members[0].first.benchmark.title} (data={data}), protocol {protocol}"
                 + ", reconstruction" * reconstructs,
                 groups=members,
-                metrics=known + sorted(present - set(known) - {"loss"}),
+                # of a mix, the whole's alone; a run's result has those of each corpus
+                metrics=known + sorted(m for m in present - set(known) - {"loss"} if "/" not in m),
                 published=beside,
                 sources=[s for s in dict.fromkeys(r.source for r in references) if s in cited],
             )

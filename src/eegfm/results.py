@@ -46,6 +46,9 @@ class BenchmarkFacts:
     `within_subject`: some test subject is also a training subject. `split` is the division (see `eegfm.data.splits`)
     and the part of the training windows, empty where both are the published ones; `leakage` what its splits have in
     common (see `eegfm.data.census.Leakage`). `imported` says where a store is from that was not made from raw files.
+    `window_s` is the length of windows in seconds where they are not the protocol's. Of a mix (`eegfm.data.mix`) these
+    are the facts of all corpora at once, `census` counts windows by corpus in place of classes, and `corpora` holds the
+    facts of each.
     """
 
     benchmark: str
@@ -66,6 +69,13 @@ class BenchmarkFacts:
     split: dict[str, Any] = field(default_factory=dict)
     leakage: dict[str, Any] = field(default_factory=dict)
     imported: str = ""
+    window_s: float | None = None
+    corpora: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def which(self, fact: str, value: bool) -> str:
+        """Of a mix, the corpora of which a fact has this value: " (tuab, tuev)"; of one corpus nothing."""
+        names = [name for name, facts in self.corpora.items() if facts[fact] == value]
+        return f" ({', '.join(names)})" if names else ""
 
 
 @dataclass(frozen=True, kw_only=True)

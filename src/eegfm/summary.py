@@ -65,21 +65,24 @@ def show_scores(
 
 
 def _data(console: Console, facts: BenchmarkFacts) -> None:
-    windows = {split: sum(counts) for split, counts in facts.census.items()}
-    people = "  ".join(
-        f"{split} {windows[split]:,} ({len(ids)} subjects)" for split, ids in facts.subjects.items()
-    )
-    console.print(f"{facts.protocol}, store {facts.fingerprint}, windows: {people}")
+    corpora = {f"{name}: ": BenchmarkFacts(**one) for name, one in facts.corpora.items()} or {"": facts}
+    for name, one in corpora.items():
+        people = "  ".join(
+            f"{split} {sum(one.census[split]):,} ({len(ids)} subjects)"
+            for split, ids in one.subjects.items()
+        )
+        console.print(f"{name}{one.protocol}, store {one.fingerprint}, windows: {people}")
     if facts.leakage:
         console.print(f"leakage: {leakage_sentence(facts.leakage)}")
     used = len({subject for ids in facts.subjects.values() for subject in ids})
     if facts.simulated:
-        console.print("[yellow]SIMULATED: no person was recorded.[/]")
+        console.print(f"[yellow]SIMULATED{facts.which('simulated', True)}: no person was recorded.[/]")
     if facts.imported:
         console.print(f"[yellow]IMPORTED: {facts.imported}.[/]")
     if not facts.complete:
         console.print(
-            f"[yellow]PARTIAL corpus: {used} of {facts.subjects_total} subjects. Not comparable to the paper.[/]"
+            f"[yellow]PARTIAL corpus{facts.which('complete', False)}: {used} of {facts.subjects_total} subjects. "
+            "Not comparable to the paper.[/]"
         )
     for difference in facts.census_differences:
         console.print(f"[yellow]  {difference}[/]")
@@ -90,13 +93,26 @@ def _data(console: Console, facts: BenchmarkFacts) -> None:
         console.print(f"[yellow]The split is not the published one: {said}[/]")
     if not facts.published_steps:
         console.print("[yellow]The signal processing is not the published one (data.steps).[/]")
+    if facts.window_s is not None:
+        console.print(
+            f"[yellow]Windows of {facts.window_s:g} s are not the published ones (data.window_s).[/]"
+        )
 
 
 def leakage_sentence(leakage: Mapping[str, Any]) -> str:
-    """What the splits of a run have in common, in a line (see `eegfm.data.census.Leakage`)."""
+    """What the splits of a run have in common, in a line (see `eegfm.data.census.Leakage` and `eegfm.data.mix`)."""
     subjects, identical = len(leakage["shared_subjects"]), len(leakage["identical"])
+    across = [
+        f"left out of {gone['corpus']}, {gone['split']}: {gone['windows']:,} windows of {len(gone['subjects'])} "
+        f"subjects ({gone['what']} in a later split of another corpus)"
+        for gone in leakage.get("left_out", [])
+    ]
+    across += [
+        f"{name}: {gap}, so that they are not recognised in other corpora"
+        for name, gap in leakage.get("not_told", {}).items()
+    ]
     if not subjects and not identical and leakage["nearest_s"] is None:
-        return "none; splits share no subject, no recording and no window"
+        return "; ".join(["none; splits share no subject, no recording and no window", *across])
     said = [f"{subjects} subjects in more than one split" if subjects else "splits share no subject"]
     if leakage["nearest_s"] is not None:
         first, second = leakage["nearest"]
@@ -105,7 +121,7 @@ def leakage_sentence(leakage: Mapping[str, Any]) -> str:
             f"{leakage['nearest_s']:g} s ({first} and {second})"
         )
     said.append(f"{identical} byte-identical windows across splits" if identical else "no window twice")
-    return "; ".join(said)
+    return "; ".join([*said, *across])
 
 
 def _scores(
@@ -115,6 +131,10 @@ def _scores(
     table = Table("", "windows", *names)
     n = sum(row["n_windows"] for row in by_subject.values())
     table.add_row("all", f"{n:,}", *(f"[bold]{_number(scores[name])}[/]" for name in names))
+    for corpus in dict.fromkeys(name.partition("/")[2] for name in scores if "/" in name):
+        of_corpus = [row["n_windows"] for s, row in by_subject.items() if s.startswith(f"{corpus}/")]
+        found = (f"[bold]{_number(scores.get(f'{name}/{corpus}'))}[/]" for name in names)
+        table.add_row(corpus, f"{sum(of_corpus):,}", *found)
     for subject, row in by_subject.items():
         found = (_number(row.get(name)) for name in names)
         table.add_row(subject, f"{row[SUBJECT_FACTS[0]]:,}", *found)

@@ -306,25 +306,24 @@ def _of_windows(
     from eegfm import figures
     from eegfm.tasks.history import read_history
 
-    rows, task = run.data.dataset("val"), run.task.eval()
-    batch = rows.__getitems__(np.linspace(0, len(rows) - 1, min(3, len(rows))).round().astype(int).tolist())
-    with torch.no_grad():
-        seen = task.see(
-            batch._replace(x=batch.x.to(task.device), coords=batch.coords.to(task.device)), training=False
-        )
-    uv = [(x * seen.size).float().cpu().numpy() for x in (seen.true, seen.given, seen.pred)]
+    task, drawn = run.task.eval(), {}
     montage, sfreq = run.data.spec.montage, run.data.spec.sfreq
-    hidden = None if seen.hidden is None else seen.hidden.cpu().numpy()
-    drawn = {
-        "reconstruction": figures.reconstruction(
+    for corpus, rows in run.data.datasets("val").items():
+        n = len(rows)
+        batch = rows.__getitems__(np.linspace(0, n - 1, min(3, n)).round().astype(int).tolist())
+        batch = batch._replace(x=batch.x.to(task.device), coords=batch.coords.to(task.device))
+        with torch.no_grad():
+            seen = task.see(batch, training=False)
+        uv = [(x * seen.size).float().cpu().numpy() for x in (seen.true, seen.given, seen.pred)]
+        hidden = None if seen.hidden is None else seen.hidden.cpu().numpy()
+        drawn[f"reconstruction_{corpus}" if corpus else "reconstruction"] = figures.reconstruction(
             *uv,
             hidden=hidden,
             names=montage.names,
             sfreq=sfreq,
             keys=batch.key,
-            title=f"{title}, validation",
+            title=f"{title}, validation" + f", {corpus}" * bool(corpus),
         )
-    }
     parts = {
         "all": "error of all samples",
         "hidden": "of hidden samples",

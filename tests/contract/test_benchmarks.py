@@ -11,11 +11,11 @@ from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
 
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec
-from eegfm.build import config_dir
+from eegfm.build import benchmark_options, config_dir
 from eegfm.data.store import Recipe
 from eegfm.signal.montage import NOT_A_PLACE
 
-FILES = sorted((config_dir() / "data").glob("*.yaml"))
+FILES = benchmark_options()
 
 
 def forms() -> dict[str, tuple[str, BenchmarkSpec]]:

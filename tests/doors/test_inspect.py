@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from eegfm.build import config_dir, make
+from eegfm.build import benchmark_options, config_dir, make
 from eegfm.contracts import EegfmError
 from tests.test_pictures import parsed
 
@@ -52,7 +52,7 @@ def test_what_a_person_can_put_right_is_a_sentence(tmp_path, override, sentence)
     assert done.returncode != 0 and sentence in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("path", sorted((config_dir() / "data").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", benchmark_options(), ids=lambda path: path.stem)
 def test_every_benchmark_composes(path, tmp_path):
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = compose("inspect", overrides=[f"data={path.stem}", f"paths.cache={tmp_path}"])

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from eegfm.benchmarks.synthetic import SYNTHETIC
-from eegfm.build import config_dir, register
+from eegfm.build import benchmark_options, config_dir, register
 from eegfm.commands.verify import Surveyed, overview, show_checks, show_overview
 from eegfm.data.checks import Check
 from eegfm.data.pipeline import prepare
@@ -19,7 +19,7 @@ from eegfm.signal.steps import BandPass, Resample
 from tests import corpora
 
 register()
-OPTIONS = sorted(path.stem for path in (config_dir() / "data").glob("*.yaml"))
+OPTIONS = [path.stem for path in benchmark_options()]
 CHECKS = [
     Check("raw files", "3 of 4 in data/raw/x", "4 recordings", "off", "Fetch [them] again."),
     Check("50 Hz", "8.1 of the power around it", "not notched", "warning", "Nothing to do."),

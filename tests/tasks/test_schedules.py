@@ -28,9 +28,12 @@ def test_one_cycle_has_the_published_corners():
     assert max(used) == used[299]
 
 
-@pytest.mark.parametrize("n_steps", [1, 2, 3, 7])
-def test_one_cycle_survives_a_smoke_run(n_steps):
-    assert all(0 < lr <= 3e-4 for lr, _ in run(lambda o, n: one_cycle(o, n, max_lr=3e-4), n_steps, lr=5e-5))
+@pytest.mark.parametrize("pct_start", [0.1, 0.3, 0.5])
+@pytest.mark.parametrize("n_steps", [1, 2, 3, 7, 10])
+def test_one_cycle_survives_a_smoke_run(n_steps, pct_start):
+    """Also one whose way up is a single step: 10 steps and 0.1, 2 and 0.5."""
+    used = run(lambda o, n: one_cycle(o, n, max_lr=3e-4, pct_start=pct_start), n_steps, lr=5e-5)
+    assert all(0 < lr <= 3e-4 for lr, _ in used)
 
 
 def test_cosine_is_half_a_cosine_per_step():

@@ -269,6 +269,7 @@ class CutWithSeizures:
     every_s: float
     around_s: float
     version: ClassVar[int] = 1
+    cuts: ClassVar[bool] = True
 
     def __call__(self, recording: Recording) -> Recording:
         n, every, around = (

@@ -100,5 +100,6 @@ MENTAL_ARITHMETIC = BenchmarkSpec(
     ),
     raw_sfreq=(500.0,),
     open_files="https://physionet.org/files/eegmat/1.0.0/",
+    one_label=True,
     reference_key=reference_key,
 )

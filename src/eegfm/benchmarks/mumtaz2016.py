@@ -159,5 +159,6 @@ def mumtaz2016(*, variant: Literal["repaired", "published"] = "repaired") -> Ben
         raw_sfreq=(256.0,),
         # the twins of H S15 are of one split; whether they, too, are the same bytes is not known
         duplicates=(*COPIES, TWINS) if published else (),
+        one_label=True,
         reference_key=reference_key if published else None,
     )

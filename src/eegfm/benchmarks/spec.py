@@ -62,6 +62,9 @@ class Window:
     split: SplitName | None = None  # None: that of its recording
 
 
+WindowsOf = Callable[[Recording, Source], list[Window]]
+
+
 @dataclass(frozen=True)
 class ReferenceWindow:
     """What the key of a window says in a store that the reference's own scripts have made (see `eegfm.data.convert`).
@@ -103,7 +106,7 @@ class BenchmarkSpec:
         name: the name on the command line, the folder of the store, and the key of published numbers.
         title: the name people know it by.
         protocol: whose protocol and of which version, as "cbramod@b9e9610".
-        classes: class names; a label is an index into them.
+        classes: class names; a label is an index into them. Empty for windows without labels, which all say 0.
         channels: the stored rows, in order.
         sfreq: rate of the stored windows in Hz.
         window_s: length of a window in seconds.
@@ -124,6 +127,10 @@ class BenchmarkSpec:
         duplicates: groups of recordings that the protocol keeps although they are known to be the same bytes.
         subject_leak: how the protocol itself may put a subject into train and into val, in words; such a subject is
             then reported, not refused. One in test and elsewhere is refused all the same.
+        pool: corpora of one pool give one person the same id, so that one in two of them is recognised; "" where ids
+            are the corpus's own.
+        pool_gap: who in it has no id of the pool, in words.
+        one_label: a recording is cut end to end and has one label, which a window of any length then has too.
         reference_key: the key of a window in a store of the reference's own scripts, and the split that it is listed
             under there -> what it says, or None where it is not a key of this benchmark. Left out where the reference
             makes no store of this protocol: of what is repaired, or divided in our way.
@@ -141,7 +148,7 @@ class BenchmarkSpec:
     census: Census
     sources: Callable[[Path], list[Source]]
     read: Callable[[Source], Recording]
-    windows: Callable[[Recording, Source], list[Window]]
+    windows: WindowsOf
     corpus: str
     licence: str
     access: str
@@ -155,6 +162,9 @@ class BenchmarkSpec:
     within_subject: bool = False
     duplicates: tuple[tuple[str, ...], ...] = ()
     subject_leak: str = ""
+    pool: str = ""
+    pool_gap: str = ""
+    one_label: bool = False
     reference_key: Callable[[str, SplitName], ReferenceWindow | None] | None = None
 
     def __post_init__(self) -> None:
@@ -170,6 +180,11 @@ class BenchmarkSpec:
                         f"{self.name}: subject {subject} is in {seen[subject]} and in {split}."
                     )
                 seen[subject] = split
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What windows are told apart by: the classes, or one name for all where there are none."""
+        return self.classes or ("unlabelled",)
 
     @property
     def montage(self) -> Montage:

@@ -38,6 +38,7 @@ from eegfm.benchmarks.spec import BenchmarkSpec, Census, Source, SplitName, Wind
 from eegfm.benchmarks.tuev import (
     HOME,
     LICENCE,
+    POOL,
     RAW_SFREQ,
     ROWS,
     SFREQ,
@@ -130,6 +131,8 @@ def tuab(*, variant: Literal["repaired", "published"] = "repaired") -> Benchmark
             "doi:10.3389/fnins.2016.00196"
         ),
         raw_sfreq=RAW_SFREQ,
+        one_label=True,
+        pool=POOL,
         subject_leak="patients of both classes may be in train with one and in val with the other"
         if published
         else "",

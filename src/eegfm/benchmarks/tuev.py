@@ -83,6 +83,7 @@ PER_SPLIT = {  # preprocessing/README.md of CBraMod
 }
 LICENCE = "TUH EEG data sharing agreement of Temple University: not to be passed on"
 HOME = "https://isip.piconepress.com/projects/nedc/html/tuh_eeg/"
+POOL = "tuh"  # corpora of the hospital are parts of the TUH EEG Corpus and keep its names of patients
 
 
 # ---- what the two TUH corpora have in common -------------------------------------------------------------------------
@@ -301,5 +302,7 @@ def tuev(
             "Frontiers in Neuroscience 10:196, doi:10.3389/fnins.2016.00196"
         ),
         raw_sfreq=RAW_SFREQ,
+        pool=POOL,
+        pool_gap="its test cases are numbered, not named",
         reference_key=reference_key if published else None,
     )

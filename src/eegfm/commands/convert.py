@@ -10,7 +10,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from eegfm.build import door, make
+from eegfm.build import door, make, one_benchmark
 
 
 @door("convert")
@@ -22,11 +22,12 @@ def main(config: DictConfig) -> None:
 
     if OmegaConf.is_missing(config, "lmdb"):
         raise EegfmError("Name the LMDB of the reference: lmdb=<folder>")
-    data = make(config.data, "data")()
-    if data.steps is not None:
-        raise EegfmError(
-            "data.steps cannot be applied: the reference's windows are processed already. Leave it out."
-        )
+    data = make(one_benchmark(config, "eegfm convert"), "data")()
+    for name, value in (("steps", data.steps), ("window_s", data.window_s)):
+        if value is not None:
+            raise EegfmError(
+                f"data.{name} cannot be applied: the reference's windows are processed and cut already. Leave it out."
+            )
     store = convert(
         data.benchmark,
         Path(str(config.lmdb)).expanduser(),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from eegfm.build import door, make
+from eegfm.build import door, make, one_benchmark
 
 
 @door("inspect")
@@ -19,7 +19,7 @@ def main(config: DictConfig) -> None:
         value = config[key]
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise EegfmError(f"{key}={value}: a whole number from {least} on is wanted.")
-    data = make(config.data, "data")()
+    data = make(one_benchmark(config, "eegfm inspect"), "data")()
     out = Path(f"inspect-{data.benchmark.name}.html" if config.out is None else str(config.out))
     if out.is_dir():
         raise EegfmError(f"out={out} is a folder; a file is wanted: out={out / 'page.html'}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from eegfm.build import config_dir, door, make
+from eegfm.build import benchmark_options, door, make, one_benchmark
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,11 +37,12 @@ def main(config: DictConfig) -> None:
     if "data" not in config:
         show_overview(overview(config), console)
         return
+    from eegfm.benchmarks.length import of_length
     from eegfm.data.store import Recipe
     from eegfm.data.verify import verify
 
-    data = config.data
-    benchmark = make(data.benchmark, "data.benchmark")
+    data = one_benchmark(config, "eegfm verify")
+    benchmark = of_length(make(data.benchmark, "data.benchmark"), data.window_s)
     steps = None if data.steps is None else [make(node, "data.steps") for node in data.steps]
     recipe = Recipe.of(benchmark, steps, imported=data.imported)
     checks = verify(benchmark, Path(data.raw), Path(data.cache), recipe=recipe)
@@ -102,7 +103,7 @@ class Surveyed:
 def overview(config: DictConfig) -> list[Surveyed]:
     """Every `data=<name>`, the simulated ones last."""
     found = []
-    for path in sorted((config_dir() / "data").glob("*.yaml")):
+    for path in benchmark_options():
         node = OmegaConf.merge({"paths": config.paths}, OmegaConf.load(path))
         benchmark = make(node.benchmark, "data.benchmark")
         found.append((benchmark.simulated, path.stem, benchmark, Path(node.raw)))

@@ -26,7 +26,7 @@ def count(index: SampleIndex, n_classes: int) -> dict[str, Any]:
 
 def census_differences(benchmark: BenchmarkSpec, index: SampleIndex, n_recordings: int) -> list[str]:
     """Where a complete corpus does not give what its census says; empty when all is right."""
-    census, found = benchmark.census, count(index, len(benchmark.classes))
+    census, found = benchmark.census, count(index, len(benchmark.kinds))
     wrong = []
     if census.recordings is not None and census.recordings != n_recordings:
         wrong.append(f"{n_recordings} recordings, the census says {census.recordings}")

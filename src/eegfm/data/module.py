@@ -12,6 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, SplitName
 from eegfm.contracts import EEGBatch, EegfmError, Encodes, SampleSpec
 from eegfm.data.census import Leakage, count, leakage
@@ -82,6 +83,7 @@ class EEGDataModule(lightning.LightningDataModule):
         split: a division other than the published one (see `eegfm.data.splits`), or None.
         train_ratio: the part of the training windows to train on: seeded, the same of every class.
         steps: signal processing other than the published one, or None.
+        window_s: length of the windows in seconds, other than the protocol's (see `eegfm.benchmarks.length`), or None.
         imported: use what `eegfm.data.convert` has made of a store of the reference; nothing is prepared from `raw`.
         batch_size: windows a batch, in every split.
         num_workers: loader processes. 0 is the fastest for stores that fit in memory: a batch is one read.
@@ -102,6 +104,7 @@ class EEGDataModule(lightning.LightningDataModule):
         split: Division | None = None,
         train_ratio: float = 1.0,
         steps: Sequence[Step] | None = None,
+        window_s: float | None = None,
         imported: bool = False,
         batch_size: int = 64,
         num_workers: int = 0,
@@ -114,7 +117,8 @@ class EEGDataModule(lightning.LightningDataModule):
         super().__init__()
         if batch_size < 1:
             raise EegfmError(f"data.batch_size={batch_size}: a batch has at least one window.")
-        self.benchmark, self.encoder, self.steps, self.imported = benchmark, encoder, steps, imported
+        self.benchmark, self._protocol, self.window_s = of_length(benchmark, window_s), benchmark, window_s
+        self.encoder, self.steps, self.imported = encoder, steps, imported
         self.split, self.train_ratio, self.device_cache = split, train_ratio, device_cache
         self.raw, self.cache = Path(raw), Path(cache)
         self.seed, self.batch_size, self.num_workers = seed, batch_size, num_workers
@@ -157,7 +161,8 @@ class EEGDataModule(lightning.LightningDataModule):
     def prepare_data(self) -> None:
         """Make the store where it is not there (see `ready`). Quick when nothing is to be done."""
         ready(
-            benchmark=self.benchmark,
+            benchmark=self._protocol,
+            window_s=self.window_s,
             raw=self.raw,
             cache=self.cache,
             encoder=self.encoder,
@@ -237,16 +242,21 @@ class EEGDataModule(lightning.LightningDataModule):
             )
         return SplitDataset(self.store, self.index.rows(split), self._coords)
 
+    def datasets(self, split: SplitName) -> dict[str, SplitDataset]:
+        """A split by corpus, as a mix has it (`eegfm.data.mix`): here one, without a name."""
+        return {"": self.dataset(split)}
+
     def provenance(self) -> dict[str, Any]:
         """What the data were, for the run's result: recipe, protocol, completeness, subjects by split."""
         assert self.store is not None
         manifest = self.store.manifest
-        found = count(self.index, len(self.benchmark.classes))
+        found = count(self.index, len(self.benchmark.kinds))
         return {
             "benchmark": self.benchmark.name,
             "title": self.benchmark.title,
             "protocol": self.benchmark.protocol,
             "published_steps": self.store.recipe.facts["published_steps"],
+            "window_s": None if self.benchmark is self._protocol else self.benchmark.window_s,
             "fingerprint": self.store.recipe.fingerprint,
             "store": str(self.store.folder),
             "complete": manifest["complete"],

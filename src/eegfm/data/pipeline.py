@@ -325,7 +325,7 @@ def _assemble(
         "within_subject": benchmark.within_subject,
         "complete": not (missing or failures or wrong),
         "subjects_total": subjects_total(benchmark, sources),
-        "census": count(whole, len(benchmark.classes)),
+        "census": count(whole, len(benchmark.kinds)),
         "census_differences": wrong,
         "missing": [source.recording for source in missing],
         "unusable": [{"recording": failure.recording, "reason": failure.reason} for failure in failures],

@@ -3,9 +3,11 @@
 Neither torch nor Lightning is loaded here unless an encoder needs it, so that a finished store is told of at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.contracts import EegfmError, Encodes
 from eegfm.data.pipeline import prepare, refuse_partial
@@ -21,6 +23,7 @@ def ready(
     cache: str | Path,
     encoder: Encodes | None = None,
     steps: Sequence[Step] | None = None,
+    window_s: float | None = None,
     imported: bool = False,
     prepare_workers: int = 1,
     allow_partial: bool = False,
@@ -30,14 +33,16 @@ def ready(
     """The store of a benchmark's windows, or of an encoder's vectors of them; the arguments are `EEGDataModule`'s.
 
     Raises:
-        EegfmError: see `prepare`, `verify_once` and `embed`.
+        EegfmError: see `of_length`, `prepare`, `verify_once` and `embed`.
     """
     raw, cache = Path(raw), Path(cache)
-    if imported and steps is not None:
-        raise EegfmError(
-            "data.imported=true takes windows as the reference has stored them, data.steps works on raw files. "
-            "Leave one of the two out."
-        )
+    for name, value in (("steps", steps), ("window_s", window_s)):
+        if imported and value is not None:
+            raise EegfmError(
+                f"data.imported=true takes windows as the reference has stored them, data.{name} works on raw files. "
+                "Leave one of the two out."
+            )
+    benchmark = of_length(benchmark, window_s)
     recipe = Recipe.of(benchmark, steps, imported=imported)
     folder = cache / recipe.folder
     if imported:
@@ -64,3 +69,14 @@ def ready(
     from eegfm.data.embed import embed
 
     return embed(store, encoder, cache, progress=progress)
+
+
+@contextmanager
+def as_part(corpus: str) -> Iterator[None]:
+    """For what is done with one corpus of a mix: sentences that say what to type are told where it is typed there."""
+    try:
+        yield
+    except EegfmError as error:
+        raise EegfmError(
+            f"{error}\nThis is one corpus of a mix: for data.<setting>= type data.corpora.{corpus}.<setting>="
+        ) from None

@@ -21,7 +21,10 @@ from eegfm.signal.recording import Recording
 
 
 class Step(Protocol):
-    """One visible operation. `version` rises when the same fields come to mean other bytes."""
+    """One visible operation. `version` rises when the same fields come to mean other bytes.
+
+    A step with `cuts = True` leaves other pieces than it was given, made for the windows of its protocol.
+    """
 
     version: ClassVar[int]
 
@@ -207,6 +210,7 @@ class CutAtEvents:
     """One piece an event: from each event to the next one, the last to the end of the piece it lies in."""
 
     version: ClassVar[int] = 1
+    cuts: ClassVar[bool] = True
 
     def __call__(self, recording: Recording) -> Recording:
         data, onsets = [], []
@@ -229,6 +233,7 @@ class Keep:
     start_s: float
     stop_s: float
     version: ClassVar[int] = 1
+    cuts: ClassVar[bool] = True
 
     def __call__(self, recording: Recording) -> Recording:
         first, last = round(self.start_s * recording.sfreq), round(self.stop_s * recording.sfreq)
@@ -249,6 +254,7 @@ class WrapEnds:
 
     seconds: float
     version: ClassVar[int] = 1
+    cuts: ClassVar[bool] = True
 
     def __call__(self, recording: Recording) -> Recording:
         n = round(self.seconds * recording.sfreq)

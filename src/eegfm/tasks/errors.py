@@ -1,7 +1,8 @@
 """How far reconstructions are from their windows: in microvolts, by window and channel, over whole splits.
 
 Errors are gathered window by window and summed up once, so a number of a split is that of all of its samples, not of
-averaged batches. Squares are pooled before the root is taken.
+averaged batches. Squares are pooled before the root is taken. Of a mix of corpora (`eegfm.data.mix`), whose windows may
+differ in length, a window counts as one whatever its length, and every number is there for each corpus as well.
 
 Unusual: `acmse` is EEGM2's "average MSE across all channels", the measure of its tables. Its code averages all windows
 of a split to one waveform a channel first, original and reconstruction, takes the squared error of these two waveforms,
@@ -36,7 +37,8 @@ class Reconstructions:
     `square` is the mean squared error in µV² of every window and channel over "all" samples and, with a mask, over the
     "hidden" ones, the "visible" ones, and over the hidden ones where "interpolation" by a straight line had filled
     them. `absolute` is the mean absolute error in µV, `variance` that of the window about its mean in µV². `subject` is
-    the position in the store's sorted list of subject ids. `loss` is that of the whole split.
+    the position in the store's sorted list of subject ids. `loss` is that of the batch that a window was in. Of a mix,
+    `corpus` is the place of the window's in `corpora`, and there is no `acmse`: it averages windows of one length.
     """
 
     keys: list[str]
@@ -44,12 +46,22 @@ class Reconstructions:
     square: dict[str, Float[np.ndarray, "window channel"]]
     absolute: Float[np.ndarray, "window channel"]
     variance: Float[np.ndarray, "window channel"]
-    loss: float
-    acmse: float
+    loss: Float[np.ndarray, " window"]
+    acmse: float | None
+    corpora: tuple[str, ...] = ()
+    corpus: Int[np.ndarray, " window"] | None = None
 
     def metrics(self) -> dict[str, float]:
-        """The split's loss, its errors, and `acmse`."""
-        return {"loss": self.loss, **self._errors(slice(None)), "acmse": self.acmse}
+        """The split's loss, its errors, and `acmse`; of a mix the first two by corpus too: "rmse_uv/tuab"."""
+        found = {"loss": float(self.loss.mean()), **self._errors(slice(None))}
+        if self.acmse is not None:
+            found["acmse"] = self.acmse
+        for i, name in enumerate(self.corpora):
+            of_corpus = self.corpus == i
+            if of_corpus.any():
+                values = {"loss": float(self.loss[of_corpus].mean()), **self._errors(of_corpus)}
+                found |= {f"{key}/{name}": value for key, value in values.items()}
+        return found
 
     def by_subject(self) -> dict[int, dict[str, float]]:
         """The errors of each subject's windows alone, by ascending subject."""
@@ -75,28 +87,30 @@ class Reconstructions:
 
 
 class Errors(Metric):
-    """Gathers the errors of a split. The states are concatenated or summed over processes by torchmetrics."""
+    """Gathers the errors of a split. The states are concatenated or summed over processes by torchmetrics.
+
+    `shape` is that of the windows, but where `corpora` names those of a mix: there it may differ from batch to batch.
+    """
 
     is_differentiable = False
     higher_is_better = None
     full_state_update = False
 
     subject: list[Tensor]
+    corpus: list[Tensor]
+    loss: list[Tensor]
     table: list[Tensor]
-    n: Tensor
-    loss: Tensor
     true_sum: Tensor
     pred_sum: Tensor
 
-    def __init__(self, shape: Sequence[int], *, masked: bool) -> None:
+    def __init__(self, shape: Sequence[int], *, masked: bool, corpora: Sequence[str] = ()) -> None:
         super().__init__()
         self.columns = ("all", *(PARTS if masked else ()), "absolute", "variance")
-        self.add_state("subject", default=[], dist_reduce_fx="cat")
-        self.add_state("table", default=[], dist_reduce_fx="cat")  # [window, column, channel]
-        self.add_state("n", default=torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("loss", default=torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.corpora = tuple(corpora)
+        for name in ("subject", "corpus", "loss", "table"):  # the table: [window, column, channel]
+            self.add_state(name, default=[], dist_reduce_fx="cat")
         for name in ("true_sum", "pred_sum"):
-            self.add_state(name, default=torch.zeros(*shape), dist_reduce_fx="sum")
+            self.add_state(name, default=torch.zeros(() if corpora else tuple(shape)), dist_reduce_fx="sum")
 
     def update(
         self,
@@ -107,8 +121,12 @@ class Errors(Metric):
         subject: Int[Tensor, " batch"],
         hidden: Tensor | None = None,
         drawn: Tensor | None = None,
+        corpus: str = "",
     ) -> None:
-        """`pred` and `true` as the model sees them, `size` microvolts a unit; `drawn` is the straight lines."""
+        """`pred` and `true` as the model sees them, `size` microvolts a unit; `drawn` is the straight lines.
+
+        `corpus` is the one of `corpora` that the batch is of.
+        """
         error = (pred - true) * size
         square = error.square()
         columns = [square.mean(-1)]
@@ -119,10 +137,12 @@ class Errors(Metric):
         columns += [error.abs().mean(-1), (true * size).var(-1, correction=0)]
         self.table.append(torch.stack(columns, dim=1))
         self.subject.append(subject)
-        self.n += len(true)
-        self.loss += loss.detach().double() * len(true)
-        self.true_sum += true.sum(0)
-        self.pred_sum += pred.sum(0)
+        self.loss.append(loss.detach().expand(len(true)))
+        if self.corpora:
+            self.corpus.append(torch.full_like(subject, self.corpora.index(corpus)))
+        else:
+            self.true_sum += true.sum(0)
+            self.pred_sum += pred.sum(0)
 
     def compute(self) -> dict[str, Tensor]:
         """`Reconstructions.metrics` of everything since the last reset, as scalars on the metric's device."""
@@ -148,16 +168,21 @@ class Errors(Metric):
                 "the store."
             )
         column = {name: table[:, i] for i, name in enumerate(self.columns)}
-        waves = (self.true_sum - self.pred_sum).double() / self.n
+        acmse = None
+        if not self.corpora:
+            waves = (self.true_sum - self.pred_sum).double() / len(table)
+            # mean over time, sum over channels, divided by the number of samples: as published
+            acmse = float(waves.square().mean(-1).sum() / waves.shape[-1])
         return Reconstructions(
             keys=list(keys),
             subject=dim_zero_cat(self.subject).cpu().numpy(),
             square={name: column[name] for name in self.columns if name in ("all", *PARTS)},
             absolute=column["absolute"],
             variance=column["variance"],
-            loss=float(self.loss / self.n),
-            # mean over time, sum over channels, divided by the number of samples: as published
-            acmse=float(waves.square().mean(-1).sum() / waves.shape[-1]),
+            loss=dim_zero_cat(self.loss).double().cpu().numpy(),
+            acmse=acmse,
+            corpora=self.corpora,
+            corpus=dim_zero_cat(self.corpus).cpu().numpy() if self.corpora else None,
         )
 
 

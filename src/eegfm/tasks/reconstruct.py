@@ -49,9 +49,9 @@ class Reconstruct(Task):
     so many epochs.
 
     Logs "train/loss" of each step and epoch and "train/<term>" of each epoch, for "val" and "test" the same once per
-    epoch, and what `Reconstructions.metrics` holds, the error of straight lines over hidden samples among it. After
-    `validate` or `test`, and after each validation of a fit, `outputs` holds the errors of that split, window by window
-    (of this process, where there are several).
+    epoch, and what `Reconstructions.metrics` holds, the error of straight lines over hidden samples among it, of a mix
+    also by corpus ("val/loss/tuab"). After `validate` or `test`, and after each validation of a fit, `outputs` holds
+    the errors of that split, window by window (of this process, where there are several).
 
     Raises:
         EegfmError: samples that are no raw windows, a backbone without a forward pass, an unknown term, or
@@ -92,7 +92,7 @@ class Reconstruct(Task):
         self.loss_on = loss_on
         self.criterion = WeightedSum(loss)
         self.mask = None if mask is None else mask(spec)
-        self.errors = Errors(spec.shape, masked=mask is not None)
+        self.errors = Errors(spec.shape, masked=mask is not None, corpora=spec.corpora)
         self.observe = Observe(spec, scale=scale, seed=seed, **(observe or {}))
         self.outputs: Reconstructions | None = None
         self._keys: list[str] = []
@@ -164,7 +164,9 @@ class Reconstruct(Task):
     def _evaluate(self, batch: EEGBatch, split: str) -> None:
         loss, terms, seen = self._loss(batch, training=False)
         drawn = None if seen.hidden is None else interpolate(seen.true, seen.hidden)
-        self.errors.update(loss, seen.pred, seen.true, seen.size, batch.subject, seen.hidden, drawn)
+        self.errors.update(
+            loss, seen.pred, seen.true, seen.size, batch.subject, seen.hidden, drawn, batch.corpus
+        )
         self._keys += batch.key
         named = {f"{split}/{name}": value for name, value in terms.items()}
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch.x), sync_dist=True)

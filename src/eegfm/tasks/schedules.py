@@ -22,6 +22,8 @@ def one_cycle(
     max_lr -> max_lr / (div_factor * final_div_factor), and beta1 0.95 -> 0.85 -> 0.95. The defaults are torch's, which
     STAMP uses; EEGM2 and SAMBA pre-train with 0.1, 2 and 100.
     """
+    if pct_start * total_steps == 1:
+        pct_start *= 1 + 1e-9  # torch divides by the length of the way up, which would be 0 here
     return OneCycleLR(
         optimizer,
         max_lr=max_lr,
