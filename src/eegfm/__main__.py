@@ -10,6 +10,7 @@ COMMANDS = {  # name: (module, what it does)
     "inspect": ("eegfm.commands.inspect", "a page of pictures to look at before trusting a data set"),
     "convert": ("eegfm.commands.convert", "take over the LMDB of CBraMod's or STAMP's own scripts"),
     "evaluate": ("eegfm.evaluate", "score a run folder or a checkpoint on any split"),
+    "stream": ("eegfm.commands.stream", "a trained model over hours of recording, in constant memory"),
     "report": ("eegfm.report", "a table of one run or of a folder of runs, beside the published numbers"),
     "doctor": ("eegfm.commands.doctor", "what this machine has and lacks, and the command that repairs it"),
 }

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from matplotlib.axes import Axes
@@ -22,6 +23,7 @@ from eegfm.contracts import Montage
 from eegfm.signal.montage import from_above
 
 BLUE, SKY, ORANGE, GREEN, PURPLE = "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7"
+SET = (BLUE, ORANGE, GREEN, PURPLE, SKY)
 INK, GREY, FAINT = "#222222", "#777777", "#DDDDDD"
 
 # Names of metrics as people write them, in the order of the published tables, and the level of a guess.
@@ -360,6 +362,121 @@ def loss_terms(
     return figure
 
 
+def probabilities_over_time(
+    second: Float[np.ndarray, " bin"],
+    probability: Float[np.ndarray, "bin class"],
+    classes: Sequence[str],
+    *,
+    title: str = "",
+) -> Figure:
+    """Class probabilities along a recording, means of stretches that begin at `second`; below, what is most probable.
+
+    Of two classes the second's probability is drawn, with its threshold; of more, all of them on top of one another.
+    """
+    x, unit = _clock(second)
+    colours = [matplotlib.colormaps["tab20"](i % 20) for i in range(len(classes))]
+    if len(classes) <= len(SET):
+        colours = list(SET)
+    figure, (axis, strip) = _figure((10.0, 4.4), rows=2, title=title, heights=(6, 1))
+    edges = np.append(x, x[-1] + (x[-1] - x[0]) / max(len(x) - 1, 1) if len(x) > 1 else x[-1] + 1)
+    if len(classes) == 2:
+        axis.step(edges, np.append(probability[:, 1], probability[-1, 1]), where="post", color=BLUE, lw=1.0)
+        axis.axhline(0.5, color=INK, lw=1, linestyle=(0, (2, 2)))
+        axis.set_ylabel(f"P({classes[1]})")
+    else:
+        stacked = np.concatenate([probability, probability[-1:]])
+        axis.stackplot(edges, stacked.T, colors=colours[: len(classes)], step="post", lw=0)
+        axis.set_ylabel("probability")
+    axis.set_ylim(0, 1)
+    axis.set_xlim(edges[0], edges[-1])
+    decided = (probability[:, 1] > 0.5).astype(int) if len(classes) == 2 else probability.argmax(axis=1)
+    for i, name in enumerate(classes):
+        strip.fill_between(
+            edges,
+            0,
+            1,
+            where=np.append(decided == i, False),
+            step="post",
+            color=colours[i],
+            lw=0,
+            label=name,
+        )
+    strip.set_yticks([])
+    strip.set_ylim(0, 1)
+    strip.set_xlabel(unit)
+    strip.spines["left"].set_visible(False)
+    figure.legend(
+        *strip.get_legend_handles_labels(),
+        loc="outside right center",
+        frameon=False,
+        fontsize=9,
+        title="decision",
+    )
+    return figure
+
+
+def errors_over_time(
+    second: Float[np.ndarray, " bin"],
+    rmse: Float[np.ndarray, "bin row"],
+    names: Sequence[str],
+    *,
+    marks: Sequence[tuple[float, float, str]] = (),
+    title: str = "",
+) -> Figure:
+    """Error of a reconstruction along a recording, of stretches that begin at `second`: of all channels, of each.
+
+    The first row of `rmse`, in µV, is that of all channels. `marks` are onsets and lengths in seconds, and what it is.
+    """
+    x, unit = _clock(second)
+    per = second[1] / x[1] if len(x) > 1 and x[1] else 1.0
+    figure, (axis, image) = _figure(
+        (10.0, 3.0 + 0.16 * len(names)), rows=2, title=title, heights=(2, 1 + 0.09 * len(names))
+    )
+    end = x[-1] + (x[-1] - x[0]) / max(len(x) - 1, 1)
+    end = end if end > x[0] else x[0] + 1
+    axis.plot(x, rmse[:, 0], color=BLUE, lw=1.0)
+    for i, (onset, length, what) in enumerate(marks):
+        axis.axvspan(
+            onset / per,
+            (onset + length) / per,
+            color=ORANGE,
+            alpha=0.35,
+            lw=0.5,
+            label=what if i == 0 else None,
+        )
+    low, high = _range([rmse[:, 0]])
+    if low > 0 and high > 3 * low:
+        axis.set_yscale("log")
+    axis.set_ylabel("RMSE, µV")
+    axis.grid(axis="y", color=FAINT, linewidth=0.8)
+    if marks:
+        axis.legend(loc="upper right", frameon=False, fontsize=9)
+    axis.tick_params(labelbottom=False)
+    drawn = image.imshow(
+        np.log10(np.maximum(rmse[:, 1:].T, 1e-6)),
+        aspect="auto",
+        interpolation="nearest",
+        cmap="viridis",
+        extent=(x[0], end, len(names) - 0.5, -0.5),
+    )
+    image.set_yticks(range(len(names)), names, fontsize=7 if len(names) <= 32 else 4)
+    image.set_xlabel(unit)
+    image.set_xlim(x[0], end)
+    bar = figure.colorbar(drawn, ax=image, pad=0.01)
+    bar.set_label("RMSE, µV")
+    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{10**value:.3g}")
+    return figure
+
+
+def _clock(second: np.ndarray) -> tuple[np.ndarray, str]:
+    """Seconds in the unit that a person would use of so many."""
+    last = float(second[-1]) if len(second) else 0.0
+    for unit, length in (("hours", 3600.0), ("minutes", 60.0)):
+        if last >= 1.5 * length:
+            return second / length, unit
+    return second, "seconds"
+
+
 def _range(values: Sequence[np.ndarray]) -> tuple[float, float]:
     """Ends of a scale that holds all values; a little around them where they are one."""
     every = np.concatenate([value[np.isfinite(value)] for value in values])
@@ -367,9 +484,11 @@ def _range(values: Sequence[np.ndarray]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _figure(size: tuple[float, float], *, rows: int = 1, title: str = "") -> tuple[Figure, list[Axes]]:
+def _figure(
+    size: tuple[float, float], *, rows: int = 1, title: str = "", heights: Sequence[float] | None = None
+) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    axes = list(figure.subplots(rows, 1, squeeze=False, sharex=rows > 1)[:, 0])
+    axes = list(figure.subplots(rows, 1, squeeze=False, sharex=rows > 1, height_ratios=heights)[:, 0])
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.spines[["left", "bottom"]].set_color(GREY)

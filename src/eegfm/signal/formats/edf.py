@@ -1,6 +1,6 @@
 """EDF and EDF+ -> recordings. MNE reads; what is here turns damage into a sentence and never lets it pass for data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,23 +19,34 @@ def read_edf(path: Path, *, channels: Mapping[str, str] | Sequence[str], padding
     Raises EegfmError, always with the file's name, where the file is not EDF, is shorter or longer than its header
     says, is discontinuous (EDF+D), holds the wanted channels at another rate than the file's, or lacks one.
     """
-    header = _read_header(path)
-    header.check_size(path, padding)
+    raw = open_edf(path, padding=padding, preload=True)
+    refuse_other_rates(path, channels, raw)
+    return Recording.from_mne(raw, channels=channels, path=path)
+
+
+def open_edf(path: Path, *, padding: int = 0, preload: bool = False) -> "mne.io.BaseRaw":
+    """The file as MNE has it, its samples not yet read unless `preload` says so.
+
+    Raises EegfmError, as `read_edf` does, where the file is not EDF, not as long as its header says, or discontinuous.
+    """
+    _read_header(path).check_size(path, padding)
     try:
-        raw = mne.io.read_raw_edf(path, preload=True, verbose="error")
+        return mne.io.read_raw_edf(path, preload=preload, verbose="error")
     except Exception as error:  # a reader may raise anything on a damaged file
         raise EegfmError(
             f"{path} cannot be read as EDF ({type(error).__name__}: {error}). {FETCH_AGAIN}"
         ) from error
-    # MNE brings every channel to the file's highest rate without a word
-    sfreq = raw.info["sfreq"]
-    slower = {name: header.rates[name] for name in channels if header.rates.get(name, sfreq) != sfreq}
+
+
+def refuse_other_rates(path: Path, channels: Iterable[str], raw: "mne.io.BaseRaw") -> None:
+    """Raise EegfmError where one of the channels has another rate than the file: MNE brings it there without a word."""
+    rates, sfreq = _read_header(path).rates, raw.info["sfreq"]
+    slower = {name: rates[name] for name in channels if rates.get(name, sfreq) != sfreq}
     if slower:
         raise EegfmError(
             f"{path}: {', '.join(f'{name} is sampled at {rate:g} Hz' for name, rate in slower.items())}, other "
             f"channels at {sfreq:g} Hz. A recording has one rate. {FETCH_AGAIN}"
         )
-    return Recording.from_mne(raw, channels=channels, path=path)
 
 
 def channel_names(path: Path, *, padding: int = 0) -> tuple[str, ...]:

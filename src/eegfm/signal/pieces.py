@@ -1,0 +1,335 @@
+"""A recording of hours, any stretch of it at a time: read, named, and taken through a run's steps, in constant memory.
+
+The steps of a protocol are defined on a whole recording. Here each is asked for a stretch of its output, and asks the
+step before it for the stretch that this depends on: wider by the length of its kernel on either side.
+
+- `BandPass` and `Notch` are finite kernels. The step itself runs over the wider stretch, whose ends are thrown away, so
+  what is left is the whole recording's to rounding, at the file's ends as well (both reflect there).
+- `Resample` is MNE's FFT of the whole recording: every output is a sum over all inputs, at moments that follow from the
+  recording's length (they drift by up to half a sample). Here a windowed sinc of 64 zero crossings a side, at the same
+  moments. On noise like a brain's of 20 µV, ten seconds from the file's ends, they are 0.01 µV apart at most below
+  95 % of the lower of the two Nyquist frequencies; at the ends, where both reflect, 1 µV. What lies above 95 % is where
+  a sinc of any length differs from an FFT: 0.001 µV (root mean square) in recordings of MentalArithmetic, which end
+  below it, and 0.26 of 26 µV in PhysioNet-MI's S001, which hold muscle up to their Nyquist frequency.
+- `PolyphaseResample` is a finite kernel; stretches begin where its phase does. `AverageReference` and `Bipolar` do not
+  reach into time at all.
+
+No other step can be taken in pieces: those that cut a file into trials, and what works on each trial. `WrapEnds`, which
+concerns the ends of a file alone, is left out.
+
+All of this looks ahead, `Pieces.ahead_s`: it prepares a recording that is over, as training data were prepared. What
+runs in a closed loop sees a causal filter of a device, which is another signal.
+"""
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import mne
+import numpy as np
+import scipy
+from jaxtyping import Float
+
+from eegfm.contracts import EegfmError, Montage
+from eegfm.signal.formats.edf import open_edf, refuse_other_rates
+from eegfm.signal.montage import montage_of
+from eegfm.signal.recording import FETCH_AGAIN, Recording
+from eegfm.signal.steps import (
+    AverageReference,
+    BandPass,
+    Bipolar,
+    Notch,
+    PolyphaseResample,
+    Resample,
+    Step,
+    WrapEnds,
+)
+
+CROSSINGS = 64  # zero crossings of the sinc on either side; 64 are 320 samples a side from 500 to 200 Hz
+ROWS = 2048  # outputs that are interpolated at once: their weights are a table of some megabytes
+POLYPHASE = 10  # SciPy's and MNE's kernel: so many samples of the slower rate on either side
+SAME_PLACE = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}  # older names
+
+
+def matched(there: Sequence[str], wanted: Sequence[str], path: Path) -> dict[str, str]:
+    """Which of a file's channels is which of the wanted ones: the file's name -> ours, in the order wanted.
+
+    The name itself first. Else case, "EEG " before and a reference "-REF" or "-LE" behind it and trailing dots count
+    for nothing, and T3, T4, T5, T6 are T7, T8, P7, P8. Of a name that the file holds several times, the first
+    ("T8-P8-0"). References are not compared.
+
+    Raises EegfmError, naming them, where channels are missing or more than one would do.
+    """
+    found: dict[str, str] = {}
+    missing, unclear = [], []
+    for name in wanted:
+        exact = [other for other in (name, f"{name}-0") if other in there]
+        alike = exact[:1] or [other for other in there if _plain(other) == _plain(name)]
+        if len(alike) == 1:
+            found[alike[0]] = name
+        elif alike:
+            unclear.append(f"{name} ({' or '.join(alike)})")
+        else:
+            missing.append(name)
+    if missing:
+        raise EegfmError(
+            f"{path} lacks {len(missing)} of the {len(wanted)} channels of this run: {', '.join(missing)}. "
+            f"It has {', '.join(there)}. Choose a recording of that montage, or rename its channels."
+        )
+    if unclear:
+        raise EegfmError(
+            f"{path} has several channels for one of the run: {', '.join(unclear)}. Rename one."
+        )
+    return found
+
+
+def _plain(name: str) -> str:
+    name = re.sub(r"^eeg\s+", "", name.strip().casefold()).rstrip(".")
+    parts = re.sub(r"-(ref|le)$", "", name).split("-")
+    return "-".join(SAME_PLACE.get(part.strip(), part.strip()) for part in parts)
+
+
+class Pieces:
+    """A file as a model of a benchmark sees it: `take` gives any stretch, in microvolts, after the steps.
+
+    Args:
+        path: EDF, or any other file that MNE reads a piece at a time.
+        channels: the rows that come out of the steps, in order.
+        steps: the signal processing; empty for a file that is processed already.
+        sfreq: the rate that comes out of the steps.
+
+    Attributes:
+        names: the file's channel for each row that goes into the steps.
+        n_times: samples that come out.
+        ahead_s: how far the steps look into the future.
+        left_out: steps that do not concern a stream.
+
+    Raises:
+        EegfmError: no such file, one that cannot be read, channels missing, a step that cannot be taken in pieces, or
+            another rate than wanted.
+    """
+
+    def __init__(self, path: Path, *, channels: Sequence[str], steps: Sequence[Step], sfreq: float) -> None:
+        self.path = path
+        self.left_out = [step for step in steps if isinstance(step, WrapEnds)]
+        self.steps = [step for step in steps if step not in self.left_out]
+        for step in self.steps:
+            if not isinstance(
+                step, Resample | BandPass | Notch | AverageReference | Bipolar | PolyphaseResample
+            ):
+                raise EegfmError(
+                    f"{type(step).__name__} is made for a protocol's trials and cannot go through a recording piece by "
+                    "piece. Process the file in your own way and type steps=none, or train on steps without it "
+                    "(data.benchmark.variant=repaired, data.steps)."
+                )
+        bipolar = next((step for step in self.steps if isinstance(step, Bipolar)), None)
+        rows = (
+            channels
+            if bipolar is None
+            else dict.fromkeys(e for row in bipolar.rows for e in row.split("-", 1))
+        )
+        self._raw = _open(path)
+        there = self._raw.ch_names
+        self.names = matched(there, list(rows), path)
+        if _is_edf(path):
+            refuse_other_rates(path, self.names, self._raw)
+        self._rows = np.array([there.index(name) for name in self.names], dtype=int)
+        self._stages: list[_Stage] = []
+        montage, rate, n = (
+            montage_of(list(self.names.values())),
+            float(self._raw.info["sfreq"]),
+            self._raw.n_times,
+        )
+        for step in self.steps:
+            stage = _Stage.of(step, montage, rate, n)
+            self._stages.append(stage)
+            montage, rate, n = stage.after, stage.rate_after, stage.n_after
+        if not np.isclose(rate, sfreq, rtol=1e-6, atol=0):
+            processed = f"after its steps at {rate:g} Hz" if self.steps else f"at {rate:g} Hz"
+            raise EegfmError(
+                f"{path} is {processed}, and this run reads {sfreq:g} Hz. Resample the file to {sfreq:g} Hz first"
+                f"{', or leave steps=none out' if not self.steps else ''}."
+            )
+        if montage.names != tuple(channels):
+            raise EegfmError(
+                f"The steps leave the rows {', '.join(montage.names)}; the run has {', '.join(channels)}."
+            )
+        self.montage, self.sfreq, self.n_times = montage, sfreq, n
+        self.ahead_s = sum(stage.reach / stage.rate for stage in self._stages)
+
+    @property
+    def duration_s(self) -> float:
+        return self.n_times / self.sfreq
+
+    def take(self, start: int, stop: int) -> Float[np.ndarray, "channel time"]:
+        """Samples from `start` up to `stop` of what leaves the last step: float64, microvolts."""
+        assert 0 <= start <= stop <= self.n_times, (start, stop, self.n_times)
+        return self._take(len(self._stages), start, stop)
+
+    def _take(self, n_steps: int, start: int, stop: int) -> Float[np.ndarray, "channel time"]:
+        """The same of what leaves the first `n_steps` steps."""
+        if n_steps == 0:
+            return np.asarray(self._raw.get_data(picks=self._rows, start=start, stop=stop)) * 1e6
+        stage = self._stages[n_steps - 1]
+        first, last = stage.wants(start, stop)
+        return stage.run(self._take(n_steps - 1, first, last), first, start, stop)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A step within a whole recording of `n` samples at `rate`; `reach` samples before and behind an output matter."""
+
+    step: Step
+    montage: Montage
+    rate: float
+    n: int
+    after: Montage
+    rate_after: float
+    n_after: int
+    reach: int
+
+    @classmethod
+    def of(cls, step: Step, montage: Montage, rate: float, n: int) -> "_Stage":
+        if isinstance(step, Bipolar):
+            return cls(step, montage, rate, n, montage_of(step.rows), rate, n, 0)
+        if isinstance(step, AverageReference):
+            return cls(step, montage, rate, n, montage, rate, n, 0)
+        if isinstance(step, BandPass | Notch):
+            return cls(step, montage, rate, n, montage, rate, n, _half_kernel(step, montage, rate))
+        assert isinstance(step, Resample | PolyphaseResample)
+        if np.isclose(step.sfreq, rate, rtol=1e-6, atol=0):
+            return cls(step, montage, rate, n, montage, rate, n, 0)
+        ratio = step.sfreq / rate
+        slower = max(1.0, 1 / ratio)
+        if isinstance(step, Resample):
+            reach, n_after = int(np.ceil(CROSSINGS * slower)), max(round(ratio * n), 1)
+        else:
+            reach = int(np.ceil(POLYPHASE * slower)) + 1
+            n_after = round(ratio * (n // _whole(ratio) * _whole(ratio)))
+        return cls(step, montage, rate, n, montage, step.sfreq, n_after, reach)
+
+    def wants(self, start: int, stop: int) -> tuple[int, int]:
+        """The stretch of the input that outputs from `start` to `stop` depend on."""
+        if not self.reach:
+            return start, stop
+        if self.rate_after == self.rate:
+            last = min(self.n, stop + self.reach)
+            # a kernel's length at least, or MNE would say that it does not fit
+            return max(0, min(start - self.reach, last - 2 * self.reach - 1)), last
+        if isinstance(self.step, Resample):
+            moments = self._moments(np.array([start, max(stop - 1, start)]))
+            first, last = int(moments[0]) - self.reach, int(moments[1]) + self.reach + 2
+        else:
+            whole = _whole(self.rate_after / self.rate)
+            ratio = self.rate / self.rate_after
+            # whole phases before the first, so that the kernel meets the same samples as in the whole recording
+            first = (int(start * ratio) - self.reach) // whole * whole
+            last = -((-int(np.ceil(stop * ratio)) - self.reach) // whole) * whole
+        return max(0, min(first, self.n - 1)), min(self.n, last)
+
+    def run(
+        self, data: Float[np.ndarray, "channel before"], first: int, start: int, stop: int
+    ) -> Float[np.ndarray, "channel after"]:
+        """Outputs from `start` to `stop`, from the input from `first` on, as long as `wants` says."""
+        if self.reach and isinstance(self.step, Resample):
+            return self._interpolated(data, first, start, stop)
+        with warnings.catch_warnings():  # of kernels longer than a short file: as in a preparation of it
+            warnings.filterwarnings("ignore", "filter_length")
+            done = self.step(Recording(data, self.rate, self.montage)).data
+        offset = round(first * self.rate_after / self.rate)
+        return done[:, start - offset : stop - offset]
+
+    def _moments(self, outputs: np.ndarray) -> np.ndarray:
+        """Where outputs of MNE's FFT method lie on the clock of the input, in samples."""
+        ratio = self.rate_after / self.rate
+        # mne.filter.resample with npad="auto" pads to a power of two and stretches that to a whole number of samples
+        padded = 2 ** int(np.ceil(np.log2(self.n + 2 * min(self.n // 8, 100))))
+        before = (padded - self.n) // 2
+        return (outputs + round(ratio * before)) * (padded / round(ratio * padded)) - before
+
+    def _interpolated(
+        self, data: Float[np.ndarray, "channel before"], first: int, start: int, stop: int
+    ) -> Float[np.ndarray, "channel after"]:
+        outputs = np.arange(start, stop)
+        moments = self._moments(outputs)
+        before = max(0, self.reach - (int(moments[0]) - first)) if len(outputs) else 0
+        behind = max(0, int(moments[-1]) + self.reach + 2 - first - data.shape[1]) if len(outputs) else 0
+        # beyond the ends of the file: reflected, as MNE does
+        data = np.pad(data, ((0, 0), (before, behind)), "reflect", reflect_type="odd")
+        series = np.ascontiguousarray(data.T)
+        cut = min(1.0, self.rate_after / self.rate)
+        done = np.empty((data.shape[0], len(outputs)))
+        for i in range(0, len(outputs), ROWS):
+            places = moments[i : i + ROWS]
+            whole = np.floor(places).astype(np.int64)
+            weights = _sinc(places - whole, cut, self.reach)
+            columns = (whole - first + before)[:, None] + np.arange(1 - self.reach, self.reach + 1)
+            table = scipy.sparse.csr_array(
+                (weights.ravel(), columns.ravel(), np.arange(len(places) + 1) * 2 * self.reach),
+                shape=(len(places), len(series)),
+            )
+            done[:, i : i + ROWS] = (table @ series).T
+        return done
+
+
+def _sinc(part: Float[np.ndarray, " row"], cut: float, reach: int) -> Float[np.ndarray, "row tap"]:
+    """Weights of the taps 1 - reach .. reach for outputs `part` of a sample behind tap 0: sinc under Hann's window.
+
+    `cut` is the pass-band as a part of the input's. Sines of sums are made of sums of sines, which is many times
+    faster than as many sines.
+    """
+    taps = np.arange(1 - reach, reach + 1)
+    away = part[:, None] - taps
+
+    def of_difference(wave: float) -> tuple[np.ndarray, np.ndarray]:
+        (sp, cp), (st, ct) = ((np.sin(wave * a), np.cos(wave * a)) for a in (part[:, None], taps[None]))
+        return sp * ct - cp * st, cp * ct + sp * st
+
+    sine, _ = of_difference(np.pi * cut)
+    _, cosine = of_difference(np.pi / reach)
+    near = np.abs(away) < 1e-9
+    weights = np.where(near, cut, sine / (np.pi * np.where(near, 1.0, away)))
+    return weights * (0.5 + 0.5 * cosine)
+
+
+def _whole(ratio: float) -> int:
+    """Samples of the input after which a polyphase resampling is back in phase."""
+    return Fraction(ratio).limit_denominator(100).denominator
+
+
+def _half_kernel(step: Step, montage: Montage, rate: float) -> int:
+    """Samples on either side of an output that a filter looks at: how long its answer to one impulse is."""
+    n = round(16 * rate)
+    while True:
+        impulse = np.zeros((len(montage.names), 2 * n + 1))
+        impulse[0, n] = 1.0
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "filter_length")
+            answer = np.abs(step(Recording(impulse, rate, montage)).data[0])
+        half = int(np.abs(np.flatnonzero(answer > 1e-12 * answer.max()) - n).max())
+        if half < n // 2:
+            return half
+        n *= 2
+
+
+def _open(path: Path) -> "mne.io.BaseRaw":
+    if not path.is_file():
+        raise EegfmError(f"No file at {path}. Name a recording: file=<file.edf>")
+    try:
+        if _is_edf(path):
+            return open_edf(path)
+        return mne.io.read_raw(path, preload=False, verbose="error")
+    except EegfmError as error:
+        # what is said of a corpus's file there; this one is anybody's
+        raise EegfmError(str(error).replace(FETCH_AGAIN, "").strip()) from None
+    except Exception as error:  # a reader may raise anything on a file that is none of its kind
+        raise EegfmError(
+            f"{path} cannot be read by MNE ({type(error).__name__}: {error}). Name an EDF file, or another recording."
+        ) from error
+
+
+def _is_edf(path: Path) -> bool:
+    return path.suffix.lower() == ".edf"

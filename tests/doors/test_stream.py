@@ -1,0 +1,321 @@
+"""`eegfm stream`: from a trained run and a file to tables, annotations and pictures, through the real command."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from eegfm import figures
+from eegfm.benchmarks.synthetic import CHANNELS
+from eegfm.benchmarks.tuev import ELECTRODES
+from eegfm.build import build, checkpoint_of, config_dir, config_of_run
+from eegfm.commands.stream import main
+from eegfm.contracts import EegfmError
+from eegfm.results import read_predictions
+from eegfm.signal.formats.edf import read_edf
+from eegfm.tasks.weights import read_state
+from tests.stream_runs import SMALL, untrained_run, write_recording
+
+SECONDS = 100
+EEGM2 = ("model=eegm2", "task=reconstruct", "data=synthetic", *SMALL)
+
+
+def door(place: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EEGFM_", "WANDB_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "eegfm", name, *arguments],
+        cwd=place, capture_output=True, text=True, timeout=900, env={**kept, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def stream(*overrides: str) -> None:
+    """The command without its process and its telling: errors come as they are raised."""
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config = compose("stream", overrides=list(overrides))
+    main.__wrapped__(config)
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def column(rows: list[dict[str, str]], name: str) -> np.ndarray:
+    return np.array([float(row[name]) for row in rows])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """Runs as training leaves them, and a file of odd names in an odd order."""
+    folder = tmp_path_factory.mktemp("stream")
+    untrained_run(folder / "causal", *EEGM2, "model.causal=true")
+    untrained_run(folder / "centred", *EEGM2, "task.scale=quantile")
+    untrained_run(folder / "tuab", "data=tuab", "model=stamp", "encoder=spectrum", "model.depth=1",
+                  "model.width=16", "model.ff_width=16", "model.input_norm=instance")  # fmt: skip
+    names = [f"EEG {name}-REF" for name in (*CHANNELS[::-1], "ECG")]
+    write_recording(folder / "night.edf", names, 200, SECONDS)
+    write_recording(folder / "clinic.edf", [f"EEG {name}-LE" for name in ELECTRODES], 256, SECONDS)
+    return folder
+
+
+def one_pass(run: Path, file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The whole file, in microvolts, and what the run's model makes of it at once."""
+    task = build(config_of_run(run), None).task
+    task.load_state_dict(read_state(checkpoint_of(run)))
+    x = read_edf(file, channels={f"EEG {name}-REF": name for name in CHANNELS}).data
+    with torch.no_grad():
+        y = task.eval()(torch.from_numpy(x.astype(np.float32))[None], torch.zeros(len(CHANNELS), 3))
+    return x, y[0].numpy()
+
+
+def test_a_causal_model_gives_the_recording_back_as_in_one_pass(made, tmp_path, capsys):
+    """Errors of every second and channel, and the reconstruction itself, to the digits of an EDF file."""
+    file = made / "night.edf"
+    stream(f"run={made / 'causal'}", f"file={file}", f"out={tmp_path}", "keep=true", "device=cpu")
+    said = capsys.readouterr().out
+    assert (
+        "0.03 h, 19 channels" in said
+        and "waits for 7 samples" in said
+        and "times real time, peak memory" in said
+    )
+    x, y = one_pass(made / "causal", file)
+    kept = read_edf(tmp_path / "reconstruction.edf", channels=CHANNELS)
+    assert kept.sfreq == 200 and np.abs(kept.data - y).max() < 0.06
+    rows = table(tmp_path / "errors.csv")
+    assert [row["second"] for row in rows] == [str(second) for second in range(SECONDS)]
+    square = ((x - y) ** 2).reshape(len(CHANNELS), SECONDS, 200).mean(axis=2)
+    np.testing.assert_allclose(column(rows, "rmse_uv"), np.sqrt(square.mean(axis=0)), rtol=1e-4)
+    for name, wanted in zip(CHANNELS, square, strict=True):
+        np.testing.assert_allclose(column(rows, f"rmse_uv({name})"), np.sqrt(wanted), rtol=1e-4)
+    facts = json.loads((tmp_path / "stream.json").read_text())
+    assert facts["stream"] == "causal" and facts["seconds"] == SECONDS and facts["unlike_eeg"] == ""
+    assert facts["channels"]["EEG Fp1-REF"] == "Fp1" and facts["steps"] == []
+    assert (tmp_path / "errors.png").stat().st_size > 5000
+
+
+def test_seconds_far_above_the_median_error_are_annotations(made, tmp_path):
+    """MNE reads them, and puts them where they are in the recording."""
+    file = tmp_path / "night.edf"
+    file.write_bytes((made / "night.edf").read_bytes())
+    data = np.memmap(file, "<i2", mode="r+", offset=256 * 21)  # after a header of 20 signals
+    records = data.reshape(SECONDS, 20, 200)
+    for second in (30, 31, 60):
+        records[second, 4, :] = 20_000  # two millivolts on one channel
+    data.flush()
+    stream(f"run={made / 'causal'}", f"file={file}", f"out={tmp_path / 'out'}", "mark=1.5", "device=cpu")
+    rows = table(tmp_path / "out" / "errors.csv")
+    errors = column(rows, "rmse_uv")
+    facts = json.loads((tmp_path / "out" / "stream.json").read_text())
+    assert facts["marked_above_uv"] == pytest.approx(1.5 * np.median(errors))
+    raw = mne.io.read_raw_edf(file, verbose="error")
+    notes = mne.read_annotations(tmp_path / "out" / "night-annot.fif")
+    raw.set_annotations(notes)
+    assert set(raw.annotations.description) == {"high error"}
+    marked = {
+        second
+        for onset, length in zip(raw.annotations.onset, raw.annotations.duration, strict=True)
+        for second in range(round(onset), round(onset + length))
+    }
+    assert marked == set(np.flatnonzero(errors > 1.5 * np.median(errors)).tolist())
+    assert {30, 31, 60} <= marked < set(range(SECONDS))
+
+
+def test_a_model_that_sees_ahead_takes_windows(made, tmp_path, capsys):
+    """Also one whose scale is a window's own."""
+    stream(
+        f"run={made / 'centred'}", f"file={made / 'night.edf'}", f"out={tmp_path}", "hop_s=1", "device=cpu"
+    )
+    assert "windows of 4 s, one every 1 s, faded into one another" in capsys.readouterr().out
+    assert len(table(tmp_path / "errors.csv")) == SECONDS
+    assert json.loads((tmp_path / "stream.json").read_text())["hop_s"] == 1
+
+
+def test_probabilities_over_time_and_runs_of_one_decision(made, tmp_path, capsys):
+    """Of a protocol with filters, another rate and bipolar rows; the default folder is the run's."""
+    stream(f"run={made / 'tuab'}", f"file={made / 'clinic.edf'}", "hop_s=2", "device=cpu")
+    out = made / "tuab" / "stream" / "clinic"
+    said = capsys.readouterr().out
+    assert "Resample, BandPass, Notch, Bipolar, which look 9.1 s ahead" in said and str(out) in said
+    rows = table(out / "probabilities.csv")
+    assert column(rows, "second").tolist() == list(range(0, SECONDS - 9, 2))
+    normal, abnormal = column(rows, "p(normal)"), column(rows, "p(abnormal)")
+    np.testing.assert_allclose(normal + abnormal, 1)
+    decisions = [row["decision"] for row in rows]
+    assert decisions == ["abnormal" if p > 0.5 else "normal" for p in abnormal]
+    notes = mne.read_annotations(out / "clinic-annot.fif")
+    assert notes.onset[0] == 0 and notes.onset[-1] + notes.duration[-1] == SECONDS
+    np.testing.assert_allclose(notes.onset[1:], (notes.onset + notes.duration)[:-1])
+    for row, decision in zip(rows, decisions, strict=True):
+        (held,) = np.flatnonzero(
+            (notes.onset <= float(row["second"])) & (float(row["second"]) < notes.onset + notes.duration)
+        )
+        assert notes.description[held] == decision
+    assert (out / "probabilities.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["run={made}/causal"], "Name a recording: file=<file.edf>"),
+        (["file={made}/night.edf"], "Name what to run: run="),
+        (["run={made}/nowhere", "file={made}/night.edf"], "nowhere: wanted a run folder"),
+        (["run={made}/causal", "file={made}/nothing.edf"], r"No file at .*nothing\.edf"),
+        (["run={made}/causal", "file={made}/clinic.edf"], "lacks 3 of the 19 channels of this run: Fz, Cz, Pz"),
+        (["run={made}/tuab", "file={made}/clinic.edf", "steps=none"], "lacks 16 of the 16 channels"),
+        (["run={made}/tuab", "file={made}/clinic.edf", "steps=some"], "steps=some: run .* or none"),
+        (["run={made}/tuab", "file={made}/clinic.edf", "hop_s=11"], r"hop_s=11: .* a window \(10 s\) at most"),
+        (["run={made}/tuab", "file={made}/clinic.edf", "hop_s=soon"], "hop_s=soon"),
+        (["run={made}/causal", "file={made}/night.edf", "hop_s=1"], "causal model takes the recording as one"),
+        (["run={made}/causal", "file={made}/night.edf", "mark=0"], "mark=0"),
+        (["run={made}/centred", "export={made}/a.pt2"], r"model\.causal=true"),
+    ],
+)  # fmt: skip
+def test_what_a_person_can_put_right_is_a_sentence(made, overrides, sentence):
+    with pytest.raises(EegfmError, match=sentence):
+        stream(*(override.format(made=made) for override in overrides))
+    assert not (made / "causal" / "stream").exists()
+
+
+def test_runs_that_cannot_stream_say_so(made, tmp_path):
+    unfinished = untrained_run(tmp_path / "unfinished", *EEGM2, "model.causal=true")
+    (unfinished / "result.json").unlink()
+    with pytest.raises(EegfmError, match=r"No finished run .*unfinished"):
+        stream(f"run={unfinished}", f"file={made / 'night.edf'}")
+    stream(
+        f"run={unfinished / 'checkpoints' / 'best.ckpt'}",
+        f"file={made / 'night.edf'}",
+        f"out={tmp_path / 'out'}",
+    )
+    fitted = untrained_run(tmp_path / "fitted", "model=bandpower", "data=synthetic")
+    with pytest.raises(EegfmError, match="fitted in one go"):
+        stream(f"run={fitted}", f"file={made / 'night.edf'}")
+    mixed = untrained_run(tmp_path / "mixed", "model=eegm2", "data=mix", "data/corpora=[tuab,tuev]", *SMALL,
+                          "model.causal=true")  # fmt: skip
+    with pytest.raises(EegfmError, match=r"a mix of corpora.* type steps=none"):
+        stream(f"run={mixed}", f"file={made / 'clinic.edf'}")
+
+
+def test_a_file_in_another_unit_is_streamed_with_a_warning(made, tmp_path, capsys):
+    file = write_recording(
+        tmp_path / "a.edf", [f"EEG {name}-REF" for name in CHANNELS], 200, 20, gain=100.0
+    )
+    stream(f"run={made / 'causal'}", f"file={file}", f"out={tmp_path}", "device=cpu")
+    said = capsys.readouterr().out
+    assert "WARNING" in said and "EEG lies between 1 and 500 µV" in said and "allow_partial" not in said
+
+
+@pytest.mark.parametrize("n_bins", [1, 7])
+@pytest.mark.parametrize("n_classes", [2, 4, 9])
+def test_pictures_take_any_number_of_classes_and_moments(n_bins, n_classes):
+    """And say of every class when it was the most probable one."""
+    probability = np.random.default_rng(0).dirichlet(np.ones(n_classes), n_bins)
+    names = [f"class {i}" for i in range(n_classes)]
+    drawn = figures.probabilities_over_time(5.0 * np.arange(n_bins), probability, names)
+    drawn.draw_without_rendering()
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == names
+    held = [len(area.get_paths()) > 0 for area in drawn.axes[1].collections]
+    assert held == [bool((probability.argmax(axis=1) == i).any()) for i in range(n_classes)]
+    rmse = 1 + np.random.default_rng(0).random((n_bins, 1 + n_classes))
+    drawn = figures.errors_over_time(
+        np.arange(n_bins) * 3600.0, rmse, names, marks=[(0.0, 2.0, "high error")]
+    )
+    drawn.draw_without_rendering()
+    np.testing.assert_allclose(drawn.axes[1].images[0].get_array(), np.log10(rmse[:, 1:].T))
+
+
+# --- trained, and through the command line
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("walk")
+
+
+def only_run(place: Path, name: str) -> Path:
+    (folder,) = (place / "runs" / "single").glob(name)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_trained_classifier_says_of_a_recording_what_it_said_of_its_windows(place):
+    """The run's own predictions of a test subject are found in its stream, window by window."""
+    small = (
+        "model.depth=1",
+        "model.width=16",
+        "model.ff_width=16",
+        "trainer.accelerator=cpu",
+        "trainer.max_epochs=2",
+    )
+    done = door(place, "train", *small)
+    assert done.returncode == 0, done.stderr
+    run = only_run(place, "stamp-*")
+    file = "data/raw/synthetic/synthetic_S13_raw.fif"
+    done = door(place, "stream", f"run={run}", f"file={file}", "hop_s=1", "device=cpu")
+    assert done.returncode == 0, done.stderr
+    assert "297 windows of 4 s, one every 1 s" in done.stdout
+    out = run / "stream" / "synthetic_S13_raw"
+    found = {float(row["second"]): float(row["p(right)"]) for row in table(out / "probabilities.csv")}
+    theirs = read_predictions(run / "predictions_test.csv")
+    of_subject = [i for i, key in enumerate(theirs.keys) if key.startswith("synthetic_S13/")]
+    assert len(of_subject) == 60
+    for i in of_subject:
+        second = float(theirs.keys[i].rpartition("/")[2].removesuffix("s"))
+        assert found[second] == pytest.approx(theirs.probabilities[i, 1], abs=1e-4)
+    raw = mne.io.read_raw_fif(place / file, verbose="error")
+    raw.set_annotations(mne.read_annotations(out / "synthetic_S13_raw-annot.fif"))
+    assert raw.annotations.onset[0] - raw.first_time == 0
+    refused = door(place, "stream", f"run={run}", "file=nothing.edf")
+    assert refused.returncode == 1 and "No file at" in refused.stderr and "Traceback" not in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_trained_causal_model_streams_and_is_exported(place):
+    done = door(
+        place, "train", "trainer=smoke", "model=eegm2", "model.causal=true", "data.batch_size=8", *SMALL
+    )
+    assert done.returncode == 0, done.stderr
+    run = only_run(place, "eegm2-*")
+    write_recording(place / "night.edf", [f"EEG {name}-REF" for name in CHANNELS], 200, 30)
+    done = door(
+        place, "stream", f"run={run}", "file=night.edf", "out=here", "keep=true", "export=small.pt2"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "small.pt2" in done.stdout and "causal stream" in done.stdout
+    x, y = one_pass(run, place / "night.edf")
+    assert np.abs(read_edf(place / "here" / "reconstruction.edf", channels=CHANNELS).data - y).max() < 0.06
+    program = torch.export.load(place / "small.pt2")
+    _, state = program.example_inputs[0]
+    step, found = program.module(), []
+    for piece in np.split(x[:, :800].astype(np.float32), 100, axis=1):
+        back, state = step(torch.from_numpy(piece)[None], state)
+        found.append(back[0].numpy())
+    assert np.abs(np.concatenate(found, 1) - y[:, :800]).max() < 1e-5 * np.abs(y).max()
+
+
+@pytest.mark.slow
+def test_two_hours_take_no_more_memory_than_ten_minutes(made):
+    """The peak of a process of its own, read from what it leaves; and how much faster than the recording it was."""
+    peak = {}
+    for minutes in (10, 120):
+        file = write_recording(
+            made / f"{minutes}.edf", [f"EEG {name}-REF" for name in CHANNELS], 200, 60 * minutes
+        )
+        done = door(made, "stream", "run=causal", f"file={file}", f"out={minutes}", "device=cpu")
+        assert done.returncode == 0, done.stderr
+        facts = json.loads((made / f"{minutes}" / "stream.json").read_text())
+        assert (
+            facts["seconds"] == 60 * minutes
+            and len(table(made / f"{minutes}" / "errors.csv")) == 60 * minutes
+        )
+        peak[minutes] = facts["peak_memory_mb"]["host"]
+        print(f"{minutes} min: {facts['times_real_time']:.0f} times real time, peak {peak[minutes]:.0f} MB")
+    assert peak[120] - peak[10] < 30  # the longer file alone is 55 MB, its signal in memory would be 219
+    assert facts["times_real_time"] > 1
