@@ -1,6 +1,6 @@
 """`make bench`: how fast it is, side by side with the plain way where there is one. Prints tables; fails nothing.
 
-python -m tests.benchmarks [store|prepare|step|scan|help]      medians of several runs, one process, on a quiet machine
+python -m tests.benchmarks [store|prepare|step|scan|eegm2|stream|help]      medians, one process, on a quiet machine
 """
 
 import pickle
@@ -230,7 +230,29 @@ def scan() -> None:
     main()
 
 
-ALL = {"store": store, "prepare": prepare, "step": step, "scan": scan, "help": help}
+def eegm2() -> None:
+    """EEGM2 over length, against attention and its own parts, and on a GPU: see tests/benchmarks_eegm2.py."""
+    from tests.benchmarks_eegm2 import main
+
+    main()
+
+
+def stream() -> None:
+    """A model over hours: see tests/benchmarks_stream.py, which also takes one of its rows alone."""
+    from tests.benchmarks_stream import main
+
+    main()
+
+
+ALL = {
+    "store": store,
+    "prepare": prepare,
+    "step": step,
+    "scan": scan,
+    "eegm2": eegm2,
+    "stream": stream,
+    "help": help,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or ALL:

@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from eegfm.nn import ssd
 from eegfm.nn.mamba2 import Mamba2
@@ -29,10 +30,10 @@ FORWARD, BOTH = "forward", "forward and backward"
 SIZES = {"d_state": 16, "d_conv": 2, "expand": 8, "headdim": 64}
 
 
-def alternating(works: Works, runs: int) -> dict[str, tuple[float, float]]:
-    """Median wall and CPU seconds of each, taken in turns, after one turn that is not counted."""
+def alternating(works: Works, runs: int, *, warm: bool = True) -> dict[str, tuple[float, float]]:
+    """Median wall and CPU seconds of each, taken in turns; `warm`: after one turn that is not counted."""
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
-    for turn in range(runs + 1):
+    for turn in range(0 if warm else 1, runs + 1):
         for name, work in works.items():
             wall, cpu = time.perf_counter(), time.process_time()
             work()
@@ -151,13 +152,25 @@ def one(length: str, what: str, *options: str) -> None:
     else:
         module = layer(remember=None if chosen["remember"] == "None" else int(chosen["remember"]))
         warm, work = (passes(module, 1, n)[BOTH] for n in (64, int(length)))
+    import_once()
     warm()
+    print(*peak(work))
+
+
+def import_once() -> None:
+    """What torch imports at the first checkpoint of a process, two seconds and 50 MB: no pass shall pay for it."""
+    checkpoint(torch.neg, torch.ones(1, requires_grad=True), use_reentrant=False)
+
+
+def peak(work: Callable[[], object]) -> tuple[float, float]:
+    """Peak megabytes of this process above what it holds now, and CPU seconds. For a process that did nothing before:
+    what an allocator has kept of earlier work would be used again and not be seen."""
     before = _status("VmRSS")
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # the peak starts anew
     start = time.process_time()
     work()
-    print(_status("VmHWM") - before, time.process_time() - start)
+    return _status("VmHWM") - before, time.process_time() - start
 
 
 def _status(field: str) -> float:
