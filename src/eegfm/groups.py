@@ -178,8 +178,8 @@ def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Problem]]:
                 )
             newest[run.result.seed] = run
         groups.append(Group([newest[seed] for seed in sorted(newest)], identity=identity))
-    groups.sort(key=lambda g: (g.first.data, g.first.model, g.first.encoder, g.runs[0].label()))
     _label(groups)
+    groups.sort(key=lambda g: (g.first.data, g.first.model, g.first.encoder, g.first.adapt or "", g.label))
     references = published()
     for group in groups:
         group.references = nearest_references(group, references)
