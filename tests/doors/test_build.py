@@ -150,7 +150,7 @@ def test_a_pre_training_is_a_run_of_its_own(adapt):
     }
     before, its = pretraining(config, choices)
     assert its["task"] == "reconstruct" and before.weights is None and before.task.loss
-    assert before.trainer.max_epochs == 10 and config.trainer.max_epochs == 5
+    assert before.trainer.max_epochs == 10 and config.trainer.max_epochs == 15
     sister = adapt.replace("probe", "finetune") if "probe" in adapt else adapt.replace("finetune", "probe")
     its_sisters, _ = pretraining(composed("experiment=eegm2_pretrain_probe", f"adapt={sister}"), choices)
     assert named(before, its) == named(its_sisters, its)
