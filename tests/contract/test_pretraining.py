@@ -168,7 +168,11 @@ def test_masked_spans_of_simulated_eeg_are_learned(tmp_path):
         # other stretches on every channel: neighbours give them away, and the default loss finds it
         (("task.mask.per_channel=true", "data.batch_size=4", "trainer.max_epochs=8"), 0.85),
         # half a second hidden on all 64: there is nothing but the past and the future
-        (("task.mask.span_s=0.5", "data.batch_size=2", "trainer.max_epochs=24", *HIDDEN_ALONE), 0.98),
+        pytest.param(
+            ("task.mask.span_s=0.5", "data.batch_size=2", "trainer.max_epochs=24", *HIDDEN_ALONE),
+            0.98,
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["each channel its own", "all channels"],
 )

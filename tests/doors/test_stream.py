@@ -301,6 +301,7 @@ def test_a_trained_causal_model_streams_and_is_exported(place):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_hours_take_no_more_memory_than_ten_minutes(made):
     """The peak of a process of its own, read from what it leaves; and how much faster than the recording it was."""
     peak = {}
