@@ -75,11 +75,12 @@ def _pretrained(config: DictConfig, choices: Mapping[str, Any]) -> Path:
     from eegfm.data.parts import only_one
 
     before, its_choices = pretraining(config, choices)
-    build(config, None)  # what is wrong with the run that follows is said before the hours of this one
     folder = Path(config.paths.runs) / named(before, its_choices)
     folder.mkdir(parents=True, exist_ok=True)
     with only_one(folder):  # runs of a sweep that start from the same weights
         if not (folder / "result.json").exists():
+            # what is wrong with the run that follows is said before the hours of this one
+            build(config, None)
             log.info("Pre-training first, in %s.", folder)
             train(before, folder, its_choices)
     log.info("Starting from the pre-training in %s.", folder)

@@ -26,10 +26,7 @@ from eegfm.data.census import leakage
 from eegfm.data.module import EEGDataModule, SplitDataset
 from eegfm.data.ready import as_part
 from eegfm.data.splits import Division
-from eegfm.signal.montage import montage_of
-
-# names of the older 10-20 system, and those of today for the same places
-TODAY = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
+from eegfm.signal.montage import montage_of, today
 
 
 class Part(Dataset[EEGBatch]):
@@ -318,7 +315,7 @@ def shared_rows(
     if channels not in ("all", "common"):
         raise EegfmError(f"data.channels={channels}: all or common is wanted.")
     rows = {
-        corpus: {_today(name): i for i, name in enumerate(names)} for corpus, names in channels_of.items()
+        corpus: {today(name): i for i, name in enumerate(names)} for corpus, names in channels_of.items()
     }
     shared = [name for name in next(iter(rows.values())) if all(name in known for known in rows.values())]
     different = any(len(names) != len(shared) for names in channels_of.values())
@@ -336,10 +333,6 @@ def shared_rows(
             )
         )
     return {corpus: np.array([known[name] for name in shared]) for corpus, known in rows.items()}
-
-
-def _today(name: str) -> str:
-    return "-".join(TODAY.get(electrode, electrode) for electrode in name.upper().split("-"))
 
 
 # ---- leaks -----------------------------------------------------------------------------------------------------------

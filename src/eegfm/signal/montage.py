@@ -27,6 +27,8 @@ OUTLINE = 100.0  # degrees from the top
 
 # places that the 10-05 system knows under another name. CB1 and CB2 of Neuroscan's caps (SEED) sit below PO7 and PO8.
 ALSO_KNOWN_AS = {"cb1": "po9", "cb2": "po10"}
+# older names of the 10-20 system, and those of today for the same places
+TODAY = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}
 
 
 def montage_of(names: Sequence[str]) -> Montage:
@@ -66,6 +68,12 @@ def from_above(coords: Float[np.ndarray, "place 3"]) -> Float[np.ndarray, "place
     across = np.hypot(x, y)
     distance = np.degrees(np.arctan2(across, z)) / OUTLINE
     return np.stack([x, y], axis=1) * (distance / np.where(across > 0, across, 1.0))[:, None]
+
+
+def today(name: str) -> str:
+    """A row's name by which it is compared with others: in lower case, older names of electrodes as those of today."""
+    parts = [part.strip() for part in name.casefold().split("-")]
+    return "-".join(TODAY.get(part, part) for part in parts)
 
 
 def _electrodes(name: str) -> list[str]:

@@ -35,7 +35,7 @@ from jaxtyping import Float
 
 from eegfm.contracts import EegfmError, Montage
 from eegfm.signal.formats.edf import open_edf, refuse_other_rates
-from eegfm.signal.montage import montage_of
+from eegfm.signal.montage import montage_of, today
 from eegfm.signal.recording import FETCH_AGAIN, Recording
 from eegfm.signal.steps import (
     AverageReference,
@@ -51,7 +51,6 @@ from eegfm.signal.steps import (
 CROSSINGS = 64  # zero crossings of the sinc on either side; 64 are 320 samples a side from 500 to 200 Hz
 ROWS = 2048  # outputs that are interpolated at once: their weights are a table of some megabytes
 POLYPHASE = 10  # SciPy's and MNE's kernel: so many samples of the slower rate on either side
-SAME_PLACE = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}  # older names
 
 
 def matched(there: Sequence[str], wanted: Sequence[str], path: Path) -> dict[str, str]:
@@ -88,8 +87,7 @@ def matched(there: Sequence[str], wanted: Sequence[str], path: Path) -> dict[str
 
 def _plain(name: str) -> str:
     name = re.sub(r"^eeg\s+", "", name.strip().casefold()).rstrip(".")
-    parts = re.sub(r"-(ref|le)$", "", name).split("-")
-    return "-".join(SAME_PLACE.get(part.strip(), part.strip()) for part in parts)
+    return today(re.sub(r"-(ref|le)$", "", name))
 
 
 class Pieces:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from eegfm.contracts import EEGBatch, EegfmError, Embeds, SampleSpec
 from eegfm.nn.scaling import Scale, size_of
 from eegfm.tasks.base import OptimizerFactory, ScheduleFactory, Task
-from eegfm.tasks.metrics import Predictions, Scores, monitor_of, probabilities
+from eegfm.tasks.metrics import Predictions, Scores, monitor_of, probabilities, refuse_unlabelled
 
 ACTIVATIONS = {"elu": nn.ELU, "relu": nn.ReLU}
 
@@ -76,11 +76,7 @@ class Classify(Task):
         seed: int,
     ) -> None:
         super().__init__(optimizer=optimizer, schedule=schedule, decay=decay, seed=seed)
-        if len(spec.classes) < 2:
-            raise EegfmError(
-                f"To classify takes at least two classes, and this data set names {len(spec.classes)}. "
-                "Choose labelled data (data=...) or another task (task=...)."
-            )
+        refuse_unlabelled(spec.classes, "classify")
         assert isinstance(backbone, nn.Module)
         self.backbone = backbone
         self.head = _head(backbone.width, hidden, spec.n_logits, dropout, ACTIVATIONS[activation])

@@ -4,8 +4,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from eegfm.contracts import EegfmError, SampleSpec
-from eegfm.tasks.metrics import Predictions, monitor_of
+from eegfm.contracts import SampleSpec
+from eegfm.tasks.metrics import Predictions, monitor_of, refuse_unlabelled
 
 
 class Estimates(Protocol):
@@ -22,11 +22,7 @@ class Estimate:
     """Fit on the training split, choose settings on the validation split, predict any split."""
 
     def __init__(self, backbone: Estimates, spec: SampleSpec) -> None:
-        if len(spec.classes) < 2:
-            raise EegfmError(
-                f"To estimate takes at least two classes, and this data set names {len(spec.classes)}. "
-                "Choose labelled data (data=...)."
-            )
+        refuse_unlabelled(spec.classes, "estimate")
         self.backbone, self.spec = backbone, spec
         self.monitor = monitor_of(spec.classes)
 

@@ -39,6 +39,15 @@ class Predictions:
     probability: Float[np.ndarray, "window class"]
 
 
+def refuse_unlabelled(classes: Sequence[str], to_do: str) -> None:
+    """Raise EegfmError where there are fewer than two classes `to_do` something with."""
+    if len(classes) < 2:
+        raise EegfmError(
+            f"To {to_do} takes at least two classes, and this data set names {len(classes)}. "
+            "Choose labelled data (data=...) or another task (task=...)."
+        )
+
+
 def monitor_of(classes: Sequence[str]) -> tuple[str, Literal["max"]]:
     """The validation metric that chooses a checkpoint, and its better end: AUROC for two classes, else kappa."""
     return ("auroc" if len(classes) == 2 else "cohen_kappa"), "max"

@@ -15,7 +15,7 @@ from eegfm.contracts import EegfmError, SampleSpec
 from eegfm.nn.scaling import Scale
 from eegfm.tasks.features import Features
 from eegfm.tasks.heads import HEADS
-from eegfm.tasks.metrics import Predictions, monitor_of
+from eegfm.tasks.metrics import Predictions, monitor_of, refuse_unlabelled
 
 HeadName = Literal["logistic", "mlp", "knn", "ridge"]
 
@@ -48,11 +48,7 @@ class Probe:
         device: str = "auto",
         seed: int,
     ) -> None:
-        if len(spec.classes) < 2:
-            raise EegfmError(
-                f"To probe takes at least two classes, and this data set names {len(spec.classes)}. "
-                "Choose labelled data (data=...)."
-            )
+        refuse_unlabelled(spec.classes, "probe")
         if head not in HEADS:
             raise EegfmError(f"task.head={head}: wanted one of {', '.join(HEADS)}.")
         if not isinstance(backbone, nn.Module):
