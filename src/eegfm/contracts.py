@@ -47,7 +47,9 @@ class SampleSpec:
     `shape` is (channel, time) in microvolts for raw windows and (channel, second, width) behind a frozen encoder.
     `sfreq` is the rate of the time axis in Hz, also where an encoder has replaced that axis. `classes` is empty for
     unlabelled data; two classes mean one logit (see `n_logits`). `corpora` is empty but for a mix (`eegfm.data.mix`):
-    the names of what its batches come from. `shape` is then that of the shortest samples.
+    the names of what its batches come from. `shape` is then that of the shortest samples. `montages` is empty but for a
+    mix whose corpora keep their own channels, and holds the montage of each, in the order of `corpora`: `montage` then
+    has every place of theirs once, and its channels are those that `shape` counts.
     """
 
     montage: Montage
@@ -55,6 +57,7 @@ class SampleSpec:
     sfreq: float
     classes: tuple[str, ...]
     corpora: tuple[str, ...] = ()
+    montages: tuple[Montage, ...] = ()
 
     @property
     def n_channels(self) -> int:
@@ -108,6 +111,18 @@ class ShowsLayers(Protocol):
     """
 
     time_axis: Mapping[str, int]
+
+
+@runtime_checkable
+class MapsPlaces(Protocol):
+    """A backbone that first brings any montage to places of its own, `targets`, by a matrix of their coordinates.
+
+    Row by row, the matrix says how much of every channel is seen at a target. Channels at NaN have no part in it.
+    """
+
+    targets: Montage
+
+    def spatial_weights(self, coords: 'Float[Tensor, "channel 3"]') -> 'Float[Tensor, "target channel"]': ...
 
 
 @runtime_checkable

@@ -59,10 +59,13 @@ ENCODER = {
 }
 DECODER = {
     "bottleneck": (2, T // 8, 256),
+    "rise3": (2, 256, T // 4),
     "decoder3": (2, 256, T // 4),
     "mixer3": (2, T // 4, 256),
+    "rise2": (2, 256, T // 2),
     "decoder2": (2, 128, T // 2),
     "mixer2": (2, T // 2, 128),
+    "rise1": (2, 128, T),
     "decoder1": (2, 64, T),
     "output_embedding": (2, 16, T),
 }

@@ -15,9 +15,9 @@ Differs: `causal` is ours; S2 is no network (the L1 term alone: `task.loss`); th
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from functools import partial
+from typing import Literal, get_args
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -25,7 +25,7 @@ from eegfm.contracts import EegfmError, SampleSpec
 from eegfm.nn.mamba1 import Mamba1
 from eegfm.nn.mamba2 import Mamba2, Scan
 from eegfm.nn.options import check_option
-from eegfm.nn.unet import Carry, Conv, ConvUNet, lift
+from eegfm.nn.unet import BLOCK, Branches, Carry, Conv, ConvUNet, MambaUNet, Residual, Steps, pooled
 
 Mixer = Literal["mamba2", "mamba1", "attention", "convolution"]
 Embedding = Literal["branches", "single"]
@@ -33,20 +33,10 @@ Layer = Literal["pool3", "bottleneck", "output"]
 Pooling = Literal["mean_std", "mean", "flatten"]
 
 WIDTHS = (64, 128, 256)
-BRANCHES = (1, 3, 7)  # samples that the three convolutions of the input see
-BLOCK = 8  # samples a step of the bottleneck: three halvings
 N_HEADS, ATTENTION_DROPOUT = 4, 0.1  # of S5
-EPSILON = 1e-5  # under the root of a variance: a flat stretch has a gradient
 
 
-class Stream(NamedTuple):
-    """What a causal Eegm2 remembers between two pieces: samples that wait for their block, and what layers keep."""
-
-    waiting: Float[Tensor, "batch channel rest"]
-    layers: tuple[Any, ...] | None
-
-
-class Eegm2(nn.Module):
+class Eegm2(MambaUNet):
     """Give a window back, or embed it as one vector of `width`. Any number of channels, 8 samples or more.
 
     The variants of the paper, by argument:
@@ -100,6 +90,11 @@ class Eegm2(nn.Module):
                 f"Eegm2 reads raw windows, (channel, time), and these samples have shape {tuple(spec.shape)}: an "
                 "encoder's vectors. Type encoder=raw."
             )
+        if spec.montages:
+            raise EegfmError(
+                "Eegm2 is built for one montage, and these corpora keep their own (data.channels=own). Type "
+                "data.channels=common, or take a model that reads places: model=samba."
+            )
         check_option("embedding", embedding, get_args(Embedding))
         check_option("mixer", mixer, get_args(Mixer))
         check_option("layer", layer, get_args(Layer))
@@ -116,7 +111,8 @@ class Eegm2(nn.Module):
         if mixer == "convolution" and layer == "pool3":
             raise EegfmError("mixer=convolution has layer=bottleneck and layer=output, and no pool3.")
         self.n_channels, n_times = spec.shape
-        self.light, self.layer, self.pooling, self.causal = light, layer, pooling, causal
+        self.light, self.layer, self.causal = light, layer, causal
+        self.pooling: Pooling = pooling
         self.unet: ConvUNet | None = None
         if mixer == "convolution":
             self.unet = ConvUNet(self.n_channels)
@@ -131,47 +127,32 @@ class Eegm2(nn.Module):
         n_moments = n_times if layer == "output" else n_steps
         self.width = n_features * {"mean_std": 2, "mean": 1, "flatten": n_moments}[pooling]
 
-        # modules by path, and the axis of time in what they give
-        self.time_axis: dict[str, int] = {"unet.bottleneck": 2}
         if self.unet:
+            self.time_axis = {"unet.bottleneck": 2}
             return
 
         def mixed(width: int) -> Residual | AttentionNorm:
             if mixer == "attention":
                 return AttentionNorm(width)
-            if mixer == "mamba1":
-                return Residual(Mamba1(width, d_state=d_state, d_conv=d_conv, expand=expand))
-            return Residual(Mamba2(width, d_state=d_state, d_conv=d_conv, expand=expand, scan=scan))
+            make = Mamba1 if mixer == "mamba1" else partial(Mamba2, scan=scan)
+            return Residual(make(width, d_state=d_state, d_conv=d_conv, expand=expand), nn.LayerNorm(width))
 
-        # in the order of the reference's state dict
-        if embedding == "branches":
-            self.input_embedding = Branches(self.n_channels, w1, causal=causal)
-        else:
-            self.input_embedding = Conv(self.n_channels, w1, 3, causal=causal)
-        self.encoder1 = Steps(nn.Linear(w1, w1), mixed(w1))
-        self.pool1 = nn.MaxPool1d(2, 2)
-        self.encoder2 = Conv(w1, w2, 3, causal=causal)
-        self.pool2 = nn.MaxPool1d(2, 2)
-        self.encoder3 = Conv(w2, w3, 3, causal=causal)
-        self.pool3 = nn.MaxPool1d(2, 2)
-        self.time_axis = {"input_embedding": 2, "encoder1": 1, "pool1": 2, "encoder2": 2, "pool2": 2}
-        self.time_axis |= {"encoder3": 2, "pool3": 2}
-        if light:
-            return
-        self.bottleneck = Steps(nn.Linear(w3, w3), mixed(w3), nn.Linear(w3, w3))
-        self.decoder3 = Conv(w3 + w3, w3, 3, causal=causal)
-        self.mixer3 = mixed(w3)
-        self.decoder2 = Conv(w2 + w3, w2, 3, causal=causal)
-        self.mixer2 = mixed(w2)
-        self.decoder1 = Conv(w1 + w2, w1, 3, causal=causal)
-        self.output_embedding = nn.Conv1d(w1, self.n_channels, 1)
-        self.time_axis |= {"bottleneck": 1, "decoder3": 2, "mixer3": 1, "decoder2": 2, "mixer2": 1}
-        self.time_axis |= {"decoder1": 2, "output_embedding": 2}
+        def first(width: int) -> Steps:
+            return Steps(nn.Linear(width, width), mixed(width))
 
-    @property
-    def latency(self) -> int | None:
-        """How many samples an output may have to wait for, where that is not the whole window: `causal` alone."""
-        return BLOCK - 1 if self.causal else None
+        convolve = partial(Conv, kernel_size=3, causal=causal)
+        see = partial(Branches, causal=causal) if embedding == "branches" else convolve
+        self._make(
+            (w1, w2, w3),
+            embedding=see(self.n_channels, w1),
+            conv=convolve,
+            first=first,
+            middle=None if light else lambda width: Steps(*first(width), nn.Linear(width, width)),
+            mixed=mixed,
+        )
+        if not light:
+            self.output_embedding = nn.Conv1d(w1, self.n_channels, 1)
+            self.time_axis |= {"output_embedding": 2}
 
     def forward(
         self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
@@ -183,13 +164,7 @@ class Eegm2(nn.Module):
         self._check(x)
         if self.unet:
             return self.unet(x)
-        skips, h = self._down(self._filled(x))
-        if self.light:  # only now: a probe has found its layer and left
-            raise EegfmError(
-                "light=true is the encoder alone and gives no windows back. Type model.light=false, or use it with "
-                "task=classify or task=probe."
-            )
-        return self._up(skips, self._middle(h))[..., : x.shape[-1]]
+        return self._through(self._filled(x), coords)[..., : x.shape[-1]]
 
     def embed(
         self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
@@ -203,11 +178,8 @@ class Eegm2(nn.Module):
         else:
             _, h = self._down(self._filled(x))
             h = h if self.layer == "pool3" else self._middle(h)
-        if self.pooling == "mean":
-            return h.mean(-1)
-        if self.pooling == "mean_std":
-            h = h.to(torch.promote_types(h.dtype, torch.float32))  # a variance does not survive fewer bits
-            return torch.cat([h.mean(-1), (h.var(-1, correction=0) + EPSILON).sqrt()], dim=1)
+        if self.pooling != "flatten":
+            return pooled(h, self.pooling)
         if h[0].numel() != self.width:
             raise EegfmError(
                 f"pooling=flatten ties this Eegm2 to the length it was made for: it makes {h[0].numel()} numbers of "
@@ -215,70 +187,22 @@ class Eegm2(nn.Module):
             )
         return h.flatten(1)
 
-    def stream(
-        self,
-        x: Float[Tensor, "batch channel time"],
-        coords: Float[Tensor, "channel 3"],
-        state: Stream | None = None,
-    ) -> tuple[Float[Tensor, "batch channel ready"], Stream]:
-        """The next piece of a recording: what is ready of the output, and what to hand in with the next piece.
+    def _through(self, x: Tensor, coords: Tensor, carry: Carry | None = None) -> Tensor:
+        if carry is not None:
+            self._check_channels(x)
+        skips, h = self._down(x, carry)
+        if self.light:  # only now: a probe has found its layer and left
+            raise EegfmError(
+                "light=true is the encoder alone and gives no windows back. Type model.light=false, or use it with "
+                "task=classify or task=probe."
+            )
+        return self.output_embedding(self._up(skips, self._middle(h, carry), carry))
 
-        Ready are the blocks of 8 samples that are complete; the pieces' outputs in a row are that of one pass, to
-        rounding, and start at the first sample. At the end, hand in zeros for what is missing of the last block.
-
-        Raises EegfmError where the network is not causal.
-        """
+    def _check_streams(self) -> None:
         if not self.causal or self.light:
             raise EegfmError(
                 "Only a whole causal Eegm2 can stream. Type model.causal=true, model.light=false."
             )
-        self._check_channels(x)
-        if state is not None:
-            x = torch.cat([state.waiting, x], dim=-1)
-        ready = x.shape[-1] // BLOCK * BLOCK
-        layers = None if state is None else state.layers
-        waiting = x[..., ready:].clone()  # or a few samples would hold on to the whole piece
-        if not ready:
-            return x[..., :0], Stream(waiting, layers)
-        carry = Carry(layers)
-        skips, h = self._down(x[..., :ready], carry)
-        return self._up(skips, self._middle(h, carry), carry), Stream(waiting, carry.kept)
-
-    def initial_state(self, x: Float[Tensor, "batch channel time"]) -> Stream:
-        """The empty past of a stream like `x` as tensors of their final shapes: to export `stream` with its state.
-
-        Raises EegfmError where the network cannot stream.
-        """
-        with torch.no_grad():
-            block = x.new_zeros(*x.shape[:2], BLOCK)
-            _, (waiting, layers) = self.stream(block, block.new_zeros(x.shape[1], 3))
-        return Stream(waiting, tuple(_emptied(layer) for layer in layers or ()))
-
-    def _down(self, x: Tensor, carry: Carry | None = None) -> tuple[list[Tensor], Tensor]:
-        """What the skips carry, at full, half and quarter rate; and the end of the encoder, [batch width time/8]."""
-        h = self.input_embedding(x, carry)
-        x1 = self.encoder1(h.transpose(1, 2), carry).transpose(1, 2)
-        x2 = self.encoder2(self.pool1(x1), carry)
-        x3 = self.encoder3(self.pool2(x2), carry)
-        return [x1, x2, x3], self.pool3(x3)
-
-    def _middle(self, h: Tensor, carry: Carry | None = None) -> Tensor:
-        return self.bottleneck(h.transpose(1, 2), carry).transpose(1, 2)
-
-    def _up(self, skips: list[Tensor], h: Tensor, carry: Carry | None = None) -> Tensor:
-        x1, x2, x3 = skips
-        h = self.decoder3(self._joined(x3, h), carry)
-        h = self.mixer3(h.transpose(1, 2), carry).transpose(1, 2)
-        h = self.decoder2(self._joined(x2, h), carry)
-        h = self.mixer2(h.transpose(1, 2), carry).transpose(1, 2)
-        return self.output_embedding(self.decoder1(self._joined(x1, h), carry))
-
-    def _joined(self, skip: Tensor, h: Tensor) -> Tensor:
-        return torch.cat([skip, lift(h, skip.shape[-1], hold=self.causal)], dim=1)
-
-    def _filled(self, x: Tensor) -> Tensor:
-        """Whole blocks, where the network is causal: a block must not be cut where a stream would go on."""
-        return nn.functional.pad(x, (0, -x.shape[-1] % BLOCK)) if self.causal else x
 
     def _check(self, x: Tensor) -> None:
         self._check_channels(x)
@@ -304,42 +228,6 @@ class Eegm2(nn.Module):
             )
 
 
-class Branches(nn.Module):
-    """Three convolutions over 1, 3 and 7 samples side by side, fused by a linear layer."""
-
-    def __init__(self, n_channels: int, width: int, *, causal: bool) -> None:
-        super().__init__()
-        self.branch1, self.branch3, self.branch7 = (
-            Conv(n_channels, width, size, causal=causal) for size in BRANCHES
-        )
-        self.fuse = nn.Conv1d(len(BRANCHES) * width, width, 1)
-
-    def forward(
-        self, x: Float[Tensor, "batch channel time"], carry: Carry | None = None
-    ) -> Float[Tensor, "batch width time"]:
-        branches = (self.branch1, self.branch3, self.branch7)
-        return self.fuse(torch.cat([branch(x, carry) for branch in branches], dim=1))
-
-
-class Residual(nn.Module):
-    """x + LayerNorm(Mamba(x))."""
-
-    def __init__(self, mix: Mamba1 | Mamba2) -> None:
-        super().__init__()
-        self.mix = mix
-        self.norm = nn.LayerNorm(mix.in_proj.in_features)
-
-    def forward(
-        self, x: Float[Tensor, "batch time width"], carry: Carry | None = None
-    ) -> Float[Tensor, "batch time width"]:
-        if carry is None:
-            return x + self.norm(self.mix(x))
-        assert isinstance(self.mix, Mamba2)
-        h, state = self.mix.stream(x, carry.take())
-        carry.keep(state)
-        return x + self.norm(h)
-
-
 class AttentionNorm(nn.Module):
     """LayerNorm(x + attention(x)): the ablation S5."""
 
@@ -353,22 +241,6 @@ class AttentionNorm(nn.Module):
     ) -> Float[Tensor, "batch time width"]:
         assert carry is None
         return self.norm(x + self.mix(x, x, x, need_weights=False)[0])
-
-
-class Steps(nn.Sequential):
-    """One after the other; the mixers among them are handed the memory of a stream."""
-
-    def forward(
-        self, input: Float[Tensor, "batch time width"], carry: Carry | None = None
-    ) -> Float[Tensor, "batch time width"]:
-        for module in self:
-            input = module(input) if isinstance(module, nn.Linear) else module(input, carry)
-        return input
-
-
-def _emptied(value: Any) -> Any:
-    """Zeros instead of every tensor: an empty past."""
-    return torch.zeros_like(value) if isinstance(value, Tensor) else type(value)(*map(_emptied, value))
 
 
 _RENAMED = (  # in a key of the reference, and ours

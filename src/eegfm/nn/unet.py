@@ -1,17 +1,26 @@
-"""What U-Nets along time are made of: convolutions that may be causal and remember, the way up, and the classic net.
+"""U-Nets along time: the one that EEGM2 and SAMBA share, what it is made of, and the classic one.
 
 A causal network goes through a recording piece by piece. Its layers take what they need of the past from a `Carry` and
 leave there what the next piece will need.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from eegfm.contracts import EegfmError
+from eegfm.nn.mamba2 import Mamba2
+
+BLOCK = 8  # samples a step of the bottleneck: three halvings
+BRANCHES = (1, 3, 7)  # samples that the three convolutions of the input see
+EPSILON = 1e-5  # under the root of a variance: a flat stretch has a gradient
+
+Pooling = Literal["mean_std", "mean"]
 
 
 class Carry:
@@ -71,6 +80,218 @@ def lift(
     if hold:
         return h.repeat_interleave(2, dim=-1)[..., :n_times]
     return F.interpolate(h, size=n_times, mode="linear", align_corners=False)
+
+
+class Rise(nn.Module):
+    """`lift` as a layer, so that what comes up can be looked at."""
+
+    def __init__(self, *, hold: bool) -> None:
+        super().__init__()
+        self.hold = hold
+
+    def forward(
+        self, h: Float[Tensor, "batch channel coarse"], n_times: int
+    ) -> Float[Tensor, "batch channel fine"]:
+        return lift(h, n_times, hold=self.hold)
+
+
+class Branches(nn.Module):
+    """Three convolutions over 1, 3 and 7 samples side by side, fused by a linear layer."""
+
+    def __init__(self, n_channels: int, width: int, *, causal: bool) -> None:
+        super().__init__()
+        self.branch1, self.branch3, self.branch7 = (
+            Conv(n_channels, width, size, causal=causal) for size in BRANCHES
+        )
+        self.fuse = nn.Conv1d(len(BRANCHES) * width, width, 1)
+
+    def forward(
+        self, x: Float[Tensor, "batch channel time"], carry: Carry | None = None
+    ) -> Float[Tensor, "batch width time"]:
+        branches = (self.branch1, self.branch3, self.branch7)
+        return self.fuse(torch.cat([branch(x, carry) for branch in branches], dim=1))
+
+
+class Residual(nn.Module):
+    """x + norm(mix(x)); with a Mamba-2 inside it streams."""
+
+    def __init__(self, mix: nn.Module, norm: nn.Module) -> None:
+        super().__init__()
+        self.mix = mix
+        self.norm = norm
+
+    def forward(
+        self, x: Float[Tensor, "batch time width"], carry: Carry | None = None
+    ) -> Float[Tensor, "batch time width"]:
+        if carry is None:
+            return x + self.norm(self.mix(x))
+        assert isinstance(self.mix, Mamba2)
+        h, state = self.mix.stream(x, carry.take())
+        carry.keep(state)
+        return x + self.norm(h)
+
+
+class Steps(nn.Sequential):
+    """One after the other; the mixers among them are handed the memory of a stream."""
+
+    def forward(
+        self, input: Float[Tensor, "batch time width"], carry: Carry | None = None
+    ) -> Float[Tensor, "batch time width"]:
+        for module in self:
+            input = module(input) if isinstance(module, nn.Linear) else module(input, carry)
+        return input
+
+
+class Stream(NamedTuple):
+    """What a causal U-Net remembers between two pieces: samples that wait for their block, and what layers keep."""
+
+    waiting: Float[Tensor, "batch channel rest"]
+    layers: tuple[Any, ...] | None
+
+
+class MambaUNet(nn.Module):
+    """The U-Net of EEGM2 and SAMBA: three halvings, sequence mixers along time, skips at every rate.
+
+    A model is made of it by `_make` and by what it does before and after, in `_through`. `causal` makes convolutions
+    look back alone, and holds values on the way up where linear interpolation looks ahead; windows are then filled up
+    with zeros to whole blocks of 8 samples, and no output depends on an input after its block.
+    """
+
+    causal: bool
+
+    def _make(
+        self,
+        widths: Sequence[int],
+        *,
+        embedding: nn.Module,
+        conv: Callable[[int, int], nn.Module],
+        first: Callable[[int], nn.Module],
+        middle: Callable[[int], nn.Module] | None,
+        mixed: Callable[[int], nn.Module],
+    ) -> None:
+        """Make the layers, in the order of the references' state dicts. Without a `middle` it is the way down alone.
+
+        `embedding` and `conv` see [batch feature time]; `first`, `middle` and `mixed`, of one width, see
+        [batch time width].
+        """
+        w1, w2, w3 = widths
+        # modules by path, and the axis of time in what they give
+        self.time_axis: dict[str, int] = {"input_embedding": 2, "encoder1": 1, "pool1": 2, "encoder2": 2}
+        self.time_axis |= {"pool2": 2, "encoder3": 2, "pool3": 2}
+        self.input_embedding = embedding
+        self.encoder1 = first(w1)
+        self.pool1 = nn.MaxPool1d(2, 2)
+        self.encoder2 = conv(w1, w2)
+        self.pool2 = nn.MaxPool1d(2, 2)
+        self.encoder3 = conv(w2, w3)
+        self.pool3 = nn.MaxPool1d(2, 2)
+        if middle is None:
+            return
+        self.bottleneck = middle(w3)
+        self.rise3, self.rise2, self.rise1 = (Rise(hold=self.causal) for _ in range(3))
+        self.decoder3 = conv(w3 + w3, w3)
+        self.mixer3 = mixed(w3)
+        self.decoder2 = conv(w2 + w3, w2)
+        self.mixer2 = mixed(w2)
+        self.decoder1 = conv(w1 + w2, w1)
+        self.time_axis |= {
+            "bottleneck": 1,
+            "rise3": 2,
+            "decoder3": 2,
+            "mixer3": 1,
+            "rise2": 2,
+            "decoder2": 2,
+        }
+        self.time_axis |= {"mixer2": 1, "rise1": 2, "decoder1": 2}
+
+    @property
+    def latency(self) -> int | None:
+        """How many samples an output may have to wait for, where that is not the whole window: `causal` alone."""
+        return BLOCK - 1 if self.causal else None
+
+    def stream(
+        self,
+        x: Float[Tensor, "batch channel time"],
+        coords: Float[Tensor, "channel 3"],
+        state: Stream | None = None,
+    ) -> tuple[Float[Tensor, "batch channel ready"], Stream]:
+        """The next piece of a recording: what is ready of the output, and what to hand in with the next piece.
+
+        Ready are the blocks of 8 samples that are complete; the pieces' outputs in a row are that of one pass, to
+        rounding, and start at the first sample. At the end, hand in zeros for what is missing of the last block.
+
+        Raises EegfmError where the network is not causal.
+        """
+        self._check_streams()
+        if state is not None:
+            x = torch.cat([state.waiting, x], dim=-1)
+        ready = x.shape[-1] // BLOCK * BLOCK
+        layers = None if state is None else state.layers
+        waiting = x[..., ready:].clone()  # or a few samples would hold on to the whole piece
+        if not ready:
+            return x[..., :0], Stream(waiting, layers)
+        carry = Carry(layers)
+        return self._through(x[..., :ready], coords, carry), Stream(waiting, carry.kept)
+
+    def initial_state(self, x: Float[Tensor, "batch channel time"]) -> Stream:
+        """The empty past of a stream like `x` as tensors of their final shapes: to export `stream` with its state.
+
+        Raises EegfmError where the network cannot stream.
+        """
+        with torch.no_grad():
+            block = x.new_zeros(*x.shape[:2], BLOCK)
+            _, (waiting, layers) = self.stream(block, block.new_zeros(x.shape[1], 3))
+        return Stream(waiting, tuple(_emptied(layer) for layer in layers or ()))
+
+    def _check_streams(self) -> None:
+        if not self.causal:
+            raise EegfmError(f"Only a causal {type(self).__name__} can stream. Type model.causal=true")
+
+    def _through(self, x: Tensor, coords: Tensor, carry: Carry | None = None) -> Tensor:
+        """Whole blocks in, the windows given back."""
+        raise NotImplementedError
+
+    def _down(self, x: Tensor, carry: Carry | None = None) -> tuple[list[Tensor], Tensor]:
+        """What the skips carry, at full, half and quarter rate; and the end of the encoder, [batch width time/8]."""
+        h = self.input_embedding(x, carry)
+        x1 = self.encoder1(h.transpose(1, 2), carry).transpose(1, 2)
+        x2 = self.encoder2(self.pool1(x1), carry)
+        x3 = self.encoder3(self.pool2(x2), carry)
+        return [x1, x2, x3], self.pool3(x3)
+
+    def _middle(self, h: Tensor, carry: Carry | None = None) -> Tensor:
+        return self.bottleneck(h.transpose(1, 2), carry).transpose(1, 2)
+
+    def _half(self, skips: list[Tensor], h: Tensor, carry: Carry | None = None) -> Tensor:
+        """What comes up to the half rate."""
+        _, x2, x3 = skips
+        h = self.decoder3(torch.cat([x3, self.rise3(h, x3.shape[-1])], dim=1), carry)
+        h = self.mixer3(h.transpose(1, 2), carry).transpose(1, 2)
+        return self.rise2(h, x2.shape[-1])
+
+    def _up(self, skips: list[Tensor], h: Tensor, carry: Carry | None = None) -> Tensor:
+        """The way up to the full rate, [batch width time]."""
+        x1, x2, _ = skips
+        h = self.decoder2(torch.cat([x2, self._half(skips, h, carry)], dim=1), carry)
+        h = self.mixer2(h.transpose(1, 2), carry).transpose(1, 2)
+        return self.decoder1(torch.cat([x1, self.rise1(h, x1.shape[-1])], dim=1), carry)
+
+    def _filled(self, x: Tensor) -> Tensor:
+        """Whole blocks, where the network is causal: a block must not be cut where a stream would go on."""
+        return F.pad(x, (0, -x.shape[-1] % BLOCK)) if self.causal else x
+
+
+def pooled(h: Float[Tensor, "batch feature time"], pooling: Pooling) -> Float[Tensor, "batch width"]:
+    """The mean of every feature over time, and with "mean_std" its standard deviation."""
+    if pooling == "mean":
+        return h.mean(-1)
+    h = h.to(torch.promote_types(h.dtype, torch.float32))  # a variance does not survive fewer bits
+    return torch.cat([h.mean(-1), (h.var(-1, correction=0) + EPSILON).sqrt()], dim=1)
+
+
+def _emptied(value: Any) -> Any:
+    """Zeros instead of every tensor: an empty past."""
+    return torch.zeros_like(value) if isinstance(value, Tensor) else type(value)(*map(_emptied, value))
 
 
 class ConvUNet(nn.Module):
