@@ -282,7 +282,8 @@ class Mamba2(nn.Module):
 
     def _fused(self, u: Tensor) -> Tensor:
         kernels = importlib.import_module("mamba_ssm.ops.triton.ssd_combined")
-        return kernels.mamba_split_conv1d_scan_combined(
+        plain = isinstance(self.out_proj, nn.Linear)  # else a subclass's own, that the kernel cannot do
+        y = kernels.mamba_split_conv1d_scan_combined(
             self.in_proj(u),
             self.conv1d.weight[:, 0],
             self.conv1d.bias,
@@ -294,12 +295,13 @@ class Mamba2(nn.Module):
             activation="silu",
             rmsnorm_weight=self.norm.weight,
             rmsnorm_eps=self.norm.eps,
-            outproj_weight=self.out_proj.weight,
-            outproj_bias=self.out_proj.bias,
+            outproj_weight=self.out_proj.weight if plain else None,
+            outproj_bias=self.out_proj.bias if plain else None,
             headdim=self.headdim,
             ngroups=self.ngroups,
             norm_before_gate=False,
         )
+        return y if plain else self.out_proj(y)
 
 
 def scans_used(model: nn.Module) -> list[str]:

@@ -1,0 +1,161 @@
+"""Multi-head differential Mamba: per head, what one small Mamba-2 says less what another says (SAMBA 2026, Hong et al.,
+arXiv:2511.18571; Diff-Mamba, arXiv:2507.06204).
+
+The features are cut into heads of 16. In each, two Mamba-2 of that width ("teams") read the same slice, and the second
+one's output is taken from the first one's, times lambda. The differences are normed by head, mixed by a linear layer
+and added to the input.
+
+All of these small networks are computed as one: their projections in one batched product, one convolution, one scan
+whose groups are the networks, a norm by group, and an output projection into which lambda is folded. The numbers are
+those of separate layers. Written from the formulas; SAMBA's code has no licence and was read for facts alone.
+"""
+
+import math
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eegfm.contracts import EegfmError
+from eegfm.nn.mamba2 import Mamba2, Scan
+from eegfm.nn.options import check_option
+from eegfm.nn.unet import Carry
+
+HEAD = 16  # features of a head, and of a head of the scan inside
+TEAMS = 2
+
+Lambda = Literal["diff_mamba", "published"]
+Norm = Literal["per_token", "published"]
+
+
+class TeamsIn(nn.Module):
+    """The input projections of all networks: both teams of a head read the same slice.
+
+    `weight` is stacked by network, first team first. The output has the parts of all networks together, z, x, B, C, dt,
+    as one Mamba-2 with a group a network has them.
+    """
+
+    def __init__(self, n_heads: int, parts: tuple[int, ...]) -> None:
+        super().__init__()
+        self.n_heads, self.parts = n_heads, parts
+        self.weight = nn.Parameter(torch.empty(TEAMS * n_heads, sum(parts), HEAD))
+        nn.init.uniform_(self.weight, -(HEAD**-0.5), HEAD**-0.5)  # that of nn.Linear
+
+    def forward(self, u: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch features"]:
+        by_head = u.reshape(-1, self.n_heads, HEAD).transpose(0, 1)
+        weight = self.weight.unflatten(0, (TEAMS, self.n_heads)).transpose(0, 1).flatten(1, 2)
+        found = torch.bmm(by_head, weight.mT)  # head row (team part)
+        found = found.unflatten(-1, (TEAMS, -1)).permute(1, 2, 0, 3)  # row team head part
+        parts = [part.flatten(1) for part in found.split(self.parts, dim=-1)]
+        return torch.cat(parts, dim=-1).unflatten(0, u.shape[:-1])
+
+
+class Difference(nn.Module):
+    """The output projections of all networks, the second team's times -lambda: the difference, head by head."""
+
+    def __init__(self, n_heads: int, d_inner: int, lam: Lambda, depth: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.weight = nn.Parameter(torch.empty(TEAMS * n_heads, HEAD, d_inner))
+        nn.init.uniform_(self.weight, -(d_inner**-0.5), d_inner**-0.5)
+        self.lam: nn.Parameter | None = None
+        if lam == "published":
+            self.lam = nn.Parameter(torch.ones(n_heads * HEAD))
+        else:
+            self.lambda_q = nn.Parameter(torch.randn(n_heads, HEAD))
+            # its decay would pull lambda to where the sigmoid is a half
+            self.lambda_q._no_weight_decay = True  # type: ignore[attr-defined]
+        self.lambda_init = 0.8 - 0.6 * math.exp(-0.3 * (depth - 1))
+
+    def lambdas(self) -> Float[Tensor, "head feature"]:
+        """Lambda of every feature of every head."""
+        if self.lam is not None:
+            return self.lam.unflatten(0, (self.n_heads, HEAD))
+        return (self.lambda_q.sum(-1, keepdim=True).sigmoid() + self.lambda_init).expand(-1, HEAD)
+
+    def forward(self, y: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch width"]:
+        first, second = self.weight.unflatten(0, (TEAMS, self.n_heads))  # head out in
+        weight = torch.cat((first, -self.lambdas()[..., None] * second), dim=-1)
+        by_head = y.reshape(-1, TEAMS, self.n_heads, self.weight.shape[-1]).permute(2, 0, 1, 3).flatten(2)
+        found = torch.bmm(by_head, weight.mT)  # head row out
+        return found.transpose(0, 1).flatten(1).unflatten(0, y.shape[:-1])
+
+
+class Networks(Mamba2):
+    """All Mamba-2 of both teams as one with a group a network; gives their differences."""
+
+    def __init__(
+        self, n_heads: int, *, d_state: int, d_conv: int, expand: int, lam: Lambda, depth: int, scan: Scan
+    ) -> None:
+        n_networks, d_inner = TEAMS * n_heads, expand * HEAD
+        super().__init__(
+            n_heads * HEAD,
+            d_state=d_state,
+            d_conv=d_conv,
+            expand=TEAMS * expand,
+            headdim=HEAD,
+            ngroups=n_networks,
+            scan=scan,
+        )
+        self.in_proj = TeamsIn(n_heads, (d_inner, d_inner, d_state, d_state, d_inner // HEAD))
+        self.out_proj = Difference(n_heads, d_inner, lam, depth)
+
+
+class DiffMamba(nn.Module):
+    """x + Linear(norm by head(first team - lambda second team)): [batch, time, width] in and out.
+
+    `width` is cut into heads of 16. `d_state`, `d_conv`, `expand` are those of every network. `lam`:
+
+    - "diff_mamba": a scalar a head, sigmoid(sum of 16 learned numbers) + lambda_init, with lambda_init = 0.8 - 0.6
+      exp(-0.3 (depth - 1)); what is normed is multiplied by 1 - lambda_init (arXiv:2507.06204).
+    - "published": SAMBA's, a free number a feature that starts at one, so that the teams cancel what they share.
+
+    `norm` takes mean and variance of a head's 16 features: "per_token", at every moment by itself; "published", over
+    all moments of the window, so that a moment depends on the length, and on what comes after it.
+
+    Raises EegfmError for a width that 16 does not divide.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        d_state: int = 16,
+        d_conv: int = 2,
+        expand: int = 8,
+        lam: Lambda = "diff_mamba",
+        norm: Norm = "per_token",
+        depth: int = 1,
+        scan: Scan = "auto",
+    ) -> None:
+        super().__init__()
+        check_option("lam", lam, get_args(Lambda))
+        check_option("norm", norm, get_args(Norm))
+        if width < 1 or width % HEAD:
+            raise EegfmError(
+                f"Differential Mamba cuts features into heads of {HEAD}, and {HEAD} does not divide {width}."
+            )
+        n_heads = width // HEAD
+        self.networks = Networks(
+            n_heads, d_state=d_state, d_conv=d_conv, expand=expand, lam=lam, depth=depth, scan=scan
+        )
+        self.norm = nn.GroupNorm(n_heads, width)
+        self.per_token = norm == "per_token"
+        self.shrink = 1.0 if lam == "published" else 1 - self.networks.out_proj.lambda_init
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(
+        self, x: Float[Tensor, "batch time width"], carry: Carry | None = None
+    ) -> Float[Tensor, "batch time width"]:
+        """The whole sequence; with `carry` the next piece of one, which wants norm="per_token"."""
+        if carry is None:
+            difference = self.networks(x)
+        else:
+            difference, state = self.networks.stream(x, carry.take())
+            carry.keep(state)
+        if self.per_token:
+            normed = self.norm(difference.flatten(0, 1)).unflatten(0, x.shape[:2])
+        else:
+            normed = self.norm(difference.transpose(1, 2)).transpose(1, 2)
+        return x + self.out_proj(self.shrink * normed)
