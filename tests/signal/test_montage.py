@@ -1,13 +1,17 @@
 """Places in MNE's head frame: equal to MNE's, anatomically plausible, and refused where unknown."""
 
+import warnings
+
 import mne
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eegfm.benchmarks.mental_arithmetic import CHANNELS as MENTAL_ARITHMETIC
 from eegfm.benchmarks.physionet_mi import CHANNELS as PHYSIONET_MI
 from eegfm.contracts import EegfmError
-from eegfm.signal.montage import from_above, montage_of
+from eegfm.signal.montage import TEN_TEN, from_above, layout, montage_of, template_frame
 
 TEMPLATE = "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005"
 
@@ -123,3 +127,136 @@ def test_from_above_the_outline_is_at_the_ears_and_forehead_and_left_is_left():
         assert seen[name] == pytest.approx((x, y), abs=0.2)
     assert seen["F3"][0] < 0 < seen["F4"][0] and min(seen["F3"][1], seen["F4"][1]) > 0
     assert np.isnan(from_above(np.full((1, 3), np.nan))).all()
+
+
+def test_the_published_layout_is_the_workbooks():
+    """94 rows in MNE's order, which is the workbook's (samples of it by eye), at MNE's places, no warning asked for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        published = layout("standard_1020", frame="template")
+    builtin = mne.channels.get_builtin_montages()
+    name = "colin27_1020" if "colin27_1020" in builtin else "standard_1020"
+    positions = mne.channels.make_standard_montage(name).get_positions()
+    assert positions["coord_frame"] == "mri"
+    assert published.names == tuple(positions["ch_pos"]) and len(published.names) == 94
+    np.testing.assert_array_equal(published.coords, [*positions["ch_pos"].values()])
+    assert published.names[:4] == ("Fp1", "Fpz", "Fp2", "AF9")
+    assert published.names[-12:] == tuple("O2 O9 Iz O10 T3 T5 T4 T6 M1 M2 A1 A2".split())
+    assert len({tuple(place) for place in published.coords}) == 90
+
+
+def test_the_distinct_layout_is_the_published_one_without_its_repeats():
+    distinct, published = layout("distinct"), layout("standard_1020")
+    assert len(distinct.names) == 90
+    assert set(published.names) - set(distinct.names) == {"T3", "T4", "T5", "T6"}
+    assert {tuple(place) for place in distinct.coords} == {tuple(place) for place in published.coords}
+    assert len({tuple(place) for place in distinct.coords}) == 90
+
+
+def test_ten_ten_is_what_bci2000_records():
+    assert set(TEN_TEN) == set(PHYSIONET_MI) and len(TEN_TEN) == 64
+    assert layout("ten_ten").names == TEN_TEN
+    np.testing.assert_allclose(layout("ten_ten").coords, montage_of(TEN_TEN).coords, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["standard_1020", "distinct", "ten_ten"])
+def test_layouts_lie_where_the_channels_do(name):
+    """In the head frame, as all coordinates of a data set; those of two names that only the 10-20 template has too."""
+    found = layout(name)
+    known = [row for row, electrode in enumerate(found.names) if electrode not in ("O9", "O10")]
+    here = montage_of([found.names[row] for row in known]).coords
+    np.testing.assert_allclose(found.coords[known], here, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(
+        template_frame(found.coords), layout(name, frame="template").coords, atol=1e-15
+    )
+
+
+def test_the_frames_are_fifty_millimetres_apart():
+    """The transform that was measured on the published workbooks: 3.25 degrees about x, 0.2 about z, and a shift."""
+    there, here = layout("ten_ten", frame="template").coords, layout("ten_ten").coords
+    apart = np.linalg.norm(here - there, axis=1)
+    assert apart.mean() == pytest.approx(0.052, abs=0.003) and apart.min() > 0.04
+    middle_here, middle_there = here.mean(axis=0), there.mean(axis=0)
+    u, _, v = np.linalg.svd((there - middle_there).T @ (here - middle_here))
+    rotation = (u @ v).T
+    about_x, about_z = (
+        np.arctan2(rotation[2, 1], rotation[2, 2]),
+        np.arctan2(rotation[1, 0], rotation[0, 0]),
+    )
+    assert np.degrees((-about_x, -about_z)) == pytest.approx((3.25, 0.2), abs=0.01)
+    shift = middle_here - rotation @ middle_there
+    assert 1000 * shift == pytest.approx((-1.76, 31.09, 39.60), abs=0.01)
+    np.testing.assert_allclose(there @ rotation.T + shift, here, atol=1e-8)
+
+
+@given(st.lists(st.tuples(*[st.floats(-0.15, 0.15)] * 3), min_size=2, max_size=6))
+def test_between_frames_distances_stay(places):
+    coords = np.array(places)
+    moved = template_frame(coords)
+    np.testing.assert_allclose(
+        np.linalg.norm(moved[:, None] - moved, axis=-1),
+        np.linalg.norm(coords[:, None] - coords, axis=-1),
+        atol=1e-9,
+    )
+
+
+def test_no_place_stays_no_place_in_the_other_frame():
+    moved = template_frame(montage_of(("Cz", "A2-A1")).coords)
+    assert np.isfinite(moved[0]).all() and np.isnan(moved[1]).all()
+
+
+def test_a_layout_from_a_csv(tmp_path):
+    path = tmp_path / "cap.csv"
+    path.write_text("name,x,y,z,maker\nA,0.01,0.02,0.1,me\nB,-0.01,0.02,0.1,me\n", encoding="utf-8")
+    found = layout(str(path))
+    assert found.names == ("A", "B")
+    np.testing.assert_array_equal(found.coords, [[0.01, 0.02, 0.1], [-0.01, 0.02, 0.1]])
+    np.testing.assert_array_equal(layout(str(path), "template").coords, template_frame(found.coords))
+
+
+def test_a_layout_from_a_digitised_head(tmp_path, template):
+    """What MNE writes comes back in the head frame, whatever frame it was written in."""
+    path = tmp_path / "cap_dig.fif"
+    template.save(path, verbose="error")
+    found = layout(str(path))
+    here = montage_of(TEN_TEN)
+    rows = [found.names.index(name) for name in TEN_TEN]
+    np.testing.assert_allclose(found.coords[rows], here.coords, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("name,x,y,z\nCz,0,0,102\n", r"reach 102, where metres"),
+        ("name,x,y\nCz,0,0\n", r"has the columns name, x, y; name, x, y, z are wanted"),
+        ("name,x,y,z\nCz,0,0,high\n", r"line 2: x, y, z must be three numbers"),
+        ("name,x,y,z\nCz,0,0,0.1\nCz,0,0,0.1\n", r"line 3: 'Cz' is there twice"),
+        ("name,x,y,z\nCz,0,0,nan\n", r"where metres"),
+        ("name,x,y,z\n", r"holds no electrode"),
+    ],
+)
+def test_a_csv_that_is_no_layout_is_refused(tmp_path, text, sentence):
+    path = tmp_path / "cap.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(EegfmError, match=sentence):
+        layout(str(path))
+
+
+def test_other_names_frames_and_files_are_refused(tmp_path):
+    with pytest.raises(EegfmError, match=r"'ten-ten' is neither a layout nor a file.*distinct, ten_ten"):
+        layout("ten-ten")
+    with pytest.raises(EegfmError, match=r"frame='mri' is not a choice. Choose one of: head, template"):
+        layout("distinct", frame="mri")
+    path = tmp_path / "cap.elc"
+    path.write_text("nothing of that kind", encoding="utf-8")
+    with pytest.raises(EegfmError, match="cannot be read as a file of electrodes"):
+        layout(str(path))
+    path = tmp_path / "cap.xyz"
+    path.write_text("1\t0.0\t0.0\t0.1\tCz\n2\t0.0\t0.05\t0.08\tFz\n", encoding="utf-8")
+    with pytest.raises(EegfmError, match="no ear points and nasion, so its frame is not known"):
+        layout(str(path))
+
+
+def test_a_layout_is_the_callers_own():
+    layout("distinct").coords[:] = 0
+    assert layout("distinct").coords.max() > 0.1

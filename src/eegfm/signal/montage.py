@@ -7,9 +7,12 @@ itself: both ear points (LPA, RPA) lie on the x axis, the nasion on the positive
 from the origin and its nasion 114 mm: it is an adult head at its own size, not a unit sphere.
 """
 
+import csv
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import mne
 import numpy as np
@@ -24,6 +27,17 @@ NOT_A_PLACE = frozenset({"A2-A1"})  # difference of the two ears (MentalArithmet
 # eegfm.benchmarks.synthetic. Fpz, T7 and T8 then lie 97 to 100 degrees from the top, where an outline is drawn.
 HEAD_CENTRE = (0.0, 0.016, 0.045)  # metres, head frame
 OUTLINE = 100.0  # degrees from the top
+
+Frame = Literal["head", "template"]
+
+# The 64 electrodes of BCI2000 in their order: those of PhysioNet's motor imagery, and of many caps since.
+TEN_TEN = tuple(
+    "FC5 FC3 FC1 FCz FC2 FC4 FC6 C5 C3 C1 Cz C2 C4 C6 CP5 CP3 CP1 CPz CP2 CP4 CP6 Fp1 Fpz Fp2 AF7 AF3 AFz AF4 AF8 "
+    "F7 F5 F3 F1 Fz F2 F4 F6 F8 FT7 FT8 T7 T8 T9 T10 TP7 TP8 P7 P5 P3 P1 Pz P2 P4 P6 P8 PO7 PO3 POz PO4 PO8 "
+    "O1 Oz O2 Iz".split()
+)
+LAYOUTS = ("standard_1020", "distinct", "ten_ten")
+FARTHEST = 1.0  # metres: no electrode is farther from the middle of a head; in millimetres nearly all are
 
 # places that the 10-05 system knows under another name. CB1 and CB2 of Neuroscan's caps (SEED) sit below PO7 and PO8.
 ALSO_KNOWN_AS = {"cb1": "po9", "cb2": "po10"}
@@ -59,6 +73,39 @@ def montage_of(names: Sequence[str]) -> Montage:
     return Montage(tuple(names), ends.mean(axis=1), ends if bipolar else None)
 
 
+def layout(name: str, frame: Frame = "head") -> Montage:
+    """Places that a spatial embedding can look from, by name or from a file, in metres.
+
+    "standard_1020": the 94 of SAMBA's workbook, MNE's template of the 10-20 system in its order, four of them twice
+    (T3, T4, T5, T6 are T7, T8, P7, P8). "distinct": the 90 different ones. "ten_ten": the 64 of BCI2000. Else the path
+    of a CSV with the columns name, x, y, z (metres, head frame), or of an electrode file that MNE reads and that has
+    both ear points and the nasion. `frame` "template" gives the MRI frame of the template's head, which SAMBA's
+    workbooks are in, "head" that of all coordinates here. Raises EegfmError.
+    """
+    if frame not in get_args(Frame):
+        raise EegfmError(f"frame={frame!r} is not a choice. Choose one of: {', '.join(get_args(Frame))}.")
+    if name not in LAYOUTS:
+        found = _from_file(Path(name))
+        return found if frame == "head" else Montage(found.names, template_frame(found.coords))
+    template = _template("1020")
+    places = {electrode: place.copy() for electrode, place in template.get_positions()["ch_pos"].items()}
+    names = TEN_TEN if name == "ten_ten" else tuple(template.ch_names)
+    if name == "distinct":
+        names = tuple(electrode for electrode in names if electrode.casefold() not in TODAY)
+    coords = np.array([places[electrode] for electrode in names])
+    return Montage(names, coords if frame == "template" else _apply(_template_to_head(), coords))
+
+
+def template_frame(coords: Float[np.ndarray, "place 3"]) -> Float[np.ndarray, "place 3"]:
+    """Places of the head frame in the MRI frame of the template's head, about 50 mm away; NaN stays NaN. Metres."""
+    return _apply(to_template(), np.asarray(coords, dtype=float))
+
+
+def to_template() -> Float[np.ndarray, "4 4"]:
+    """The rigid transform of `template_frame`, for a model that moves the coordinates it is given by one."""
+    return np.linalg.inv(_template_to_head())
+
+
 def from_above(coords: Float[np.ndarray, "place 3"]) -> Float[np.ndarray, "place 2"]:
     """Places of the head frame as seen from above, azimuthal and equidistant: (to the right, to the nose).
 
@@ -89,14 +136,93 @@ def _place(electrode: str) -> Float[np.ndarray, " 3"] | None:
 @cache
 def _places() -> Mapping[str, Float[np.ndarray, " 3"]]:
     """Every place of the template by its casefolded name."""
-    # MNE 1.13 gave the template the name of the head it was made on, and drops the old one in 1.14
-    name = "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005"
-    template = mne.channels.make_standard_montage(name)
+    template = _template("1005")
     montage = mne.create_info(template.ch_names, 1.0, "eeg").set_montage(template).get_montage()
     assert montage is not None
     positions = montage.get_positions()
     assert positions["coord_frame"] == "head"
     return {name.casefold(): place for name, place in positions["ch_pos"].items()}
+
+
+def _template(system: Literal["1005", "1020"]) -> mne.channels.DigMontage:
+    # MNE 1.13 gave the template the name of the head it was made on, and drops the old one in 1.14
+    today = f"colin27_{system}"
+    name = today if today in mne.channels.get_builtin_montages() else f"standard_{system}"
+    return mne.channels.make_standard_montage(name)
+
+
+@cache
+def _template_to_head() -> Float[np.ndarray, "4 4"]:
+    """From the template's MRI frame to the head frame: a rigid transform, which its ear points and nasion fix."""
+    return mne.channels.compute_native_head_t(_template("1020"))["trans"]
+
+
+def _apply(
+    transform: Float[np.ndarray, "4 4"], coords: Float[np.ndarray, "place 3"]
+) -> Float[np.ndarray, "place 3"]:
+    return coords @ transform[:3, :3].T + transform[:3, 3]
+
+
+def _from_file(path: Path) -> Montage:
+    """The electrodes of a file, in its order, in metres of the head frame."""
+    if not path.is_file():
+        raise EegfmError(
+            f"{str(path)!r} is neither a layout nor a file. Choose one of: {', '.join(LAYOUTS)}; or give the path of a "
+            "CSV with the columns name, x, y, z (metres, head frame)."
+        )
+    places = _from_csv(path) if path.suffix == ".csv" else _from_mne(path)
+    if not places:
+        raise EegfmError(f"{path} holds no electrode.")
+    coords = np.array([*places.values()], dtype=float)
+    if not np.isfinite(coords).all() or np.abs(coords).max() > FARTHEST:
+        raise EegfmError(
+            f"{path}: places reach {np.abs(coords).max():.4g}, where metres in the head's frame are wanted (a head is "
+            "about 0.1). If they are millimetres, divide them by 1000."
+        )
+    return Montage(tuple(places), coords)
+
+
+def _from_csv(path: Path) -> dict[str, list[float]]:
+    places = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file)
+        if rows.fieldnames is None or not {"name", "x", "y", "z"} <= set(rows.fieldnames):
+            raise EegfmError(
+                f"{path} has the columns {', '.join(rows.fieldnames or [])}; name, x, y, z are wanted."
+            )
+        for row in rows:
+            try:
+                place = [float(row[axis]) for axis in "xyz"]
+            except (TypeError, ValueError):
+                raise EegfmError(f"{path}, line {rows.line_num}: x, y, z must be three numbers.") from None
+            if row["name"] in places:
+                raise EegfmError(f"{path}, line {rows.line_num}: {row['name']!r} is there twice.")
+            places[row["name"]] = place
+    return places
+
+
+def _from_mne(path: Path) -> dict[str, Float[np.ndarray, " 3"]]:
+    try:
+        if path.suffix == ".fif":
+            montage = mne.channels.read_dig_fif(path, verbose="error")
+        else:
+            # an .elc says its unit; of other files MNE brings the head to 0.095 m, as their units are not known
+            size: Any = None if path.suffix == ".elc" else 0.095
+            montage = mne.channels.read_custom_montage(path, head_size=size)
+    except Exception as error:  # a reader may raise anything on a file that is not its own
+        raise EegfmError(
+            f"{path} cannot be read as a file of electrodes ({type(error).__name__}: {error}). Give a CSV with the "
+            "columns name, x, y, z (metres, head frame)."
+        ) from error
+    positions = montage.get_positions()
+    if positions["coord_frame"] != "head":
+        if any(positions[point] is None for point in ("nasion", "lpa", "rpa")):
+            raise EegfmError(
+                f"{path} has no ear points and nasion, so its frame is not known. Give a CSV with the columns name, x, "
+                "y, z in metres of the head frame: ears on the x axis, nose on the positive y axis."
+            )
+        positions = mne.channels.montage.transform_to_head(montage).get_positions()
+    return positions["ch_pos"]
 
 
 def _with_close_matches(name: str) -> str:
