@@ -1,0 +1,350 @@
+"""SAMBA: one U-Net for every montage, by coordinates instead of channel lists (Hong et al. 2025, arXiv:2511.18571).
+
+Written from facts about the reference (github.com/Jiazhen-Hong/SAMBA, no licence: read, not copied): sizes, order of
+layers, names of tensors. `from_reference` reads its state dicts. The body is EEGM2's; in front of it a spatial
+embedding (`eegfm.nn.spatial`) brings any channels to the same places, and in the middle stands multi-head differential
+Mamba (`eegfm.nn.diff_mamba`).
+
+The reference starts as a mean of all channels, ties its output to one montage, and norms over time, so that what it
+says of a moment depends on the window's length. All of this is here by argument; the defaults are ours: the embedding
+starts local, the output is read at the channels' own coordinates, so that no tensor depends on how many there are, and
+norms are by moment. Nothing but the Mambas, the pools and these norms is non-linear, as in the reference.
+
+Differs: three RMS norms of the reference (256 numbers) are never called there and are not here (`DEAD`).
+"""
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from eegfm.contracts import EegfmError, Montage, SampleSpec
+from eegfm.nn.diff_mamba import TEAMS, DiffMamba, Lambda, Norm
+from eegfm.nn.mamba2 import Mamba2, Scan
+from eegfm.nn.options import check_option
+from eegfm.nn.spatial import Spatial
+from eegfm.nn.unet import BLOCK, Branches, Carry, Conv, MambaUNet, Pooling, Residual, Steps, pooled
+
+Look = Literal["local", "published", "none"]
+Head = Literal["coordinates", "published"]
+Mixer = Literal["mamba2", "convolution"]
+Layer = Literal["pool3", "bottleneck", "rise2"]
+
+WIDTHS = (64, 64, 128)
+DEAD = ("encoder1.1.norm.weight", "decodeMamba3.norm.weight", "decodeMamba2.norm.weight")
+
+
+class Samba(MambaUNet):
+    """Give a window of any montage back, or embed it as one vector of `width`. 8 samples or more.
+
+    `targets` are the places that the network sees the head from (`eegfm.signal.montage.layout` knows some), in metres
+    of the head frame; where they are in another frame, `move` is the rigid transform that takes coordinates there.
+    Channels at NaN coordinates are ignored exactly, and given back as zero.
+
+    The reference's experiments, by argument (`conf/adapt/samba_published_*.yaml` has them all):
+
+    - `look`: how the targets see the channels. "local", ours; "published"; "none": no spatial embedding, the network
+      has the data set's channels. `signed` lets a local one weigh below zero.
+    - `head`: "coordinates", ours: a reconstruction at the targets, seen from the channels' places by a second spatial
+      embedding; "published": a convolution to the data set's channels.
+    - `mixer` "convolution": the ablation without Mamba, convolutions with ReLU. `differential` false: the ablation
+      whose bottleneck is one Mamba-2.
+    - `lam`, `norm`: of differential Mamba (see `eegfm.nn.diff_mamba.DiffMamba`).
+
+    `width_scale` divides the widths 64, 64, 128. `d_state`, `d_conv` and `expand` are the Mamba's, `scan` chooses how
+    Mamba-2 is computed (see `eegfm.nn.mamba2`).
+
+    An embedding is `pooling` over time ("mean_std" or "mean" of every feature) of `layer`: "pool3", the end of the way
+    down; "bottleneck"; "rise2", what has come up to the half rate, where the reference's probe looks.
+
+    `causal` makes an output depend on no input after its block of 8 samples (see `MambaUNet`); `stream` takes a
+    recording in pieces. It wants norm="per_token".
+
+    Raises EegfmError for samples that are no raw windows, or too short, and for choices that do not go together.
+    """
+
+    def __init__(
+        self,
+        spec: SampleSpec,
+        *,
+        targets: Montage,
+        move: Float[np.ndarray, "4 4"] | None = None,
+        look: Look = "local",
+        signed: bool = False,
+        head: Head = "coordinates",
+        width_scale: int = 1,
+        mixer: Mixer = "mamba2",
+        differential: bool = True,
+        lam: Lambda = "diff_mamba",
+        norm: Norm = "per_token",
+        d_state: int = 16,
+        d_conv: int = 2,
+        expand: int = 8,
+        scan: Scan = "auto",
+        layer: Layer = "bottleneck",
+        pooling: Pooling = "mean_std",
+        causal: bool = False,
+    ) -> None:
+        super().__init__()
+        if len(spec.shape) != 2:
+            raise EegfmError(
+                f"Samba reads raw windows, (channel, time), and these samples have shape {tuple(spec.shape)}: an "
+                "encoder's vectors. Type encoder=raw."
+            )
+        check_option("look", look, get_args(Look))
+        check_option("head", head, get_args(Head))
+        check_option("mixer", mixer, get_args(Mixer))
+        check_option("layer", layer, get_args(Layer))
+        check_option("pooling", pooling, get_args(Pooling))
+        if width_scale not in (1, 2, 4, 8):
+            raise EegfmError(
+                f"width_scale={width_scale}: 1, 2, 4 or 8 is wanted. Heads of 16 features must divide what is left "
+                "of the width 128."
+            )
+        if causal and mixer == "mamba2" and differential and norm != "per_token":
+            raise EegfmError(
+                "causal=true wants norm=per_token: the published norm takes in the whole window."
+            )
+        if look == "none" and head == "coordinates":
+            raise EegfmError(
+                "look=none reads no coordinates, and head=coordinates does. Type model.head=published"
+            )
+        if spec.montages and head == "published":
+            raise EegfmError(
+                "head=published is made for the channels of one montage, and these data have several. "
+                "Type model.head=coordinates"
+            )
+        self.look, self.head = look, head
+        self.layer, self.causal = layer, causal
+        self.pooling: Pooling = pooling
+        self.n_channels, n_times = spec.shape
+        self._check_length(n_times)
+        self.move: Tensor | None
+        self.register_buffer("move", None if move is None else torch.tensor(move).float(), persistent=False)
+
+        # layers in the order of the reference's state dict
+        places = torch.tensor(targets.coords, dtype=torch.float32)
+        n_seen = self.n_channels if look == "none" else len(places)
+        if look != "none":
+            self.targets = targets  # without it the model is no `MapsPlaces`
+            self.spatial = Spatial(places, start=look, signed=signed)
+        w1, w2, w3 = (width // width_scale for width in WIDTHS)
+        convolve = partial(Conv, kernel_size=3, causal=causal)
+        mamba = partial(Mamba2, d_state=d_state, d_conv=d_conv, expand=expand, scan=scan)
+        heads = partial(
+            DiffMamba, d_state=d_state, d_conv=d_conv, expand=expand, lam=lam, norm=norm, scan=scan
+        )
+
+        def mixed(width: int) -> Residual:
+            return Residual(mamba(width), nn.Identity())
+
+        def middle(width: int) -> Steps:
+            mix = heads(width) if differential else mixed(width)
+            return Steps(nn.Linear(width, width), mix, nn.Linear(width, width))
+
+        embedding = Branches(n_seen, w1, causal=causal)
+        if mixer == "mamba2":
+            self._make(
+                (w1, w2, w3),
+                embedding=embedding,
+                conv=convolve,
+                first=lambda width: Steps(nn.Linear(width, width), mixed(width)),
+                middle=middle,
+                mixed=mixed,
+            )
+        else:
+            self._make(
+                (w1, w2, w3),
+                embedding=embedding,
+                conv=partial(ConvReLU, kernel_size=3, causal=causal),
+                first=partial(Turned, causal=causal),
+                middle=partial(Turned, causal=causal),
+                mixed=lambda width: Same(),
+            )
+        self.output_embedding = nn.Conv1d(w1, self.n_channels if head == "published" else n_seen, 1)
+        self.time_axis |= {"output_embedding": 2}
+        if head == "coordinates":
+            self.back = Spatial(
+                places, start="published" if look == "published" else "local", signed=signed
+            )
+        self.width = {"pool3": w3, "bottleneck": w3, "rise2": w3}[layer] * (1 + (pooling == "mean_std"))
+
+    def forward(
+        self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
+    ) -> Float[Tensor, "batch channel time"]:
+        """The windows given back, in the unit they came in; zero where a channel has no place.
+
+        Raises EegfmError for windows that are too short, coordinates that are not one a channel or not metres, and,
+        with head="published", for another number of channels.
+        """
+        self._check(x, coords)
+        return self._through(self._filled(x), coords)[..., : x.shape[-1]]
+
+    def embed(
+        self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
+    ) -> Float[Tensor, "batch width"]:
+        """One vector a window: `pooling` of `layer`. Raises EegfmError as `forward` does."""
+        self._check(x, coords, whole=False)
+        skips, h = self._down(self._seen(self._filled(x), self._moved(coords)))
+        if self.layer != "pool3":
+            h = self._middle(h)
+        if self.layer == "rise2":
+            h = self._half(skips, h)
+        return pooled(h, self.pooling)
+
+    def spatial_weights(self, coords: Float[Tensor, "channel 3"]) -> Float[Tensor, "target channel"]:
+        """How much of every channel each target sees. Raises EegfmError where look="none"."""
+        if self.look == "none":
+            raise EegfmError("look=none has no spatial embedding. Type model.look=local")
+        return self.spatial.weights(self._moved(coords))
+
+    def _through(self, x: Tensor, coords: Tensor, carry: Carry | None = None) -> Tensor:
+        coords = self._moved(coords)
+        skips, h = self._down(self._seen(x, coords), carry)
+        out = self.output_embedding(self._up(skips, self._middle(h, carry), carry))
+        if self.head == "published":
+            return out
+        return self.back.between(self.back.targets, coords).to(out.dtype) @ out
+
+    def _seen(self, x: Tensor, coords: Tensor) -> Tensor:
+        return x if self.look == "none" else self.spatial(x, coords)
+
+    def _moved(self, coords: Tensor) -> Tensor:
+        """The coordinates in the frame of the targets."""
+        if self.move is None:
+            return coords
+        return coords @ self.move[:3, :3].T.to(coords) + self.move[:3, 3].to(coords)
+
+    def _check(self, x: Tensor, coords: Tensor, *, whole: bool = True) -> None:
+        if len(coords) != x.shape[1]:
+            raise EegfmError(f"Samba was given {x.shape[1]} channels and coordinates of {len(coords)}.")
+        tied = self.look == "none" or (whole and self.head == "published")
+        if tied and x.shape[1] != self.n_channels:
+            raise EegfmError(
+                f"This Samba was made for {self.n_channels} channels and was given {x.shape[1]}: "
+                f"look={self.look}, head={self.head}. With model.look=local model.head=coordinates it takes any."
+            )
+        self._check_length(x.shape[-1])
+
+    def _check_length(self, n_times: int) -> None:
+        if n_times < BLOCK:
+            raise EegfmError(
+                f"Samba halves windows three times: it takes {BLOCK} samples or more, of any number, and these have "
+                f"{n_times}."
+            )
+
+
+class ConvReLU(Conv):
+    """A convolution and ReLU, of the ablation without Mamba."""
+
+    def forward(
+        self, input: Float[Tensor, "batch channel time"], carry: Carry | None = None
+    ) -> Float[Tensor, "batch feature time"]:
+        return F.relu(super().forward(input, carry))
+
+
+class Turned(nn.Module):
+    """The same of one width, where the body has time before features."""
+
+    def __init__(self, width: int, *, causal: bool) -> None:
+        super().__init__()
+        self.conv = ConvReLU(width, width, 3, causal=causal)
+
+    def forward(
+        self, x: Float[Tensor, "batch time width"], carry: Carry | None = None
+    ) -> Float[Tensor, "batch time width"]:
+        return self.conv(x.transpose(1, 2), carry).transpose(1, 2)
+
+
+class Same(nn.Module):
+    """Nothing, where the ablation without Mamba has no mixer."""
+
+    def forward(
+        self, x: Float[Tensor, "batch time width"], carry: Carry | None = None
+    ) -> Float[Tensor, "batch time width"]:
+        return x
+
+
+_RENAMED = (  # in a key of the reference, and ours
+    (r"^saie\.", "spatial."),
+    (r"^decodeMamba(?=[23]\.)", "mixer"),
+    (r"^(?:onput_embedding|output_layer)\.", "output_embedding."),
+    (r"(?<=\.)mamba\.", "mix."),
+    (r"^bottleneck\.1\.block\.lam$", "bottleneck.1.networks.out_proj.lam"),
+    (r"^bottleneck\.1\.block\.", "bottleneck.1."),
+    # of the ablation without Mamba, whose first number is that of the convolution in Conv-ReLU
+    (r"^(encoder1|bottleneck)\.0\.(?=\w+#conv)", r"\1.conv."),
+    (r"^((?:en|de)coder[123])\.0\.(?=\w+#conv)", r"\1."),
+)
+_TEAM = re.compile(r"bottleneck\.1\.block\.team([12])\.(\d+)\.(.+)")
+_NORM = re.compile(r"bottleneck\.1\.block\.head_norms\.(\d+)\.(weight|bias)")
+
+
+def from_reference(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict in the layout of the reference, 204 tensors or 28 without Mamba, as one of ours.
+
+    It fits a Samba with look, head, lam and norm "published" and as many channels. The 16 small Mamba-2 of the
+    bottleneck are stacked (see `eegfm.nn.diff_mamba`), other tensors renamed, and those that the reference never uses
+    (`DEAD`) left out. Raises EegfmError if a key is not of this layout, or one of the 16 is absent.
+    """
+    found: dict[str, Tensor] = {}
+    units: dict[str, dict[tuple[int, int], Tensor]] = {}
+    norms: dict[str, dict[int, Tensor]] = {}
+    convolutional = "encoder2.0.weight" in state
+    unknown = []
+    for key, tensor in state.items():
+        if key in DEAD:
+            continue
+        if team := _TEAM.fullmatch(key):
+            units.setdefault(team[3], {})[int(team[1]) - 1, int(team[2])] = tensor
+        elif norm := _NORM.fullmatch(key):
+            norms.setdefault(norm[2], {})[int(norm[1])] = tensor
+        else:
+            ours = key + "#conv" * convolutional
+            for pattern, name in _RENAMED:
+                ours = re.sub(pattern, name, ours)
+            ours = ours.removesuffix("#conv")
+            if not _PLACE.match(ours):
+                unknown.append(key)
+            found[ours] = tensor
+    if unknown or (not convolutional and not units):
+        first = f", first {unknown[0]!r}" if unknown else ""
+        raise EegfmError(
+            f"Not a state dict of the SAMBA reference: {len(unknown)} of its {len(state)} keys have no place here"
+            f"{first}. from_reference reads what torch.save(model.state_dict()) wrote there."
+        )
+    for name, tensors in units.items():
+        order = [(team, head) for team in range(TEAMS) for head in range(len(tensors) // TEAMS)]
+        if set(order) != set(tensors):
+            raise EegfmError(
+                f"Not a whole SAMBA: {name} is there for {len(tensors)} networks of the bottleneck, not for two teams "
+                "of as many heads."
+            )
+        d_inner = len(units["norm.weight"][0, 0])
+        found[f"bottleneck.1.networks.{name}"] = _stacked(name, [tensors[key] for key in order], d_inner)
+    for name, tensors in norms.items():
+        found[f"bottleneck.1.norm.{name}"] = torch.cat([tensors[i] for i in sorted(tensors)])
+    return found
+
+
+_PLACE = re.compile(
+    r"(spatial|input_embedding|encoder[123]|bottleneck|decoder[123]|mixer[23]|output_embedding)\."
+)
+
+
+def _stacked(name: str, tensors: list[Tensor], d_inner: int) -> Tensor:
+    """One tensor for all networks of the bottleneck."""
+    if name in ("in_proj.weight", "out_proj.weight"):
+        return torch.stack(tensors)
+    if not name.startswith("conv1d."):
+        return torch.cat(tensors)
+    # there the features x, B, C of a network; here x of all networks, then B, then C
+    n = (len(tensors[0]) - d_inner) // 2
+    parts = zip(*(t.split((d_inner, n, n)) for t in tensors), strict=True)
+    return torch.cat([torch.cat(part) for part in parts])
