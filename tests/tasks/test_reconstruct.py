@@ -19,6 +19,7 @@ from torch.optim import AdamW
 from eegfm import figures
 from eegfm.build import config_dir, make, register
 from eegfm.contracts import EegfmError, Montage, SampleSpec
+from eegfm.nn import masks_published
 from eegfm.nn.losses import l1, mse, spectral
 from eegfm.nn.masks import Spans, interpolate
 from eegfm.results import read_result, write_errors
@@ -188,6 +189,45 @@ def test_every_term_is_logged_apart_and_the_loss_is_their_weighted_sum(tmp_path)
         assert float(row["val/spectral"]) > 1
 
 
+@pytest.mark.parametrize("loss_on", ["all", "masked"])
+def test_terms_over_hidden_and_visible_samples_are_logged_apart_and_make_up_the_whole(tmp_path, loss_on):
+    """Those that are means over samples; half is hidden, so the whole is the mean of both. No second forward pass."""
+    calls = []
+
+    class Counted(Autoencoder):
+        def forward(self, x, coords):
+            calls.append(self.training)
+            return super().forward(x, coords)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        backbone = Counted(SPEC)
+    task = task_of(backbone, mask=HALF, loss_on=loss_on, loss={"l1": 1.0, "mse": 0.5, "stft": 0.1})
+    trainer(tmp_path, max_epochs=2, callbacks=[History(tmp_path)], num_sanity_val_steps=0).fit(
+        task, datamodule=Data()
+    )
+    assert calls.count(True) == 2 * 6 and calls.count(False) == 2 * 2
+    for row in read_history(tmp_path / "metrics.csv"):
+        for split in ("train", "val"):
+            for name in ("l1", "mse"):
+                hidden, visible = (float(row[f"{split}/{name}_{part}"]) for part in ("hidden", "visible"))
+                whole = hidden if loss_on == "masked" else (hidden + visible) / 2
+                assert float(row[f"{split}/{name}"]) == pytest.approx(whole, rel=1e-5)
+        assert float(row["val/mse_hidden"]) == pytest.approx(
+            (float(row["val/hidden_rmse_uv"]) / 30) ** 2, rel=1e-5
+        )
+        assert not any("stft_" in name for name in row)
+
+
+def test_a_mask_that_hides_nothing_of_a_window_gives_no_nan(tmp_path):
+    """SAMBA's own, on windows of 32 samples."""
+    task = task_of(Scaled(), mask=masks_published.Semantic, loss={"l1": 1.0})
+    batch = Data().splits["val"].__getitems__(range(4))
+    loss, terms, seen = task._loss(batch._replace(x=batch.x[..., :32]), training=False)
+    assert not seen.hidden.any() and terms["l1_hidden"] == 0
+    torch.testing.assert_close(terms["l1_visible"], loss.detach())
+
+
 def test_without_a_mask_it_is_the_published_auto_encoding(tmp_path):
     """Scaled by its quantile, whole, through L1 plus the unnormalised spectral term."""
     task = task_of(loss={"l1": 1.0, "spectral": 1.0}, scale="quantile")
@@ -215,6 +255,16 @@ def test_both_settings_are_presets_and_the_default_is_the_repaired_one():
     assert published.criterion.weights == {"l1": 1.0, "spectral": 1.0}
     assert repaired.mask.ratio == 0.5 and repaired.mask.span == 16 and repaired.decay == "matrices"
     assert "spectral" not in repaired.criterion.weights
+    for name in sorted(p.stem for p in (config_dir() / "task" / "mask").glob("*.yaml")):
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            config = compose(
+                "train", overrides=["model=bandpower", "task=reconstruct", f"task/mask={name}"]
+            )
+        mask = make(config.task, "task")(Autoencoder(SPEC), SPEC).mask
+        where = "eegfm.nn.masks_published" if name.endswith("_published") else "eegfm.nn.masks"
+        assert type(mask).__module__ == where
+        assert type(mask).__name__.lower() == name.removesuffix("_published")
+        assert mask(torch.zeros(2, N_CHANNELS, N_TIMES)).any()
     for task in (repaired, published):
         schedule = task.make_schedule(task.make_optimizer(task.parameters()), 1000)
         assert schedule.get_last_lr() == [pytest.approx(2.5e-4)]

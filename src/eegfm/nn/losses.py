@@ -9,7 +9,7 @@ and not its phase, on a logarithmic scale, so that the weak fast rhythms count a
 All take a prediction and the truth, [batch, channel, time] in one unit, and with `hidden` look at hidden samples alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import torch
@@ -107,6 +107,7 @@ def stft(
 
 
 Term = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+POINTWISE: dict[str, Callable[[Tensor], Tensor]] = {"l1": torch.abs, "mse": torch.square}
 TERMS: dict[str, Term] = {
     "l1": l1,
     "mse": mse,
@@ -114,6 +115,27 @@ TERMS: dict[str, Term] = {
     "spectral_ortho": spectral_ortho,
     "stft": stft,
 }
+
+
+@torch.no_grad()
+def apart(
+    pred: Float[Tensor, "batch channel time"],
+    true: Float[Tensor, "batch channel time"],
+    hidden: Bool[Tensor, "batch channel time"],
+    names: Iterable[str],
+) -> dict[str, Float[Tensor, ""]]:
+    """Those of the named terms that are means over samples, over hidden and visible ones: "l1_hidden", "l1_visible".
+
+    To look at, not to learn from. Other terms look at whole stretches and cannot be divided. 0 where no sample is.
+    """
+    pointwise = [name for name in names if name in POINTWISE]
+    difference, found = pred - true, {}
+    parts = {"hidden": hidden, "visible": ~hidden} if pointwise else {}
+    for part, where in parts.items():
+        n = where.sum().clamp(min=1)
+        for name in pointwise:
+            found[f"{name}_{part}"] = (POINTWISE[name](difference) * where).sum() / n
+    return found
 
 
 class WeightedSum(nn.Module):

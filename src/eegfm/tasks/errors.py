@@ -2,7 +2,8 @@
 
 Errors are gathered window by window and summed up once, so a number of a split is that of all of its samples, not of
 averaged batches. Squares are pooled before the root is taken. Of a mix of corpora (`eegfm.data.mix`), whose windows may
-differ in length, a window counts as one whatever its length, and every number is there for each corpus as well.
+differ in length and in channels, a window counts as one whatever its size, and every number is there for each corpus as
+well. A channel that a window does not have is NaN in these tables, and counts for nothing.
 
 Unusual: `acmse` is EEGM2's "average MSE across all channels", the measure of its tables. Its code averages all windows
 of a split to one waveform a channel first, original and reconstruction, takes the squared error of these two waveforms,
@@ -21,13 +22,14 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from eegfm.contracts import EegfmError
+from eegfm.contracts import EegfmError, SampleSpec
 
 PARTS = (
     "hidden",
     "visible",
     "interpolation",
 )  # of the squared error, beside that of all samples, where there is a mask
+NO_SQUARES = ("absolute", "variance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +38,10 @@ class Reconstructions:
 
     `square` is the mean squared error in µV² of every window and channel over "all" samples and, with a mask, over the
     "hidden" ones, the "visible" ones, and over the hidden ones where "interpolation" by a straight line had filled
-    them. `absolute` is the mean absolute error in µV, `variance` that of the window about its mean in µV². `subject` is
-    the position in the store's sorted list of subject ids. `loss` is that of the batch that a window was in. Of a mix,
-    `corpus` is the place of the window's in `corpora`, and there is no `acmse`: it averages windows of one length.
+    them; or that of other answers over "all" samples, by their names (see `Errors`). `absolute` is the mean absolute
+    error in µV, `variance` that of the window about its mean in µV². `subject` is the position in the store's sorted
+    list of subject ids. `loss` is that of the batch that a window was in. Of a mix, `corpus` is the place of the
+    window's in `corpora`, and there is no `acmse`: it averages windows of one length.
     """
 
     keys: list[str]
@@ -68,20 +71,28 @@ class Reconstructions:
         return {int(s): self._errors(self.subject == s) for s in np.unique(self.subject)}
 
     def by_channel(self, part: str = "all") -> Float[np.ndarray, " channel"]:
-        """Root mean squared error of every channel over all windows, in µV."""
-        return np.sqrt(self.square[part].mean(axis=0))
+        """Root mean squared error of every channel over the windows that have it, in µV; NaN where none has."""
+        return np.sqrt(mean_there(self.square[part], axis=0))
+
+    def by_window(self, part: str = "all") -> Float[np.ndarray, " window"]:
+        """Root mean squared error of every window over its channels, in µV."""
+        return np.sqrt(mean_there(self.square[part], axis=1))
 
     def _errors(self, windows: slice | np.ndarray) -> dict[str, float]:
         """Of some windows: root mean squared (of all samples and of each part) and mean absolute error in µV, and r2.
 
         `r2` is the share of the variance that is explained; 0 is what the mean of every window and channel would give.
         """
-        square = {part: float(values[windows].mean()) for part, values in self.square.items()}
+
+        def mean(values: np.ndarray) -> float:  # a window counts as one, whatever its channels
+            return float(mean_there(values[windows], axis=1).mean())
+
+        square = {part: mean(values) for part, values in self.square.items()}
         found = {"rmse_uv": square["all"] ** 0.5}
-        found |= {f"{part}_rmse_uv": square[part] ** 0.5 for part in PARTS if part in square}
-        variance = float(self.variance[windows].mean())
+        found |= {f"{part}_rmse_uv": value**0.5 for part, value in square.items() if part != "all"}
+        variance = mean(self.variance)
         return found | {
-            "mae_uv": float(self.absolute[windows].mean()),
+            "mae_uv": mean(self.absolute),
             "r2": 1 - square["all"] / variance if variance > 0 else float("nan"),
         }
 
@@ -89,7 +100,9 @@ class Reconstructions:
 class Errors(Metric):
     """Gathers the errors of a split. The states are concatenated or summed over processes by torchmetrics.
 
-    `shape` is that of the windows, but where `corpora` names those of a mix: there it may differ from batch to batch.
+    `shape` is that of the windows, but where `corpora` names those of a mix: there lengths may differ from batch to
+    batch. `rows` are, of each of those corpora, the rows of its windows in `shape`; empty where they are all of them.
+    `beside` names other answers than the model's, which are scored with it ("mean" as "mean_rmse_uv").
     """
 
     is_differentiable = False
@@ -103,9 +116,18 @@ class Errors(Metric):
     true_sum: Tensor
     pred_sum: Tensor
 
-    def __init__(self, shape: Sequence[int], *, masked: bool, corpora: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        *,
+        masked: bool,
+        beside: Sequence[str] = (),
+        corpora: Sequence[str] = (),
+        rows: Sequence[Sequence[int]] = (),
+    ) -> None:
         super().__init__()
-        self.columns = ("all", *(PARTS if masked else ()), "absolute", "variance")
+        self.n_channels, self.rows = shape[0], tuple(map(tuple, rows))
+        self.columns = ("all", *(PARTS if masked else ()), *beside, *NO_SQUARES)
         self.corpora = tuple(corpora)
         for name in ("subject", "corpus", "loss", "table"):  # the table: [window, column, channel]
             self.add_state(name, default=[], dist_reduce_fx="cat")
@@ -122,10 +144,11 @@ class Errors(Metric):
         hidden: Tensor | None = None,
         drawn: Tensor | None = None,
         corpus: str = "",
+        beside: Sequence[Tensor] = (),
     ) -> None:
         """`pred` and `true` as the model sees them, `size` microvolts a unit; `drawn` is the straight lines.
 
-        `corpus` is the one of `corpora` that the batch is of.
+        `corpus` is the one of `corpora` that the batch is of; `beside` are the other answers, of shapes that broadcast.
         """
         error = (pred - true) * size
         square = error.square()
@@ -134,8 +157,14 @@ class Errors(Metric):
             assert drawn is not None
             lines = ((drawn - true) * size).square()
             columns += [_mean(square, hidden), _mean(square, ~hidden), _mean(lines, hidden)]
+        columns += [((other - true) * size).square().mean(-1) for other in beside]
         columns += [error.abs().mean(-1), (true * size).var(-1, correction=0)]
-        self.table.append(torch.stack(columns, dim=1))
+        table = torch.stack(columns, dim=1)
+        if self.rows:
+            own = table
+            table = own.new_full((*own.shape[:2], self.n_channels), torch.nan)
+            table[:, :, list(self.rows[self.corpora.index(corpus)])] = own
+        self.table.append(table)
         self.subject.append(subject)
         self.loss.append(loss.detach().expand(len(true)))
         if self.corpora:
@@ -160,7 +189,12 @@ class Errors(Metric):
                 "There is no window to score. Check the split and its limits (trainer.limit_*_batches)."
             )
         table = dim_zero_cat(self.table).double().cpu().numpy()
-        bad = int((~np.isfinite(table)).any(axis=(1, 2)).sum())
+        corpus = dim_zero_cat(self.corpus).cpu().numpy() if self.corpora else None
+        wrong = ~np.isfinite(table)
+        if self.rows:
+            has = np.array([np.isin(np.arange(self.n_channels), own) for own in self.rows])
+            wrong &= has[corpus][:, None]
+        bad = int(wrong.any(axis=(1, 2)).sum())
         if bad:
             raise EegfmError(
                 f"The reconstruction is not a number for {bad} of {len(table)} windows: training has diverged. "
@@ -176,16 +210,29 @@ class Errors(Metric):
         return Reconstructions(
             keys=list(keys),
             subject=dim_zero_cat(self.subject).cpu().numpy(),
-            square={name: column[name] for name in self.columns if name in ("all", *PARTS)},
+            square={name: column[name] for name in self.columns if name not in NO_SQUARES},
             absolute=column["absolute"],
             variance=column["variance"],
             loss=dim_zero_cat(self.loss).double().cpu().numpy(),
             acmse=acmse,
             corpora=self.corpora,
-            corpus=dim_zero_cat(self.corpus).cpu().numpy() if self.corpora else None,
+            corpus=corpus,
         )
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:
     """Mean over the chosen samples of each row; 0 for a row without any."""
     return (values * where).sum(-1) / where.sum(-1).clamp(min=1)
+
+
+def mean_there(values: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
+    """The mean of what is not NaN; NaN where all of it is."""
+    there = ~np.isnan(values)
+    n = there.sum(axis=axis)
+    return np.where(there, values, 0.0).sum(axis=axis) / np.where(n > 0, n, np.nan)
+
+
+def rows_of(spec: SampleSpec) -> list[list[int]]:
+    """Of each corpus of a mix with montages of their own, the rows of `spec.montage` that its channels are."""
+    position = {name: row for row, name in enumerate(spec.montage.names)}
+    return [[position[name] for name in montage.names] for montage in spec.montages]

@@ -19,11 +19,11 @@ from lightning.pytorch import Callback
 from torch import Generator, Tensor, nn
 
 from eegfm.contracts import EEGBatch, EegfmError, Reconstructs, SampleSpec
-from eegfm.nn.losses import WeightedSum
+from eegfm.nn.losses import WeightedSum, apart
 from eegfm.nn.masks import Mask, hide, interpolate
 from eegfm.nn.scaling import Scale, size_of
 from eegfm.tasks.base import OptimizerFactory, ScheduleFactory, Task
-from eegfm.tasks.errors import Errors, Reconstructions
+from eegfm.tasks.errors import Errors, Reconstructions, rows_of
 from eegfm.tasks.observe import Observe
 
 MaskFactory = Callable[[SampleSpec], Mask]
@@ -48,10 +48,11 @@ class Reconstruct(Task):
     with `loss_on` "masked" they look at hidden samples alone. `observe` (arguments of `Observe`) asks for a probe every
     so many epochs.
 
-    Logs "train/loss" of each step and epoch and "train/<term>" of each epoch, for "val" and "test" the same once per
-    epoch, and what `Reconstructions.metrics` holds, the error of straight lines over hidden samples among it, of a mix
-    also by corpus ("val/loss/tuab"). After `validate` or `test`, and after each validation of a fit, `outputs` holds
-    the errors of that split, window by window (of this process, where there are several).
+    Logs "train/loss" of each step and epoch and "train/<term>" of each epoch, with a mask also of hidden and of visible
+    samples apart where a term is a mean over samples ("train/l1_hidden", "train/l1_visible"); for "val" and "test" the
+    same once per epoch, and what `Reconstructions.metrics` holds, the error of straight lines over hidden samples among
+    it, of a mix also by corpus ("val/loss/tuab"). After `validate` or `test`, and after each validation of a fit,
+    `outputs` holds the errors of that split, window by window (of this process, where there are several).
 
     Raises:
         EegfmError: samples that are no raw windows, a backbone without a forward pass, an unknown term, or
@@ -92,7 +93,7 @@ class Reconstruct(Task):
         self.loss_on = loss_on
         self.criterion = WeightedSum(loss)
         self.mask = None if mask is None else mask(spec)
-        self.errors = Errors(spec.shape, masked=mask is not None, corpora=spec.corpora)
+        self.errors = Errors(spec.shape, masked=mask is not None, corpora=spec.corpora, rows=rows_of(spec))
         self.observe = Observe(spec, scale=scale, seed=seed, **(observe or {}))
         self.outputs: Reconstructions | None = None
         self._keys: list[str] = []
@@ -155,7 +156,10 @@ class Reconstruct(Task):
     def _loss(self, batch: EEGBatch, *, training: bool) -> tuple[Tensor, dict[str, Tensor], Seen]:
         seen = self.see(batch, training=training)
         where = seen.hidden if self.loss_on == "masked" else None
-        return *self.criterion(seen.pred, seen.true, where), seen
+        loss, terms = self.criterion(seen.pred, seen.true, where)
+        if seen.hidden is not None:
+            terms |= apart(seen.pred, seen.true, seen.hidden, terms)
+        return loss, terms, seen
 
     def _start(self) -> None:
         self.errors.reset()
@@ -163,13 +167,16 @@ class Reconstruct(Task):
 
     def _evaluate(self, batch: EEGBatch, split: str) -> None:
         loss, terms, seen = self._loss(batch, training=False)
+        self._gather(loss, seen, batch)
+        self._keys += batch.key
+        named = {f"{split}/{name}": value for name, value in terms.items()}
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch.x), sync_dist=True)
+
+    def _gather(self, loss: Tensor, seen: Seen, batch: EEGBatch) -> None:
         drawn = None if seen.hidden is None else interpolate(seen.true, seen.hidden)
         self.errors.update(
             loss, seen.pred, seen.true, seen.size, batch.subject, seen.hidden, drawn, batch.corpus
         )
-        self._keys += batch.key
-        named = {f"{split}/{name}": value for name, value in terms.items()}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch.x), sync_dist=True)
 
     def _finish(self, split: str) -> None:
         self.outputs = self.errors.reconstructions(self._keys)

@@ -1,0 +1,149 @@
+"""SAMBA's masks as they were published, faults and all: for comparison, and to repeat what was done with them.
+
+From github.com/Jiazhen-Hong/SAMBA, utility/masking.py (no licence: its facts alone, nothing copied). The names are
+those of `eegfm.nn.masks`, where the same ideas keep their promise. What these hide when they say a half, measured:
+
+- `Samples`: int(ratio * T) samples, a half.
+- `Blocks`: 0.41 on average and as little as 0.14 in a window, since blocks lie upon each other; never the last sample.
+- `Subsequences`: 0.50 where all blocks have found a place.
+- `Semantic`: 0.498 at T=256, 0.473 at T=64, nothing at T=32: eight blocks of four samples fill the window. Shorter
+  windows are refused; the reference would draw from less than nothing.
+
+Differs: drawn for a batch at once, on the CPU, by a generator; True is hidden and not visible.
+"""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+
+from eegfm.contracts import EegfmError, SampleSpec
+from eegfm.nn.masks import check_ratio, everywhere, inside, scattered
+
+LEAST = 4  # samples of a block of `Semantic`
+DRAWS = 100  # of `Subsequences`, before it does with the blocks it has
+
+
+class Samples:
+    """Hide int(ratio * T) samples of every window by chance ("Random")."""
+
+    def __init__(self, spec: SampleSpec, *, ratio: float = 0.5) -> None:
+        check_ratio(ratio)
+        self.ratio = ratio
+
+    def __call__(
+        self, x: Float[Tensor, "batch channel time"], generator: Generator | None = None
+    ) -> Bool[Tensor, "batch channel time"]:
+        n_times = x.shape[-1]
+        return everywhere(scattered(len(x), n_times, int(self.ratio * n_times), generator), x)
+
+
+class Blocks:
+    """Hide int(T * ratio / length) blocks of length T // per_window, which may overlap ("Block random").
+
+    The last start that is drawn leaves the last sample visible always. Samples near both ends are hidden less often
+    than others. Raises EegfmError, when called, for windows shorter than `per_window` or no longer than a block.
+    """
+
+    def __init__(self, spec: SampleSpec, *, ratio: float = 0.5, per_window: int = 8) -> None:
+        check_ratio(ratio)
+        self.ratio, self.per_window = ratio, per_window
+
+    def __call__(
+        self, x: Float[Tensor, "batch channel time"], generator: Generator | None = None
+    ) -> Bool[Tensor, "batch channel time"]:
+        n_times = x.shape[-1]
+        length = n_times // self.per_window
+        if not 0 < length < n_times:
+            raise _too_short(n_times, f"{self.per_window} blocks of equal length (task.mask.per_window)")
+        n = int(n_times * self.ratio / length)
+        starts = torch.randint(n_times - length, (len(x), n), generator=generator)
+        return everywhere(inside(starts, starts + length, n_times), x)
+
+
+class Subsequences:
+    """Leave `n_visible` blocks of ceil(int((1 - ratio) * T) / n_visible) samples to see ("SSP", after EEG2Rep).
+
+    Places are drawn up to 100 times, and a block stays where it overlaps none that is there already: a window may end
+    with fewer blocks. With `evenly_spaced` there is one in each of as many intervals of T // n_visible samples, begun
+    at most as late as it fits into it. Samples near the ends are visible less often than others.
+    """
+
+    def __init__(
+        self, spec: SampleSpec, *, ratio: float = 0.5, n_visible: int = 8, evenly_spaced: bool = False
+    ) -> None:
+        check_ratio(ratio)
+        self.ratio, self.n_visible, self.evenly_spaced = ratio, n_visible, evenly_spaced
+
+    def __call__(
+        self, x: Float[Tensor, "batch channel time"], generator: Generator | None = None
+    ) -> Bool[Tensor, "batch channel time"]:
+        (n_batch, _, n_times), n = x.shape, self.n_visible
+        length = math.ceil(int((1 - self.ratio) * n_times) / n)
+        if not length or n_times < n:
+            raise _too_short(n_times, f"{n} blocks to see (task.mask.n_visible)")
+        if self.evenly_spaced:
+            interval = n_times // n
+            late = torch.randint(max(1, interval - length), (n_batch, n), generator=generator)
+            starts = interval * torch.arange(n) + late
+            return everywhere(~inside(starts, (starts + length).clamp(max=n_times), n_times), x)
+        drawn = torch.randint(n_times - length + 1, (n_batch, DRAWS), generator=generator)
+        placed = torch.full(
+            (n_batch, n), -length
+        )  # where there is none yet, before the window: it overlaps nothing
+        found = torch.zeros(n_batch, 1, dtype=torch.long)
+        for start in drawn.split(1, dim=1):  # a draw for the whole batch
+            stays = ((start - placed).abs() >= length).all(1, keepdim=True) & (found < n)
+            place = found.clamp(max=n - 1)
+            placed.scatter_(1, place, torch.where(stays, start, placed.gather(1, place)))
+            found += stays
+        return everywhere(~inside(placed.clamp(min=0), placed + length, n_times), x)
+
+
+class Semantic:
+    """Leave `n_visible` blocks of random lengths to see, with random gaps ("TSR", temporal semantic random masking).
+
+    The average length is int((1 - ratio) * T) // n_visible; all but the last are that times a number from
+    `min_ratio` to `max_ratio`, the last is the rest, and none has less than four samples. Gaps are random shares of
+    what is left; what rounding leaves over goes to the last gap. Samples are not hidden equally often.
+    """
+
+    def __init__(
+        self,
+        spec: SampleSpec,
+        *,
+        ratio: float = 0.5,
+        n_visible: int = 8,
+        min_ratio: float = 0.5,
+        max_ratio: float = 1.5,
+    ) -> None:
+        check_ratio(ratio)
+        self.ratio, self.n_visible = ratio, n_visible
+        self.min_ratio, self.max_ratio = min_ratio, max_ratio
+
+    def __call__(
+        self, x: Float[Tensor, "batch channel time"], generator: Generator | None = None
+    ) -> Bool[Tensor, "batch channel time"]:
+        (n_batch, _, n_times), n = x.shape, self.n_visible
+        visible = int((1 - self.ratio) * n_times)
+        share = torch.rand(n_batch, n - 1, generator=generator)
+        share = self.min_ratio + (self.max_ratio - self.min_ratio) * share
+        first = (visible // n * share).floor().long().clamp(min=LEAST)
+        last = (visible - first.sum(1, keepdim=True)).clamp(min=LEAST)
+        lengths = torch.cat([first, last], dim=1)
+        n_hidden = n_times - lengths.sum(1, keepdim=True)
+        if (n_hidden < 0).any():
+            raise _too_short(n_times, f"{n} blocks of {LEAST} samples and more (task.mask.n_visible)")
+        weight = torch.rand(n_batch, n + 1, generator=generator) + 1e-6
+        # the last of the n + 1 gaps, and what rounding leaves over, is whatever comes behind the last block
+        gaps = (weight / weight.sum(1, keepdim=True) * n_hidden).floor().long()[:, :n]
+        stops = (gaps + lengths).cumsum(1)
+        return everywhere(~inside(stops - lengths, stops, n_times), x)
+
+
+def _too_short(n_times: int, wanted: str) -> EegfmError:
+    return EegfmError(
+        f"A window of {n_times} samples does not hold {wanted}. Choose fewer of them, longer windows, or a mask of "
+        "eegfm.nn.masks."
+    )
