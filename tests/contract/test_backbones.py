@@ -82,7 +82,7 @@ def everything(backbone, x, coords):
 
 
 def test_there_are_backbones_and_each_takes_raw_windows_or_tokens():
-    assert {"stamp", "eegm2"} <= set(NAMES)
+    assert {"stamp", "eegm2", "samba"} <= set(NAMES)
     assert {name for name, _ in CASES} == set(NAMES)
 
 

@@ -31,7 +31,7 @@ from tests.tasks.toy import trainer
 
 ROOT = Path(__file__).parents[2]
 MODELS = [name for name in sorted(p.stem for p in (CONF / "model").glob("*.yaml")) if is_backbone(name)]
-TINY = {"eegm2": {"width_scale": 8}}
+TINY = {"eegm2": {"width_scale": 8}, "samba": {"width_scale": 8}}
 VARIANTS = {
     "eegm2": {
         "causal": {"causal": True},
@@ -41,7 +41,14 @@ VARIANTS = {
         "S5": {"mixer": "attention"},
         "U-Net": {"mixer": "convolution"},
         "output": {"layer": "output", "pooling": "flatten"},
-    }
+    },
+    "samba": {
+        "causal": {"causal": True},
+        "published": {"look": "published", "head": "published", "lam": "published", "norm": "published"},
+        "convolution": {"mixer": "convolution"},
+        "plain": {"differential": False, "look": "none", "head": "published"},
+        "signed": {"signed": True, "layer": "rise2", "pooling": "mean"},
+    },
 }
 
 
@@ -74,7 +81,7 @@ def task_of(name: str, options: dict, seed: int) -> Reconstruct:
 
 
 def test_there_is_a_model_that_gives_windows_back():
-    assert "eegm2" in MODELS and gives_back("eegm2")
+    assert {"eegm2", "samba"} <= set(MODELS) and gives_back("eegm2") and gives_back("samba")
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)

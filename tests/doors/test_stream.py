@@ -26,6 +26,7 @@ from tests.stream_runs import SMALL, untrained_run, write_recording
 
 SECONDS = 100
 EEGM2 = ("model=eegm2", "task=reconstruct", "data=synthetic", *SMALL)
+SAMBA = ("model=samba", *EEGM2[1:])
 
 
 def door(place: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -57,6 +58,7 @@ def made(tmp_path_factory) -> Path:
     """Runs as training leaves them, and a file of odd names in an odd order."""
     folder = tmp_path_factory.mktemp("stream")
     untrained_run(folder / "causal", *EEGM2, "model.causal=true")
+    untrained_run(folder / "samba", *SAMBA, "model.causal=true")
     untrained_run(folder / "centred", *EEGM2, "task.scale=quantile")
     untrained_run(folder / "tuab", "data=tuab", "model=stamp", "encoder=spectrum", "model.depth=1",
                   "model.width=16", "model.ff_width=16", "model.input_norm=instance")  # fmt: skip
@@ -68,25 +70,27 @@ def made(tmp_path_factory) -> Path:
 
 def one_pass(run: Path, file: Path) -> tuple[np.ndarray, np.ndarray]:
     """The whole file, in microvolts, and what the run's model makes of it at once."""
-    task = build(config_of_run(run), None).task
+    built = build(config_of_run(run), None)
+    task, coords = built.task, torch.from_numpy(built.data.spec.montage.coords)
     task.load_state_dict(read_state(checkpoint_of(run)))
     x = read_edf(file, channels={f"EEG {name}-REF": name for name in CHANNELS}).data
     with torch.no_grad():
-        y = task.eval()(torch.from_numpy(x.astype(np.float32))[None], torch.zeros(len(CHANNELS), 3))
+        y = task.eval()(torch.from_numpy(x.astype(np.float32))[None], coords.float())
     return x, y[0].numpy()
 
 
-def test_a_causal_model_gives_the_recording_back_as_in_one_pass(made, tmp_path, capsys):
+@pytest.mark.parametrize("run", ["causal", "samba"])
+def test_a_causal_model_gives_the_recording_back_as_in_one_pass(made, run, tmp_path, capsys):
     """Errors of every second and channel, and the reconstruction itself, to the digits of an EDF file."""
     file = made / "night.edf"
-    stream(f"run={made / 'causal'}", f"file={file}", f"out={tmp_path}", "keep=true", "device=cpu")
+    stream(f"run={made / run}", f"file={file}", f"out={tmp_path}", "keep=true", "device=cpu")
     said = capsys.readouterr().out
     assert (
         "0.03 h, 19 channels" in said
         and "waits for 7 samples" in said
         and "times real time, peak memory" in said
     )
-    x, y = one_pass(made / "causal", file)
+    x, y = one_pass(made / run, file)
     kept = read_edf(tmp_path / "reconstruction.edf", channels=CHANNELS)
     assert kept.sfreq == 200 and np.abs(kept.data - y).max() < 0.06
     rows = table(tmp_path / "errors.csv")
@@ -279,10 +283,10 @@ def test_a_trained_classifier_says_of_a_recording_what_it_said_of_its_windows(pl
 @pytest.mark.slow
 def test_a_trained_causal_model_streams_and_is_exported(place):
     done = door(
-        place, "train", "trainer=smoke", "model=eegm2", "model.causal=true", "data.batch_size=8", *SMALL
+        place, "train", "trainer=smoke", "model=samba", "model.causal=true", "data.batch_size=8", *SMALL
     )
     assert done.returncode == 0, done.stderr
-    run = only_run(place, "eegm2-*")
+    run = only_run(place, "samba-*")
     write_recording(place / "night.edf", [f"EEG {name}-REF" for name in CHANNELS], 200, 30)
     done = door(
         place, "stream", f"run={run}", "file=night.edf", "out=here", "keep=true", "export=small.pt2"

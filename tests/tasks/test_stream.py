@@ -63,7 +63,7 @@ def test_a_stream_in_any_pieces_is_one_pass(cuts, n, seed, scale):
     """To 1e-5 of the largest value, in microvolts, lengths that no block of 8 divides and pieces of none included."""
     task, x = reconstruction(causal=True, seed=seed, scale=scale), signal(n, seed)
     pieces = np.split(x, sorted(min(cut, n) for cut in cuts), axis=1)
-    true, pred = joined(stream.streamed(task, pieces))
+    true, pred = joined(stream.streamed(task, pieces, coords=COORDS[:3]))
     # one pass takes eight samples at least; its own fill of the last block is zeros
     wanted = one_pass(task, np.pad(x, ((0, 0), (0, max(0, 8 - n)))))[:, :n]
     np.testing.assert_array_equal(true, x.astype(np.float32))
@@ -73,7 +73,7 @@ def test_a_stream_in_any_pieces_is_one_pass(cuts, n, seed, scale):
 def test_a_long_piece_goes_through_in_short_ones():
     """Longer than what the network is given at once."""
     task, x = reconstruction(causal=True), signal(stream.PIECE * 2 + 77)
-    _, pred = joined(stream.streamed(task, [x]))
+    _, pred = joined(stream.streamed(task, [x], coords=COORDS[:3]))
     wanted = one_pass(task, x)
     assert np.abs(pred - wanted).max() <= 1e-5 * np.abs(wanted).max()
 
@@ -90,9 +90,9 @@ def test_a_long_piece_goes_through_in_short_ones():
 )
 def test_what_cannot_be_one_stream_is_refused(task, sentence, tmp_path):
     with pytest.raises(EegfmError, match=sentence):
-        next(stream.streamed(task, [signal(80)]))
+        next(stream.streamed(task, [signal(80)], coords=COORDS[:3]))
     with pytest.raises(EegfmError, match=sentence):
-        stream.export(task, tmp_path / "a.pt2")
+        stream.export(task, tmp_path / "a.pt2", coords=COORDS[:3])
 
 
 @pytest.mark.slow
@@ -100,7 +100,7 @@ def test_an_exported_model_streams_as_the_module_does(tmp_path, samples=8):
     """Read back from its file: a piece and the state in, the reconstruction and the state out."""
     task, x = reconstruction(causal=True), signal(20 * samples)
     before = {name: value.clone() for name, value in task.state_dict().items()}
-    stream.export(task, tmp_path / "deep" / "a.pt2", samples=samples)
+    stream.export(task, tmp_path / "deep" / "a.pt2", coords=COORDS[:3], samples=samples)
     assert all(torch.equal(before[name], value) for name, value in task.state_dict().items())
     assert all(parameter.requires_grad for parameter in task.parameters())
     program = torch.export.load(tmp_path / "deep" / "a.pt2")
@@ -110,13 +110,13 @@ def test_an_exported_model_streams_as_the_module_does(tmp_path, samples=8):
     for piece in np.split(x.astype(np.float32), 20, axis=1):
         y, state = step(torch.from_numpy(piece)[None], state)
         found.append(y[0].numpy())
-    _, wanted = joined(stream.streamed(task, [x]))
+    _, wanted = joined(stream.streamed(task, [x], coords=COORDS[:3]))
     np.testing.assert_allclose(np.concatenate(found, 1), wanted, rtol=1e-5, atol=1e-4)
 
 
 def test_a_piece_of_an_exported_model_is_whole_blocks(tmp_path):
     with pytest.raises(EegfmError, match=r"samples=12: .* blocks of 8"):
-        stream.export(reconstruction(causal=True), tmp_path / "a.pt2", samples=12)
+        stream.export(reconstruction(causal=True), tmp_path / "a.pt2", coords=COORDS[:3], samples=12)
 
 
 # --- windows

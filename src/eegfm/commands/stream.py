@@ -33,6 +33,7 @@ from eegfm.build import build, checkpoint_of, config_of_run, door
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from eegfm.build import Run
     from eegfm.signal.pieces import Pieces
@@ -62,7 +63,7 @@ def main(config: DictConfig) -> None:
         from eegfm.tasks.stream import export
 
         path = Path(str(config.export))
-        export(run.task, path)
+        export(run.task, path, coords=_coords(run, "cpu"))
         print(
             f"{path.resolve()}: (x, state) -> (y, state), x [1, channel, 8] in microvolts at {run.data.spec.sfreq:g} Hz"
         )
@@ -79,6 +80,7 @@ def _trained(place: Path, config: DictConfig) -> "Run":
     from eegfm.contracts import EegfmError
     from eegfm.results import read_result
     from eegfm.tasks.classify import Classify
+    from eegfm.tasks.forecast import Forecast
     from eegfm.tasks.reconstruct import Reconstruct
     from eegfm.tasks.weights import read_state
 
@@ -92,7 +94,8 @@ def _trained(place: Path, config: DictConfig) -> "Run":
             f"{place} was fitted in one go and keeps no weights to stream with. Choose a run of task=classify or "
             "task=reconstruct."
         )
-    if not isinstance(run.task, Classify | Reconstruct):
+    # a Forecast is a Reconstruct that gives back the end of a window alone
+    if not isinstance(run.task, Classify | Reconstruct) or isinstance(run.task, Forecast):
         raise EegfmError(
             f"{place}: a run of task=classify or task=reconstruct is wanted, not {type(run.task).__name__}."
         )
@@ -234,6 +237,13 @@ def _window(data: Any) -> int:
     return data.spec.shape[1] if data.encoder is None else round(data.spec.shape[1] * data.spec.sfreq)
 
 
+def _coords(run: "Run", device: Any) -> "Tensor":
+    """The places of the run's channels."""
+    import torch
+
+    return torch.tensor(run.data.spec.montage.coords, dtype=torch.float32, device=device)
+
+
 def _hop(config: DictConfig, run: "Run", sfreq: float, classes: bool) -> int | None:
     """Samples from window to window, None for one stream. Raises EegfmError for a hop that is none."""
     from eegfm.contracts import EegfmError
@@ -258,15 +268,13 @@ def _classify(
     run: "Run", pieces: "Pieces", hop: int, out: Path, device: Any, upto: Callable[[int], None]
 ) -> _Found:
     """A row a window: first second, probability of each class, decision. A decision as long as it stays is a note."""
-    import torch
-
     from eegfm.tasks.metrics import decide
     from eegfm.tasks.stream import judged
 
     sfreq, window, classes = pieces.sfreq, _window(run.data), run.data.spec.classes
     window_s = window / sfreq
     found = _Found(out / "probabilities.csv", columns=[f"p({name})" for name in classes])
-    coords = torch.tensor(run.data.spec.montage.coords, dtype=torch.float32, device=device)
+    coords = _coords(run, device)
     windows = judged(
         run.task, run.data.encoder, pieces.take, pieces.n_times,
         window=window, hop=hop, coords=coords, device=device,
@@ -311,7 +319,6 @@ def _reconstruct(
 ) -> _Found:
     """A row a second: its error, of all channels and of each. Seconds far above the median error are notes."""
     import numpy as np
-    import torch
 
     from eegfm.signal.formats.edf_writer import EdfWriter
     from eegfm.tasks.stream import Seconds, cross_faded, streamed
@@ -323,7 +330,8 @@ def _reconstruct(
     if hop is None:
         long = round(PIECE_S * sfreq)
         cuts = [*range(0, n_times, long), n_times]
-        back = streamed(run.task, (pieces.take(a, b) for a, b in pairwise(cuts)), device=device)
+        taken = (pieces.take(a, b) for a, b in pairwise(cuts))
+        back = streamed(run.task, taken, coords=_coords(run, device), device=device)
         found.said = f"one causal stream: an output waits for {run.task.backbone.latency} samples at most"
         found.facts = {
             "task": "reconstruct",
@@ -331,7 +339,7 @@ def _reconstruct(
             "latency_samples": run.task.backbone.latency,
         }
     else:
-        coords = torch.tensor(run.data.spec.montage.coords, dtype=torch.float32, device=device)
+        coords = _coords(run, device)
         back = cross_faded(
             run.task, pieces.take, n_times,
             window=window, hop=hop, coords=coords, device=device,

@@ -35,12 +35,12 @@ class Back(NamedTuple):
 class Step(nn.Module):
     """One piece through a causal backbone, microvolts in and out, its memory a flat list of tensors in and out."""
 
-    def __init__(self, backbone: Any, scale: float) -> None:
+    def __init__(self, backbone: Any, coords: Float[Tensor, "channel 3"], scale: float) -> None:
         super().__init__()
         self.backbone, self.scale = backbone, scale
-        x = torch.zeros(1, backbone.n_channels, 8, device=next(backbone.parameters()).device)
-        self._like = backbone.initial_state(x)
-        self.register_buffer("coords", x.new_zeros(backbone.n_channels, 3), persistent=False)
+        device = next(backbone.parameters()).device
+        self._like = backbone.initial_state(torch.zeros(1, len(coords), 8, device=device))
+        self.register_buffer("coords", coords.to(device, torch.float32), persistent=False)
 
     @property
     def empty(self) -> list[Tensor]:
@@ -53,12 +53,12 @@ class Step(nn.Module):
 
 
 def can_stream(backbone: Any) -> bool:
-    """Whether the model goes through a recording with a memory: Eegm2 with causal=true."""
+    """Whether the model goes through a recording with a memory: Eegm2 or Samba with causal=true."""
     return getattr(backbone, "causal", False) and not getattr(backbone, "light", False)
 
 
-def stepper(task: Any) -> Step:
-    """The causal backbone of a reconstruction as `Step`.
+def stepper(task: Any, coords: Float[Tensor, "channel 3"]) -> Step:
+    """The causal backbone of a reconstruction as `Step`, for channels at these places.
 
     Raises EegfmError where the backbone is not causal, or its scale is that of a whole window.
     """
@@ -72,21 +72,25 @@ def stepper(task: Any) -> Step:
             f"task.scale={task.scale} divides a window by a number that its last sample may change; a stream has no "
             "last sample. Train with a scale that is known beforehand: task.scale=100"
         )
-    return Step(task.backbone, 1.0 if task.scale is None else float(task.scale))
+    return Step(task.backbone, coords, 1.0 if task.scale is None else float(task.scale))
 
 
 @torch.inference_mode()
 def streamed(
-    task: Any, pieces: Iterable[Float[np.ndarray, "channel time"]], device: Any = "cpu"
+    task: Any,
+    pieces: Iterable[Float[np.ndarray, "channel time"]],
+    *,
+    coords: Float[Tensor, "channel 3"],
+    device: Any = "cpu",
 ) -> Iterator[Back]:
     """A causal model over the pieces of a recording, however it is cut: one pass over all of it, to rounding.
 
     Yields what is ready, in blocks of 8 samples, and the rest at the end. Raises EegfmError as `stepper` does.
     """
     task.backbone.to(device)
-    step = stepper(task).eval()
+    step = stepper(task, coords).eval()
     state, start = step.empty, 0
-    waiting = np.empty((step.backbone.n_channels, 0), dtype=np.float32)
+    waiting = np.empty((len(coords), 0), dtype=np.float32)
     for piece in pieces:
         for part in np.split(piece, range(PIECE, piece.shape[1], PIECE), axis=1):
             x = np.ascontiguousarray(part, dtype=np.float32)
@@ -203,18 +207,19 @@ class Seconds:
             yield self.second, self.sum / self.count
 
 
-def export(task: Any, path: Path, *, samples: int = 8) -> None:
+def export(task: Any, path: Path, *, coords: Float[Tensor, "channel 3"], samples: int = 8) -> None:
     """The causal model as a program of torch.export: (x, state) -> (y, state), `samples` at a time.
 
-    x and y are [1, channel, samples] in microvolts, the state a list of tensors; where nothing came before they are
-    zeros. `torch.export.load(path)` gives it back without any of this package; its `example_inputs[0]` are a piece of
-    silence and the empty state. Raises EegfmError as `stepper` does, and for samples that are no whole blocks of 8.
+    A model that reads places is exported for channels at these, `coords`. x and y are [1, channel, samples] in
+    microvolts, the state a list of tensors; where nothing came before they are zeros. `torch.export.load(path)` gives
+    it back without any of this package; its `example_inputs[0]` are a piece of silence and the empty state. Raises
+    EegfmError as `stepper` does, and for samples that are no whole blocks of 8.
     """
     if samples < 8 or samples % 8:
         raise EegfmError(f"samples={samples}: a piece is whole blocks of 8 samples.")
     task = copy.deepcopy(task.cpu()).requires_grad_(False)
-    step = stepper(task).eval()
-    x = torch.zeros(1, step.backbone.n_channels, samples)
+    step = stepper(task, coords).eval()
+    x = torch.zeros(1, len(coords), samples)
     with torch.no_grad():
         program = torch.export.export(step, (x, step.empty))
     path.parent.mkdir(parents=True, exist_ok=True)
