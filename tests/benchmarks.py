@@ -1,6 +1,6 @@
 """`make bench`: how fast it is, side by side with the plain way where there is one. Prints tables; fails nothing.
 
-python -m tests.benchmarks [store|prepare|step|scan|eegm2|stream|help]      medians, one process, on a quiet machine
+python -m tests.benchmarks [store|prepare|step|scan|eegm2|samba|stream|help]   medians, one process, quiet machine
 """
 
 import pickle
@@ -237,6 +237,13 @@ def eegm2() -> None:
     main()
 
 
+def samba() -> None:
+    """SAMBA's grouped layer against a loop, over length, and what masking costs: see tests/benchmarks_samba.py."""
+    from tests.benchmarks_samba import main
+
+    main()
+
+
 def stream() -> None:
     """A model over hours: see tests/benchmarks_stream.py, which also takes one of its rows alone."""
     from tests.benchmarks_stream import main
@@ -250,6 +257,7 @@ ALL = {
     "step": step,
     "scan": scan,
     "eegm2": eegm2,
+    "samba": samba,
     "stream": stream,
     "help": help,
 }

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from eegfm.contracts import EegfmError
 from eegfm.data.census import leakage
-from eegfm.data.splits import FewShot, KFold, LeaveOneSubjectOut, subset
+from eegfm.data.splits import ByRecording, FewShot, KFold, LeaveOneSubjectOut, subset
 from eegfm.data.store import SampleIndex
 
 WINDOW_S = 5.0
@@ -109,3 +109,17 @@ def test_a_ratio_that_is_none_is_refused():
     for ratio in (0.0, 1.5, -1.0):
         with pytest.raises(EegfmError, match="train_ratio"):
             subset(None, np.array(["train"]), ratio, 0)  # refused before anything is looked at
+
+
+@settings(derandomize=True, deadline=None, max_examples=20)
+@given(index=indices(), data=st.data())
+def test_recordings_go_where_they_are_sent_and_a_wrong_name_is_told(index, data):
+    names = sorted(set(index.recording.tolist()))
+    place = {name: data.draw(st.sampled_from(("train", "val", "test"))) for name in names}
+    sent = {split: [name for name in names if place[name] == split] for split in ("val", "test")}
+    split = ByRecording(**sent)(index, 5.0)
+    assert split.tolist() == [place[name] for name in index.recording.tolist()]
+    with pytest.raises(EegfmError, match="there is no nobody"):
+        ByRecording(val=["nobody"], test=[])(index, 5.0)
+    with pytest.raises(EegfmError, match="one split"):
+        ByRecording(val=names[:1], test=names[:1])(index, 5.0)

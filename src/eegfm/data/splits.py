@@ -6,6 +6,7 @@ take part, whatever their published split, so that no division's score may stand
 says so.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -124,6 +125,34 @@ class FewShot:
                     f"{subject}, who has {len(rows)}. Take fewer shots or a smaller gap."
                 )
         return split
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByRecording:
+    """Recordings by name: some validate, some test, the others train. For one person, or a few, held out in time.
+
+    Args:
+        val: names of the recordings that validate.
+        test: names of those that test.
+    """
+
+    val: Sequence[str]
+    test: Sequence[str]
+    within_subject: ClassVar[bool] = True
+
+    def __call__(self, index: SampleIndex, window_s: float) -> np.ndarray:
+        known = sorted(set(index.recording.tolist()))
+        unknown = sorted({*self.val, *self.test} - set(known))
+        if unknown or set(self.val) & set(self.test):
+            raise EegfmError(
+                f"split.val={list(self.val)}, split.test={list(self.test)}: "
+                + (f"there is no {', '.join(unknown)}. " if unknown else "a recording has one split. ")
+                + f"Some of the {len(known)} recordings: {', '.join(known[:8])}"
+            )
+        recording = index.recording
+        return np.select(
+            [np.isin(recording, self.test), np.isin(recording, self.val)], ["test", "val"], "train"
+        )
 
 
 def subset(index: SampleIndex, split: np.ndarray, ratio: float, seed: int) -> np.ndarray:
