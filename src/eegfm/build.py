@@ -137,6 +137,8 @@ class RunSchema:
     seed: int = MISSING
     weights: str | None = None
     pretrain: dict[str, Any] = field(default_factory=dict)
+    allow_overlap: bool = False
+    save_steps: int | None = None
     selection: Selection = field(default_factory=Selection)
     paper: Any = None
 
@@ -161,6 +163,7 @@ NOT_THE_RUN = {
     "paths": None,
     "logger": None,
     "paper": None,
+    "save_steps": None,
     "data": ("raw", "cache", "num_workers", "prepare_workers", "download", "device_cache", "seed"),
     "encoder": ("device",),
     "trainer": ("accelerator", "devices", "log_every_n_steps", "enable_model_summary"),
@@ -174,6 +177,9 @@ LEFT_UNSAID = {
     "data.train_ratio": 1.0,
     "data.imported": False,
     "data.window_s": None,
+    "data.weights": None,
+    "data.epoch_windows": None,
+    "allow_overlap": False,
     "task.scale": None,
     "task.decay": "all",
     "task.activation": "elu",
@@ -243,7 +249,8 @@ def named(config: DictConfig, choices: Mapping[str, Any]) -> str:
 def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictConfig, dict[str, Any]]:
     """Config and choices of the run that weights=pretrain starts from: this one's, but for what `pretrain` says.
 
-    Its task replaces this one's; of other nodes it changes the values that it names.
+    Its task replaces this one's, and its data where they are others (`defaults: - /data@pretrain.data: mix`); of other
+    nodes it changes the values that it names.
 
     Raises:
         EegfmError: nothing says how to pre-train, or the two runs would scale their input differently.
@@ -258,10 +265,16 @@ def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictCon
             "run: weights=runs/<run>"
         )
     for key, value in changes.items():
-        before[key] = value if key == "task" else OmegaConf.merge(before[key], value)
-    before.weights, before.pretrain = None, {}
+        before[key] = value if "_target_" in value else OmegaConf.merge(before[key], value)
+    # it starts from nothing, so that there is no overlap to allow
+    before.weights, before.pretrain, before.allow_overlap = None, {}, False
     refuse_another_scale(config, before, "The pre-training (pretrain.task)")
-    return before, {**choices, "task": choices[f"task@{PRETRAIN}.task"], "adapt": None}
+    its_own = {
+        group: choices[f"{group}@{PRETRAIN}.{group}"]
+        for group in ("task", "data")
+        if f"{group}@{PRETRAIN}.{group}" in choices
+    }
+    return before, {**choices, **its_own, "adapt": None}
 
 
 def _own(config: DictConfig) -> DictConfig:

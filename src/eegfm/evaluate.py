@@ -1,6 +1,8 @@
 """`python -m eegfm.evaluate run=<run folder or checkpoint> split=test`: score trained weights on any split.
 
 The run's own config, kept in its folder and in every checkpoint, says which data, encoder and model they were.
+`embedding_map=true` draws instead where windows lie, raw, by random weights and by the run's, and says in numbers what
+is near to what; of the validation split, if none is named.
 """
 
 from pathlib import Path
@@ -18,7 +20,7 @@ def main(config: DictConfig) -> None:
     from eegfm.results import read_result, record
     from eegfm.summary import show_scores
 
-    split = config["values"].split
+    split = config["values"].split or ("val" if config.embedding_map else "test")
     if split not in SPLITS:
         raise EegfmError(f"split={split}: a split is one of {', '.join(SPLITS)}.")
     place = Path(config.run)
@@ -29,12 +31,18 @@ def main(config: DictConfig) -> None:
     trained = "optimizer" in own.task
     weights = None  # the checkpoint has them
     if not trained:
+        weights = read_result(place).started_from.get("weights")
+    if config.embedding_map:
+        from eegfm.embedding_map import draw
+
+        draw(own, weights, place, split)
+        return
+    if not trained:
         import lightning.pytorch as lightning
 
         lightning.seed_everything(
             own.seed, verbose=False
         )  # where a probe has random weights, the same ones
-        weights = read_result(place).started_from.get("weights")
     run = build(own, weights)
     run.data.prepare_data()
     found = _predict_trained(run, place, split) if trained else _fit_again(run, split)

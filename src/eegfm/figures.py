@@ -266,24 +266,35 @@ def reconstruction(
 
 
 def scalp_maps(
-    values: Mapping[str, Float[np.ndarray, " channel"]], montage: Montage, *, unit: str, title: str = ""
+    values: Mapping[str, Float[np.ndarray, " channel"]],
+    montage: Montage,
+    *,
+    unit: str,
+    title: str = "",
+    rows: int = 1,
+    inches: float = 3.0,
 ) -> Figure:
-    """A value a channel over the scalp from above, nose up; a map a name, all on one scale.
+    """A value a channel over the scalp from above, nose up; a map a name, all on one scale, each with its own range.
 
+    The maps fill `rows` one after the other; `inches` is the width of one.
     Between the channels, which are dots, a thin-plate spline; none where fewer than four have a place apart. A bipolar
     row stands half way between its electrodes; a row without a place is left out.
     """
     places = from_above(montage.coords)
     known = np.isfinite(places).all(axis=1)
     places = places[known]
-    figure = Figure(figsize=(3.0 * len(values) + 1.2, 3.6), layout="constrained", facecolor="white")
-    axes = figure.subplots(1, len(values), squeeze=False)[0]
-    across = np.linspace(-1.15, 1.15, 161)
-    grid = np.stack(np.meshgrid(across, across), axis=-1)
+    across = -(-len(values) // rows)
+    size = (inches * across + 1.2, (inches + 0.4) * rows + 0.2)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    axes = figure.subplots(rows, across, squeeze=False).ravel()
+    for axis in axes[len(values) :]:
+        axis.axis("off")
+    line = np.linspace(-1.15, 1.15, 161)
+    grid = np.stack(np.meshgrid(line, line), axis=-1)
     inside = np.hypot(grid[..., 0], grid[..., 1]) <= 1.0
     low, high = _range([value[known] for value in values.values()])
     image = None
-    for axis, (name, value) in zip(axes, values.items(), strict=True):
+    for axis, (name, value) in zip(axes, values.items(), strict=False):
         value = np.asarray(value, dtype=float)[known]
         # one value a place: two rows of one place (T3 and T7) would have no spline
         where, first = np.unique(places.round(6), axis=0, return_index=True)
@@ -301,21 +312,22 @@ def scalp_maps(
             vmin=low,
             vmax=high,
             cmap="viridis",
-            s=22,
+            s=2.45 * inches**2,
             edgecolors=INK,
-            lw=0.6,
+            lw=0.2 * inches,
         )
         turn = np.linspace(0, 2 * np.pi, 200)
         axis.plot(np.cos(turn), np.sin(turn), color=GREY, lw=1.2)
         axis.plot([-0.12, 0.0, 0.12], [0.993, 1.12, 0.993], color=GREY, lw=1.2)
         span = f"{value.min():.3g} to {value.max():.3g}" if len(value) else "no channel has a place"
-        axis.set_title(f"{name}\n{span}", fontsize=9)
+        axis.set_title(f"{name}\n{span}", fontsize=9 if inches > 2 else 7)
         axis.set_aspect("equal")
         axis.set_xlim(-1.2, 1.2)
         axis.set_ylim(-1.2, 1.2)
         axis.axis("off")
     if image is not None:
-        figure.colorbar(image, ax=list(axes), shrink=0.7).set_label(unit)
+        bar = figure.colorbar(image, ax=list(axes), shrink=0.7 if rows == 1 else 0.5)
+        bar.set_label(unit, fontsize=10 if inches > 2 else 7)
     if title:
         figure.suptitle(title, fontsize=11, color=INK)
     return figure

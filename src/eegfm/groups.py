@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eegfm.published import Reference, flat, published
-from eegfm.results import SUBJECT_FACTS, read_result
+from eegfm.results import SUBJECT_FACTS, overlap_sentence, read_result, spatial_sentences
 
 if TYPE_CHECKING:
     from eegfm.results import RunResult
@@ -274,6 +274,8 @@ def marks(group: Group) -> list[str]:
         found.append(f"IMPORTED: {facts.imported}")
     if group.first.task == "probe" and not group.first.started_from:
         found.append("RANDOM WEIGHTS: the probed backbone was not trained")
+    if group.first.overlap:
+        found.append(overlap_sentence(group.first))
     if not facts.complete:
         used = n_subjects(group.first)
         gone = len(facts.missing) + len(facts.unusable)
@@ -281,6 +283,7 @@ def marks(group: Group) -> list[str]:
         found.append(
             text + (f", {gone} recordings missing or unusable" if used == facts.subjects_total else "")
         )
+    found += facts.without()
     if facts.within_subject:
         found.append("within-subject: test subjects are also training subjects")
     if facts.split:
@@ -295,6 +298,27 @@ def marks(group: Group) -> list[str]:
     return found
 
 
+def places(group: Group) -> list[str]:
+    """What the group's spatial matrices are like, as means over the seeds; nothing of a model without one."""
+    held = [run.result.spatial for run in group.runs]
+    averaged: dict[str, dict[str, Any]] = {}
+    for corpus, one in group.first.spatial.items():
+        averaged[corpus] = {"channels": one["channels"], "targets": one["targets"]}
+        for when in ("start", "end"):
+            times = [spatial[corpus][when] for spatial in held if when in spatial.get(corpus, {})]
+            if len(times) < len(held):
+                continue  # a start that nobody has looked at
+            averaged[corpus][when] = {
+                name: mean([time[name] for time in times]) for name in ("second", "effective_rank")
+            }
+            for kind in ("rank_correlation", "correlation"):
+                known = [time[kind] for time in times if kind in time]
+                if known:
+                    averages = {name: mean([one.get(name) for one in known]) for name in known[0]}
+                    averaged[corpus][when][kind] = averages
+    return spatial_sentences(averaged)
+
+
 def _said(split: Mapping[str, Any]) -> str:
     return ", ".join(value if key == "name" else f"{key} {value}" for key, value in split.items())
 
@@ -307,6 +331,7 @@ def reservations(group: Group) -> list[str]:
     found += ["another split"] * bool(facts.split)
     found += ["other signal processing"] * (not facts.published_steps)
     found += ["other windows"] * (facts.window_s is not None)
+    found += ["test subjects in pre-training"] * bool(group.first.overlap)
     found += ["part of the test split"] * any(mark.startswith("CUT") for mark in marks(group))
     protocols = {reference.protocol for reference in published() if reference.data == group.first.data}
     if protocols - {facts.protocol.split("@")[0]}:

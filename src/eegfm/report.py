@@ -10,7 +10,7 @@ import io
 import math
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from eegfm.groups import (
     marks,
     mean,
     n_subjects,
+    places,
     read_runs,
     remarks,
     reservations,
@@ -48,6 +49,9 @@ SHORT = {
     "hidden_rmse_uv": "hidden µV",
     "interpolation_rmse_uv": "straight lines µV",
     "visible_rmse_uv": "visible µV",
+    "persistence_rmse_uv": "last sample held µV",
+    "mean_rmse_uv": "mean of the past µV",
+    "zero_rmse_uv": "zero µV",
     "mae_uv": "MAE µV",
     "r2": "R²",
 }
@@ -113,11 +117,11 @@ class Table:
 
 
 def tables(groups: Sequence[Group]) -> list[Table]:
-    """A table a benchmark and protocol, with every metric that one of its runs has; another for reconstructions."""
+    """A table a benchmark and protocol, with every metric of its runs; others for what gives windows back."""
     references = published()
     found = []
     for key in sorted({_table_of(group) for group in groups}):
-        data, protocol, reconstructs = key
+        data, protocol, kind = key
         members = [g for g in groups if _table_of(g) == key]
         present = {
             metric for group in members for run in group.runs for metric in run.result.metrics["test"]
@@ -125,7 +129,7 @@ def tables(groups: Sequence[Group]) -> list[Table]:
         known = [name for name in SHORT if name in present]
         beside: dict[str, dict[str, Reference]] = {}
         for reference in references:
-            if reference.headline and reference.data == data and not reconstructs:
+            if reference.headline and reference.data == data and not kind:
                 beside.setdefault(reference.title, {}).setdefault(reference.metric, reference)
         used = [r for g in members for r in g.references.values()] + [
             r for row in beside.values() for r in row.values()
@@ -134,7 +138,7 @@ def tables(groups: Sequence[Group]) -> list[Table]:
         found.append(
             Table(
                 title=f"{members[0].first.benchmark.title} (data={data}), protocol {protocol}"
-                + ", reconstruction" * reconstructs,
+                + f", {kind}" * bool(kind),
                 groups=members,
                 # of a mix, the whole's alone; a run's result has those of each corpus
                 metrics=known + sorted(m for m in present - set(known) - {"loss"} if "/" not in m),
@@ -145,9 +149,13 @@ def tables(groups: Sequence[Group]) -> list[Table]:
     return found
 
 
-def _table_of(group: Group) -> tuple[str, str, bool]:
-    """Benchmark, protocol, and whether windows are given back there instead of classes."""
-    return group.first.data, group.first.benchmark.protocol, "rmse_uv" in group.first.metrics["test"]
+def _table_of(group: Group) -> tuple[str, str, str]:
+    """Benchmark, protocol, and what is done with windows there, if they are not classified."""
+    scores = group.first.metrics["test"]
+    kind = (
+        "forecast" if "persistence_rmse_uv" in scores else "reconstruction" if "rmse_uv" in scores else ""
+    )
+    return group.first.data, group.first.benchmark.protocol, kind
 
 
 def _raised(number: int) -> str:
@@ -252,6 +260,8 @@ def _show_table(console: "Console", table: Table) -> None:
     for group in table.groups:
         if group.references:
             _note(console, f"{group.label}: {'; '.join(remarks(group))}")
+        for sentence in places(group):
+            _note(console, f"{group.label}: {sentence}")
     for i, source in enumerate(table.sources, 1):
         _note(console, f"{_raised(i)} {source}")
     console.print()
@@ -313,7 +323,7 @@ def markdown(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject
         rows = []
         for group in table.groups:
             _, *more = about(group)[2:]
-            notes = [*(f"**{mark}**" for mark in marks(group)), *remarks(group), *more]
+            notes = [*(f"**{mark}**" for mark in marks(group)), *remarks(group), *places(group), *more]
             rows.append(
                 [
                     group.label,
@@ -410,6 +420,7 @@ def _csv_row(group: Group, run: Run) -> dict[str, Any]:
             for split, found in sorted(r.metrics.items())
             for metric, value in found.items()
         },
+        **_spatial_columns(r.spatial),
         "monitor": r.monitor,
         "monitor_value": r.monitor_value,
         "best_epoch": r.best_epoch,
@@ -424,6 +435,20 @@ def _csv_row(group: Group, run: Run) -> dict[str, Any]:
         "finished_at": r.finished_at,
         "remarks": "; ".join([*marks(group), *remarks(group)]),
     }
+
+
+def _spatial_columns(spatial: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Flat: "spatial_synthetic_end_second", "spatial_synthetic_end_rank_correlation_gradient"; none of most models."""
+    found: dict[str, Any] = {}
+    for corpus, one in spatial.items():
+        for when in ("start", "end"):
+            for name in ("second", "effective_rank"):
+                if when in one:
+                    found[f"spatial_{corpus}_{when}_{name}"] = one[when][name]
+            for kind in ("rank_correlation", "correlation"):
+                for name, value in one.get(when, {}).get(kind, {}).items():
+                    found[f"spatial_{corpus}_{when}_{kind}_{name}"] = value
+    return found
 
 
 def _write(path: Path, text: str) -> None:

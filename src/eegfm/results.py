@@ -48,7 +48,7 @@ class BenchmarkFacts:
     common (see `eegfm.data.census.Leakage`). `imported` says where a store is from that was not made from raw files.
     `window_s` is the length of windows in seconds where they are not the protocol's. Of a mix (`eegfm.data.mix`) these
     are the facts of all corpora at once, `census` counts windows by corpus in place of classes, and `corpora` holds the
-    facts of each.
+    facts of each; `draws` are the windows of each in an epoch of training, empty where they are all and each once.
     """
 
     benchmark: str
@@ -71,11 +71,20 @@ class BenchmarkFacts:
     imported: str = ""
     window_s: float | None = None
     corpora: dict[str, dict[str, Any]] = field(default_factory=dict)
+    draws: dict[str, int] = field(default_factory=dict)
 
     def which(self, fact: str, value: bool) -> str:
         """Of a mix, the corpora of which a fact has this value: " (tuab, tuev)"; of one corpus nothing."""
         names = [name for name, facts in self.corpora.items() if facts[fact] == value]
         return f" ({', '.join(names)})" if names else ""
+
+    def without(self) -> list[str]:
+        """Of a mix, the splits that some corpora have nothing for: "no validation subject of eye_state"."""
+        found = []
+        for split, name in (("val", "validation"), ("test", "test")):
+            corpora = [corpus for corpus, facts in self.corpora.items() if not sum(facts["census"][split])]
+            found += [f"no {name} subject of {', '.join(corpora)}"] * bool(corpora)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +95,12 @@ class RunResult:
     value that is not defined is NaN here and null in the file. `monitor` names the validation metric that chose the
     weights ("auroc"), `monitor_value` and `best_epoch` (counted from 0) what it chose. `started_from` is empty where
     the backbone's weights were random at the start; else it holds "weights", the checkpoint, and "left_out", those of
-    its tensors that are not the backbone's. `wall_s` is the time of the process that finished the run, without those
+    its tensors that are not the backbone's. `overlap` are test subjects whom these weights were trained or validated on
+    (see `eegfm.overlap`), "tuab/aaaaaaaq". `wall_s` is the time of the process that finished the run, without those
     that were interrupted. `scan` is how the model's Mamba-2 layers were computed (see `eegfm.nn.mamba2.scans_used`),
-    empty where it has none. `peak_memory_mb` and `environment()`'s fields are described there.
+    empty where it has none. `spatial` is what a model that maps places sees of them, by corpus, at the start and at
+    the end (see `eegfm.maps.facts`), empty for others. `peak_memory_mb` and `environment()`'s fields are described
+    there.
     """
 
     name: str
@@ -118,7 +130,9 @@ class RunResult:
     finished_at: str
     started_from: dict[str, Any] = field(default_factory=dict)
     scan: list[str] = field(default_factory=list)
+    overlap: list[str] = field(default_factory=list)
     adapt: str | None = None  # the option of that group, which says more than the task
+    spatial: dict[str, dict[str, Any]] = field(default_factory=dict)
     schema: int = SCHEMA
 
 
@@ -158,6 +172,39 @@ def read_result(folder: Path) -> RunResult:
         for split, subjects in values["by_subject"].items()
     }
     return RunResult(**values)
+
+
+def spatial_sentences(spatial: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """`RunResult.spatial`, a sentence a corpus: what its spatial matrix lets through, and how near the truth it is."""
+    found = []
+    for corpus, one in spatial.items():
+        times = [one[when] for when in ("start", "end") if when in one]
+        second = " → ".join(f"{time['second']:.3g}" for time in times)
+        rank = " → ".join(f"{time['effective_rank']:.1f}" for time in times)
+        said = (
+            f"spatial matrix{f' of {corpus}' * (len(spatial) > 1)}: second singular value {second} of the first, "
+            f"effective rank {rank} ({len(one['channels'])} channels seen from {one['targets']} places)"
+        )
+        judged = [time for time in times if "rank_correlation" in time]
+        parts = []
+        for name in dict.fromkeys(name for time in judged for name in time["rank_correlation"]):
+            for kind, sign in (("rank_correlation", "ρ"), ("correlation", "r")):
+                values = [time.get(kind, {}).get(name) for time in judged]
+                shown = " → ".join("–" if v is None or v != v else f"{v:.2f}" for v in values)
+                parts.append(f"{name.replace('_', ' ') + ' ' if sign == 'ρ' else ''}{sign} {shown}")
+        if parts:
+            said += f"; channels against the true lead field: {', '.join(parts)}"
+        found.append(said)
+    return found
+
+
+def overlap_sentence(result: RunResult) -> str:
+    """That test subjects were in the pre-training, and who."""
+    names = result.overlap
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return (
+        f"OVERLAP: the weights have seen {len(names)} of the test subjects ({', '.join(names[:5])}{more})"
+    )
 
 
 def subject_scores(
@@ -220,7 +267,8 @@ def write_errors(
     """One row a window: its name, its subject's id, and root mean squared errors in µV, of all channels and of each.
 
     With a mask also those of the hidden samples, of the visible ones, and of straight lines over the hidden ones, of
-    all channels. Errors have all their digits; their squares average to those of the split.
+    all channels. The field of a channel that a window does not have is empty. Errors have all their digits; their
+    squares average to those of the split.
     """
     temporary = path.with_name(path.name + ".tmp")
     parts = [part for part in found.square if part != "all"]
@@ -228,10 +276,13 @@ def write_errors(
         writer = csv.writer(file)
         names = ["rmse_uv", *(f"{part}_rmse_uv" for part in parts)]
         writer.writerow(["key", "subject", *names, *(f"rmse_uv({name})" for name in channels)])
-        whole = [found.square[part].mean(axis=1) ** 0.5 for part in ("all", *parts)]
+        whole = [found.by_window(part) for part in ("all", *parts)]
         columns = [*whole, *(found.square["all"] ** 0.5).T]
         for key, subject, *row in zip(found.keys, subjects, *columns, strict=True):
-            writer.writerow([key, subject, *(repr(float(value)) for value in row)])
+            # NaN is a channel that the window does not have
+            writer.writerow(
+                [key, subject, *("" if value != value else repr(float(value)) for value in row)]
+            )
     os.replace(temporary, path)
 
 

@@ -7,12 +7,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from eegfm.results import SUBJECT_FACTS, BenchmarkFacts, RunResult
+from eegfm.results import SUBJECT_FACTS, BenchmarkFacts, RunResult, overlap_sentence, spatial_sentences
 
 # the metrics of the published tables; result.json has more
 PUBLISHED = ("balanced_accuracy", "auroc", "auc_pr", "cohen_kappa", "weighted_f1")
 # of a reconstruction
-ERRORS = ("rmse_uv", "r2", "hidden_rmse_uv", "interpolation_rmse_uv")
+ERRORS = ("rmse_uv", "r2", "hidden_rmse_uv", "interpolation_rmse_uv", "persistence_rmse_uv", "zero_rmse_uv")
 
 
 def show(result: RunResult, folder: Path, note: str | None = None) -> None:
@@ -39,8 +39,12 @@ def show(result: RunResult, folder: Path, note: str | None = None) -> None:
         )
     elif result.task == "probe":
         console.print("[yellow]RANDOM WEIGHTS: the probed backbone was not trained (weights=...).[/]")
+    if result.overlap:
+        console.print(f"[yellow]{overlap_sentence(result)}.[/]")
     _data(console, facts)
     _scores(console, result.metrics["test"], result.by_subject["test"])
+    for sentence in spatial_sentences(result.spatial):
+        console.print(sentence, soft_wrap=True)
     console.print(f"run folder  {folder}", soft_wrap=True)
     each = (
         "predictions_test.csv" if (folder / "predictions_test.csv").exists() else "reconstruction_test.csv"
@@ -72,6 +76,9 @@ def _data(console: Console, facts: BenchmarkFacts) -> None:
             for split, ids in one.subjects.items()
         )
         console.print(f"{name}{one.protocol}, store {one.fingerprint}, windows: {people}")
+    if facts.draws:
+        said = ", ".join(f"{name} {n:,}" for name, n in facts.draws.items())
+        console.print(f"windows an epoch: {said} (data.weights, data.epoch_windows)")
     if facts.leakage:
         console.print(f"leakage: {leakage_sentence(facts.leakage)}")
     used = len({subject for ids in facts.subjects.values() for subject in ids})
@@ -86,6 +93,8 @@ def _data(console: Console, facts: BenchmarkFacts) -> None:
         )
     for difference in facts.census_differences:
         console.print(f"[yellow]  {difference}[/]")
+    for what in facts.without():
+        console.print(f"[yellow]{what}: trained on, and not looked at there.[/]")
     if facts.within_subject:
         console.print("[yellow]WITHIN-SUBJECT: test subjects are also training subjects.[/]")
     if facts.split:

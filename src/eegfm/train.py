@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from eegfm.build import PRETRAIN, Run, build, door, named, pretraining
+from eegfm.build import PRETRAIN, Run, build, build_data, door, named, pretraining
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from eegfm.results import RunResult
+    from eegfm.results import BenchmarkFacts, RunResult
     from eegfm.tasks.errors import Reconstructions
     from eegfm.tasks.metrics import Predictions
 
@@ -59,13 +59,15 @@ def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float
     run = build(config, weights)
     run.data.prepare_data()
     run.data.setup("fit")
+    people, overlap = _people(run, config.allow_overlap)
     OmegaConf.save(OmegaConf.create(run.config), folder / "config.yaml")
     started = time.monotonic()
     if isinstance(run.task, lightning.LightningModule):
+        run.task.people = people  # type: ignore[assignment]
         outcome = _train_by_gradient(run, folder, choices)
     else:
         outcome = _fit_in_one_go(run)
-    result = _write(run, folder, outcome, time.monotonic() - started, choices)
+    result = _write(run, folder, outcome, time.monotonic() - started, choices, overlap)
     show(result, folder)
     return result.monitor_value
 
@@ -80,11 +82,34 @@ def _pretrained(config: DictConfig, choices: Mapping[str, Any]) -> Path:
     with only_one(folder):  # runs of a sweep that start from the same weights
         if not (folder / "result.json").exists():
             # what is wrong with the run that follows is said before the hours of this one
-            build(config, None)
+            _refuse_overlap(build(config, None).data, before, allowed=config.allow_overlap)
             log.info("Pre-training first, in %s.", folder)
             train(before, folder, its_choices)
     log.info("Starting from the pre-training in %s.", folder)
     return folder
+
+
+def _refuse_overlap(data: Any, before: DictConfig, *, allowed: bool) -> None:
+    """Raise EegfmError where a pre-training that is still to come would see test subjects of these data."""
+    from eegfm.overlap import check_overlap, people_of
+
+    first = build_data(before)
+    for one in (first, data):
+        one.prepare_data()
+        one.setup("fit")
+    check_overlap(data, people_of(first), whole=True, weights="The pre-training", allowed=allowed)
+
+
+def _people(run: Run, allowed: bool) -> tuple[dict[str, Any], list[str]]:
+    """Whom the run's weights will have seen, for its checkpoints; which test subjects they have seen already."""
+    from eegfm.overlap import check_overlap, joined, people_of, seen_by
+
+    people, whole, overlap = {}, True, []
+    if run.started_from:
+        weights = run.started_from["weights"]
+        people, whole = seen_by(Path(weights))
+        overlap = check_overlap(run.data, people, whole=whole, weights=weights, allowed=allowed)
+    return {"people": joined(people, people_of(run.data)), "whole": whole}, overlap
 
 
 def _train_by_gradient(run: Run, folder: Path, choices: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +129,8 @@ def _train_by_gradient(run: Run, folder: Path, choices: Mapping[str, Any]) -> di
         callbacks=[
             *progress(sys.stdout),
             History(folder),
-            *keep(checkpoints, monitor=f"val/{metric}", mode=mode, rule=selection),
+            *_keeping_places(run, folder),
+            *keep(checkpoints, monitor=f"val/{metric}", mode=mode, rule=selection, every=_save_steps(run)),
         ],
         default_root_dir=folder,
         enable_progress_bar=sys.stdout.isatty(),
@@ -141,6 +167,34 @@ def _train_by_gradient(run: Run, folder: Path, choices: Mapping[str, Any]) -> di
     }
 
 
+def _save_steps(run: Run) -> int | None:
+    """Steps between two savings within an epoch; None where there are none."""
+    from eegfm.contracts import EegfmError
+    from eegfm.data.mix import Mix
+
+    steps = run.config["save_steps"]
+    if steps is not None and (steps < 1 or not isinstance(run.data, Mix)):
+        raise EegfmError(
+            f"save_steps={steps}: a number of steps above 0 is wanted."
+            if steps < 1
+            else f"save_steps={steps}: an epoch of one benchmark cannot go on in its middle, that of a mix can "
+            "(data=mix). Leave it out: every run goes on from its last whole epoch."
+        )
+    return steps
+
+
+def _keeping_places(run: Run, folder: Path) -> list[Any]:
+    """What follows the spatial matrix through a fit, where the model has one."""
+    from eegfm.tasks.places import KeepPlaces, maps_places
+
+    if not maps_places(run.task):
+        return []
+    from eegfm.maps import knows_truth, montages
+
+    spaces = montages(run.data.spec, run.data.benchmark.name)
+    return [KeepPlaces(folder, spaces, judge=any(map(knows_truth, spaces)))]
+
+
 def _fit_in_one_go(run: Run) -> dict[str, Any]:
     run.task.fit(run.data)
     predictions = {"val": run.task.predict(run.data, "val")}
@@ -153,6 +207,32 @@ def _fit_in_one_go(run: Run) -> dict[str, Any]:
         "device": str(getattr(run.task, "device", "cpu")),
         "loggers": [],
     }
+
+
+def _places(
+    run: Run, folder: Path, title: str, *, in_one_go: bool
+) -> tuple[dict[str, Any], dict[str, "Figure"]]:
+    """What a model that maps places sees of them at the start and at the end, as facts and as figures."""
+    from eegfm.tasks.places import kept, look, maps_places
+
+    if not maps_places(run.task):
+        return {}, {}
+    from eegfm import maps
+
+    spaces = maps.montages(run.data.spec, run.data.benchmark.name)
+    judged = [corpus for corpus in spaces if maps.knows_truth(corpus)]
+    end = look(run.task, spaces, run.data if judged else None)
+    frames = kept(folder)
+    # what is fitted in one go leaves the backbone as it was
+    start = end if in_one_go else {corpus: one.start for corpus, one in frames.items()}
+    subjects = [
+        subject.removeprefix(f"{corpus}/")
+        for corpus in judged
+        for subject in run.data.provenance()["subjects"]["val"]
+        if corpus in (run.data.benchmark.name, subject.partition("/")[0])
+    ]
+    drawn = maps.draw(start, end, frames, spaces, run.task.backbone.targets, subjects, title)
+    return maps.facts(start, end, spaces, subjects), drawn
 
 
 def _scans(task: Any) -> list[str]:
@@ -195,7 +275,12 @@ def _logger(run: Run, folder: Path, choices: Mapping[str, Any]) -> Any:
 
 
 def _write(
-    run: Run, folder: Path, outcome: dict[str, Any], wall_s: float, choices: Mapping[str, Any]
+    run: Run,
+    folder: Path,
+    outcome: dict[str, Any],
+    wall_s: float,
+    choices: Mapping[str, Any],
+    overlap: list[str],
 ) -> "RunResult":
     """Predictions, figures and `result.json`; the last makes the run a finished one."""
     from eegfm.data.store import write_json
@@ -214,6 +299,9 @@ def _write(
         ids = [subjects[i] for i in found.subject]
         _, metrics[split], by_subject[split] = record(folder, split, found, ids, run.data.spec)
     monitor = run.task.monitor[0]
+    facts = BenchmarkFacts(**run.data.provenance())
+    title = _title(choices["model"], facts) + " OVERLAP" * bool(overlap)
+    spatial, maps = _places(run, folder, title, in_one_go=outcome["epoch"] is None)
     result = RunResult(
         name=folder.name,
         experiment=folder.parent.name,
@@ -229,17 +317,19 @@ def _write(
         monitor_value=metrics["val"][monitor],
         best_epoch=outcome["epoch"],
         started_from=run.started_from,
-        benchmark=BenchmarkFacts(**run.data.provenance()),
+        overlap=overlap,
+        benchmark=facts,
         parameters=outcome["parameters"],
         wall_s=round(wall_s, 2),
         peak_memory_mb=peak_memory_mb(),
         device=outcome["device"],
         scan=_scans(run.task),
         adapt=choices.get("adapt"),
+        spatial=spatial,
         **environment(),
     )
     write_json(folder / "leakage.json", {"subjects": result.benchmark.subjects, **result.benchmark.leakage})
-    figures = _draw(folder, run, outcome["predictions"]["test"], result)
+    figures = _draw(folder, run, outcome["predictions"]["test"], result, title, maps)
     for logger in outcome["loggers"]:
         logger.log_metrics({f"test/{name}": value for name, value in metrics["test"].items()})
         for name, path in figures.items():
@@ -250,26 +340,40 @@ def _write(
     return result
 
 
-def _draw(
-    folder: Path, run: Run, test: "Predictions | Reconstructions", result: "RunResult"
-) -> dict[str, Path]:
-    from eegfm import figures
-    from eegfm.tasks.metrics import Predictions
-
-    facts = result.benchmark
+def _title(model: str, facts: "BenchmarkFacts") -> str:
     kind = (
         " SIMULATED" * facts.simulated
         + " IMPORTED" * bool(facts.imported)
         + " PARTIAL" * (not facts.complete)
     )
-    title = f"{result.model} on {facts.title}{kind}"
+    return f"{model} on {facts.title}{kind}"
+
+
+def _draw(
+    folder: Path,
+    run: Run,
+    test: "Predictions | Reconstructions",
+    result: "RunResult",
+    title: str,
+    maps: Mapping[str, "Figure"],
+) -> dict[str, Path]:
+    from eegfm import figures
+    from eegfm.tasks.metrics import Predictions
+
     if isinstance(test, Predictions):
         drawn = _of_classes(folder, test, result, title)
     else:
         drawn = _of_windows(folder, run, test, result, title)
-    return {
-        name: figures.save(figure, folder / "figures" / f"{name}.png") for name, figure in drawn.items()
+    saved = {
+        name: figures.save(figure, folder / "figures" / f"{name}.png")
+        for name, figure in {**drawn, **maps}.items()
     }
+    if result.spatial:
+        from eegfm.maps import page
+
+        shown = {name: saved[name] for name in maps}
+        (folder / "spatial.html").write_text(page(title, result.spatial, shown), encoding="utf-8")
+    return saved
 
 
 def _of_classes(folder: Path, test: "Predictions", result: "RunResult", title: str) -> dict[str, "Figure"]:
@@ -305,10 +409,12 @@ def _of_windows(
     import torch
 
     from eegfm import figures
+    from eegfm.contracts import Montage
     from eegfm.tasks.history import read_history
 
     task, drawn = run.task.eval(), {}
-    montage, sfreq = run.data.spec.montage, run.data.spec.sfreq
+    spec, montage, sfreq = run.data.spec, run.data.spec.montage, run.data.spec.sfreq
+    montages = dict(zip(spec.corpora, spec.montages, strict=False))  # none but where corpora keep their own
     for corpus, rows in run.data.datasets("val").items():
         n = len(rows)
         batch = rows.__getitems__(np.linspace(0, n - 1, min(3, n)).round().astype(int).tolist())
@@ -320,7 +426,7 @@ def _of_windows(
         drawn[f"reconstruction_{corpus}" if corpus else "reconstruction"] = figures.reconstruction(
             *uv,
             hidden=hidden,
-            names=montage.names,
+            names=montages.get(corpus, montage).names,
             sfreq=sfreq,
             keys=batch.key,
             title=f"{title}, validation" + f", {corpus}" * bool(corpus),
@@ -329,9 +435,24 @@ def _of_windows(
         "all": "error of all samples",
         "hidden": "of hidden samples",
         "interpolation": "of straight lines there",
+        "persistence": "of holding the last sample",
     }
+    if "persistence" in test.square:
+        parts["all"] = "error of the future"
     maps = {label: test.by_channel(part) for part, label in parts.items() if part in test.square}
-    drawn["error_by_channel"] = figures.scalp_maps(maps, montage, unit="RMSE, µV", title=f"{title}, test")
+    # a channel of corpora that have no test window has no error
+    known = np.isfinite(test.by_channel())
+    tested = Montage(
+        tuple(np.array(montage.names)[known].tolist()),
+        montage.coords[known],
+        None if montage.ends is None else montage.ends[known],
+    )
+    drawn["error_by_channel"] = figures.scalp_maps(
+        {label: values[known] for label, values in maps.items()},
+        tested,
+        unit="RMSE, µV",
+        title=f"{title}, test",
+    )
     history = read_history(folder / "metrics.csv")
     if history:
         drawn["loss_terms"] = figures.loss_terms(

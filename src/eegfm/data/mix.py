@@ -1,7 +1,9 @@
 """Several benchmarks as one data module, for pre-training: no labels, and every batch is of one of them.
 
-Every training window comes once an epoch, so that a corpus has the share that it has of the windows; to give one less,
-take a part of it (its own `train_ratio`). All windows have the same channels and rate; lengths may differ.
+Every training window comes once an epoch, so that a corpus has the share that it has of the windows. `weights` give
+other shares and `epoch_windows` another length: a corpus with fewer windows than its share goes through them again. All
+windows have the same rate; lengths may differ, and so may channels where
+the model reads their places (channels="own"). Batches are then of one montage as they come, and nothing is padded.
 
 Splits hold across corpora. What one corpus tests on, a person, a raw file or a window, is neither trained nor validated
 on in another, and what one validates on is not trained on: such windows are left out, and counted. A person is
@@ -9,6 +11,7 @@ recognised in corpora of one pool (see `BenchmarkSpec.pool`) and in two forms of
 """
 
 import inspect
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
@@ -18,15 +21,18 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
+from torch.utils.data.distributed import DistributedSampler
 
 from eegfm.benchmarks.spec import SPLITS, SplitName
 from eegfm.contracts import EEGBatch, EegfmError, Encodes, SampleSpec
 from eegfm.data.census import leakage
-from eegfm.data.module import EEGDataModule, SplitDataset
+from eegfm.data.module import EEGDataModule, LateLoader, SplitDataset
 from eegfm.data.ready import as_part
 from eegfm.data.splits import Division
 from eegfm.signal.montage import montage_of, today
+
+Channels = Literal["all", "common", "own"]
 
 
 class Part(Dataset[EEGBatch]):
@@ -66,31 +72,106 @@ class Parts(Dataset[EEGBatch]):
         return self.parts[corpus].__getitems__(places)
 
 
-class Batches(Sampler[tuple[str, list[int]]]):
+class Batches(DistributedSampler[tuple[str, list[int]]]):
     """Batches of one corpus each, that hold every window once; `sizes` are the windows of each corpus.
 
-    With a seed, windows and batches come in a random order that is a function of the seed and the epoch alone; without
-    one, as they are stored, corpus after corpus.
+    With a seed, windows and batches come in a random order; without one, as they are stored, corpus after corpus.
+    `draws` are the windows of each corpus that an epoch takes, other than all: epoch after epoch they are the next ones
+    of an endless row of permutations, each a function of the seed, its number and the corpus alone, so that every
+    window comes once before any comes twice. The order of the batches is a function of the seed and the epoch.
+
+    Of several processes each has every n-th batch. What does not go round is left out, in each epoch another part, so
+    that all have the same number of steps. Their batches of one step may be of different corpora.
+
+    `skip` lets an epoch that was interrupted go on behind its first batches; the length stays that of the whole.
+
+    A DistributedSampler in name, for Lightning then leaves it in its place: it would wrap any other sampler, deal out
+    batches padded by repeats, and tell the epoch to the wrapper alone.
     """
 
-    def __init__(self, sizes: Mapping[str, int], batch_size: int, seed: int | None = None) -> None:
-        self.sizes, self.batch_size, self.seed, self.epoch = sizes, batch_size, seed, 0
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        batch_size: int,
+        seed: int | None = None,
+        *,
+        draws: Mapping[str, int] | None = None,
+        rank: int = 0,
+        n_ranks: int = 1,
+    ) -> None:
+        self.sizes, self.draws = sizes, draws or sizes
+        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+        self.rank, self.n_ranks = rank, n_ranks
+        self.skipped: tuple[int, int] = (0, 0)
 
     def set_epoch(self, epoch: int) -> None:  # called by Lightning at the start of every epoch
         self.epoch = epoch
 
+    def skip(self, epoch: int, n: int) -> None:
+        """Leave out the first `n` batches of an epoch, and of no other."""
+        self.skipped = (epoch, n)
+
+    @property
+    def n_skipped(self) -> int:
+        """Batches that are left out of this epoch."""
+        epoch, n = self.skipped
+        return n if epoch == self.epoch else 0
+
     def __len__(self) -> int:
-        return sum(-(-n // self.batch_size) for n in self.sizes.values())
+        return sum(-(-n // self.batch_size) for n in self.draws.values()) // self.n_ranks
 
     def __iter__(self) -> Iterator[tuple[str, list[int]]]:
-        random = None if self.seed is None else np.random.default_rng([self.seed, self.epoch])
         batches = []
-        for corpus, n in self.sizes.items():
-            order = np.arange(n) if random is None else random.permutation(n)
+        for corpus, n in self.draws.items():
+            order = self._places(corpus, n)
             batches += [(corpus, order[i : i + self.batch_size]) for i in range(0, n, self.batch_size)]
-        for i in range(len(batches)) if random is None else random.permutation(len(batches)):
+        order = np.arange(len(batches))
+        if self.seed is not None:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(len(batches))
+        mine = order[: len(self) * self.n_ranks][self.rank :: self.n_ranks]
+        for i in mine[self.n_skipped :]:
             corpus, places = batches[i]
             yield corpus, places.tolist()
+
+    def _places(self, corpus: str, n: int) -> Int[np.ndarray, " n"]:
+        """The windows of a corpus that this epoch takes: the next `n` of its permutations, end to end."""
+        size = self.sizes[corpus]
+        if self.seed is None or not n:
+            return np.arange(n)
+        first, behind = self.epoch * n, (self.epoch + 1) * n
+        rounds = range(first // size, -(-behind // size))
+        name = zlib.crc32(corpus.encode())
+        drawn = [np.random.default_rng([self.seed, name, i]).permutation(size) for i in rounds]
+        return np.concatenate(drawn)[first - rounds.start * size :][:n]
+
+
+class Loader(LateLoader):
+    """A loader of `Batches` that a checkpoint can hold, so that a fit goes on in the middle of an epoch.
+
+    Lightning counts on in an epoch that was begun, but begins its batches anew, and would train on the first of them
+    twice. It keeps the state of a loader that has one; yet where a schedule has asked for the loader first, it does not
+    hand it back (2.6). So `Mix` keeps it as well.
+    """
+
+    given = (0, 0)  # the epoch, and how many of its batches have been handed out
+
+    def __iter__(self) -> Iterator[EEGBatch]:
+        epoch, n = self.batches.epoch, self.batches.n_skipped
+        for batch in super().__iter__():
+            n += 1  # what workers have read ahead does not count
+            self.given = (epoch, n)
+            yield batch
+
+    @property
+    def batches(self) -> Batches:
+        assert isinstance(self.sampler, Batches)
+        return self.sampler
+
+    def state_dict(self) -> dict[str, int]:
+        return dict(zip(("epoch", "batches"), self.given, strict=True))
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        self.batches.skip(state["epoch"], state["batches"])
 
 
 class Named(NamedTuple):
@@ -109,13 +190,19 @@ class Mix(lightning.LightningDataModule):
         corpora: by name, what makes the data module of each: `EEGDataModule` without the arguments named below.
         seed: of the training order.
         channels: "all" wants the same channels in every corpus, in any order; "common" takes those that all have, by
-            name. Rows come in the order of the first corpus. A name says nothing of the reference.
+            name; rows then come in the order of the first corpus. "own" leaves every corpus its own, in its own order,
+            and a batch has the places of its corpus. A name says nothing of the reference.
+        weights: of every corpus, what the others' shares of an epoch's windows compare with; None for the shares that
+            the corpora have of all training windows.
+        epoch_windows: windows of an epoch, all corpora together; None for as many as there are.
         encoder, split: as for `EEGDataModule`, the same for every corpus.
+        train_ratio: the same, of every corpus that has none of its own.
         batch_size: windows a batch, in every split and corpus.
         num_workers: loader processes.
 
     Raises:
-        EegfmError: no corpus, channels or rates that do not go together, or a corpus with loaders of its own.
+        EegfmError: no corpus, channels or rates that do not go together, weights that are not a number above 0 for each
+            corpus, or a corpus with loaders of its own.
     """
 
     def __init__(
@@ -123,9 +210,12 @@ class Mix(lightning.LightningDataModule):
         *,
         corpora: Mapping[str, Callable[..., EEGDataModule]],
         seed: int,
-        channels: Literal["all", "common"] = "all",
+        channels: Channels = "all",
+        weights: Mapping[str, float] | None = None,
+        epoch_windows: int | None = None,
         encoder: Encodes | None = None,
         split: Division | None = None,
+        train_ratio: float = 1.0,
         batch_size: int = 64,
         num_workers: int = 0,
     ) -> None:
@@ -135,8 +225,11 @@ class Mix(lightning.LightningDataModule):
         loaders = {"batch_size": batch_size, "num_workers": num_workers}
         for name, make in corpora.items():
             _refuse_own_loaders(name, make, loaders)
-        self.parts = {name: make(encoder=encoder, split=split, **loaders) for name, make in corpora.items()}
+        every = {"encoder": encoder, "split": split, **loaders}
+        self.parts = {name: make(**every, **_ratio(make, train_ratio)) for name, make in corpora.items()}
         self.seed, self.batch_size, self.num_workers = seed, batch_size, num_workers
+        _check_weights(tuple(self.parts), weights)
+        self.weights, self.epoch_windows = weights, epoch_windows
         specs = {name: part.spec for name, part in self.parts.items()}
         if len({spec.sfreq for spec in specs.values()}) > 1:
             rates = ", ".join(f"{name} {spec.sfreq:g} Hz" for name, spec in specs.items())
@@ -144,17 +237,27 @@ class Mix(lightning.LightningDataModule):
                 f"A mix has one sampling rate, and these have several: {rates}. Leave one out: data/corpora=[...]"
             )
         names = {name: spec.montage.names for name, spec in specs.items()}
-        self.rows = shared_rows(names, channels)
-        first = next(iter(names))
-        self.montage = montage_of([names[first][row] for row in self.rows[first]])
+        if channels == "own":
+            same = one_name_a_place(names)
+            self.rows = {name: np.arange(len(own)) for name, own in names.items()}
+            self.montage = montage_of(list(dict.fromkeys(place for own in same.values() for place in own)))
+            self.montages = {name: montage_of(own) for name, own in same.items()}
+        else:
+            self.rows = shared_rows(names, channels)
+            first = next(iter(names))
+            self.montage = montage_of([names[first][row] for row in self.rows[first]])
+            self.montages = {}
         self._left_out: list[dict[str, Any]] | None = None
+        self._training: Loader | None = None
+        self._interrupted: dict[str, int] | None = None
 
     @property
     def spec(self) -> SampleSpec:
-        """What a sample looks like: the shared channels, the length of the shortest, no classes."""
+        """What a sample looks like: the shared channels, or all of them, the length of the shortest, no classes."""
         shortest = min((part.spec for part in self.parts.values()), key=lambda spec: spec.shape[1])
         shape = (len(self.montage.names), *shortest.shape[1:])
-        return SampleSpec(self.montage, shape, shortest.sfreq, (), tuple(self.parts))
+        montages = tuple(self.montages.values())
+        return SampleSpec(self.montage, shape, shortest.sfreq, (), tuple(self.parts), montages)
 
     @property
     def benchmark(self) -> Named:
@@ -177,10 +280,14 @@ class Mix(lightning.LightningDataModule):
                 part.prepare_data()
 
     def setup(self, stage: str) -> None:
-        """Open the stores for a stage (see `EEGDataModule.setup`) and keep their splits apart."""
+        """Open the stores for a stage (see `EEGDataModule.setup`) and keep their splits apart.
+
+        A corpus may have no subject to validate or to test on, where it is partial or a recording of one person; it is
+        then trained on all the same, as long as another has some.
+        """
         for name, part in self.parts.items():
             with as_part(name):
-                part.open()
+                part.enter(stage)
         if self._left_out is None:
             self._left_out = keep_apart(self.parts)
         for entry in self._left_out:
@@ -189,28 +296,50 @@ class Mix(lightning.LightningDataModule):
                     f"{entry['corpus']}: its whole {entry['split']} split is in later splits of the others. "
                     "Leave it out: data/corpora=[...]"
                 )
-        for part in self.parts.values():
-            part.setup(stage)
+        for name, part in self.parts.items():
+            with as_part(name):
+                part.refuse_empty("train")
+        for split in ("val", "test"):
+            if not any(len(part.index.rows(split)) for part in self.parts.values()):
+                raise EegfmError(
+                    f"{', '.join(self.parts)}: none of these corpora has a window of the {split} split, so that "
+                    "nothing can be chosen or scored. Mix in one that has: data/corpora=[...]"
+                )
+        self.draws()
 
-    def train_dataloader(self) -> DataLoader[EEGBatch]:
-        return self._loader("train", self.seed)
+    def train_dataloader(self) -> Loader:
+        """Where several processes train, each has its share of the batches. Every other split is whole in each."""
+        self._training = self._loader("train", self.seed)
+        if self._interrupted is not None:
+            self._training.load_state_dict(self._interrupted)
+        return self._training
 
-    def val_dataloader(self) -> DataLoader[EEGBatch]:
+    def state_dict(self) -> dict[str, int]:
+        """How far the epoch has come, for a checkpoint in the middle of one."""
+        return {} if self._training is None else self._training.state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
+        """Go on from there with the next training loader."""
+        self._interrupted = dict(state_dict)
+
+    def val_dataloader(self) -> Loader:
         return self._loader("val")
 
-    def test_dataloader(self) -> DataLoader[EEGBatch]:
+    def test_dataloader(self) -> Loader:
         return self._loader("test")
 
-    def split_dataloader(self, split: SplitName) -> DataLoader[EEGBatch]:
+    def split_dataloader(self, split: SplitName) -> Loader:
         """Any split as it is stored, corpus after corpus, for evaluation."""
         return self._loader(split)
 
     def datasets(self, split: SplitName) -> dict[str, Part]:
-        """A split as it is stored, by corpus. The test split opens in the test stage only."""
-        coords = torch.tensor(self.montage.coords, dtype=torch.float32)
+        """A split as it is stored, by corpus that has some of it. The test split opens in the test stage only."""
         found, first = {}, 0
         for name, part in self.parts.items():
-            found[name] = Part(part.dataset(split), name, self.rows[name], coords, first)
+            coords = torch.tensor(self.montages.get(name, self.montage).coords, dtype=torch.float32)
+            mine = Part(part.dataset(split), name, self.rows[name], coords, first)
+            if len(mine):
+                found[name] = mine
             first += len(part.subjects)
         return found
 
@@ -252,6 +381,7 @@ class Mix(lightning.LightningDataModule):
             "split": self._split_facts({name: facts["split"] for name, facts in each.items()}),
             "leakage": self._leakage({name: facts["leakage"] for name, facts in each.items()}),
             "corpora": each,
+            "draws": {} if self.weights is None and self.epoch_windows is None else self.draws(),
         }
 
     def _split_facts(self, each: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
@@ -286,24 +416,94 @@ class Mix(lightning.LightningDataModule):
             },
         }
 
-    def _loader(self, split: SplitName, seed: int | None = None) -> DataLoader[EEGBatch]:
+    def draws(self) -> dict[str, int]:
+        """Windows of each corpus in an epoch of training."""
+        sizes = {name: len(part.index.rows("train")) for name, part in self.parts.items()}
+        return shares(sizes, self.weights, self.epoch_windows)
+
+    def _loader(self, split: SplitName, seed: int | None = None) -> Loader:
         parts = self.datasets(split)
         sizes = {name: len(part) for name, part in parts.items()}
-        return DataLoader(
+        ranks = {}
+        # in validation and test every process has the whole split: its metrics are then those of one process
+        if seed is not None and self.trainer is not None:
+            ranks = {"rank": self.trainer.global_rank, "n_ranks": self.trainer.world_size}
+        draws = self.draws() if split == "train" and seed is not None else sizes
+        batches = Batches(sizes, self.batch_size, seed, draws=draws, **ranks)
+        if not len(batches):
+            raise EegfmError(
+                f"An epoch of {sum(draws.values()):,} windows has fewer batches of {self.batch_size} than there are "
+                f"processes ({batches.n_ranks}). Type a smaller data.batch_size, or trainer.devices=1."
+            )
+        return Loader(
             Parts(parts),
             batch_size=None,  # what the sampler gives is a batch already
-            sampler=Batches(sizes, self.batch_size, seed),
+            sampler=batches,
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.num_workers > 0,
         )
 
 
+# ---- shares ----------------------------------------------------------------------------------------------------------
+
+
+def shares(
+    sizes: Mapping[str, int], weights: Mapping[str, float] | None = None, epoch_windows: int | None = None
+) -> dict[str, int]:
+    """Windows of each corpus in an epoch of `epoch_windows`, by weight; without both, all that there are.
+
+    Raises:
+        EegfmError: a corpus would not have one window.
+    """
+    if weights is None and epoch_windows is None:
+        return dict(sizes)
+    total = sum(sizes.values()) if epoch_windows is None else epoch_windows
+    weight = {name: float((weights or sizes)[name]) for name in sizes}
+    exact = {name: total * weight[name] / sum(weight.values()) for name in sizes}
+    found = {name: int(value) for name, value in exact.items()}
+    # what the fractions add up to goes to the largest of them; of equal ones, to the first
+    for name in sorted(sizes, key=lambda name: found[name] - exact[name])[: total - sum(found.values())]:
+        found[name] += 1
+    none = [name for name, n in found.items() if n < 1]
+    if none:
+        raise EegfmError(
+            f"An epoch of {total:,} windows has none of {', '.join(none)}. Type a larger data.epoch_windows or "
+            "another of data.weights, or leave the corpus out: data/corpora=[...]"
+        )
+    return found
+
+
+def _check_weights(corpora: Sequence[str], weights: Mapping[str, float] | None) -> None:
+    if weights is None or (
+        set(weights) == set(corpora)
+        and all(
+            isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+            for value in weights.values()
+        )
+    ):
+        return
+    said = ", ".join(f"{name}: {value}" for name, value in weights.items())
+    raise EegfmError(
+        f"data.weights={{{said}}}: a number above 0 for every corpus is wanted, as "
+        f"data.weights={{{', '.join(f'{name}: 1' for name in corpora)}}}"
+    )
+
+
 # ---- channels --------------------------------------------------------------------------------------------------------
 
 
+def one_name_a_place(channels_of: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The channels of every corpus, each under the name that the first corpus with it has for it (T3 is T7)."""
+    known: dict[str, str] = {}
+    return {
+        corpus: [known.setdefault(today(name), name) for name in names]
+        for corpus, names in channels_of.items()
+    }
+
+
 def shared_rows(
-    channels_of: Mapping[str, Sequence[str]], channels: Literal["all", "common"]
+    channels_of: Mapping[str, Sequence[str]], channels: Channels
 ) -> dict[str, Int[np.ndarray, " row"]]:
     """The rows of every corpus that hold the shared channels, in the order of the first one's.
 
@@ -313,7 +513,7 @@ def shared_rows(
         EegfmError: another choice; "all", and one corpus has a channel that another has not; fewer than two in common.
     """
     if channels not in ("all", "common"):
-        raise EegfmError(f"data.channels={channels}: all or common is wanted.")
+        raise EegfmError(f"data.channels={channels}: all, common or own is wanted.")
     rows = {
         corpus: {today(name): i for i, name in enumerate(names)} for corpus, names in channels_of.items()
     }
@@ -331,6 +531,7 @@ def shared_rows(
                 if len(shared) > 1
                 else f"They have {len(shared)} in common, too few. Mix others: data/corpora=[...]"
             )
+            + "; or, with a model that reads places (model=samba): data.channels=own"
         )
     return {corpus: np.array([known[name] for name in shared]) for corpus, known in rows.items()}
 
@@ -405,6 +606,12 @@ def _windows(corpus: str, part: EEGDataModule) -> np.ndarray:
 
 def _by_corpus(each: Mapping[str, dict[str, Any]], key: str) -> dict[str, Any]:
     return {f"{name}/{what}": splits for name, facts in each.items() for what, splits in facts[key].items()}
+
+
+def _ratio(make: Any, train_ratio: float) -> dict[str, float]:
+    """The mix's part of the training windows, for a corpus that has not said its own."""
+    own = getattr(make, "keywords", {}).get("train_ratio", 1.0)
+    return {"train_ratio": train_ratio} if own == 1.0 else {}
 
 
 def _refuse_own_loaders(corpus: str, make: Any, loaders: Mapping[str, int]) -> None:

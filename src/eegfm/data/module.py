@@ -67,6 +67,17 @@ class EpochShuffle(Sampler[int]):
         yield from np.random.default_rng([self.seed, self.epoch]).permutation(self.n).tolist()
 
 
+class LateLoader(DataLoader[EEGBatch]):
+    """A loader whose workers begin with the first batch.
+
+    Lightning asks for an iterator before it says which epoch it is: of a fit that goes on in a later one, workers that
+    began at once would draw the order of the first.
+    """
+
+    def __iter__(self) -> Iterator[EEGBatch]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        yield from super().__iter__()
+
+
 def _as_is(batch: Any) -> EEGBatch:
     return batch  # the data set hands over whole batches
 
@@ -196,9 +207,14 @@ class EEGDataModule(lightning.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Open the store for a stage: "fit", "validate", "test" or "predict"."""
-        self._stage = stage
+        self.enter(stage)
         for split in ("test",) if stage == "test" else ("train", "val"):
-            self._refuse_empty(self.open(), split)
+            self.refuse_empty(split)
+
+    def enter(self, stage: str) -> None:
+        """Open the store for a stage, whatever its splits hold."""
+        self._stage = stage
+        self.open()
 
     def train_dataloader(self) -> "DataLoader[EEGBatch] | ResidentLoader":
         data = self.dataset("train")
@@ -283,7 +299,7 @@ class EEGDataModule(lightning.LightningDataModule):
     ) -> "DataLoader[EEGBatch] | ResidentLoader":
         if self.device_cache:
             return ResidentLoader(data, self.batch_size, sampler, self._device())
-        return DataLoader(
+        return LateLoader(
             data,
             batch_size=self.batch_size,
             sampler=sampler,
@@ -316,16 +332,22 @@ class EEGDataModule(lightning.LightningDataModule):
                 "Divide by subject (split=kfold or split=loso), or prepare the raw files: data.imported=false"
             )
 
-    def _refuse_empty(self, store: SampleStore, split: SplitName) -> None:
+    def refuse_empty(self, split: SplitName) -> None:
+        """Raise EegfmError where the opened store has no window of a split."""
         if len(self.index.rows(split)):
             return
+        assert self.store is not None
         counts = {name: len(self.index.rows(name)) for name in SPLITS}
+        said = f"{self.benchmark.title}: the {split} split of {self.store.folder} is empty ({counts})."
         published = self.benchmark.splits if self.split is None else None
+        if published is not None and not published[split]:
+            raise EegfmError(
+                f"{said} The corpus has no subject for it, and is there to be pre-trained on together with others: "
+                f"data=mix data/corpora=[...,{self.benchmark.name}]"
+            )
         who = (
             f"Its subjects are {', '.join(published[split][:8])} ...: add them"
             if published
             else "Add files"
         )
-        raise EegfmError(
-            f"{self.benchmark.title}: the {split} split of {store.folder} is empty ({counts}). {who} and prepare again."
-        )
+        raise EegfmError(f"{said} {who} and prepare again.")

@@ -116,6 +116,13 @@ def process(
     benchmark: BenchmarkSpec, source: Source, steps: Sequence[Step]
 ) -> tuple[np.ndarray, SampleIndex]:
     """One recording: read, checked, processed, cut. Windows are float32 microvolts, [window, channel, time]."""
+    return _process(benchmark, source, steps)[:2]
+
+
+def _process(
+    benchmark: BenchmarkSpec, source: Source, steps: Sequence[Step]
+) -> tuple[np.ndarray, SampleIndex, tuple[str, ...]]:
+    """The same, and what the steps have to say of the recording."""
     recording = benchmark.read(source)
     check_recording(recording, raw_sfreq=benchmark.raw_sfreq)
     for step in steps:
@@ -141,7 +148,7 @@ def process(
         split=np.array([window.split or source.split for window in wanted], dtype="<U5"),
         digest=digests(windows),
     )
-    return windows, index
+    return windows, index, recording.notes
 
 
 def is_there(source: Source) -> bool:
@@ -236,10 +243,12 @@ def make_part(
 
     `sums` are the published SHA-256 of its files, where they are known.
     """
-    facts = {}
+    facts: dict[str, Any] = {}
     try:
         stamp = _raw_stamp(source)
-        windows, index = process(benchmark, source, steps)
+        windows, index, notes = _process(benchmark, source, steps)
+        if notes:
+            facts["notes"] = list(notes)
     except LeftOut as reason:
         facts["left_out"] = str(reason)
         windows, index = _no_windows(benchmark)
@@ -341,6 +350,7 @@ def _assemble(
                 "split": source.split,
                 "windows": len(indices[source.recording]),
                 "files": facts[source.recording]["files"],
+                **{key: fact for key, fact in facts[source.recording].items() if key == "notes"},
             }
             for source in kept
         ],

@@ -128,13 +128,15 @@ def apart(
 
     To look at, not to learn from. Other terms look at whole stretches and cannot be divided. 0 where no sample is.
     """
-    pointwise = [name for name in names if name in POINTWISE]
-    difference, found = pred - true, {}
-    parts = {"hidden": hidden, "visible": ~hidden} if pointwise else {}
-    for part, where in parts.items():
-        n = where.sum().clamp(min=1)
-        for name in pointwise:
-            found[f"{name}_{part}"] = (POINTWISE[name](difference) * where).sum() / n
+    found: dict[str, Tensor] = {}
+    difference, n_hidden = pred - true, hidden.sum()
+    for name in [name for name in names if name in POINTWISE]:
+        values = POINTWISE[name](difference)
+        of_hidden = (values * hidden).sum()
+        found[f"{name}_hidden"] = of_hidden / n_hidden.clamp(min=1)
+        # by subtraction: a second product would cost as much again as all the rest
+        of_visible = (values.sum() - of_hidden).clamp(min=0)
+        found[f"{name}_visible"] = of_visible / (hidden.numel() - n_hidden).clamp(min=1)
     return found
 
 

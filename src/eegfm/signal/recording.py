@@ -38,7 +38,8 @@ class Recording:
 
     `pieces` are the stretches without a gap, end to end in `data`: one for a continuous file, one a trial where a file
     holds trials or a step has cut them out. A step works on every piece by itself. Seconds, of events and of windows,
-    are always the file's: a piece remembers where it was.
+    are always the file's: a piece remembers where it was. `notes` is what steps have found worth telling of this file;
+    the store's manifest keeps them.
     """
 
     data: Float[np.ndarray, "channel time"]
@@ -47,6 +48,7 @@ class Recording:
     events: tuple[Event, ...] = ()
     path: Path | None = None  # for messages only
     pieces: tuple[Piece, ...] = (Piece(0, 0.0),)
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_mne(

@@ -104,6 +104,39 @@ class Notch:
 
 
 @dataclass(frozen=True)
+class Despike:
+    """Draw a straight line over single broken samples: moments at which a channel is beyond any EEG.
+
+    These are moments at which some channel is farther than `limit_uv` from its median over the piece. What broke one
+    channel has most often touched the others, so that all are drawn over; the recording's notes say how many moments
+    there were. Before the first sound moment and behind the last, its value is held.
+    """
+
+    limit_uv: float
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not self.limit_uv > 0:
+            raise EegfmError(f"Despike(limit_uv={self.limit_uv:g}): a limit above 0 is wanted.")
+
+    def __call__(self, recording: Recording) -> Recording:
+        n_moments = 0
+
+        def drawn_over(data: np.ndarray) -> np.ndarray:
+            nonlocal n_moments
+            broken = (np.abs(data - np.median(data, axis=1, keepdims=True)) > self.limit_uv).any(axis=0)
+            n_moments += int(broken.sum())
+            if not broken.any() or broken.all():
+                return data
+            at, sound = np.arange(data.shape[1]), np.flatnonzero(~broken)
+            return np.stack([np.interp(at, sound, row[sound]) for row in data])
+
+        done = recording.by_piece(drawn_over)
+        note = f"{n_moments} of {recording.n_times:,} moments beyond {self.limit_uv:g} µV drawn over"
+        return replace(done, notes=(*done.notes, note)) if n_moments else done
+
+
+@dataclass(frozen=True)
 class AverageReference:
     """Subtract the mean over all rows from each, as `raw.set_eeg_reference("average")` does."""
 

@@ -31,7 +31,7 @@ class Task(LightningModule):
     A task says which of its validation metrics chooses a checkpoint, and its better end: `monitor`.
 
     `config_yaml` is the run's resolved configuration as text, "" outside a run; it is saved as the checkpoint's
-    "config".
+    "config". `people` is whom the weights were trained and validated on (see `eegfm.overlap`), None outside a run.
 
     Noise (dropout, masks) is a function of `seed` and of the place in training alone: torch's generators are seeded
     anew before every training batch, so a resumed fit continues exactly as an uninterrupted one.
@@ -55,6 +55,7 @@ class Task(LightningModule):
         self.make_schedule = schedule
         self.seed = seed
         self.config_yaml = ""
+        self.people: dict[str, Any] | None = None
 
     def configure_optimizers(self) -> Any:
         learned = [p for p in self.parameters() if p.requires_grad]
@@ -84,6 +85,8 @@ class Task(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config_yaml
+        if self.people is not None:
+            checkpoint["seen"] = self.people
 
 
 def _matrices_apart(parameters: list[nn.Parameter]) -> list[dict[str, Any]]:

@@ -10,9 +10,16 @@ from torch import Tensor
 
 
 def keep(
-    folder: Path, *, monitor: str, mode: Literal["max", "min"], rule: Mapping[str, Any]
+    folder: Path,
+    *,
+    monitor: str,
+    mode: Literal["max", "min"],
+    rule: Mapping[str, Any],
+    every: int | None = None,
 ) -> list[Callback]:
     """The callbacks that write `best.ckpt` and `last.ckpt`; `rule` holds the arguments of `BestEpoch`.
+
+    `every` so many steps `last.ckpt` is written within an epoch as well.
 
     In this order: the last checkpoint then knows of the best one of its own epoch, and a resumed fit compares alike.
     Lightning's own `save_last` would not do: it writes only when the best one changes.
@@ -20,7 +27,10 @@ def keep(
     last = ModelCheckpoint(
         folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
-    return [BestEpoch(folder, monitor=monitor, mode=mode, **rule), last]
+    within = ModelCheckpoint(
+        folder, filename="last", every_n_train_steps=every or 0, enable_version_counter=False
+    )
+    return [BestEpoch(folder, monitor=monitor, mode=mode, **rule), last, *([within] if every else [])]
 
 
 class BestEpoch(ModelCheckpoint):

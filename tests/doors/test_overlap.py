@@ -1,0 +1,243 @@
+"""Nobody is tested on whom the weights have seen: found by subject, through earlier runs, refused or said aloud."""
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf, open_dict
+
+from eegfm.build import config_dir, named, pretraining, register
+from eegfm.contracts import EegfmError
+from eegfm.data.splits import FewShot, KFold
+from eegfm.groups import group_runs, marks, read_runs, reservations
+from eegfm.overlap import check_overlap, joined, overlap, people_of, seen_by
+from eegfm.report import markdown
+from eegfm.results import read_result
+from eegfm.train import train
+from tests import corpora
+from tests.data.test_mix import FIRST, SECOND, places, ready  # noqa: F401
+
+register()
+
+
+def alone(places, benchmark=FIRST, **own):  # noqa: F811
+    """One corpus as a data module of its own."""
+    data = ready(places, benchmark, **own).parts[benchmark.name]
+    data.setup("fit")
+    return data
+
+
+# ---- whom ------------------------------------------------------------------------------------------------------------
+
+
+def test_people_are_those_trained_and_validated_on_by_corpus(places):  # noqa: F811
+    people = people_of(ready(places))
+    assert {name: facts["subjects"] for name, facts in people.items()} == {
+        "first": ["a", "b", "c", "d"],
+        "second": ["p", "q", "r"],
+    }
+    assert overlap(ready(places), people) == []
+
+
+def test_an_overlap_is_a_test_subject_of_the_same_corpus_and_no_other(places):  # noqa: F811
+    tested = alone(places)  # on e
+    for people, found in (
+        ({"first": {"subjects": ["a", "e"], "beside": []}}, ["first/e"]),
+        ({"second": {"subjects": ["e"], "beside": []}}, []),
+        ({"first": {"subjects": ["a", "d"], "beside": []}}, []),
+    ):
+        assert overlap(tested, people) == found
+    fold = next(i for i in range(5) if _tests(places, i) == "b")
+    other = alone(places, split=KFold(fold=fold, folds=5))
+    assert overlap(other, people_of(tested)) == ["first/b"]
+    assert overlap(other, people_of(other)) == []
+
+
+def _tests(places, fold: int) -> str:  # noqa: F811
+    index = alone(places, split=KFold(fold=fold, folds=5)).index
+    (subject,) = set(index.subject[index.split == "test"].tolist())
+    return subject
+
+
+def test_a_person_of_a_pool_is_found_under_another_corpus(places):  # noqa: F811
+    pooled = replace(FIRST, pool="hospital")
+    people = {"hospital": {"subjects": ["e"], "beside": []}}
+    assert overlap(alone(places, pooled), people) == ["first/e"]
+    # a result from before people were kept knows benchmarks alone
+    assert overlap(alone(places, pooled), {"first": {"subjects": ["e"], "beside": []}}) == ["first/e"]
+
+
+def test_a_protocol_within_subjects_may_start_from_what_was_trained_beside_its_own_test_windows(places):  # noqa: F811
+    """Its test subjects are training subjects by its own word; other test windows may have been trained on."""
+    shots = alone(places, split=FewShot(shots=1, gap_s=0.0))
+    assert overlap(shots, people_of(shots)) == []
+    other = alone(places, split=FewShot(shots=1, gap_s=0.0, seed=1))
+    assert overlap(other, people_of(shots)) == ["first/e"]
+    assert overlap(shots, joined(people_of(shots), people_of(other))) == ["first/e"]
+
+
+# ---- what a checkpoint says ------------------------------------------------------------------------------------------
+
+
+def checkpoint(folder: Path, subjects=None, *, whole=True, result=None, started_from=None) -> Path:
+    path = folder / "checkpoints" / "best.ckpt"
+    path.parent.mkdir(parents=True)
+    seen = {"people": {"first": {"subjects": subjects, "beside": []}}, "whole": whole}
+    torch.save({"state_dict": {}} | ({} if subjects is None else {"seen": seen}), path)
+    if result is not None:
+        facts = {"benchmark": "first", "subjects": {"train": result, "val": [], "test": ["e"]}}
+        start = {} if started_from is None else {"weights": str(started_from)}
+        text = json.dumps({"benchmark": facts, "started_from": start})
+        (folder / "result.json").write_text(text)
+    return path
+
+
+def subjects_of(path: Path) -> tuple[list[str], bool]:
+    people, whole = seen_by(path)
+    return people.get("first", {"subjects": []})["subjects"], whole
+
+
+def test_a_checkpoint_is_asked_then_the_results_of_its_run_and_of_those_before(tmp_path):
+    new = checkpoint(tmp_path / "new", ["a", "b"], result=["wrong"])
+    assert subjects_of(new) == (["a", "b"], True)
+    old = checkpoint(tmp_path / "old", result=["c"], started_from=new)
+    assert subjects_of(old) == (["a", "b", "c"], True)
+    older = checkpoint(tmp_path / "older", result=["d"], started_from=old)
+    assert subjects_of(older) == (["a", "b", "c", "d"], True)
+    assert subjects_of(checkpoint(tmp_path / "first", result=["a"])) == (["a"], True)
+    gone = checkpoint(tmp_path / "gone", result=["a"], started_from=tmp_path / "nowhere.ckpt")
+    assert subjects_of(gone) == (["a"], False)
+    assert subjects_of(checkpoint(tmp_path / "bare")) == ([], False)
+    assert subjects_of(checkpoint(tmp_path / "part", ["a"], whole=False)) == (["a"], False)
+    published = tmp_path / "model.safetensors"
+    published.write_bytes(b"")
+    assert subjects_of(published) == ([], False)
+
+
+def test_what_is_not_known_is_in_the_log_and_what_is_found_is_refused_or_said(places, caplog):  # noqa: F811
+    tested, people = alone(places), {"first": {"subjects": ["e"], "beside": []}}
+    with caplog.at_level(logging.WARNING):
+        assert check_overlap(tested, {}, whole=False, weights="x.ckpt", allowed=False) == []
+    assert "not known whom x.ckpt was trained on" in caplog.text
+    with pytest.raises(EegfmError, match=r"x\.ckpt was .* 1 of .*: first/e\. (.|\n)*allow_overlap=true"):
+        check_overlap(tested, people, whole=True, weights="x.ckpt", allowed=False)
+    assert check_overlap(tested, people, whole=True, weights="x.ckpt", allowed=True) == ["first/e"]
+
+
+# ---- through train and report ----------------------------------------------------------------------------------------
+
+
+def trained(place: Path, *overrides: str) -> Path:
+    """A run by the door's own function, on a corpus of six subjects; returns its folder."""
+    raw = place / "raw"
+    if not raw.exists():
+        raw.mkdir()
+        small_corpus = corpora.corpora()["mental_arithmetic"]
+        small_corpus.write(raw, small_corpus.table)
+    here = [f"paths.runs={place}/runs", f"paths.cache={place}/cache", f"data.raw={raw}"]
+    small = [
+        "data=mental_arithmetic",
+        "data.allow_partial=true",
+        "model=eegm2",
+        "model.width_scale=8",
+        "trainer=smoke",
+    ]
+    small += ["data.benchmark._target_=tests.corpora.made", "+data.benchmark.name=mental_arithmetic"]
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config = compose("train", overrides=[*small, *here, *overrides], return_hydra_config=True)
+    choices = OmegaConf.to_container(config.hydra.runtime.choices)
+    with open_dict(config):
+        config.pop("hydra")
+    folder = Path(config.paths.runs) / named(config, choices)
+    folder.mkdir(parents=True, exist_ok=True)
+    train(config, folder, choices)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_run_is_refused_weights_that_know_its_test_subjects_and_allowed_they_show(tmp_path):
+    before = trained(tmp_path, "task=reconstruct")
+    kept = torch.load(before / "checkpoints" / "best.ckpt", weights_only=True)["seen"]
+    facts = read_result(before).benchmark
+    known = sorted(facts.subjects["train"] + facts.subjects["val"])
+    assert kept["people"]["mental_arithmetic"]["subjects"] == known and kept["whole"]
+
+    probe = ("task=probe", f"weights={before}")
+    assert read_result(trained(tmp_path, *probe)).overlap == []
+    folds = ("split=kfold", "split.fold=0", "split.folds=3")
+    with pytest.raises(EegfmError, match=r"of this run's test subjects: mental_arithmetic/"):
+        trained(tmp_path, *probe, *folds)
+    run = trained(tmp_path, *probe, *folds, "allow_overlap=true")
+    result = read_result(run)
+    tested = set(result.benchmark.subjects["test"])
+    assert result.overlap == [f"mental_arithmetic/{s}" for s in known if s in tested] != []
+    (group,), _ = group_runs(read_runs([run])[0])
+    assert any(
+        mark.startswith(f"OVERLAP: the weights have seen {len(result.overlap)}") for mark in marks(group)
+    )
+    assert "test subjects in pre-training" in reservations(group)
+    assert "**OVERLAP: " in markdown([group], [], by_subject=False)
+
+    # fine-tuned on top, it carries the people of both
+    tuned = trained(tmp_path, f"weights={before}", *folds, "allow_overlap=true")
+    seen = torch.load(tuned / "checkpoints" / "best.ckpt", weights_only=True)["seen"]["people"]
+    own = read_result(tuned).benchmark.subjects
+    assert set(seen["mental_arithmetic"]["subjects"]) == {*known, *own["train"], *own["val"]}
+
+
+@pytest.mark.slow
+def test_a_pre_training_that_would_see_test_subjects_is_not_begun(tmp_path):
+    kfold = "{_target_: eegfm.data.splits.KFold, _partial_: false, fold: 0, folds: 3, seed: 0}"
+    with pytest.raises(EegfmError, match=r"^The pre-training was .*mental_arithmetic/"):
+        trained(tmp_path, "adapt=eegm2_probe", f"+pretrain.split={kfold}")
+    assert not list((tmp_path / "runs").rglob("result.json"))
+    assert read_result(trained(tmp_path, "adapt=eegm2_probe")).overlap == []
+
+
+# ---- pre-training on other data --------------------------------------------------------------------------------------
+
+
+def composed(*overrides: str):
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config = compose("train", overrides=[*overrides], return_hydra_config=True)
+    choices = OmegaConf.to_container(config.hydra.runtime.choices)
+    with open_dict(config):
+        config.pop("hydra")
+    return config, choices
+
+
+OTHER = ("adapt=eegm2_probe", "data=tuab", "+data@pretrain.data=mix")
+
+
+def test_a_pre_training_on_a_mix_replaces_the_data_as_a_whole():
+    chosen = "data/corpora@pretrain.data.corpora=[tuab,tuev]"
+    config, choices = composed(*OTHER, chosen, "pretrain.data.batch_size=16")
+    before, its_choices = pretraining(config, choices)
+    plain, _ = composed("data=mix", "data/corpora=[tuab,tuev]", "data.batch_size=16")
+    assert before.data == plain.data
+    assert its_choices["data"] == "mix" and choices["data"] == "tuab"
+    assert "eegm2-raw-mix-" in named(before, its_choices) and "eegm2-raw-tuab-" in named(config, choices)
+
+
+def test_the_pre_training_s_data_are_part_of_the_name_of_what_follows():
+    def names(*overrides: str) -> tuple[str, str]:
+        config, choices = composed(*overrides)
+        return named(config, choices), named(*pretraining(config, choices))
+
+    base = names(*OTHER, "data/corpora@pretrain.data.corpora=[tuab,tuev]")
+    raw = names(
+        *OTHER, "data/corpora@pretrain.data.corpora=[tuab,tuev]", "pretrain.data.corpora.tuab.raw=/a"
+    )
+    assert raw == base
+    for other in (
+        names("adapt=eegm2_probe", "data=tuab"),
+        names(*OTHER, "data/corpora@pretrain.data.corpora=[tuev,tuab]"),
+        names(*OTHER, "data/corpora@pretrain.data.corpora=[tuab,tuev]", "pretrain.data.epoch_windows=100"),
+    ):
+        assert other[0] != base[0] and other[1] != base[1]
+    allowed = names(*OTHER, "data/corpora@pretrain.data.corpora=[tuab,tuev]", "allow_overlap=true")
+    assert allowed[0] != base[0] and allowed[1] == base[1]
