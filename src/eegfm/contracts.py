@@ -122,7 +122,9 @@ class MapsPlaces(Protocol):
 
     targets: Montage
 
-    def spatial_weights(self, coords: 'Float[Tensor, "channel 3"]') -> 'Float[Tensor, "target channel"]': ...
+    def spatial_weights(
+        self, coords: 'Float[Tensor, "channel 3"]'
+    ) -> 'Float[Tensor, "target channel"]': ...
 
 
 @runtime_checkable

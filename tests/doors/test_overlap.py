@@ -10,7 +10,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
-from eegfm.build import config_dir, named, pretraining, register
+from eegfm.build import build_data, config_dir, named, pretraining, register
 from eegfm.contracts import EegfmError
 from eegfm.data.splits import FewShot, KFold
 from eegfm.groups import group_runs, marks, read_runs, reservations
@@ -241,3 +241,17 @@ def test_the_pre_training_s_data_are_part_of_the_name_of_what_follows():
         assert other[0] != base[0] and other[1] != base[1]
     allowed = names(*OTHER, "data/corpora@pretrain.data.corpora=[tuab,tuev]", "allow_overlap=true")
     assert allowed[0] != base[0] and allowed[1] == base[1]
+
+
+def test_shares_are_typed_on_the_command_line():
+    """A mapping reaches the mix as it was typed; what says only what goes without saying changes no name."""
+    pair = ("model=eegm2", "data=tuh")
+    config, choices = composed(*pair, "data.weights={tuab: 1, tuev: 3}", "data.epoch_windows=64")
+    data = build_data(config)
+    assert data.weights == {"tuab": 1, "tuev": 3} and data.epoch_windows == 64
+    assert named(config, choices) != named(*composed(*pair))
+    for same in ("data.weights=null", "save_steps=5", "allow_overlap=false"):
+        assert named(*composed(*pair, same)) == named(*composed(*pair))
+    for wrong in ("data.weights={tuab: 1}", "data.weights={tuab: 1, tuev: much}"):
+        with pytest.raises(EegfmError, match=r"data\.weights=\{tuab: 1, tuev: 1\}"):
+            build_data(composed(*pair, wrong)[0])
