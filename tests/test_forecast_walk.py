@@ -11,7 +11,7 @@ from eegfm.contracts import EegfmError
 from eegfm.results import read_result
 from tests.test_walk import door
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 SAME = (
     "model=eegm2",

@@ -1,6 +1,6 @@
 """Every benchmark from its native files to a report, through the real command line, on its small corpus: ten walks.
 
-A corpus that is there to be pre-trained on, without classes, has its walk in tests/data/test_mix_own.py.
+A corpus that is there to be pre-trained on, without classes, has its walk in tests/test_samba_walk.py.
 """
 
 import json
@@ -17,8 +17,13 @@ from tests.corpora import corpora, made
 WALKED = {corpus.option: corpus for corpus in reversed(corpora().values()) if made(corpus.name).classes}
 
 
+FEW = ("chb_mit", "physionet_mi", "seed_v")  # the others take the same steps; all together take minutes
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("option", sorted(WALKED))
+@pytest.mark.parametrize(
+    "option", [pytest.param(o, marks=[pytest.mark.long] * (o not in FEW)) for o in sorted(WALKED)]
+)
 def test_prepare_verify_train_report(option, tmp_path):
     corpus = WALKED[option]
     (tmp_path / "raw").mkdir()

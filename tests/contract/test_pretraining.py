@@ -142,6 +142,7 @@ def pretrain(place: Path, *overrides: str) -> dict[str, float]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_masked_spans_of_simulated_eeg_are_learned(tmp_path):
     """Subjects that it has not met; the default mask, which hides all channels for a quarter of a second at a time."""
     found = pretrain(

@@ -513,6 +513,7 @@ SMALL = ("model=eegm2", "model.width_scale=8", "task.scale=100.0", "trainer.acce
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_from_pre_training_on_two_corpora_to_a_probe_on_one(tmp_path):
     """TUAB tests on a patient whom TUEV trains on: TUEV's windows of that patient are not trained on."""
     files = [

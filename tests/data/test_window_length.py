@@ -331,6 +331,7 @@ def eegfm(folder: Path, command: str, *arguments: str, status: int = 0) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_from_thirty_seconds_to_a_report(tmp_path):
     """Pre-training on 30 s and on 100 s, then what the other commands say of such windows."""
     options = ["model=eegm2", "task=reconstruct", "model.width_scale=8"]
