@@ -50,7 +50,13 @@ def test_one_model_is_trained_on_three_montages_and_says_what_it_sees_of_each(pr
 
 
 def test_it_is_probed_and_fine_tuned_on_one_of_them_with_weights_of_all(place, pretrained):
-    line = ("data=mental_arithmetic", "data.allow_partial=true", f"weights={pretrained}", *QUICK)
+    line = (
+        "model=samba",
+        "data=mental_arithmetic",
+        "data.allow_partial=true",
+        f"weights={pretrained}",
+        *QUICK,
+    )
     done = door(place, "train", "-m", "adapt=samba_probe,samba_finetune", *line)
     assert done.returncode == 0, done.stderr
     found = {
