@@ -4,6 +4,7 @@ import csv
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -134,3 +135,30 @@ def test_a_corpus_may_have_nobody_to_test_on_and_every_result_says_so(tmp_path):
         ready(
             tmp_path / "other", *(write(b, tmp_path / "other/raw" / b.name) or b for b in (empty, SECOND))
         )
+
+
+class Shown(Halving):
+    """The same, that can be looked into."""
+
+    time_axis: ClassVar = {"seen": 2}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = nn.Identity()
+
+    def forward(self, x, coords):
+        return super().forward(self.seen(x), coords)
+
+
+def test_a_corpus_of_a_mix_can_be_probed_while_all_are_learned(places, tmp_path):  # noqa: F811
+    recipe = {"optimizer": partial(AdamW, lr=0.0), "loss": {"mse": 1.0}, "scale": 30.0, "seed": 0}
+    observe = {"every": 1, "corpus": "second", "layer": "seen", "head": "ridge"}
+    data = mix(places, channels="own")
+    task = Reconstruct(Shown(), data.spec, observe=observe, **recipe)
+    fit = trainer(tmp_path, max_epochs=1)
+    fit.fit(task, datamodule=data)
+    assert 0 <= fit.callback_metrics["observe/balanced_accuracy"] <= 1
+    with pytest.raises(EegfmError, match="wanted one of a mix's"):
+        Reconstruct(Shown(), data.spec, observe={**observe, "corpus": "third"}, **recipe)
+    with pytest.raises(EegfmError, match="name a corpus that has some"):
+        Reconstruct(Shown(), data.spec, observe={"every": 1}, **recipe)

@@ -439,6 +439,7 @@ def place(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("which", ["eegm2", "eegm2_published"])
 def test_the_ways_to_adapt_start_from_one_pre_training(place, which):
     """Pre-train, probe and fine-tune, both settings, two steps each, on simulated windows."""

@@ -507,6 +507,7 @@ def train(place: Path, runs: str, *arguments: str) -> tuple[Path, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_from_pre_training_to_probes_fine_tuning_and_a_report(place):
     observe = ("task.observe.every=1", "task.observe.layer=encoder", "task.observe.head=ridge")
     pre, said = train(place, "pre", "task.loss.stft=0", *observe)

@@ -2,8 +2,8 @@
 
 Every training window comes once an epoch, so that a corpus has the share that it has of the windows. `weights` give
 other shares and `epoch_windows` another length: a corpus with fewer windows than its share goes through them again. All
-windows have the same rate; lengths may differ, and so may channels where
-the model reads their places (channels="own"). Batches are then of one montage as they come, and nothing is padded.
+windows have the same rate; lengths may differ, and so may channels where the model reads their places (channels="own").
+Batches are then of one montage as they come, and nothing is padded.
 
 Splits hold across corpora. What one corpus tests on, a person, a raw file or a window, is neither trained nor validated
 on in another, and what one validates on is not trained on: such windows are left out, and counted. A person is
@@ -191,7 +191,8 @@ class Mix(lightning.LightningDataModule):
         seed: of the training order.
         channels: "all" wants the same channels in every corpus, in any order; "common" takes those that all have, by
             name; rows then come in the order of the first corpus. "own" leaves every corpus its own, in its own order,
-            and a batch has the places of its corpus. A name says nothing of the reference.
+            but for rows that are no place on the scalp, and a batch has the places of its corpus. A name says nothing
+            of the reference.
         weights: of every corpus, what the others' shares of an epoch's windows compare with; None for the shares that
             the corpora have of all training windows.
         epoch_windows: windows of an epoch, all corpora together; None for as many as there are.
@@ -238,8 +239,11 @@ class Mix(lightning.LightningDataModule):
             )
         names = {name: spec.montage.names for name, spec in specs.items()}
         if channels == "own":
-            same = one_name_a_place(names)
-            self.rows = {name: np.arange(len(own)) for name, own in names.items()}
+            # a row that is no place on the scalp (the ears' difference) is nothing to a model that reads places
+            self.rows = {name: on_the_scalp(spec) for name, spec in specs.items()}
+            same = one_name_a_place(
+                {name: [names[name][row] for row in rows] for name, rows in self.rows.items()}
+            )
             self.montage = montage_of(list(dict.fromkeys(place for own in same.values() for place in own)))
             self.montages = {name: montage_of(own) for name, own in same.items()}
         else:
@@ -491,6 +495,11 @@ def _check_weights(corpora: Sequence[str], weights: Mapping[str, float] | None) 
 
 
 # ---- channels --------------------------------------------------------------------------------------------------------
+
+
+def on_the_scalp(spec: SampleSpec) -> Int[np.ndarray, " row"]:
+    """The rows whose places are known."""
+    return np.flatnonzero(np.isfinite(spec.montage.coords).all(axis=1))
 
 
 def one_name_a_place(channels_of: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

@@ -21,7 +21,8 @@ class Observe(Callback):
     """After validation, every `every` epochs, log "observe/<metric>" of a probe; 0 is never.
 
     The probe is fitted on at most `at_most` windows of the training split and scored on as many of the validation
-    split, both stratified; `layer` and `head` as for `eegfm.tasks.probe.Probe`. The test split is not looked at.
+    split, both stratified; `layer` and `head` as for `eegfm.tasks.probe.Probe`. Of a mix, `corpus` names the one whose
+    windows, and whose labels, these are. The test split is not looked at.
     """
 
     def __init__(
@@ -29,21 +30,34 @@ class Observe(Callback):
         spec: SampleSpec,
         *,
         every: int = 0,
+        corpus: str | None = None,
         layer: str | None = None,
         head: HeadName = "logistic",
         at_most: int = 2000,
         scale: Scale = None,
         seed: int,
     ) -> None:
-        if every and len(spec.classes) < 2:
+        if every and corpus is None and len(spec.classes) < 2:
             raise EegfmError(
-                "task.observe.every is set, and these data have no labels to probe for. Set it to 0."
+                "task.observe.every is set, and these data have no labels to probe for. Set it to 0"
+                + (", or name a corpus that has some: task.observe.corpus=<name>" if spec.corpora else ".")
+            )
+        if every and corpus is not None and corpus not in spec.corpora:
+            raise EegfmError(
+                f"task.observe.corpus={corpus}: wanted one of a mix's ({', '.join(spec.corpora) or 'this is none'})."
             )
         if head not in HEADS:
             raise EegfmError(f"task.observe.head={head}: wanted one of {', '.join(HEADS)}.")
-        self.every, self.layer, self.head, self.at_most = every, layer, head, at_most
-        self.n_classes, self.seed = len(spec.classes), seed
+        self.every, self.corpus, self.layer, self.head, self.at_most = every, corpus, layer, head, at_most
+        self.classes, self.seed = spec.classes, seed
         self.scale: Scale = scale
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if len(self._classes(trainer)) < 2:  # known of a mix's corpus only now
+            raise EegfmError(
+                f"task.observe.corpus={self.corpus}: its windows have no labels to probe for. Name another, or set "
+                "task.observe.every=0"
+            )
 
     def on_validation_epoch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -58,11 +72,16 @@ class Observe(Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         features = Features(pl_module.backbone, layer=self.layer, scale=self.scale)
         found: list[np.ndarray] = []
+        n_classes = len(self._classes(trainer))
         for split in ("train", "val"):
-            rows = data.dataset(split)
-            part = stratified(labels_of(rows), self.at_most, self.seed)
-            found += [table(features, rows, part, data.batch_size, pl_module.device), labels_of(rows)[part]]
-        head = HEADS[self.head](self.n_classes, seed=self.seed)
+            rows = data.dataset(split) if self.corpus is None else data.datasets(split)[self.corpus]
+            label = labels_of(rows if self.corpus is None else rows.split)
+            part = stratified(label, self.at_most, self.seed)
+            found += [table(features, rows, part, data.batch_size, pl_module.device), label[part]]
+        head = HEADS[self.head](n_classes, seed=self.seed)
         head.fit(*found)
-        probed = scores(head.probabilities(found[2]), found[3], self.n_classes)
+        probed = scores(head.probabilities(found[2]), found[3], n_classes)
         pl_module.log_dict({f"observe/{name}": value for name, value in probed.items()})
+
+    def _classes(self, trainer: Any) -> tuple[str, ...]:
+        return self.classes if self.corpus is None else trainer.datamodule.parts[self.corpus].spec.classes
