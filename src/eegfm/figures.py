@@ -294,7 +294,7 @@ def scalp_maps(
     inside = np.hypot(grid[..., 0], grid[..., 1]) <= 1.0
     low, high = _range([value[known] for value in values.values()])
     image = None
-    for axis, (name, value) in zip(axes, values.items(), strict=False):
+    for axis, (name, value) in zip(axes[: len(values)], values.items(), strict=True):
         value = np.asarray(value, dtype=float)[known]
         # one value a place: two rows of one place (T3 and T7) would have no spline
         where, first = np.unique(places.round(6), axis=0, return_index=True)

@@ -210,7 +210,7 @@ def _fit_in_one_go(run: Run) -> dict[str, Any]:
 
 
 def _places(
-    run: Run, folder: Path, title: str, *, in_one_go: bool
+    run: Run, folder: Path, title: str, validated: list[str], *, in_one_go: bool
 ) -> tuple[dict[str, Any], dict[str, "Figure"]]:
     """What a model that maps places sees of them at the start and at the end, as facts and as figures."""
     from eegfm.tasks.places import kept, look, maps_places
@@ -228,7 +228,7 @@ def _places(
     subjects = [
         subject.removeprefix(f"{corpus}/")
         for corpus in judged
-        for subject in run.data.provenance()["subjects"]["val"]
+        for subject in validated
         if corpus in (run.data.benchmark.name, subject.partition("/")[0])
     ]
     drawn = maps.draw(start, end, frames, spaces, run.task.backbone.targets, subjects, title)
@@ -301,7 +301,7 @@ def _write(
     monitor = run.task.monitor[0]
     facts = BenchmarkFacts(**run.data.provenance())
     title = _title(choices["model"], facts) + " OVERLAP" * bool(overlap)
-    spatial, maps = _places(run, folder, title, in_one_go=outcome["epoch"] is None)
+    spatial, maps = _places(run, folder, title, facts.subjects["val"], in_one_go=outcome["epoch"] is None)
     result = RunResult(
         name=folder.name,
         experiment=folder.parent.name,
@@ -410,11 +410,12 @@ def _of_windows(
 
     from eegfm import figures
     from eegfm.contracts import Montage
+    from eegfm.maps import montages
     from eegfm.tasks.history import read_history
 
     task, drawn = run.task.eval(), {}
     spec, montage, sfreq = run.data.spec, run.data.spec.montage, run.data.spec.sfreq
-    montages = dict(zip(spec.corpora, spec.montages, strict=False))  # none but where corpora keep their own
+    own = montages(spec, "")  # by corpus, where corpora keep their own
     for corpus, rows in run.data.datasets("val").items():
         n = len(rows)
         batch = rows.__getitems__(np.linspace(0, n - 1, min(3, n)).round().astype(int).tolist())
@@ -426,7 +427,7 @@ def _of_windows(
         drawn[f"reconstruction_{corpus}" if corpus else "reconstruction"] = figures.reconstruction(
             *uv,
             hidden=hidden,
-            names=montages.get(corpus, montage).names,
+            names=own.get(corpus, montage).names,
             sfreq=sfreq,
             keys=batch.key,
             title=f"{title}, validation" + f", {corpus}" * bool(corpus),

@@ -85,11 +85,7 @@ class Eegm2(MambaUNet):
         causal: bool = False,
     ) -> None:
         super().__init__()
-        if len(spec.shape) != 2:
-            raise EegfmError(
-                f"Eegm2 reads raw windows, (channel, time), and these samples have shape {tuple(spec.shape)}: an "
-                "encoder's vectors. Type encoder=raw."
-            )
+        self._check_spec(spec)
         if spec.montages:
             raise EegfmError(
                 "Eegm2 is built for one montage, and these corpora keep their own (data.channels=own). Type "
@@ -221,11 +217,7 @@ class Eegm2(MambaUNet):
                 "mixer=convolution halves windows four times: it takes 16, 32, 48, ... samples, and these have "
                 f"{n_times}."
             )
-        if n_times < BLOCK:
-            raise EegfmError(
-                f"Eegm2 halves windows three times: it takes {BLOCK} samples or more, of any number, and these have "
-                f"{n_times}."
-            )
+        super()._check_length(n_times)
 
 
 class AttentionNorm(nn.Module):

@@ -29,7 +29,7 @@ from eegfm.nn.diff_mamba import TEAMS, DiffMamba, Lambda, Norm
 from eegfm.nn.mamba2 import Mamba2, Scan
 from eegfm.nn.options import check_option
 from eegfm.nn.spatial import Spatial
-from eegfm.nn.unet import BLOCK, Branches, Carry, Conv, MambaUNet, Pooling, Residual, Steps, pooled
+from eegfm.nn.unet import Branches, Carry, Conv, MambaUNet, Pooling, Residual, Steps, pooled
 
 Look = Literal["local", "published", "none"]
 Head = Literal["coordinates", "published"]
@@ -92,11 +92,7 @@ class Samba(MambaUNet):
         causal: bool = False,
     ) -> None:
         super().__init__()
-        if len(spec.shape) != 2:
-            raise EegfmError(
-                f"Samba reads raw windows, (channel, time), and these samples have shape {tuple(spec.shape)}: an "
-                "encoder's vectors. Type encoder=raw."
-            )
+        self._check_spec(spec)
         check_option("look", look, get_args(Look))
         check_option("head", head, get_args(Head))
         check_option("mixer", mixer, get_args(Mixer))
@@ -173,7 +169,7 @@ class Samba(MambaUNet):
             self.back = Spatial(
                 places, start="published" if look == "published" else "local", signed=signed
             )
-        self.width = {"pool3": w3, "bottleneck": w3, "rise2": w3}[layer] * (1 + (pooling == "mean_std"))
+        self.width = w3 * (1 + (pooling == "mean_std"))  # the three layers are equally wide
 
     def forward(
         self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
@@ -231,13 +227,6 @@ class Samba(MambaUNet):
                 f"look={self.look}, head={self.head}. With model.look=local model.head=coordinates it takes any."
             )
         self._check_length(x.shape[-1])
-
-    def _check_length(self, n_times: int) -> None:
-        if n_times < BLOCK:
-            raise EegfmError(
-                f"Samba halves windows three times: it takes {BLOCK} samples or more, of any number, and these have "
-                f"{n_times}."
-            )
 
 
 class ConvReLU(Conv):

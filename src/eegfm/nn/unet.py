@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eegfm.contracts import EegfmError
+from eegfm.contracts import EegfmError, SampleSpec
 from eegfm.nn.mamba2 import Mamba2
 
 BLOCK = 8  # samples a step of the bottleneck: three halvings
@@ -246,6 +246,20 @@ class MambaUNet(nn.Module):
     def _check_streams(self) -> None:
         if not self.causal:
             raise EegfmError(f"Only a causal {type(self).__name__} can stream. Type model.causal=true")
+
+    def _check_spec(self, spec: SampleSpec) -> None:
+        if len(spec.shape) != 2:
+            raise EegfmError(
+                f"{type(self).__name__} reads raw windows, (channel, time), and these samples have shape "
+                f"{tuple(spec.shape)}: an encoder's vectors. Type encoder=raw."
+            )
+
+    def _check_length(self, n_times: int) -> None:
+        if n_times < BLOCK:
+            raise EegfmError(
+                f"{type(self).__name__} halves windows three times: it takes {BLOCK} samples or more, of any number, "
+                f"and these have {n_times}."
+            )
 
     def _through(self, x: Tensor, coords: Tensor, carry: Carry | None = None) -> Tensor:
         """Whole blocks in, the windows given back."""

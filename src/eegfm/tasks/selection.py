@@ -27,10 +27,14 @@ def keep(
     last = ModelCheckpoint(
         folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
-    within = ModelCheckpoint(
-        folder, filename="last", every_n_train_steps=every or 0, enable_version_counter=False
-    )
-    return [BestEpoch(folder, monitor=monitor, mode=mode, **rule), last, *([within] if every else [])]
+    found = [BestEpoch(folder, monitor=monitor, mode=mode, **rule), last]
+    if every:
+        found.append(
+            ModelCheckpoint(
+                folder, filename="last", every_n_train_steps=every, enable_version_counter=False
+            )
+        )
+    return found
 
 
 class BestEpoch(ModelCheckpoint):
