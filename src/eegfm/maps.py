@@ -2,10 +2,11 @@
 
 Where the sources are known, as on `synthetic`, the importance of channels is held against the true lead field of the
 sources that bear the class, over channels: Spearman's rank correlation, and Pearson's beside it. The lead field of a
-rhythm is large at one or two electrodes and nearly the same at the others, so that ranks are mostly about those others,
-which a good filter uses to cancel noise (Haufe et al. 2014, doi:10.1016/j.neuroimage.2013.10.067); Pearson's is mostly
-about the electrodes over the source. The same figures before training stand beside them, since a map of random weights
-correlates with something too: electrodes at the rim are seen by fewer targets.
+rhythm is large at one or two electrodes and nearly the same at the others, so that ranks are mostly about those others;
+Pearson's is mostly about the electrodes over the source. A lead field is a pattern, so that of the definitions in
+`tasks.places` it is "pattern" that must come near it; a good filter need not. The same figures before training stand
+beside them, since a map of random weights correlates with something too: electrodes at the rim are seen by fewer
+targets.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,8 @@ from eegfm.tasks.places import FRAMES, START, Kept, Look, column_mean
 SHOWN_TARGETS = ("Fz", "C3", "Cz", "C4", "Oz")  # of which single maps are drawn, where a layout has them
 NAMES = {
     "column_mean": "mean magnitude of its weights over targets",
-    "gradient": "gradient of the logit margin",
+    "gradient": "gradient of the logit margin (filter)",
+    "pattern": "the gradient through the covariance of the data (pattern)",
 }
 
 

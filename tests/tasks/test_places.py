@@ -17,7 +17,7 @@ from eegfm.tasks.places import (
     START,
     KeepPlaces,
     column_mean,
-    gradient,
+    judged,
     kept,
     look,
     maps_places,
@@ -84,7 +84,7 @@ def task_of(backbone, n_classes, **kwargs):
 def test_the_gradient_of_a_linear_classifier_is_its_weights(n_classes):
     """Logits are A x averaged over time, so every sample has the same slope: that of the margin, over n_times."""
     task, data = task_of(Linear, n_classes), Data(n_classes)
-    found = gradient(task, data)
+    found = judged(task, data)["gradient"]
     backbone, rows = task.backbone, data.splits["val"]
     a = (task.head.weight @ backbone.mix.weight @ backbone.spatial_weights(coords_of(MONTAGE))).detach()
     slopes = []
@@ -101,8 +101,38 @@ def test_the_gradient_of_a_linear_classifier_is_its_weights(n_classes):
 
 def test_the_gradient_is_per_microvolt():
     """A task that divides its input by 50 has a fiftieth of the slope."""
-    plain, scaled = (gradient(task_of(Linear, 2, scale=scale), Data(2)) for scale in (None, 50.0))
+    plain, scaled = (judged(task_of(Linear, 2, scale=scale), Data(2))["gradient"] for scale in (None, 50.0))
     np.testing.assert_allclose(scaled, plain / 50, rtol=1e-5)
+
+
+class Filter(Linear):
+    """The mean over time of one mixture of the channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.width, self.filter = 1, nn.Parameter(torch.zeros(3))
+
+    def embed(self, x, coords):
+        return (self.filter @ x).mean(-1, keepdim=True)
+
+
+def test_the_pattern_of_the_best_linear_filter_is_where_the_source_is_seen():
+    """Haufe et al. 2014: a filter that cancels noise is no map of the source; through the covariance it is."""
+    rng = np.random.default_rng(0)
+    seen, noise = np.array([1.0, 0.2, 0.0]), np.array([1.0, 0.0, 1.0])  # by channel
+    source, disturbance = rng.standard_normal((2, 400, 1, toy.N_TIMES))
+    x = seen[:, None] * source + 3 * noise[:, None] * disturbance
+    x += 0.01 * rng.standard_normal(x.shape)
+    data, rows = Data(2), toy.Windows(400, 2, seed=0)
+    rows.x = torch.tensor(x, dtype=torch.float32)
+    data.splits["val"] = AtPlaces(rows)
+    covariance = np.einsum("bct,bdt->cd", x, x) / (400 * toy.N_TIMES)
+    task = task_of(Filter, 2)
+    with torch.no_grad():
+        task.backbone.filter.copy_(torch.tensor(np.linalg.solve(covariance, seen), dtype=torch.float32))
+    found = judged(task, data)
+    np.testing.assert_allclose(found["pattern"] / found["pattern"][0], seen, atol=0.1)
+    assert found["gradient"][2] > 0.5 * found["gradient"][0]  # where nothing of the source is
 
 
 @given(st.lists(st.lists(st.floats(-5, 5, width=32), min_size=3, max_size=3), min_size=1, max_size=6))
@@ -185,8 +215,10 @@ def test_frames_are_those_of_the_epochs(tmp_path):
             weights = of.backbone.spatial_weights(coords_of(montage)).detach().numpy()
             np.testing.assert_array_equal(one.weights[frame], weights)
         assert np.abs(np.diff(one.weights, axis=0)).max(axis=(1, 2)).min() > 0  # it does learn
-    np.testing.assert_array_equal(found["a"].start.importance["gradient"], gradient(untrained, Data(3)))
-    assert list(kept(tmp_path)["b"].start.importance) == ["column_mean", "gradient"]
+    np.testing.assert_array_equal(
+        found["a"].start.importance["gradient"], judged(untrained, Data(3))["gradient"]
+    )
+    assert list(kept(tmp_path)["b"].start.importance) == ["column_mean", "gradient", "pattern"]
 
 
 @settings(max_examples=4, deadline=None)

@@ -1,13 +1,18 @@
 """What a backbone that maps places (`contracts.MapsPlaces`) sees of every channel, while it learns.
 
-A spatial matrix is one of coordinates, never of a window, so a corpus has one matrix at a time. Two definitions of how
-much a channel matters, fixed before anything was measured:
+A spatial matrix is one of coordinates, never of a window, so a corpus has one matrix at a time. Three definitions of
+how much a channel matters:
 
 - column mean: the mean over targets of the magnitude of its weights. This is the picture that SAMBA publishes. It says
   what the first layer lets through, not what the layers behind it use.
 - gradient: of a classifier, the mean over validation windows of the root mean square over time of the gradient of the
   logit margin with respect to the channel's samples. The margin is the logit of the window's class less the largest
-  other one; of one logit, that logit with the sign of the window's class.
+  other one; of one logit, that logit with the sign of the window's class. A gradient is a filter: it is large too
+  where a channel is of use to cancel noise.
+- pattern: that filter times the covariance of the data, which says where what the filter takes out is seen (Haufe et
+  al. 2014, doi:10.1016/j.neuroimage.2013.10.067, equation 6 for one output). Windows are held for stationary, so that
+  the covariance of channels and moments is the cross-spectrum of the validation windows, frequency by frequency. Root
+  mean square over time, mean over windows, as for the gradient.
 """
 
 from collections.abc import Iterator, Mapping
@@ -48,14 +53,14 @@ def maps_places(task: Any) -> bool:
 def look(task: Any, montages: Mapping[str, Montage], data: Any = None) -> dict[str, Look]:
     """What the backbone of a task sees of every montage as it is now.
 
-    With `data`, a data module set up, a classifier's gradient on its validation windows as well.
+    With `data`, a data module set up, a classifier's gradient and pattern on its validation windows as well.
     """
     found = {}
     for corpus, montage in montages.items():
         weights = matrix(task.backbone, montage)
         importance = {"column_mean": column_mean(weights)}
         if data is not None and isinstance(task, Classify):
-            importance["gradient"] = gradient(task, data)
+            importance |= judged(task, data)
         found[corpus] = Look(weights, importance)
     return found
 
@@ -74,20 +79,39 @@ def column_mean(weights: Float[np.ndarray, "target channel"]) -> Float[np.ndarra
     return np.abs(weights).mean(axis=0)
 
 
-def gradient(task: Classify, data: Any) -> Float[np.ndarray, " channel"]:
-    """How much a classifier's margin moves with every channel: logits per microvolt, over the validation windows."""
-    total, n = 0.0, 0
+def judged(task: Classify, data: Any) -> dict[str, Float[np.ndarray, " channel"]]:
+    """A classifier's "gradient" (logits per µV) and "pattern" (logits times µV), over the validation windows."""
+    spectrum = _cross_spectrum(data)
+    found, n = {"gradient": 0.0, "pattern": 0.0}, 0
     # not inference mode, and no noise: what the classifier would say
     with _judging(task), torch.enable_grad():
-        for rows in data.datasets("val").values():
-            for start in range(0, len(rows), data.batch_size):
-                batch = rows.__getitems__(range(start, min(start + data.batch_size, len(rows))))
-                x = batch.x.to(task.device).requires_grad_()
-                logits = task(x, batch.coords.to(task.device)).float()
-                (slope,) = torch.autograd.grad(margin(logits, batch.label.to(task.device)).sum(), x)
-                total = total + slope.double().square().mean(-1).sqrt().sum(0).cpu().numpy()
-                n += len(x)
-    return np.asarray(total) / max(n, 1)
+        for batch in _batches(data):
+            x = batch.x.to(task.device).requires_grad_()
+            logits = task(x, batch.coords.to(task.device)).float()
+            (slope,) = torch.autograd.grad(margin(logits, batch.label.to(task.device)).sum(), x)
+            slope = slope.double().cpu()
+            through = torch.einsum("fcd,bdf->bcf", spectrum, torch.fft.rfft(slope))
+            for name, one in (("gradient", slope), ("pattern", torch.fft.irfft(through, slope.shape[-1]))):
+                found[name] += one.square().mean(-1).sqrt().sum(0).numpy()
+            n += len(x)
+    return {name: np.asarray(total) / max(n, 1) for name, total in found.items()}
+
+
+def _cross_spectrum(data: Any) -> Tensor:
+    """The cross-spectral density of the validation windows, µV² a sample: [frequency, channel, channel]."""
+    total, n = torch.zeros(()), 0
+    for batch in _batches(data):
+        waves = torch.fft.rfft(batch.x.double())
+        total = total + torch.einsum("bcf,bdf->fcd", waves, waves.conj())
+        n += len(waves) * batch.x.shape[-1]
+    return total / max(n, 1)
+
+
+def _batches(data: Any) -> Iterator[Any]:
+    """The validation windows."""
+    for rows in data.datasets("val").values():
+        for start in range(0, len(rows), data.batch_size):
+            yield rows.__getitems__(range(start, min(start + data.batch_size, len(rows))))
 
 
 def margin(logits: Float[Tensor, "batch logit"], label: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
