@@ -45,10 +45,11 @@ $(READY): pyproject.toml constraints.txt
 	  || $(BIN)/python -m pip install -qq -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
-setup-tsfm: setup  ## add what encoder=ttm needs (granite-tsfm, without its version pins)
+# momentfm is what the tests hold encoder=moment against; nothing else needs it
+setup-tsfm: setup  ## add what the pretrained encoders need (granite-tsfm without its version pins)
 	@test -e $(VENV)/.ready-tsfm || { $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS),tsfm]' \
 	  || $(BIN)/python -m pip install -qq -c constraints.txt -e '.[$(EXTRAS),tsfm]'; }
-	@test -e $(VENV)/.ready-tsfm || $(BIN)/python -m pip install -qq --no-deps granite-tsfm==0.3.11
+	@test -e $(VENV)/.ready-tsfm || $(BIN)/python -m pip install -qq --no-deps granite-tsfm==0.3.11 momentfm==0.1.4
 	@touch $(VENV)/.ready-tsfm
 
 clean:  ## remove .venv and what builds and tests leave (data and runs stay)

@@ -3,7 +3,7 @@
 Nothing here opens a file or knows a model. Units everywhere: microvolts, seconds, hertz, metres.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
@@ -142,3 +142,16 @@ class Encodes(Protocol):
     def settings(self) -> dict[str, Any]: ...
 
     def encode(self, series: 'Float[Tensor, "series time"]') -> 'Float[Tensor, "series width"]': ...
+
+
+class Trains(Encodes, Protocol):
+    """An encoder that is a network, whose weights can be trained through.
+
+    `network` is that network, made when it is first asked for. `vectors` is `encode` with a gradient, on the device of
+    the network. `adapters` are the ends of the names of those linear layers that adapters of low rank go beside.
+    """
+
+    network: Any
+    adapters: Sequence[str]
+
+    def vectors(self, series: 'Float[Tensor, "series time"]') -> 'Float[Tensor, "series width"]': ...

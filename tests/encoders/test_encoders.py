@@ -10,8 +10,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from eegfm.contracts import EegfmError, Encodes
+from eegfm.encoders.base import Pretrained
 from eegfm.encoders.spectrum import Spectrum
-from eegfm.encoders.ttm import CHUNK, Ttm
+from eegfm.encoders.ttm import Ttm
 
 NEEDS_TSFM = [
     pytest.mark.slow,  # the import alone takes some ten seconds
@@ -44,9 +45,10 @@ def test_a_vector_is_float32_of_the_promised_width(encoder):
 
 def test_a_vector_does_not_depend_on_the_series_beside_it(encoder):
     """Nor on the place in the batch, nor on where a chunk ends."""
-    series = noise(CHUNK + 3)
+    chunk = Pretrained.chunk
+    series = noise(chunk + 3)
     together = encoder.encode(series)
-    for i in (0, 7, CHUNK - 1, CHUNK, CHUNK + 2):
+    for i in (0, 7, chunk - 1, chunk, chunk + 2):
         torch.testing.assert_close(encoder.encode(series[i : i + 1])[0], together[i], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(encoder.encode(series.flip(0)).flip(0), together, rtol=1e-5, atol=1e-5)
 

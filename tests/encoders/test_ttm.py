@@ -107,7 +107,7 @@ def test_the_recipe_names_the_weights_by_their_sha256(published):
 def test_the_scaler_sees_the_samples_alone_and_the_padding_is_zero(random_weights):
     series = noise(8)
     with torch.inference_mode():
-        patches = random_weights.backbone(**padded(series)).patch_input.flatten(1)  # series 512
+        patches = random_weights.network(**padded(series)).patch_input.flatten(1)  # series 512
     x = series.double().numpy()
     expected = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
     np.testing.assert_allclose(patches[:, :200].numpy(), expected, atol=1e-4)
@@ -121,9 +121,9 @@ def test_the_mask_scales_but_does_not_hide(random_weights):
     other = {**given, "past_values": given["past_values"].clone()}
     other["past_values"][:, 200:] = 50.0
     with torch.inference_mode():
-        tokens = random_weights.backbone(**given).last_hidden_state
-        with_other_padding = random_weights.backbone(**other).last_hidden_state
-        without_mask = random_weights.backbone(past_values=given["past_values"])
+        tokens = random_weights.network(**given).last_hidden_state
+        with_other_padding = random_weights.network(**other).last_hidden_state
+        without_mask = random_weights.network(past_values=given["past_values"])
     assert (tokens - with_other_padding)[:, 0, :3].abs().max() > 1e-3
     # without the mask the deviation is taken over 512 values, 312 of them zeros
     x = noise(8).double()

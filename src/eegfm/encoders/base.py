@@ -1,12 +1,24 @@
-"""What every encoder is fed: single seconds at 200 Hz, as in STAMP (Shook et al. 2025, arXiv:2511.10848)."""
+"""What every encoder is fed: single seconds at 200 Hz, as in STAMP (Shook et al. 2025, arXiv:2511.10848); and what
+encoders that are pretrained networks have in common."""
 
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
 
 SFREQ = 200.0
 SECOND = 200  # samples
+
+Precision = Literal["float32", "bfloat16", "float16"]
 
 
 def as_seconds(series: Float[Tensor, "series time"], *, encoder: str) -> Float[Tensor, "series 200"]:
@@ -23,3 +35,147 @@ def as_seconds(series: Float[Tensor, "series time"], *, encoder: str) -> Float[T
             f"these are {list(series.shape)}. Resample to {SFREQ:g} Hz, then series.reshape(-1, {SECOND})."
         )
     return series.float()
+
+
+class Pretrained(ABC):
+    """An encoder that is a network with published weights: all but the network itself.
+
+    A subclass says `name`, `width`, where its weights are published, how the network is built (`build`) and how seconds
+    go through it (`vectors`). It is built when the first vector is asked for: training from a prepared store needs the
+    weight file, which the recipe names, but not the package.
+
+    Args:
+        weights: folder with the published file, or "random" for weights drawn from `seed` (a control for what the
+            pretraining brings, and for tests). Where the folder has none, the cache of Hugging Face is looked into.
+        seed: of weights="random".
+        device: "auto" is a GPU where there is one, else the CPU; else a name for torch.device.
+        precision: in which the network computes on a GPU (autocast); on a CPU always float32. Vectors are float32.
+        input_norm: what a backbone should do with the vectors first. Not used here; STAMP's is "instance".
+
+    Raises:
+        EegfmError: there are no weights.
+    """
+
+    name: str
+    width: int
+    sfreq = SFREQ
+    # of the published weights: owner/name, the branch or commit, the file, and a sentence's worth of what it is
+    repository: str
+    revision: str
+    file = "model.safetensors"
+    about: str
+    adapters: Sequence[str] = ()  # ends of the names of the linear layers that LoRA adapters go beside
+    chunk = 1024  # series at once on a CPU: bounds the memory; more is not faster on one thread
+
+    def __init__(
+        self, *, weights: str | Path, seed: int, device: str, precision: Precision, input_norm: str
+    ) -> None:
+        self.weights = None if weights == "random" else self._find(Path(weights))
+        self.seed, self.device, self.precision, self.input_norm = seed, device, precision, input_norm
+        self.source = (
+            f"random, seed {seed}"
+            if self.weights is None
+            else hashlib.sha256(self.weights.read_bytes()).hexdigest()
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """What changes a vector, for the store's recipe: above all the SHA-256 of the weight file."""
+        rounded = {} if self.precision == "float32" else {"precision": self.precision}
+        return {"weights": self.source, **rounded, **self.facts()}
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What else changes a vector: the model's name and size, what is done to a second, how it is pooled."""
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """The network as published, with weights drawn from torch's generator, or read from `self.weights`."""
+
+    @abstractmethod
+    def vectors(self, series: Float[Tensor, "series 200"]) -> Float[Tensor, "series width"]:
+        """Seconds in µV, on the device of `network`, through it: with a gradient, where its weights have one."""
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network with its weights, on its device, for evaluation."""
+        with torch.random.fork_rng(devices=[]):  # building draws weights even where a file replaces them
+            torch.default_generator.manual_seed(self.seed)  # torch.manual_seed would seed the GPUs as well
+            network = self.build()
+        return network.eval().requires_grad_(False).to(self._device())
+
+    def encode(self, series: Float[Tensor, "series time"]) -> Float[Tensor, "series width"]:
+        """Vectors of seconds in µV, on the device of `series`.
+
+        Raises:
+            EegfmError: the series are not 200 samples long, a package is not installed, or the weights are those of
+                another model.
+        """
+        series = as_seconds(series, encoder=self.name)
+        device = next(self.network.parameters()).device
+        found = torch.empty(len(series), self.width, device=series.device)
+        half = self.precision != "float32" and device.type == "cuda"
+        context = torch.autocast("cuda", getattr(torch, self.precision)) if half else nullcontext()
+        # the result is made outside, so that it is an ordinary tensor that gradients of a backbone may be computed from
+        with torch.inference_mode(), context:
+            size = self.chunk
+            if device.type == "cuda":
+                size = series_that_fit(lambda n: self.vectors(series[:n].to(device)), len(series), device)
+            for start in range(0, len(series), size):
+                found[start : start + size] = self.vectors(series[start : start + size].to(device))
+        return found
+
+    def _device(self) -> str:
+        return ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+
+    def _find(self, folder: Path) -> Path:
+        if (folder / self.file).is_file():
+            return folder / self.file
+        cached = _in_cache(self.repository, self.file, self.revision)
+        if cached is not None:
+            return cached
+        raise EegfmError(
+            f"encoder={self.name}: there is no {folder / self.file}.\n"
+            f"Download {self.file} ({self.about}, no login) from\n"
+            f"  https://huggingface.co/{self.repository}/tree/{self.revision}\n"
+            f"and put it into {folder}, or name another folder: encoder.weights=<folder>. "
+            "As a control, encoder.weights=random does without."
+        )
+
+
+def load_strictly(network: nn.Module, file: Path, *, what: str) -> None:
+    """All tensors of a safetensors file into a network, none left over on either side.
+
+    Raises:
+        EegfmError: the file is not one, or its tensors are others; `what` says whose it should be.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        network.load_state_dict(load_file(file), strict=True)
+    except (RuntimeError, SafetensorError) as error:
+        raise EegfmError(
+            f"{file} does not hold the weights of {what}. Download it again from there.\n{error}"
+        ) from error
+
+
+def series_that_fit(run: Callable[[int], Any], total: int, device: torch.device, *, probe: int = 64) -> int:
+    """How many series a GPU takes at once: what one takes, measured, in nine tenths of the memory that is free."""
+    if total <= probe:
+        return max(1, total)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    run(probe)
+    each = max(1, torch.cuda.max_memory_allocated(device) - before) / probe
+    torch.cuda.empty_cache()
+    return max(1, min(total, int(0.9 * torch.cuda.mem_get_info(device)[0] / each)))
+
+
+def _in_cache(repository: str, file: str, revision: str) -> Path | None:
+    """The file in the local cache of Hugging Face, if its library is there and has it. Nothing is downloaded."""
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return None
+    found = try_to_load_from_cache(repository, file, revision=revision)
+    return Path(found) if isinstance(found, str) else None

@@ -11,9 +11,7 @@ mean is removed before padding. Then the padding is 0 for the model, the same in
 depend on the offset of its second (nor, because of the scaler, on its amplitude).
 """
 
-import hashlib
 import logging
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
-from eegfm.encoders.base import SECOND, SFREQ, as_seconds
+from eegfm.encoders.base import SECOND, Precision, Pretrained, load_strictly
 
 PACKAGE = "tsfm_public"
 INSTALL = (
@@ -48,94 +46,58 @@ ARCHITECTURE: dict[str, Any] = {
 # Patches that hold samples (the last of the four has 8). The other four see only what the mixing brings them, and
 # vary a fifth as much from series to series.
 TOKENS = -(-SECOND // PATCH)
-CHUNK = 1024  # series at once: bounds the memory; more is not faster on one CPU thread
 
 
-class Ttm:
+class Ttm(Pretrained):
     """The mean of TinyTimeMixer's tokens over the four patches that hold samples, before its decoder: 192 numbers.
 
     The mean rather than the tokens side by side: it is what MOMENT, one of the encoders of STAMP, does with its
-    patches, and 768 numbers for 200 samples would be no summary.
-
-    Args:
-        weights: folder with model.safetensors, or "random" for weights drawn from `seed` (a control for what the
-            pretraining brings, and for tests).
-        seed: of weights="random".
-        device: "auto" is a GPU where there is one, else the CPU; else a name for torch.device.
-        input_norm: what a backbone should do with the vectors first. Not used here; STAMP's is "instance".
-
-    Raises:
-        EegfmError: no weights in the folder.
+    patches, and 768 numbers for 200 samples would be no summary. Arguments are those of `Pretrained`.
     """
 
     name = "ttm"
-    sfreq = SFREQ
     width = WIDTH
+    repository, revision = "ibm-granite/granite-timeseries-ttm-r2", "main"
+    about = "3.2 MB, Apache-2.0"
+    adapters = ("fc1", "fc2")  # of the mixers: TinyTimeMixer has no attention
 
     def __init__(
-        self, *, weights: str | Path, seed: int = 0, device: str = "auto", input_norm: str = "instance"
+        self,
+        *,
+        weights: str | Path,
+        seed: int = 0,
+        device: str = "auto",
+        precision: Precision = "float32",
+        input_norm: str = "instance",
     ) -> None:
-        self.weights = None if weights == "random" else Path(weights) / "model.safetensors"
-        self.seed = seed
-        self.device = device
-        self.input_norm = input_norm
-        if self.weights is None:
-            self.source = f"random, seed {seed}"
-        elif self.weights.is_file():
-            self.source = hashlib.sha256(self.weights.read_bytes()).hexdigest()
-        else:
-            raise EegfmError(
-                f"encoder=ttm: there is no {self.weights}.\n"
-                "Download model.safetensors (3.2 MB, Apache-2.0, no login) from\n"
-                "  https://huggingface.co/ibm-granite/granite-timeseries-ttm-r2/tree/main\n"
-                f"and put it into {self.weights.parent}, or name another folder: encoder.weights=<folder>. "
-                "As a control, encoder.weights=random does without."
-            )
+        super().__init__(
+            weights=weights, seed=seed, device=device, precision=precision, input_norm=input_norm
+        )
 
-    def settings(self) -> dict[str, Any]:
-        """What changes a vector, for the store's recipe: above all the SHA-256 of the weight file."""
-        return {
-            "model": "ttm-r2-512-96",
-            "weights": self.source,
-            "input": "mean removed",
-            "pooling": f"mean of {TOKENS}",
-        }
+    def facts(self) -> dict[str, Any]:
+        """What changes a vector beside the weights."""
+        return {"model": "ttm-r2-512-96", "input": "mean removed", "pooling": f"mean of {TOKENS}"}
 
-    def encode(self, series: Float[Tensor, "series time"]) -> Float[Tensor, "series width"]:
-        """Vectors of seconds in µV, on the device of `series`.
+    def build(self) -> nn.Module:
+        """TinyTimeMixer without decoder and head."""
+        return self.forecaster().get_submodule("backbone")
 
-        Raises:
-            EegfmError: the series are not 200 samples long, granite-tsfm is not installed, or the weights are those
-                of another model.
-        """
-        series = as_seconds(series, encoder=self.name)
-        backbone = self.backbone
-        device = next(backbone.parameters()).device
-        vectors = torch.empty(len(series), WIDTH, device=series.device)
-        # the result is made outside, so that it is an ordinary tensor that gradients of a backbone may be computed from
-        with torch.inference_mode():
-            for start in range(0, len(series), CHUNK):
-                chunk = series[start : start + CHUNK].to(device)
-                tokens = backbone(**padded(chunk)).last_hidden_state  # series 1 patch width
-                vectors[start : start + CHUNK] = tokens[:, 0, :TOKENS].mean(dim=1)
-        return vectors
-
-    @cached_property
-    def backbone(self) -> nn.Module:
-        """TinyTimeMixer without decoder and head, on its device, for evaluation."""
-        device = self.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        return self.forecaster().get_submodule("backbone").eval().requires_grad_(False).to(device)
+    def vectors(self, series: Float[Tensor, "series 200"]) -> Float[Tensor, "series 192"]:
+        """Seconds through the network, with a gradient where its weights have one."""
+        tokens = self.network(**padded(series)).last_hidden_state  # series 1 patch width
+        return tokens[:, 0, :TOKENS].mean(dim=1)
 
     def forecaster(self) -> nn.Module:
         """The whole published model with its weights; loading all of it shows that the file is the right one."""
         config, model_class = _tsfm()
-        with torch.random.fork_rng(devices=[]):  # building draws weights even where a file replaces them
-            torch.default_generator.manual_seed(self.seed)  # torch.manual_seed would seed the GPUs as well
-            model = model_class(config(**ARCHITECTURE))
+        model = model_class(config(**ARCHITECTURE))
         if self.weights is not None:
-            _load(model, self.weights)
+            load_strictly(
+                model,
+                self.weights,
+                what="TinyTimeMixer R2 with context 512 and horizon 96 (main branch of "
+                "ibm-granite/granite-timeseries-ttm-r2)",
+            )
         return model
 
 
@@ -171,17 +133,3 @@ def _tsfm() -> tuple[Any, Any]:
         root.handlers[:] = handlers
         root.setLevel(level)
     return TinyTimeMixerConfig, TinyTimeMixerForPrediction
-
-
-def _load(model: nn.Module, file: Path) -> None:
-    """All tensors of the file into the model, none left over on either side."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        model.load_state_dict(load_file(file), strict=True)
-    except (RuntimeError, SafetensorError) as error:
-        raise EegfmError(
-            f"{file} does not hold the weights of TinyTimeMixer R2 with context 512 and horizon 96 (main branch of "
-            f"ibm-granite/granite-timeseries-ttm-r2). Download it again from there.\n{error}"
-        ) from error
