@@ -9,11 +9,12 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eegfm.published import Reference, flat, published
-from eegfm.results import SUBJECT_FACTS, overlap_sentence, read_result, spatial_sentences
+from eegfm.results import SUBJECT_FACTS, overlap_sentence, read_predictions, read_result, spatial_sentences
 
 if TYPE_CHECKING:
     from eegfm.results import RunResult
@@ -125,6 +126,16 @@ class Group:
 
     def test(self, metric: str) -> list[float]:
         return [run.result.metrics["test"].get(metric, math.nan) for run in self.runs]
+
+    @cached_property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """95 % of the means by metric with other test subjects (`eegfm.intervals`); nothing without all predictions."""
+        from eegfm.intervals import intervals
+
+        files = [run.folder / "predictions_test.csv" for run in self.runs]
+        return (
+            intervals([read_predictions(file) for file in files]) if all(map(Path.is_file, files)) else {}
+        )
 
     def subjects(self) -> dict[str, dict[str, Any]]:
         """Every test subject's facts, and its metrics as means over the seeds."""

@@ -58,7 +58,10 @@ SHORT = {
 PUBLISHED_METRICS = ("balanced_accuracy", "auroc", "auc_pr", "cohen_kappa", "weighted_f1")
 NONE = "–"
 UNDEFINED = f"{NONE}: not defined, as the subject's windows are of one class"
-LEGEND = "mean ± population standard deviation (ddof 0, as published) over seeds; (lowest … highest test subject)"
+LEGEND = (
+    "mean ± population standard deviation (ddof 0, as published) over seeds; [95 % interval over test subjects, by "
+    "bootstrap: too short where they are few]; (lowest … highest test subject)"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -171,6 +174,12 @@ def score(group: Group, metric: str) -> str:
     return f"{centre:.4f}" if len(values) == 1 else f"{centre:.4f} ± {deviation(values):.4f}"
 
 
+def interval(group: Group, metric: str) -> str:
+    """Where the mean lies with other test subjects."""
+    ends = group.intervals.get(metric)
+    return f"[{ends[0]:.2f}, {ends[1]:.2f}]" if ends else ""
+
+
 def spread(group: Group, metric: str) -> str:
     """Lowest and highest test subject; none for what is no score, and where no subject has one."""
     if metric == "prevalence":
@@ -242,7 +251,8 @@ def _show_table(console: "Console", table: Table) -> None:
         cells = []
         for metric in shown:
             cell = Text(score(group, metric), style="bold")
-            cell.append(f"\n{spread(group, metric)}", style="not bold")
+            below = [text for text in (interval(group, metric), spread(group, metric)) if text]
+            cell.append("".join(f"\n{text}" for text in below), style="not bold")
             if metric in group.references:
                 cell.append(f"\npublished\n{table.cite(group.references[metric])}", style="not bold dim")
             cells.append(cell)
@@ -330,7 +340,10 @@ def markdown(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject
                     str(len(group.runs)),
                     str(len(group.first.by_subject.get("test", {}))),
                     f"{group.first.parameters['trainable']:,}",
-                    *(f"{score(group, m)} {spread(group, m)}".strip() for m in table.metrics),
+                    *(
+                        " ".join(filter(None, (score(group, m), interval(group, m), spread(group, m))))
+                        for m in table.metrics
+                    ),
                     "; ".join(notes),
                     "<br>".join(f"`{run.label()}`" for run in group.runs),
                 ]
@@ -419,6 +432,11 @@ def _csv_row(group: Group, run: Run) -> dict[str, Any]:
             f"{split}_{metric}": "" if math.isnan(value) else repr(value)
             for split, found in sorted(r.metrics.items())
             for metric, value in found.items()
+        },
+        **{
+            f"group_{metric}_{end}": repr(value)
+            for metric, ends in group.intervals.items()
+            for end, value in zip(("low", "high"), ends, strict=True)
         },
         **_spatial_columns(r.spatial),
         "monitor": r.monitor,

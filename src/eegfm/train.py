@@ -378,8 +378,8 @@ def _draw(
 
 def _of_classes(folder: Path, test: "Predictions", result: "RunResult", title: str) -> dict[str, "Figure"]:
     from eegfm import figures
+    from eegfm.tasks.decision import decide
     from eegfm.tasks.history import read_history
-    from eegfm.tasks.metrics import decide
 
     drawn = {
         "confusion_matrix": figures.confusion_matrix(

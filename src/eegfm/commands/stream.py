@@ -268,7 +268,7 @@ def _classify(
     run: "Run", pieces: "Pieces", hop: int, out: Path, device: Any, upto: Callable[[int], None]
 ) -> _Found:
     """A row a window: first second, probability of each class, decision. A decision as long as it stays is a note."""
-    from eegfm.tasks.metrics import decide
+    from eegfm.tasks.decision import decide
     from eegfm.tasks.stream import judged
 
     sfreq, window, classes = pieces.sfreq, _window(run.data), run.data.spec.classes

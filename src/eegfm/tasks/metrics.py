@@ -23,6 +23,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from eegfm.contracts import EegfmError
+from eegfm.tasks.decision import decide
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +63,6 @@ def probabilities(logits: Float[Tensor, "window logit"]) -> Float[np.ndarray, "w
     if logits.shape[1] == 1:
         return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1).numpy()
     return torch.softmax(logits, dim=1).numpy()
-
-
-def decide(probabilities: Float[np.ndarray, "window class"]) -> Int[np.ndarray, " window"]:
-    """The class that each window is counted as: the most probable one, a tie being the first."""
-    if probabilities.shape[1] == 2:
-        return (probabilities[:, 1] > 0.5).astype(np.int64)
-    return probabilities.argmax(axis=1)
 
 
 def scores(
