@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,10 +11,12 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch.loggers.wandb import WandbLogger  # noqa: F401  the walk needs it; a broken install fails here
 
+from eegfm.benchmarks.synthetic import lead_field
 from eegfm.results import read_predictions, read_result
 from eegfm.tasks.metrics import scores
 
@@ -104,6 +107,29 @@ def test_evaluate_gives_the_runs_own_numbers_from_folder_and_from_checkpoint(pla
     assert door(place, "evaluate", "run=nowhere").returncode == 1
     wrong = door(place, "evaluate", f"run={folder}", "split=tset")
     assert wrong.returncode == 1 and "train, val, test" in wrong.stderr
+
+
+def test_it_is_explained_on_one_page_whose_numbers_can_be_computed_again(place):
+    folder = only_run(place)
+    done = door(place, "evaluate", f"run={folder}", "explain=true")
+    assert done.returncode == 0, done.stderr
+    page = (folder / "explain_test.html").read_text(encoding="utf-8")
+    pictures = re.findall(r'src="([^"]{20})', page)
+    assert len(pictures) == 6 and all(source.startswith("data:image/png;base64") for source in pictures)
+    told = json.loads((folder / "explain_test.json").read_text())
+    expected = read_result(folder).metrics["test"]
+    for name, value in told["metrics"].items():
+        assert value == pytest.approx(expected[name], rel=1e-5), name
+    with np.load(folder / "attention_test.npz") as file:
+        attention, keys = file["attention"].astype(np.float64), file["key"].tolist()
+    assert keys == read_predictions(folder / "predictions_test.csv").keys
+    np.testing.assert_allclose(attention.sum(axis=(2, 3)), 1, atol=2e-3)  # in half precision
+    true = np.mean([np.sqrt(np.square(lead_field(s)).mean(1)) for s in ("S12", "S13", "S14")], axis=0)
+    by_channel = attention.mean(axis=(0, 1, 2))
+    assert told["attention"]["correlation"]["all heads"] == pytest.approx(
+        np.corrcoef(by_channel, true)[0, 1], abs=0.02
+    )
+    assert set(told["attention"]["rank_correlation"]) == {"all heads", *(f"head {i}" for i in range(1, 5))}
 
 
 def read_predictions_of(place: Path, folder: Path, split: str):

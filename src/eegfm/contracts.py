@@ -128,6 +128,18 @@ class MapsPlaces(Protocol):
 
 
 @runtime_checkable
+class Attends(Protocol):
+    """A backbone that pools tokens by attention: how much each head takes from each, which sums to one over them.
+
+    Token n is channel n % n_channels of the second n // n_channels.
+    """
+
+    def attention(
+        self, x: 'Float[Tensor, "batch channel *time"]', coords: 'Float[Tensor, "channel 3"]'
+    ) -> 'Float[Tensor, "batch head token"]': ...
+
+
+@runtime_checkable
 class Encodes(Protocol):
     """A frozen univariate encoder: every (channel, second) is embedded alone.
 

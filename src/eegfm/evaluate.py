@@ -2,7 +2,8 @@
 
 The run's own config, kept in its folder and in every checkpoint, says which data, encoder and model they were.
 `embedding_map=true` draws instead where windows lie, raw, by random weights and by the run's, and says in numbers what
-is near to what; of the validation split, if none is named.
+is near to what; of the validation split, if none is named. `explain=true` writes one page with curves,
+calibration, scores by subject and, of a backbone that attends, where it looks.
 """
 
 from pathlib import Path
@@ -36,6 +37,11 @@ def main(config: DictConfig) -> None:
         from eegfm.embedding_map import draw
 
         draw(own, weights, place, split)
+        return
+    if config.explain:
+        from eegfm.explain import explain
+
+        explain(own, place, split)
         return
     if not trained:
         import lightning.pytorch as lightning

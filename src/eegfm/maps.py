@@ -22,7 +22,7 @@ from scipy.stats import spearmanr
 
 from eegfm import figures
 from eegfm.contracts import Montage, SampleSpec
-from eegfm.markup import note, paragraph, table
+from eegfm.markup import PLAIN, document, note, paragraph, table
 from eegfm.nn.spatial import spectrum
 from eegfm.results import spatial_sentences
 from eegfm.signal.montage import today
@@ -223,15 +223,7 @@ def page(title: str, spatial: Mapping[str, Mapping[str, Any]], pictures: Mapping
         f'<p><img src="figures/{escape(path.name)}" alt="{escape(name)}"></p>'
         for name, path in pictures.items()
     ]
-    style = (
-        "body { font: 15px/1.5 system-ui, sans-serif; max-width: 1168px; margin: 0 auto; padding: 20px; } "
-        "img { max-width: 100%; } td, th { padding: 2px 12px 2px 0; text-align: left; } "
-        "td.n, th.n { text-align: right; }"
-    )
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{style}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n"
-    )
+    return document(title, PLAIN, body)
 
 
 def _said(value: float | None) -> str:

@@ -68,3 +68,18 @@ def paragraph(text: str) -> str:
 def note(text: str) -> str:
     """A remark under a picture; HTML, so what comes from files is escaped by the caller."""
     return f'<p class="note">{text}</p>'
+
+
+def document(title: str, style: str, body: Sequence[str]) -> str:
+    """A page of its own; `body` are lines of HTML."""
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{style}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n"
+    )
+
+
+PLAIN = (
+    "body { font: 15px/1.5 system-ui, sans-serif; max-width: 1168px; margin: 0 auto; padding: 20px; } "
+    "img { max-width: 100%; } td, th { padding: 2px 12px 2px 0; text-align: left; } "
+    "td.n, th.n { text-align: right; }"
+)

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import OneCycleLR
 
 from eegfm.contracts import EEGBatch, EegfmError, Embeds, SampleSpec
 from eegfm.nn.scaling import Scale, size_of
@@ -28,6 +29,13 @@ class FitsInput(Protocol):
     def fit_input(self, batches: Iterable[Float[Tensor, "batch channel *time"]]) -> None: ...
 
 
+@runtime_checkable
+class HasHead(Protocol):
+    """A backbone that was published with a head of its own, which reads its embedding."""
+
+    def published_head(self, n_logits: int) -> nn.Module: ...
+
+
 class Classify(Task):
     """Train `backbone` and a head to tell `spec.classes` apart.
 
@@ -36,7 +44,8 @@ class Classify(Task):
     drawn: in EEGM2's published fine-tuning the optimiser never got it.
 
     The head is one linear layer, or with `hidden` sizes Linear and `activation` for each, and `dropout` after each but
-    the last.
+    the last. hidden="published" is the backbone's own head (see `HasHead`), with its own activation and dropout.
+    `head_lr` is the head's learning rate, where it is not that of `optimizer`; a schedule scales both.
     `label_smoothing` concerns more than two classes only. `balanced` weighs every window in the loss by the inverse
     frequency of its class in the training split, as balanced accuracy does; the published recipes do not. A frozen
     backbone gets no gradient and stays in eval mode. `scale` is what the backbone's input is divided by (see
@@ -63,7 +72,8 @@ class Classify(Task):
         *,
         optimizer: OptimizerFactory,
         schedule: ScheduleFactory | None = None,
-        hidden: Sequence[int] = (),
+        hidden: Sequence[int] | Literal["published"] = (),
+        head_lr: float | None = None,
         activation: Literal["elu", "relu"] = "elu",
         dropout: float = 0.0,
         label_smoothing: float = 0.1,
@@ -79,12 +89,19 @@ class Classify(Task):
         refuse_unlabelled(spec.classes, "classify")
         assert isinstance(backbone, nn.Module)
         self.backbone = backbone
-        self.head = _head(backbone.width, hidden, spec.n_logits, dropout, ACTIVATIONS[activation])
+        self.head = (
+            _published_head(backbone, spec.n_logits)
+            if hidden == "published"
+            else _head(backbone.width, _sizes(hidden), spec.n_logits, dropout, ACTIVATIONS[activation])
+        )
+        self.head_lr = head_lr
         self.monitor = monitor_of(spec.classes)
         self.scale: Scale = scale
         self.label_smoothing = label_smoothing
         self.balanced = balanced
         self.register_buffer("class_weight", torch.ones(len(spec.classes)))
+        for name in getattr(backbone, "decoder", ()):  # what only gives windows back
+            backbone.get_submodule(name).requires_grad_(False)
         self.frozen = freeze  # not `freeze`: that is a method of every LightningModule
         if freeze:
             # eval also here, not in `train` alone: Lightning keeps the modes that it finds and calls neither
@@ -105,9 +122,10 @@ class Classify(Task):
     def forward(
         self, x: Float[Tensor, "batch channel *time"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "batch logit"]:
-        return self.head(self.backbone.embed(self._scaled(x), coords))
+        return self.head(self.backbone.embed(self.scaled(x), coords))
 
-    def _scaled(self, x: Tensor) -> Tensor:
+    def scaled(self, x: Tensor) -> Tensor:
+        """The backbone's input for windows in microvolts."""
         return x if self.scale is None else x / size_of(x, self.scale)
 
     def loss(self, logits: Float[Tensor, "batch logit"], label: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
@@ -124,6 +142,22 @@ class Classify(Task):
         if self.frozen:
             self.backbone.eval()  # its dropout and running statistics are part of what is frozen
         return self
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        if self.head_lr is None:
+            return super().parameter_groups()
+        head = [{**group, "lr": self.head_lr} for group in self.by_decay(self.head.parameters())]
+        return [*self.by_decay(self.backbone.parameters()), *head]
+
+    def configure_optimizers(self) -> Any:
+        made = super().configure_optimizers()
+        schedule = made["lr_scheduler"]["scheduler"] if isinstance(made, dict) else None
+        if self.head_lr is not None and isinstance(schedule, OneCycleLR):
+            raise EegfmError(
+                f"task.head_lr={self.head_lr}: the one-cycle schedule takes every rate from its own max_lr. Type "
+                "task.head_lr=null, or choose another schedule (eegfm.tasks.schedules.cosine)."
+            )
+        return made
 
     def on_fit_start(self) -> None:
         self._refuse_one_class()
@@ -206,7 +240,7 @@ class Classify(Task):
 
     def _train_inputs(self) -> Iterator[Float[Tensor, "batch channel *time"]]:
         for x in self._data("train_inputs").train_inputs():
-            yield self._scaled(x.to(self.device))
+            yield self.scaled(x.to(self.device))
 
     def _data(self, method: str) -> Any:
         """The fit's data module, which must be able to tell of its training split."""
@@ -236,6 +270,20 @@ def _train_last(backbone: nn.Module, count: int) -> None:
         )
     for tensor in tensors[: len(tensors) - count]:
         tensor.requires_grad_(False)
+
+
+def _published_head(backbone: nn.Module, n_logits: int) -> nn.Module:
+    if isinstance(backbone, HasHead):
+        return backbone.published_head(n_logits)
+    raise EegfmError(
+        f"task.hidden=published: {type(backbone).__name__} has no head of its own. Type task.hidden=[], or sizes."
+    )
+
+
+def _sizes(hidden: Sequence[int] | str) -> Sequence[int]:
+    if isinstance(hidden, str):
+        raise EegfmError(f"task.hidden={hidden}: published, or a list of sizes ([128,64]), is wanted.")
+    return hidden
 
 
 def _head(
