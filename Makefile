@@ -9,7 +9,7 @@ READY := $(VENV)/.ready-$(EXTRAS)
 export UV_SYSTEM_CERTS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tsfm train test check bench clean
+.PHONY: help setup setup-tsfm setup-braindecode train test check bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -51,6 +51,14 @@ setup-tsfm: setup  ## add what the pretrained encoders need (granite-tsfm withou
 	  || $(BIN)/python -m pip install -qq -c constraints.txt -e '.[$(EXTRAS),tsfm]'; }
 	@test -e $(VENV)/.ready-tsfm || $(BIN)/python -m pip install -qq --no-deps granite-tsfm==0.3.11 momentfm==0.1.4
 	@touch $(VENV)/.ready-tsfm
+
+setup-braindecode: setup  ## add braindecode, whose classifiers model=braindecode wraps
+	@test -e $(VENV)/.ready-braindecode || $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt braindecode==1.8.1 \
+	  || $(BIN)/python -m pip install -qq -c constraints.txt braindecode==1.8.1
+	@# its torchaudio is built for CUDA: beside a torch without it that library stops the import, and nothing here needs it
+	@! $(BIN)/python -c "import sys, torch; sys.exit(torch.version.cuda is not None)" \
+	  || rm -rf $(VENV)/lib/python3*/site-packages/torchaudio/lib
+	@touch $(VENV)/.ready-braindecode
 
 clean:  ## remove .venv and what builds and tests leave (data and runs stay)
 	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,6 +1,6 @@
 """`make bench`: how fast it is, side by side with the plain way where there is one. Prints tables; fails nothing.
 
-python -m tests.benchmarks [store|prepare|step|scan|eegm2|samba|stream|help]   medians, one process, quiet machine
+python -m tests.benchmarks [store|prepare|step|embed|scan|eegm2|samba|stream|help]   medians, one process, quiet machine
 """
 
 import pickle
@@ -223,6 +223,13 @@ def help() -> None:
     console.print(table)
 
 
+def embed() -> None:
+    """MOMENT trimmed and batched, and STAMP's step against plain loops: see tests/benchmarks_embed.py."""
+    from tests.benchmarks_embed import main
+
+    main()
+
+
 def scan() -> None:
     """The Mamba-2 scan: see tests/benchmarks_scan.py, which also takes one of its tables alone."""
     from tests.benchmarks_scan import main
@@ -255,6 +262,7 @@ ALL = {
     "store": store,
     "prepare": prepare,
     "step": step,
+    "embed": embed,
     "scan": scan,
     "eegm2": eegm2,
     "samba": samba,

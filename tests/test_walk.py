@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -91,6 +92,29 @@ def test_the_same_command_says_that_it_is_finished(place):
     again = door(place, "train", "trainer.max_epochs=2", *SMALL)
     assert again.returncode == 0 and "finished already" in again.stdout
     assert (folder / "result.json").stat().st_mtime_ns == before
+
+
+def test_controls_are_added_to_a_finished_run_and_change_nothing_else_in_it(place):
+    folder = only_run(place)
+    before = read_result(folder)
+    done = door(place, "train", "trainer.max_epochs=2", "diagnostics=true", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert "finished already" in done.stdout and "labels shuffled in training" in done.stdout
+    result = read_result(folder)
+    assert replace(result, diagnostics={}) == before
+    told = result.diagnostics.pop("persons_told")
+    assert told["persons"] == 3 and told["chance"] < told["balanced_accuracy"] <= 1
+    # every person has imagined either hand as often, so that who it is says nothing
+    assert result.diagnostics.pop("person_alone")["auroc"] == 0.5
+    assert set(result.diagnostics) == {"shuffled", "shuffled_within_person"}
+    of_the_run = read_predictions(folder / "predictions_test.csv")
+    for name, found in result.diagnostics.items():
+        control = folder / "diagnostics" / name
+        table = read_predictions(control / "predictions_test.csv")
+        assert scores(table.probabilities, table.labels, 2) == pytest.approx(found, nan_ok=True)
+        assert (table.labels == of_the_run.labels).all()
+        assert (table.probabilities != of_the_run.probabilities).any()
+        assert not (control / "checkpoints").exists()
 
 
 def test_evaluate_gives_the_runs_own_numbers_from_folder_and_from_checkpoint(place):

@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import wraps
@@ -138,6 +139,8 @@ class RunSchema:
     weights: str | None = None
     pretrain: dict[str, Any] = field(default_factory=dict)
     allow_overlap: bool = False
+    seen: dict[str, Any] = field(default_factory=dict)
+    diagnostics: bool = False
     save_steps: int | None = None
     selection: Selection = field(default_factory=Selection)
     paper: Any = None
@@ -164,6 +167,7 @@ NOT_THE_RUN = {
     "logger": None,
     "paper": None,
     "save_steps": None,
+    "diagnostics": None,
     "data": ("raw", "cache", "num_workers", "prepare_workers", "download", "device_cache", "seed"),
     "encoder": ("device",),
     "trainer": ("accelerator", "devices", "log_every_n_steps", "enable_model_summary"),
@@ -185,16 +189,18 @@ LEFT_UNSAID = {
     "task.activation": "elu",
     "task.last_tensors": None,
     "task.freeze_head": False,
+    "task.head_lr": None,
 }
 
 
+PUBLISHED = "published"  # weights=published: the file that the model's authors have published
 PRETRAIN = "pretrain"  # weights=pretrain: from the run that the config's node of that name describes
 
 
 def run_identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a resolved config that makes a run what it is."""
     identity: dict[str, Any] = {}
-    for key, value in config.items():
+    for key, value in without_seen(config).items():
         if key == "hydra" or (key in NOT_THE_RUN and NOT_THE_RUN[key] is None):
             continue
         left_out = NOT_THE_RUN.get(key) or ()
@@ -218,6 +224,9 @@ def run_identity(config: Mapping[str, Any]) -> dict[str, Any]:
     # the store knows an encoder's weights by their hash; here a name is enough
     if "weights" in identity.get("encoder", {}):
         identity["encoder"]["weights"] = Path(identity["encoder"]["weights"]).name
+    inside = identity.get("model", {}).get("encoder")  # of a model that trains through its encoder
+    if inside:
+        identity["model"]["encoder"] = run_identity({"encoder": inside})["encoder"]
     return identity
 
 
@@ -237,13 +246,16 @@ def run_name(*, _root_: DictConfig) -> str:
 def named(config: DictConfig, choices: Mapping[str, Any]) -> str:
     """The name of the run of a composed config; `choices` are the options chosen for it, by group."""
     parts = [
-        choices["model"],
-        choices["encoder"],
-        choices["data"],
+        *(chosen(choices, group) for group in ("model", "encoder", "data")),
         f"s{config.seed}",
         identity_hash(_plain(config)),
     ]
     return f"{choices.get('experiment') or 'single'}/{'-'.join(parts)}"
+
+
+def chosen(choices: Mapping[str, Any], group: str) -> str:
+    """The option of a group by its own name: data=published/tuev is tuev, on another protocol."""
+    return choices[group].rpartition("/")[2]
 
 
 def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictConfig, dict[str, Any]]:
@@ -267,7 +279,7 @@ def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictCon
     for key, value in changes.items():
         before[key] = value if "_target_" in value else OmegaConf.merge(before[key], value)
     # it starts from nothing, so that there is no overlap to allow
-    before.weights, before.pretrain, before.allow_overlap = None, {}, False
+    before.weights, before.pretrain, before.allow_overlap, before.diagnostics = None, {}, False, False
     refuse_another_scale(config, before, "The pre-training (pretrain.task)")
     its_own = {
         group: choices[f"{group}@{PRETRAIN}.{group}"]
@@ -306,7 +318,7 @@ class Run:
 def build(config: DictConfig, weights: str | Path | None) -> Run:
     """Make data, backbone and task of a composed config, the backbone from `weights` where they are not None.
 
-    `weights` is a run folder or a checkpoint: what `config.weights` means.
+    `weights` is a run folder, a checkpoint or "published": what `config.weights` means.
 
     Raises:
         EegfmError: a value of the wrong type, or a combination that cannot work.
@@ -315,12 +327,17 @@ def build(config: DictConfig, weights: str | Path | None) -> Run:
     backbone = make(config.model, "model")(data.spec)
     started_from = {}
     if weights is not None:
-        from eegfm.tasks.weights import config_of, load_backbone
+        from eegfm.tasks.weights import config_of, load_backbone, published_weights
 
-        checkpoint = checkpoint_of(Path(weights))
-        theirs = config_of(checkpoint)
-        if theirs:  # a checkpoint that was not written by a run does not say
-            refuse_another_scale(config, OmegaConf.create(theirs), str(checkpoint))
+        if weights == PUBLISHED:
+            checkpoint = published_weights(backbone, Path(config.paths.weights))
+            theirs = OmegaConf.create({"task": {"scale": backbone.unit_uv}})
+        else:
+            checkpoint = checkpoint_of(Path(weights))
+            text = config_of(checkpoint)
+            theirs = OmegaConf.create(text) if text else None  # None: it was not written by a run
+        if theirs is not None:
+            refuse_another_scale(config, theirs, str(checkpoint))
         left_out = load_backbone(backbone, checkpoint)
         started_from = {"weights": str(checkpoint), "left_out": left_out}
     task = make(config.task, "task")(backbone, data.spec)
@@ -348,7 +365,7 @@ def checkpoint_of(place: Path) -> Path:
         return place
     if not (place / "config.yaml").is_file():
         raise EegfmError(
-            f"No run and no checkpoint at {place}: wanted a run folder, or a .ckpt or .safetensors file."
+            f"No run and no checkpoint at {place}: wanted a run folder, or a .ckpt, .pth or .safetensors file."
         )
     keep = OmegaConf.select(OmegaConf.load(place / "config.yaml"), "selection.keep", default="best")
     checkpoint = place / "checkpoints" / f"{keep}.ckpt"
@@ -405,6 +422,7 @@ def make(node: DictConfig, path: str) -> Any:
 
     from eegfm.contracts import EegfmError
 
+    node = _undeclared(node)
     if "_target_" in node:
         check_types(node, path)
     try:
@@ -434,7 +452,7 @@ def check_types(node: DictConfig, path: str) -> None:
     hints = get_type_hints(target.__init__ if isinstance(target, type) else target)
     known = signature(target).parameters
     for key, value in OmegaConf.to_container(node, resolve=True).items():  # type: ignore[union-attr]
-        if str(key).startswith("_"):
+        if str(key).startswith("_") or key == SEEN:  # a declaration, which is no argument
             continue
         if isinstance(value, dict):
             inner = {f"{path}.{key}": node[key]}
@@ -449,6 +467,76 @@ def check_types(node: DictConfig, path: str) -> None:
             )
         if key in hints and not _fits(value, hints[key]):
             raise EegfmError(f"{path}.{key}={value}: {_say(hints[key])} is wanted here.")
+
+
+SEEN = "seen"
+
+
+def without_seen(node: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A config without what its nodes declare of corpora: facts about weights, which change nothing in a run."""
+    return {
+        key: without_seen(value) if isinstance(value, Mapping) else value
+        for key, value in node.items()
+        if key != SEEN
+    }
+
+
+def _undeclared(node: DictConfig) -> DictConfig:
+    """The same node, where it was in its config, without what it and the nodes in it declare."""
+    copy = deepcopy(node)
+    OmegaConf.set_struct(copy, False)
+    nodes: list[Any] = [copy]
+    while nodes:
+        one = nodes.pop()
+        one.pop(SEEN, None)
+        nodes += [one._get_node(key) for key in one if OmegaConf.is_dict(one._get_node(key))]
+    return copy
+
+
+def corpora_seen(config: Mapping[str, Any], weights: str | Path | None) -> dict[str, str]:
+    """By benchmark, how the published weights of a run came to be trained on it: what their YAML files declare.
+
+    An encoder's `seen` holds unless its weights are random. The model's (the top level's, since its file is global)
+    holds where the backbone starts from weights that no run of ours has written; where one has, what that run declares
+    holds. Of a file of several models (`model.name`) a model's own stands under its name. `weights` is what
+    `config.weights` stands for, a plain config's.
+    """
+    found = _declared(config)
+    if weights is None or (weights != PUBLISHED and not Path(weights).exists()):
+        return found
+    theirs = ""
+    if weights != PUBLISHED:
+        from eegfm.tasks.weights import config_of
+
+        theirs = config_of(checkpoint_of(Path(weights)))
+    if not theirs:
+        declared = config.get(SEEN) or {}
+        own = declared.get(config["model"].get("name")) or {}
+        return found | {name: how for name, how in declared.items() if isinstance(how, str)} | dict(own)
+    before = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(theirs)))
+    start = before.get("weights")
+    return found | corpora_seen(before, None if start == PRETRAIN else start)
+
+
+def seen_here(
+    config: Mapping[str, Any], weights: str | Path | None, facts: Mapping[str, Any]
+) -> dict[str, str]:
+    """`corpora_seen`, of the data that these facts (`EEGDataModule.provenance()`) are of."""
+    known = corpora_seen(config, None if weights == PRETRAIN else weights)
+    names = list(facts.get("corpora") or [facts["benchmark"]])
+    return {name: known[name] for name in names if name in known}
+
+
+def _declared(node: Mapping[Any, Any]) -> dict[str, str]:
+    """What the nodes below this one declare, but for those of random weights."""
+    found: dict[str, str] = {}
+    for key, value in node.items():
+        if key == SEEN or not isinstance(value, Mapping):
+            continue
+        if value.get("weights") != "random":
+            found |= dict(value.get(SEEN) or {})
+        found |= _declared(value)
+    return found
 
 
 PLAIN = (int, float, bool, str, type(None))

@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from eegfm.build import build, checkpoint_of, config_of_run, door
+from eegfm.build import build, checkpoint_of, config_of_run, door, seen_here
 
 
 @door("evaluate", values=("split",))
@@ -55,12 +55,14 @@ def main(config: DictConfig) -> None:
     ids = [run.data.subjects[i] for i in found.subject]
     folder = place if place.is_dir() else place.parent
     out, scores, by_subject = record(folder, split, found, ids, run.data.spec)
+    facts = run.data.provenance()
     show_scores(
         f"{run.data.benchmark.title}, {split} split ({place})",
         scores,
         by_subject,
-        run.data.provenance(),
+        facts,
         out,
+        seen=seen_here(run.config, run.config.get("weights"), facts),
     )
 
 

@@ -24,7 +24,7 @@ from eegfm.contracts import Attends, EegfmError
 from eegfm.data.store import write_json
 from eegfm.maps import correlation, rank_correlation, truth
 from eegfm.markup import PLAIN, document, note, paragraph, table
-from eegfm.results import subject_scores
+from eegfm.results import overlap_sentence, read_result, seen_sentence, subject_scores
 from eegfm.tasks.classify import Classify
 from eegfm.tasks.decision import decide
 from eegfm.tasks.metrics import probabilities, scores
@@ -61,6 +61,10 @@ def explain(config: DictConfig, place: Path, split: SplitName) -> Path:
         "metrics": scores(seen["probability"], seen["label"], len(data.spec.classes)),
         "by_subject": subject_scores(seen["probability"], seen["label"], ids, data.spec.classes),
     }
+    if (folder / "result.json").exists():
+        result = read_result(folder)
+        numbers["warnings"] = [overlap_sentence(result)] * bool(result.overlap)
+        numbers["warnings"] += [seen_sentence(result.seen)] * bool(result.seen)
     if "attention" in seen:
         by_head = seen["attention"].mean(axis=(0, 2))  # head channel
         numbers["attention"] = {
@@ -149,6 +153,7 @@ def _sentences(numbers: dict[str, Any]) -> list[str]:
         f"{name.replace('_', ' ')} {value:.3f}" for name, value in numbers["metrics"].items()
     )
     found = [f"{numbers['n_windows']:,} windows of {len(numbers['by_subject'])} subjects: {metrics}"]
+    found += numbers.get("warnings", [])
     judged = numbers.get("attention", {}).get("rank_correlation")
     if judged:
         linear = numbers["attention"]["correlation"]

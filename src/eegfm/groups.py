@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eegfm.published import Reference, flat, published
-from eegfm.results import SUBJECT_FACTS, overlap_sentence, read_predictions, read_result, spatial_sentences
+from eegfm.results import (
+    SUBJECT_FACTS,
+    diagnostic_sentences,
+    overlap_sentence,
+    read_predictions,
+    read_result,
+    seen_sentence,
+    spatial_sentences,
+)
 
 if TYPE_CHECKING:
     from eegfm.results import RunResult
@@ -268,7 +276,10 @@ def nearest_references(group: Group, references: Sequence[Reference]) -> dict[st
 
 def setting_differences(group: Group, reference: Reference) -> list[str]:
     """Where the group's settings are not those of the published number: "model.width 64 (128)", ours and published."""
-    ours = {**flat(group.runs[0].config), "encoder": group.first.encoder}
+    ours = flat(group.runs[0].config)
+    # encoder=moment encoder.size=large is encoder=published/moment_large
+    size = f"_{ours['encoder.size']}" if "encoder.size" in ours else ""
+    ours["encoder"] = group.first.encoder.removesuffix(size) + size
     return [
         f"{name} {ours.get(name, 'absent')} ({value})"
         for name, value in reference.settings.items()
@@ -287,6 +298,8 @@ def marks(group: Group) -> list[str]:
         found.append("RANDOM WEIGHTS: the probed backbone was not trained")
     if group.first.overlap:
         found.append(overlap_sentence(group.first))
+    if group.first.seen:
+        found.append(seen_sentence(group.first.seen))
     if not facts.complete:
         used = n_subjects(group.first)
         gone = len(facts.missing) + len(facts.unusable)
@@ -307,6 +320,23 @@ def marks(group: Group) -> list[str]:
     if tested < sum(facts.census.get("test", [])):
         found.append(f"CUT: {tested:,} of {sum(facts.census['test']):,} test windows")
     return found
+
+
+def controls(group: Group) -> list[str]:
+    """What `diagnostics=true` has found, as means over the seeds that have them, beside the same seeds' scores."""
+    held = [run.result for run in group.runs if run.result.diagnostics]
+    averaged = {
+        name: {
+            metric: mean([one.diagnostics.get(name, {}).get(metric) for one in held]) for metric in numbers
+        }
+        for name, numbers in (held[0].diagnostics if held else {}).items()
+    }
+    tested = {
+        metric: mean([one.metrics["test"].get(metric) for one in held])
+        for metric in (held[0].metrics["test"] if held else {})
+    }
+    few = f" ({len(held)} of {len(group.runs)} seeds)" * (len(held) < len(group.runs))
+    return [sentence + few for sentence in diagnostic_sentences(averaged, tested)]
 
 
 def places(group: Group) -> list[str]:

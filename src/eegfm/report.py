@@ -19,6 +19,7 @@ from eegfm.groups import (
     Group,
     Problem,
     Run,
+    controls,
     deviation,
     find_runs,
     group_runs,
@@ -180,6 +181,14 @@ def interval(group: Group, metric: str) -> str:
     return f"[{ends[0]:.2f}, {ends[1]:.2f}]" if ends else ""
 
 
+def difference(group: Group, metric: str) -> str:
+    """Our mean less the published one, which is held still, and where that lies with other test subjects."""
+    published_mean = group.references[metric].mean
+    centre = mean(group.test(metric)) - published_mean
+    low, high = (end - published_mean for end in group.intervals.get(metric, (math.nan, math.nan)))
+    return f"{centre:+.4f}" + ("" if math.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")
+
+
 def spread(group: Group, metric: str) -> str:
     """Lowest and highest test subject; none for what is no score, and where no subject has one."""
     if metric == "prevalence":
@@ -255,6 +264,7 @@ def _show_table(console: "Console", table: Table) -> None:
             cell.append("".join(f"\n{text}" for text in below), style="not bold")
             if metric in group.references:
                 cell.append(f"\npublished\n{table.cite(group.references[metric])}", style="not bold dim")
+                cell.append(f"\nours less it\n{difference(group, metric)}", style="not bold dim")
             cells.append(cell)
         grid.add_row(label, *cells, end_section=True)
     if table.published:
@@ -270,7 +280,7 @@ def _show_table(console: "Console", table: Table) -> None:
     for group in table.groups:
         if group.references:
             _note(console, f"{group.label}: {'; '.join(remarks(group))}")
-        for sentence in places(group):
+        for sentence in [*places(group), *controls(group)]:
             _note(console, f"{group.label}: {sentence}")
     for i, source in enumerate(table.sources, 1):
         _note(console, f"{_raised(i)} {source}")
@@ -333,7 +343,13 @@ def markdown(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject
         rows = []
         for group in table.groups:
             _, *more = about(group)[2:]
-            notes = [*(f"**{mark}**" for mark in marks(group)), *remarks(group), *places(group), *more]
+            notes = [
+                *(f"**{mark}**" for mark in marks(group)),
+                *remarks(group),
+                *places(group),
+                *controls(group),
+            ]
+            notes += more
             rows.append(
                 [
                     group.label,
@@ -357,6 +373,8 @@ def markdown(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject
                 rows.append(
                     [f"↳ published, nearest: {'; '.join(titles)}", NONE, NONE, NONE, *cells, "", ""]
                 )
+                cells = [difference(group, m) if m in group.references else NONE for m in table.metrics]
+                rows.append(["↳ ours less published", NONE, NONE, NONE, *cells, "", ""])
         for title, row in table.published.items():
             cells = [table.cite(row[metric]) if metric in row else NONE for metric in table.metrics]
             rows.append([f"published: {title}", NONE, NONE, NONE, *cells, "", ""])
@@ -439,6 +457,11 @@ def _csv_row(group: Group, run: Run) -> dict[str, Any]:
             for end, value in zip(("low", "high"), ends, strict=True)
         },
         **_spatial_columns(r.spatial),
+        **{
+            f"diagnostics_{name}_{metric}": value
+            for name, numbers in r.diagnostics.items()
+            for metric, value in numbers.items()
+        },
         "monitor": r.monitor,
         "monitor_value": r.monitor_value,
         "best_epoch": r.best_epoch,

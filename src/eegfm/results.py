@@ -96,11 +96,13 @@ class RunResult:
     weights ("auroc"), `monitor_value` and `best_epoch` (counted from 0) what it chose. `started_from` is empty where
     the backbone's weights were random at the start; else it holds "weights", the checkpoint, and "left_out", those of
     its tensors that are not the backbone's. `overlap` are test subjects whom these weights were trained or validated on
-    (see `eegfm.overlap`), "tuab/aaaaaaaq". `wall_s` is the time of the process that finished the run, without those
-    that were interrupted. `scan` is how the model's Mamba-2 layers were computed (see `eegfm.nn.mamba2.scans_used`),
-    empty where it has none. `spatial` is what a model that maps places sees of them, by corpus, at the start and at
-    the end (see `eegfm.maps.facts`), empty for others. `peak_memory_mb` and `environment()`'s fields are described
-    there.
+    (see `eegfm.overlap`), "tuab/aaaaaaaq". `seen` are the benchmarks tested on that published weights were trained on,
+    and how that is known (see `eegfm.build.corpora_seen`). `diagnostics` are numbers of controls, by control, empty
+    where none were asked for (see `eegfm.diagnostics`). `wall_s` is the time of the process that finished the run,
+    without those that were interrupted. `scan` is how the model's Mamba-2 layers were computed (see
+    `eegfm.nn.mamba2.scans_used`), empty where it has none. `spatial` is what a model that maps places sees of them, by
+    corpus, at the start and at the end (see `eegfm.maps.facts`), empty for others. `peak_memory_mb` and
+    `environment()`'s fields are described there.
     """
 
     name: str
@@ -131,6 +133,8 @@ class RunResult:
     started_from: dict[str, Any] = field(default_factory=dict)
     scan: list[str] = field(default_factory=list)
     overlap: list[str] = field(default_factory=list)
+    seen: dict[str, str] = field(default_factory=dict)
+    diagnostics: dict[str, dict[str, float]] = field(default_factory=dict)
     adapt: str | None = None  # the option of that group, which says more than the task
     spatial: dict[str, dict[str, Any]] = field(default_factory=dict)
     schema: int = SCHEMA
@@ -171,6 +175,9 @@ def read_result(folder: Path) -> RunResult:
         split: {subject: _nan_for_null(found) for subject, found in subjects.items()}
         for split, subjects in values["by_subject"].items()
     }
+    values["diagnostics"] = {
+        name: _nan_for_null(found) for name, found in values.get("diagnostics", {}).items()
+    }
     return RunResult(**values)
 
 
@@ -205,6 +212,44 @@ def overlap_sentence(result: RunResult) -> str:
     return (
         f"OVERLAP: the weights have seen {len(names)} of the test subjects ({', '.join(names[:5])}{more})"
     )
+
+
+def seen_sentence(seen: Mapping[str, str]) -> str:
+    """That published weights were trained on what is tested on."""
+    said = "; ".join(f"{name}: {how}" for name, how in seen.items())
+    return f"SEEN: the weights were trained on what is tested here ({said})"
+
+
+def diagnostic_sentences(
+    diagnostics: Mapping[str, Mapping[str, float]], tested: Mapping[str, float]
+) -> list[str]:
+    """`RunResult.diagnostics`, a sentence a control, beside the run's own test metrics."""
+    found = []
+    said = {
+        "shuffled": "labels shuffled in training",
+        "shuffled_within_person": "labels shuffled within each person",
+        "person_alone": "knowing nothing but who it is",
+    }
+    for name, what in said.items():
+        numbers = diagnostics.get(name, {})
+        shown = [
+            f"{metric.replace('_', ' ')} {_two(numbers[metric])} (this {_two(tested[metric])})"
+            for metric in ("balanced_accuracy", "auroc", "cohen_kappa")
+            if metric in numbers and metric in tested
+        ]
+        if shown:
+            found.append(f"{what}: {', '.join(shown)}")
+    told = diagnostics.get("persons_told", {})
+    if told:
+        found.append(
+            f"{told['persons']:.0f} test persons told apart by the features: balanced accuracy "
+            f"{_two(told['balanced_accuracy'])} (chance {_two(told['chance'])})"
+        )
+    return found
+
+
+def _two(value: float) -> str:
+    return "–" if value != value else f"{value:.2f}"
 
 
 def subject_scores(

@@ -7,7 +7,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from eegfm.results import SUBJECT_FACTS, BenchmarkFacts, RunResult, overlap_sentence, spatial_sentences
+from eegfm.results import (
+    SUBJECT_FACTS,
+    BenchmarkFacts,
+    RunResult,
+    diagnostic_sentences,
+    overlap_sentence,
+    seen_sentence,
+    spatial_sentences,
+)
 
 # the metrics of the published tables; result.json has more
 PUBLISHED = ("balanced_accuracy", "auroc", "auc_pr", "cohen_kappa", "weighted_f1")
@@ -41,9 +49,12 @@ def show(result: RunResult, folder: Path, note: str | None = None) -> None:
         console.print("[yellow]RANDOM WEIGHTS: the probed backbone was not trained (weights=...).[/]")
     if result.overlap:
         console.print(f"[yellow]{overlap_sentence(result)}.[/]")
+    if result.seen:
+        console.print(f"[yellow]{seen_sentence(result.seen)}.[/]")
     _data(console, facts)
     _scores(console, result.metrics["test"], result.by_subject["test"])
-    for sentence in spatial_sentences(result.spatial):
+    controls = diagnostic_sentences(result.diagnostics, result.metrics["test"])
+    for sentence in [*spatial_sentences(result.spatial), *controls]:
         console.print(sentence, soft_wrap=True)
     console.print(f"run folder  {folder}", soft_wrap=True)
     each = (
@@ -59,10 +70,14 @@ def show_scores(
     by_subject: Mapping[str, Mapping[str, Any]],
     provenance: Mapping[str, Any],
     out: Path,
+    *,
+    seen: Mapping[str, str],
 ) -> None:
-    """An evaluation of one split."""
+    """An evaluation of one split; `seen` is that of `eegfm.build.seen_here`."""
     console = Console(highlight=False)
     console.rule(title, style="dim")
+    if seen:
+        console.print(f"[yellow]{seen_sentence(seen)}.[/]")
     _data(console, BenchmarkFacts(**provenance))
     _scores(console, scores, by_subject)
     console.print(f"predictions {out}", soft_wrap=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from eegfm.build import PRETRAIN, Run, build, build_data, door, named, pretraining
+from eegfm.build import PRETRAIN, Run, build, build_data, chosen, door, named, pretraining, seen_here
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,31 +45,78 @@ def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products on a GPU
     if (folder / "result.json").exists():
         result = read_result(folder)
+        if config.diagnostics and not result.diagnostics:
+            result = _diagnosed(config, folder, choices, result)
         show(result, folder, f"This run is finished already; delete {folder} to train it anew.")
         return result.monitor_value
     import lightning.pytorch as lightning
 
+    _quieten()
+    weights = _pretrained(config, choices) if config.weights == PRETRAIN else config.weights
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    run = build(config, weights)
+    if config.diagnostics:
+        from eegfm.diagnostics import refuse_undiagnosable
+
+        refuse_undiagnosable(run)
+    run.data.prepare_data()
+    run.data.setup("fit")
+    people, overlap = _people(run, config.allow_overlap)
+    seen = _seen(run)
+    OmegaConf.save(OmegaConf.create(run.config), folder / "config.yaml")
+    started = time.monotonic()
+    if isinstance(run.task, lightning.LightningModule):
+        run.task.people = people  # type: ignore[assignment]
+        run.task.config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")  # type: ignore[assignment]
+        outcome = _train_by_gradient(run, folder, choices)
+    else:
+        outcome = _fit_in_one_go(run)
+    result = _write(run, folder, outcome, time.monotonic() - started, choices, overlap, seen)
+    if config.diagnostics:
+        result = _diagnosed(config, folder, choices, result)
+    show(result, folder)
+    return result.monitor_value
+
+
+def _quieten() -> None:
     # a note of torch's to Lightning's authors, printed at every loop
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
     # what Lightning says at INFO is on our summary or of no use
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    weights = _pretrained(config, choices) if config.weights == PRETRAIN else config.weights
-    lightning.seed_everything(config.seed, workers=True, verbose=False)
-    run = build(config, weights)
-    run.data.prepare_data()
-    run.data.setup("fit")
-    people, overlap = _people(run, config.allow_overlap)
-    OmegaConf.save(OmegaConf.create(run.config), folder / "config.yaml")
-    started = time.monotonic()
-    if isinstance(run.task, lightning.LightningModule):
-        run.task.people = people  # type: ignore[assignment]
-        outcome = _train_by_gradient(run, folder, choices)
-    else:
-        outcome = _fit_in_one_go(run)
-    result = _write(run, folder, outcome, time.monotonic() - started, choices, overlap)
-    show(result, folder)
-    return result.monitor_value
+
+
+def _diagnosed(
+    config: DictConfig, folder: Path, choices: Mapping[str, Any], result: "RunResult"
+) -> "RunResult":
+    """The finished run's result with its controls in it, on disk as well."""
+    from dataclasses import replace
+
+    import lightning.pytorch as lightning
+
+    from eegfm.diagnostics import diagnose
+    from eegfm.results import write_result
+
+    def fit(run: Run, place: Path) -> Any:
+        if isinstance(run.task, lightning.LightningModule):
+            return _train_by_gradient(run, place, choices)["predictions"]["test"]
+        return _fit_in_one_go(run)["predictions"]["test"]
+
+    _quieten()
+    found = diagnose(config, result.started_from.get("weights"), folder, fit)
+    result = replace(result, diagnostics=found)
+    write_result(folder, result)
+    return result
+
+
+def _seen(run: Run) -> dict[str, str]:
+    """The benchmarks that this run tests on and that its published weights were trained on, and how that is known."""
+    from eegfm.results import seen_sentence
+
+    found = seen_here(run.config, run.started_from.get("weights"), run.data.provenance())
+    if found:
+        log.warning("%s.", seen_sentence(found))
+    return found
 
 
 def _pretrained(config: DictConfig, choices: Mapping[str, Any]) -> Path:
@@ -119,7 +166,6 @@ def _train_by_gradient(run: Run, folder: Path, choices: Mapping[str, Any]) -> di
     from eegfm.tasks.selection import keep
 
     task, data = run.task, run.data
-    task.config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")
     metric, mode = task.monitor
     checkpoints = folder / "checkpoints"
     selection = dict(run.config["selection"])
@@ -268,7 +314,7 @@ def _logger(run: Run, folder: Path, choices: Mapping[str, Any]) -> Any:
         name=folder.name,
         group=folder.parent.name,
         job_type=choices["task"],
-        tags=[choices[key] for key in ("model", "encoder", "data")] + [run.data.benchmark.protocol],
+        tags=[chosen(choices, key) for key in ("model", "encoder", "data")] + [run.data.benchmark.protocol],
     )
     logger.experiment.config.update({**config, "provenance": run.data.provenance()}, allow_val_change=True)
     return logger
@@ -281,6 +327,7 @@ def _write(
     wall_s: float,
     choices: Mapping[str, Any],
     overlap: list[str],
+    seen: dict[str, str],
 ) -> "RunResult":
     """Predictions, figures and `result.json`; the last makes the run a finished one."""
     from eegfm.data.store import write_json
@@ -300,14 +347,14 @@ def _write(
         _, metrics[split], by_subject[split] = record(folder, split, found, ids, run.data.spec)
     monitor = run.task.monitor[0]
     facts = BenchmarkFacts(**run.data.provenance())
-    title = _title(choices["model"], facts) + " OVERLAP" * bool(overlap)
+    title = _title(choices["model"], facts) + " OVERLAP" * bool(overlap) + " SEEN" * bool(seen)
     spatial, maps = _places(run, folder, title, facts.subjects["val"], in_one_go=outcome["epoch"] is None)
     result = RunResult(
         name=folder.name,
         experiment=folder.parent.name,
-        model=choices["model"],
-        encoder=choices["encoder"],
-        data=choices["data"],
+        model=chosen(choices, "model"),
+        encoder=chosen(choices, "encoder"),
+        data=chosen(choices, "data"),
         task=choices["task"],
         seed=run.config["seed"],
         classes=list(classes),
@@ -318,6 +365,7 @@ def _write(
         best_epoch=outcome["epoch"],
         started_from=run.started_from,
         overlap=overlap,
+        seen=seen,
         benchmark=facts,
         parameters=outcome["parameters"],
         wall_s=round(wall_s, 2),

@@ -10,6 +10,7 @@ from eegfm.data.embed import embed
 from eegfm.data.module import EEGDataModule, EpochShuffle
 from eegfm.data.pipeline import prepare
 from eegfm.data.splits import FewShot, KFold
+from eegfm.data.store import Recipe, SampleIndex, digests, write_store
 from tests import corpus
 from tests.corpus import TINY
 
@@ -137,6 +138,76 @@ def test_an_interrupted_embedding_goes_on(places, tmp_path):
     whole = embed(raw, MeanAndStep(), places / "other", progress=False)
     for name in ("samples.mdb", "index.npz", "recipe.json"):
         assert (again.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+
+
+class Counts(MeanAndStep):
+    """Keeps how many series it was given, call by call."""
+
+    def __init__(self):
+        self.given = []
+
+    def encode(self, series):
+        self.given.append(len(series))
+        return super().encode(series)
+
+
+def store_of(windows, recordings, folder):
+    """A store of these windows under the names of their recordings, as a preparation writes one."""
+    n = len(windows)
+    text = np.full(n, "train")
+    index = SampleIndex(
+        np.zeros(n, int), text, text, np.array(recordings), np.arange(float(n)), text, digests(windows)
+    )
+    recipe = Recipe({"benchmark": "tiny", "dtype": "float32", "sfreq": 200.0})
+    return write_store(folder, recipe, {}, [(windows, index)], shape=windows.shape[1:], n_rows=n)
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_window_that_came_before_is_not_embedded_again(tmp_path, stops):
+    """In its own recording or in an earlier one, also where that one was embedded before an interruption."""
+    x = np.random.default_rng(0).normal(0, 20, (5, 2, 400)).astype(np.float32)
+    source = store_of(x[[0, 1, 0, 1, 2, 3, 3, 0, 4]], list("aaabbbccc"), tmp_path / "raw")
+    if stops:
+        encoder = Counts()
+        encode, encoder.encode = (
+            encoder.encode,
+            lambda series: encode(series) if not encoder.given else 1 / 0,
+        )
+        with pytest.raises(ZeroDivisionError):
+            embed(source, encoder, tmp_path, progress=False)
+        assert encoder.given == [2 * 4]  # recording a: windows 0 and 1, of two channels and two seconds
+    encoder = Counts()
+    store = embed(source, encoder, tmp_path, progress=False)
+    assert encoder.given == [2 * 4] * (not stops) + [2 * 4, 4]
+    alone = MeanAndStep().encode(torch.from_numpy(source.read(range(9))).reshape(-1, 200))
+    assert np.array_equal(store.read(range(9)), alone.reshape(9, 2, 2, 3).numpy().astype(np.float16))
+
+
+def test_a_long_recording_goes_through_in_blocks(tmp_path, monkeypatch, caplog):
+    """Of whole windows; how many series a second that was is said in the end."""
+    monkeypatch.setattr("eegfm.data.embed.BLOCK", 9)
+    x = np.random.default_rng(1).normal(0, 20, (5, 2, 400)).astype(np.float32)
+    encoder = Counts()
+    with caplog.at_level("INFO", logger="eegfm.data.embed"):
+        store = embed(store_of(x, list("aaaaa"), tmp_path / "raw"), encoder, tmp_path, progress=False)
+    assert encoder.given == [8, 8, 4]
+    np.testing.assert_allclose(store.read(range(5))[:, :, 1, 1], x[..., 200], rtol=1e-3)
+    assert "tiny: 20 series through mean_and_step, " in caplog.text and " a second" in caplog.text
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan, 7e4])
+def test_vectors_that_float16_cannot_hold_are_not_stored(tmp_path, value):
+    class Overflows(MeanAndStep):
+        def encode(self, series):
+            vectors = super().encode(series)
+            vectors[5, 1] = value
+            return vectors
+
+    source = store_of(np.ones((3, 2, 400), np.float32), list("aab"), tmp_path / "raw")
+    source.index.digest[:] = np.arange(3)
+    with pytest.raises(EegfmError, match=r"numbers for tiny/a that a float16 store cannot hold.*bfloat16"):
+        embed(source, Overflows(), tmp_path, progress=False)
+    assert not list(tmp_path.glob("tiny/*.parts/a.json"))
 
 
 def test_statistics_come_from_the_training_split_in_stored_order(places):

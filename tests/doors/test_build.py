@@ -1,8 +1,10 @@
 """Every option composes, every argument of a model is in its YAML, and every wrong override is a sentence."""
 
 import inspect
+import itertools
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,10 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from eegfm.build import (
+    build,
     build_data,
     check_types,
+    chosen,
     config_dir,
     identity_hash,
     make,
@@ -22,6 +26,7 @@ from eegfm.build import (
     register,
 )
 from eegfm.contracts import EegfmError
+from eegfm.published import published
 
 register()
 GROUPS = ("data", "model", "encoder", "task", "trainer", "logger", "adapt", "experiment")
@@ -47,7 +52,14 @@ def test_every_model_composes_with_every_data_set(model, data):
     for node in ("data", "encoder", "task", "model"):
         if "_target_" in config[node]:
             check_types(config[node], node)
+    package = getattr(get_object(config.model._target_), "package", "torch")
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
     spec = build_data(config).spec
+    if model == "stamp_lora":  # its encoder stops here without weights
+        with pytest.raises(EegfmError, match="encoder=moment: there is no"):
+            make(config.model, "model")
+        return
     assert make(config.model, "model")(spec) is not None
 
 
@@ -134,6 +146,9 @@ def test_a_run_is_named_by_what_makes_it_what_it_is():
     here = resolved("encoder=ttm", "paths.weights=/here")
     assert identity_hash(here) == identity_hash(resolved("encoder=ttm", "paths.weights=/there"))
     assert identity_hash(here) != identity_hash(resolved("encoder=ttm", "encoder.weights=random"))
+    inside = resolved("model=stamp_lora", "paths.weights=/here", "model.encoder.device=cpu")
+    assert identity_hash(inside) == identity_hash(resolved("model=stamp_lora", "paths.weights=/there"))
+    assert identity_hash(inside) != identity_hash(resolved("model=stamp_lora", "model.encoder.size=small"))
     seeds = [identity_hash(resolved("model=stamp", f"seed={seed}"), without_seed=True) for seed in (1, 2)]
     assert seeds[0] == seeds[1]
 
@@ -229,3 +244,66 @@ def test_the_papers_experiments_stand_on_the_published_protocol(experiment):
     config = composed(f"experiment={experiment}")
     assert make(config.data.benchmark, "data.benchmark").protocol.split("@")[0] == "cbramod"
     assert (config.selection.min_delta, config.selection.first_epoch) == (0.001, 1)
+
+
+TABLES = {
+    "stamp_main_table": ("STAMP", set()),
+    "stamp_tsfm_table": ("STAMP, encoder=", {"encoder"}),
+    "stamp_width_study": ("STAMP, model.width=", {"model.width"}),
+    "cbramod_main_table": ("CBraMod", set()),
+}
+
+
+@pytest.mark.parametrize("experiment", TABLES)
+def test_every_cell_of_a_published_table_has_its_number(experiment):
+    """On the published protocol, five seeds; and the cells that are swept are the cells that are published."""
+    title, swept = TABLES[experiment]
+    node = OmegaConf.load(config_dir() / "experiment" / f"{experiment}.yaml")
+    params = {name: split_sweep(value) for name, value in node.hydra.sweeper.params.items()}
+    assert params.pop("seed") == ["654", "114", "25", "759", "281"]
+    assert params.keys() - {"data"} == swept
+    for data in params["data"]:
+        config = composed(f"experiment={experiment}", f"data={data}")
+        assert make(config.data.benchmark, "data.benchmark").protocol.split("@")[0] == "cbramod"
+    cells = {
+        (data, values)
+        for data in (data.rpartition("/")[2] for data in params.pop("data"))
+        for values in itertools.product(*params.values())
+    }
+    names = {
+        (r.data, tuple(f"{r.title.removeprefix(title)}" for _ in swept))
+        for r in published()
+        if (r.title.startswith(title) if swept else r.title == title) and r.headline == (not swept)
+    }
+    assert {(data, tuple(v.rpartition("/")[2] for v in values)) for data, values in cells} == names
+
+
+def test_a_published_choice_has_the_name_of_its_benchmark():
+    assert chosen({"data": "published/tuev", "encoder": "ttm"}, "data") == "tuev"
+    assert chosen({"data": "published/tuev", "encoder": "ttm"}, "encoder") == "ttm"
+
+
+def split_sweep(text: str) -> list[str]:
+    return [part.strip() for part in str(text).split(",")]
+
+
+def test_a_run_starts_from_the_published_weights_in_the_unit_that_they_want(tmp_path):
+    """A file of CBraMod's published layout, which is what weights=published looks for."""
+    import torch
+
+    from tests.nn.cbramod import state_of_the_layout
+
+    file = tmp_path / "cbramod" / "pretrained_weights.pth"
+    wanted = ("model=cbramod", "weights=published", f"paths.weights={tmp_path}")
+    with pytest.raises(EegfmError, match=r"there is no .*pretrained_weights\.pth\.\nDownload"):
+        build(composed(*wanted), "published")
+    file.parent.mkdir()
+    torch.save(state_of_the_layout(), file)
+    run = build(composed(*wanted), "published")
+    assert run.started_from == {"weights": str(file), "left_out": []}
+    for key, value in state_of_the_layout().items():
+        assert torch.equal(run.task.backbone.state_dict()[key], value), key
+    with pytest.raises(EegfmError, match=r"Type task\.scale=100\.0"):
+        build(composed(*wanted, "task.scale=null"), "published")
+    with pytest.raises(EegfmError, match="of Stamp there are no published weights"):
+        build(composed("model=stamp"), "published")

@@ -228,6 +228,15 @@ def test_an_encoder_without_its_weights_says_where_they_belong(tmp_path, monkeyp
     place.touch()
     row = named(doctor.encoders(), "ttm")
     assert row.facts["has_weights"] and "curl" not in row.remedy
+    large = named(doctor.encoders(), "moment")  # the size that its config names, at its commit
+    assert f"-o {tmp_path}/moment-1-large/model.safetensors " in large.remedy
+    assert "huggingface.co/AutonLab/MOMENT-1-large/resolve/ca58581b" in large.remedy
+
+
+def test_the_cache_of_hugging_face_counts_as_well(tmp_path, monkeypatch):
+    monkeypatch.setattr("eegfm.encoders.base.in_cache", lambda *named: tmp_path / "cached" / "a.file")
+    row = named(doctor.encoders(), "moment")
+    assert row.facts["has_weights"] and f"weights in {tmp_path / 'cached'}" in row.found
 
 
 def test_wandb_s_key_is_found_where_wandb_looks_for_it(tmp_path, monkeypatch):

@@ -248,6 +248,17 @@ def test_a_place_that_cannot_be_written_ends_in_a_sentence(tmp_path: Path) -> No
         main([str(tmp_path), "--csv", str(tmp_path / "a")])
 
 
+def test_the_difference_to_the_published_number_is_ours_less_it(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        make_run(tmp_path / f"s{seed}", seed)
+    (group,), _ = grouped(tmp_path)
+    text, ours = markdown([group], [], by_subject=False), np.mean(group.test("auroc"))
+    (row,) = [line for line in text.splitlines() if line.startswith("| ↳ ours less published")]
+    low, high = group.intervals["auroc"]
+    assert group.references["auroc"].mean == 0.8113  # the nearest: STAMP's main table
+    assert f"{ours - 0.8113:+.4f} [{low - 0.8113:+.2f}, {high - 0.8113:+.2f}]" in row
+
+
 def test_published_cells_are_those_of_the_papers() -> None:
     cells = {(r.title, r.data, r.metric): (r.mean, r.std) for r in published()}
     assert cells["STAMP", "shu_mi", "auroc"] == (0.6603, 0.0109)

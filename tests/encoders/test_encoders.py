@@ -6,27 +6,43 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from eegfm.build import make
 from eegfm.contracts import EegfmError, Encodes
 from eegfm.encoders.base import Pretrained
 from eegfm.encoders.spectrum import Spectrum
+from eegfm.encoders.tspulse import Tspulse
 from eegfm.encoders.ttm import Ttm
+from tests.encoders.tiny import tiny_bolt, tiny_chronos, tiny_moment
 
-NEEDS_TSFM = [
-    pytest.mark.slow,  # the import alone takes some ten seconds
-    pytest.mark.skipif(
-        importlib.util.find_spec("tsfm_public") is None,
-        reason="granite-tsfm is not installed: make setup-tsfm",
-    ),
-]
+# with random weights, on a device, and what package it needs
+ENCODERS = {
+    "spectrum": (lambda device: Spectrum(), None),
+    "ttm": (lambda device: Ttm(weights="random", device=device), "tsfm_public"),
+    "moment": (lambda device: tiny_moment(device=device), "transformers"),
+    "chronos": (lambda device: tiny_chronos(device=device), "transformers"),
+    "chronos_bolt": (lambda device: tiny_bolt(device=device), "chronos"),
+    "tspulse": (lambda device: Tspulse(weights="random", device=device), "tsfm_public"),
+}
 CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "encoder").glob("*.yaml"))
 
 
-@pytest.fixture(scope="module", params=["spectrum", pytest.param("ttm", marks=NEEDS_TSFM)])
+def needing(name: str, package: str | None):
+    """The encoder's name, skipped without its package; the import alone takes seconds."""
+    if package is None:
+        return name
+    absent = importlib.util.find_spec(package) is None
+    skip = pytest.mark.skipif(absent, reason=f"{package} is not installed: make setup-tsfm")
+    return pytest.param(name, marks=[pytest.mark.slow, skip])
+
+
+NAMES = [needing(name, package) for name, (_, package) in ENCODERS.items()]
+
+
+@pytest.fixture(scope="module", params=NAMES)
 def encoder(request: pytest.FixtureRequest) -> Encodes:
-    return Spectrum() if request.param == "spectrum" else Ttm(weights="random", device="cpu")
+    return ENCODERS[request.param][0]("cpu")
 
 
 def noise(n: int, *, seed: int = 0) -> torch.Tensor:
@@ -45,7 +61,7 @@ def test_a_vector_is_float32_of_the_promised_width(encoder):
 
 def test_a_vector_does_not_depend_on_the_series_beside_it(encoder):
     """Nor on the place in the batch, nor on where a chunk ends."""
-    chunk = Pretrained.chunk
+    chunk = getattr(encoder, "chunk", 64)
     series = noise(chunk + 3)
     together = encoder.encode(series)
     for i in (0, 7, chunk - 1, chunk, chunk + 2):
@@ -74,6 +90,22 @@ def test_a_backbone_can_learn_from_the_vectors(encoder):
     assert head.weight.grad is not None and head.weight.grad.isfinite().all()
 
 
+def test_a_gradient_reaches_every_layer_that_adapters_go_beside(encoder):
+    """A network that is trained through its adapters holds no layer of that name which a vector does not need."""
+    if not isinstance(encoder, Pretrained):
+        pytest.skip("not a network")
+    linear = [(n, m) for n, m in encoder.network.named_modules() if isinstance(m, torch.nn.Linear)]
+    beside = {name: layer.weight for name, layer in linear if name.rpartition(".")[2] in encoder.adapters}
+    assert len(beside) >= 4
+    for weight in beside.values():
+        weight.requires_grad_(True)
+    encoder.vectors(noise(4)).square().sum().backward()
+    without = [name for name, weight in beside.items() if weight.grad is None or not weight.grad.any()]
+    for weight in beside.values():
+        weight.requires_grad_(False).grad = None
+    assert not without
+
+
 def test_the_series_are_left_as_they_were(encoder):
     series = noise(4)
     before = series.clone()
@@ -89,10 +121,9 @@ def test_what_is_not_a_second_is_refused(encoder, shape):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("name", ["spectrum", pytest.param("ttm", marks=NEEDS_TSFM)])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_gpu_gives_the_same_vectors(name):
-    on_cpu = Spectrum() if name == "spectrum" else Ttm(weights="random", device="cpu")
-    on_gpu = Spectrum() if name == "spectrum" else Ttm(weights="random", device="cuda")
+    on_cpu, on_gpu = (ENCODERS[name][0](device) for device in ("cpu", "cuda"))
     vectors = on_gpu.encode(noise(2000).cuda())
     assert vectors.is_cuda
     torch.testing.assert_close(vectors.cpu(), on_cpu.encode(noise(2000)), rtol=1e-3, atol=1e-3)
@@ -110,8 +141,8 @@ def config_of(path: Path, **overrides: str) -> DictConfig:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_makes_what_it_says(path):
-    config = config_of(path, **({"weights": "random"} if path.stem == "ttm" else {}))
-    encoder = instantiate(config.encoder, _convert_="object")
+    config = config_of(path, **({"weights": "random"} if "weights" in OmegaConf.load(path) else {}))
+    encoder = make(config.encoder, "encoder")
     assert config.input_norm in ("instance", "standardise", "none", "batch")
     if path.stem == "raw":
         assert encoder is None
@@ -124,7 +155,7 @@ def test_every_config_makes_what_it_says(path):
 
 
 def test_raw_is_among_the_configs():
-    assert {"raw", "spectrum", "ttm"} <= {path.stem for path in CONFIGS}
+    assert {"raw", *ENCODERS} <= {path.stem for path in CONFIGS}
 
 
 def test_the_weights_folder_comes_from_the_environment(monkeypatch, tmp_path):
@@ -133,3 +164,5 @@ def test_the_weights_folder_comes_from_the_environment(monkeypatch, tmp_path):
     assert config_of(ttm).encoder.weights == f"{tmp_path}/ttm-r2-512-96"
     monkeypatch.delenv("EEGFM_WEIGHTS")
     assert config_of(ttm).encoder.weights == "data/weights/ttm-r2-512-96"
+    moment = next(path for path in CONFIGS if path.stem == "moment")
+    assert config_of(moment, size="small").encoder.weights == "data/weights/moment-1-small"

@@ -45,6 +45,7 @@ LITTLE = 2 * GB  # a store of the smaller benchmarks, and the checkpoints of som
 MODULE = {
     "hydra-core": "hydra",
     "scikit-learn": "sklearn",
+    "chronos-forecasting": "chronos",
     "pytest-xdist": "xdist",
     "hydra-submitit-launcher": "hydra_plugins.hydra_submitit_launcher",
     "import-linter": "importlinter",
@@ -604,13 +605,14 @@ def encoders() -> Iterator[Row]:
             yield Row("encoders", path.stem, "needs nothing", facts={"package": None, "weights": None})
             continue
         has_package = package is None or _is_findable(package)
-        has_weights = folder is None or any(Path(folder).glob("*.safetensors"))
+        at, url = _weights(node) if folder else (None, "")
+        has_weights = not folder or at is not None
         said = [f"package {package} {'is there' if has_package else 'is missing'}"] * (package is not None)
-        said += [f"weights {'in' if has_weights else 'not in'} {folder}"] * (folder is not None)
+        said += [f"weights {f'in {at.parent}' if at else f'not in {folder}'}"] * (folder is not None)
         remedies = [] if has_package else [module.INSTALL]
         if not has_weights:
-            target = shlex.quote(f"{folder}/{module.WEIGHTS.rpartition('/')[2]}")
-            remedies.append(f"curl -L --create-dirs -o {target} {module.WEIGHTS}")
+            target = shlex.quote(f"{folder}/{url.rpartition('/')[2]}")
+            remedies.append(f"curl -L --create-dirs -o {target} {url}")
         facts = {
             "package": package,
             "has_package": has_package,
@@ -625,6 +627,22 @@ def encoders() -> Iterator[Row]:
             "\n".join(remedies),
             facts,
         )
+
+
+def _weights(node: Any) -> tuple[Path | None, str]:
+    """The file that an encoder's config means, where it is there, and where it is published."""
+    from hydra.utils import get_object
+    from omegaconf import OmegaConf
+
+    from eegfm.encoders.base import in_cache
+
+    options: Any = OmegaConf.to_container(node, resolve=True)
+    target, folder = get_object(options.pop("_target_")), Path(options["weights"])
+    options.pop("seen", None)  # a declaration, which is no argument
+    encoder = target(**{**options, "weights": "random"})  # nothing is built yet: it knows its repository
+    file = folder / encoder.file
+    found = file if file.is_file() else in_cache(encoder.repository, encoder.file, encoder.revision)
+    return found, f"https://huggingface.co/{encoder.repository}/resolve/{encoder.revision}/{encoder.file}"
 
 
 def wandb() -> Iterator[Row]:

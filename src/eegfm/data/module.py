@@ -242,6 +242,25 @@ class EEGDataModule(lightning.LightningDataModule):
         label = self.index.label[self.index.rows("train")]
         return torch.from_numpy(np.bincount(label, minlength=len(self.benchmark.classes)))
 
+    def shuffle_labels(self, *, within_subject: bool) -> bool:
+        """Put the labels of the training windows into another order, by the seed: a control, for a fit from now on.
+
+        `within_subject` each subject keeps its windows of every class. Validation and test keep their labels. False,
+        and nothing is done, where no order is another one.
+        """
+        assert self.store is not None
+        rows, label = self.index.rows("train"), self.index.label.copy()
+        group = self.index.subject[rows] if within_subject else np.zeros(len(rows), dtype=np.int64)
+        if all(len(np.unique(label[rows][group == name])) < 2 for name in np.unique(group)):
+            return False
+        random = np.random.default_rng(self.seed)
+        for name in np.unique(group):
+            of_group = rows[group == name]
+            label[of_group] = random.permutation(label[of_group])
+        self.index = replace(self.index, label=label)
+        self.store.index = replace(self.store.index, label=label)  # this module's own: nobody else reads it
+        return True
+
     def arrays(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
         """A whole split as (x float32, label), for estimators that want all of it at once."""
         data = self.dataset(split)

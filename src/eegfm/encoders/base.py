@@ -72,11 +72,7 @@ class Pretrained(ABC):
     ) -> None:
         self.weights = None if weights == "random" else self._find(Path(weights))
         self.seed, self.device, self.precision, self.input_norm = seed, device, precision, input_norm
-        self.source = (
-            f"random, seed {seed}"
-            if self.weights is None
-            else hashlib.sha256(self.weights.read_bytes()).hexdigest()
-        )
+        self.source = f"random, seed {seed}" if self.weights is None else sha256_of(self.weights)
 
     def settings(self) -> dict[str, Any]:
         """What changes a vector, for the store's recipe: above all the SHA-256 of the weight file."""
@@ -130,7 +126,7 @@ class Pretrained(ABC):
     def _find(self, folder: Path) -> Path:
         if (folder / self.file).is_file():
             return folder / self.file
-        cached = _in_cache(self.repository, self.file, self.revision)
+        cached = in_cache(self.repository, self.file, self.revision)
         if cached is not None:
             return cached
         raise EegfmError(
@@ -171,7 +167,13 @@ def series_that_fit(run: Callable[[int], Any], total: int, device: torch.device,
     return max(1, min(total, int(0.9 * torch.cuda.mem_get_info(device)[0] / each)))
 
 
-def _in_cache(repository: str, file: str, revision: str) -> Path | None:
+def sha256_of(file: Path) -> str:
+    """The digest of a file, which may be larger than the memory."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def in_cache(repository: str, file: str, revision: str) -> Path | None:
     """The file in the local cache of Hugging Face, if its library is there and has it. Nothing is downloaded."""
     try:
         from huggingface_hub import try_to_load_from_cache

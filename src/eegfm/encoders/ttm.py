@@ -12,6 +12,8 @@ depend on the offset of its second (nor, because of the scaler, on its amplitude
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,6 @@ INSTALL = (
     "In a checkout: make setup-tsfm. Elsewhere: pip install 'eegfm[tsfm]', then "
     "pip install --no-deps granite-tsfm==0.3.11"
 )
-WEIGHTS = "https://huggingface.co/ibm-granite/granite-timeseries-ttm-r2/resolve/main/model.safetensors"
 
 PATCH, CONTEXT, WIDTH = 64, 512, 192
 # The published model; all else is the default of granite-tsfm. The tests hold it against the published config.json.
@@ -112,24 +113,33 @@ def padded(series: Float[Tensor, "series 200"]) -> dict[str, Tensor]:
     return {"past_values": values, "past_observed_mask": observed[:, None].expand_as(values)}
 
 
-def _tsfm() -> tuple[Any, Any]:
-    """granite-tsfm's config and model class, imported with the root logger left as it was.
+@contextmanager
+def root_logger_kept() -> Iterator[None]:
+    """Leave the root logger as it was.
 
-    Its import calls logging.basicConfig(level=INFO), which would print every library's messages from then on.
+    granite-tsfm's import calls logging.basicConfig(level=INFO), which would print every library's messages from then
+    on.
     """
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:
-        from tsfm_public.models.tinytimemixer import (  # pyright: ignore[reportMissingImports]
-            TinyTimeMixerConfig,
-            TinyTimeMixerForPrediction,
-        )
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+def _tsfm() -> tuple[Any, Any]:
+    """granite-tsfm's config and model class."""
+    try:
+        with root_logger_kept():
+            from tsfm_public.models.tinytimemixer import (  # pyright: ignore[reportMissingImports]
+                TinyTimeMixerConfig,
+                TinyTimeMixerForPrediction,
+            )
     except ImportError as error:
         raise EegfmError(
             f"encoder=ttm needs granite-tsfm ({error}). {INSTALL} "
             "(without --no-deps its pins exclude current torch)."
         ) from error
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
     return TinyTimeMixerConfig, TinyTimeMixerForPrediction

@@ -12,13 +12,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.signal import periodogram
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from eegfm.contracts import EegfmError, SampleSpec
-
-TINY_UV2 = 1e-12  # keeps the logarithm of a silent band finite; 12 orders below 1 µV²/Hz
+from eegfm.models.classical import TINY_UV2, all_classes, preferred, refuse_one_class, refuse_tokens
 
 
 class BandPower:
@@ -32,10 +30,7 @@ class BandPower:
         strengths: Sequence[float],
         max_iter: int,
     ) -> None:
-        if len(spec.shape) != 2:
-            raise EegfmError(
-                f"BandPower reads raw windows (channel, time); got samples of {spec.shape}. Type encoder=raw."
-            )
+        refuse_tokens(spec, "BandPower")
         for low, high in bands:
             if not 0 <= low < high <= spec.sfreq / 2:
                 raise EegfmError(
@@ -56,19 +51,20 @@ class BandPower:
         self,
         x: Float[np.ndarray, "window channel time"],
         label: Int[np.ndarray, " window"],
-        x_val: Float[np.ndarray, "window channel time"],
-        label_val: Int[np.ndarray, " window"],
+        x_val: Float[np.ndarray, "held_out channel time"],
+        label_val: Int[np.ndarray, " held_out"],
     ) -> None:
         """Fit on the first pair at every strength, and keep the one that the second pair prefers."""
+        refuse_one_class(label)
         train, val = self.features(x), self.features(x_val)
-        best = -np.inf
-        for strength in self.strengths:
+
+        def at(strength: float) -> Pipeline:
             model = LogisticRegression(C=strength, class_weight="balanced", max_iter=self.max_iter)
-            estimator = make_pipeline(StandardScaler(), model).fit(train, label)
-            score = self._score(estimator, val, label_val)
-            self.validation[strength] = score
-            if score > best:
-                best, self.estimator, self.strength = score, estimator, strength
+            return make_pipeline(StandardScaler(), model).fit(train, label)
+
+        self.estimator, self.strength, self.validation = preferred(
+            at, self.strengths, val, label_val, len(self.spec.classes)
+        )
 
     def probabilities(
         self, x: Float[np.ndarray, "window channel time"]
@@ -76,9 +72,7 @@ class BandPower:
         """One column a class, in the order of the spec's classes."""
         assert self.estimator is not None, "fit comes first"
         found = self.estimator.predict_proba(self.features(x))
-        full = np.zeros((len(x), len(self.spec.classes)))
-        full[:, self.estimator.classes_] = found  # a class absent from training keeps probability 0
-        return full
+        return all_classes(found, self.estimator.classes_, len(self.spec.classes))
 
     @property
     def n_parameters(self) -> int:
@@ -86,8 +80,3 @@ class BandPower:
         assert self.estimator is not None, "fit comes first"
         model: LogisticRegression = self.estimator[-1]  # type: ignore[assignment]
         return int(np.size(model.coef_) + np.size(model.intercept_))
-
-    def _score(self, estimator: Pipeline, features: np.ndarray, label: np.ndarray) -> float:
-        if len(self.spec.classes) == 2:
-            return float(roc_auc_score(label, estimator.predict_proba(features)[:, 1]))
-        return float(cohen_kappa_score(label, estimator.predict(features)))

@@ -8,6 +8,25 @@ from torch.nn import functional as F
 from eegfm.contracts import EegfmError
 
 
+def criss_cross(
+    x: Float[Tensor, "batch time channel width"],
+    spatial_attn: nn.MultiheadAttention,
+    temporal_attn: nn.MultiheadAttention,
+) -> Float[Tensor, "batch time channel width"]:
+    """Attend over a moment's channels with the first half of the features, over a channel's moments with the second.
+
+    Both attentions are batch_first and of half the width.
+    """
+    n_batch, n_times, n_channels, _ = x.shape
+    first, second = x.chunk(2, dim=-1)
+    rows = first.flatten(0, 1)  # (batch time) channel width/2
+    columns = second.transpose(1, 2).flatten(0, 1)  # (batch channel) time width/2
+    spatial = spatial_attn(rows, rows, rows, need_weights=False)[0].unflatten(0, (n_batch, n_times))
+    temporal = temporal_attn(columns, columns, columns, need_weights=False)[0]
+    temporal = temporal.unflatten(0, (n_batch, n_channels)).transpose(1, 2)
+    return torch.cat((spatial, temporal), dim=-1)
+
+
 class CrissCrossLayer(nn.Module):
     """Attend over channels with the first half of the features and over time with the second, then a feed-forward.
 
@@ -47,16 +66,7 @@ class CrissCrossLayer(nn.Module):
         return self.norm2(x + self._feed(x))
 
     def _attend(self, x: Tensor) -> Tensor:
-        n_batch, n_times, n_channels, _ = x.shape
-        first, second = x.chunk(2, dim=-1)
-        rows = first.flatten(0, 1)  # (batch time) channel width/2
-        columns = second.transpose(1, 2).flatten(0, 1)  # (batch channel) time width/2
-        spatial = self.spatial_attn(rows, rows, rows, need_weights=False)[0].unflatten(
-            0, (n_batch, n_times)
-        )
-        temporal = self.temporal_attn(columns, columns, columns, need_weights=False)[0]
-        temporal = temporal.unflatten(0, (n_batch, n_channels)).transpose(1, 2)
-        return self.dropout(torch.cat((spatial, temporal), dim=-1))
+        return self.dropout(criss_cross(x, self.spatial_attn, self.temporal_attn))
 
     def _feed(self, x: Tensor) -> Tensor:
         return self.dropout(self.linear2(self.dropout(F.relu(self.linear1(x)))))

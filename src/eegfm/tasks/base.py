@@ -58,8 +58,7 @@ class Task(LightningModule):
         self.people: dict[str, Any] | None = None
 
     def configure_optimizers(self) -> Any:
-        learned = [p for p in self.parameters() if p.requires_grad]
-        optimizer = self.make_optimizer(learned if self.decay == "all" else _matrices_apart(learned))
+        optimizer = self.make_optimizer(self.parameter_groups())
         if self.make_schedule is None:
             return optimizer
         total_steps = self.trainer.estimated_stepping_batches
@@ -76,6 +75,15 @@ class Task(LightningModule):
                 "interval": "step",
             },
         }
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What the optimiser is given: all that require a gradient, by what decays."""
+        return self.by_decay(self.parameters())
+
+    def by_decay(self, parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
+        """Those of these parameters that require a gradient, in a group, or in two where some do not decay."""
+        learned = [p for p in parameters if p.requires_grad]
+        return [{"params": learned}] if self.decay == "all" else _matrices_apart(learned)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # batch_idx tells apart the batches of one accumulated step; the rank, the processes of one step

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
-from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn import functional as F
+
+from eegfm.models.classical import all_classes, validation_score
 
 Table = Float[np.ndarray, "window feature"]
 Labels = Int[np.ndarray, " window"]
@@ -41,7 +42,7 @@ class Logistic:
         self.estimator.fit(x, label)
 
     def probabilities(self, x: Table) -> Float[np.ndarray, "window class"]:
-        return _all_classes(self.estimator.predict_proba(x), self.estimator.classes_, self.n_classes)
+        return all_classes(self.estimator.predict_proba(x), self.estimator.classes_, self.n_classes)
 
     @property
     def n_parameters(self) -> int:
@@ -69,7 +70,7 @@ class Ridge:
             made = make_pipeline(StandardScaler(), RidgeClassifier(strength, class_weight=self.weight)).fit(
                 x, label
             )
-            score = _score(self._probabilities(made, x_val), label_val)
+            score = validation_score(self._probabilities(made, x_val), label_val)
             if self.estimator is None or score > best:
                 best, self.estimator, self.strength = score, made, strength
 
@@ -82,7 +83,7 @@ class Ridge:
         if value.ndim == 1:  # two classes: 2v is the difference of their two values
             value = np.stack([-value, value], axis=1)
         power = np.exp(value - value.max(axis=1, keepdims=True))
-        return _all_classes(power / power.sum(axis=1, keepdims=True), estimator.classes_, self.n_classes)
+        return all_classes(power / power.sum(axis=1, keepdims=True), estimator.classes_, self.n_classes)
 
     @property
     def n_parameters(self) -> int:
@@ -107,7 +108,7 @@ class Neighbours:
 
     def probabilities(self, x: Table) -> Float[np.ndarray, "window class"]:
         assert self.estimator is not None, "fit comes first"
-        found = _all_classes(self.estimator.predict_proba(x), self.estimator.classes_, self.n_classes)
+        found = all_classes(self.estimator.predict_proba(x), self.estimator.classes_, self.n_classes)
         if self.weight:
             found = found / np.where(self.share > 0, self.share, 1)
             found = found / found.sum(axis=1, keepdims=True)
@@ -178,20 +179,5 @@ class Mlp:
 HEADS: dict[str, Callable[..., Any]] = {"logistic": Logistic, "mlp": Mlp, "knn": Neighbours, "ridge": Ridge}
 
 
-def _all_classes(found: np.ndarray, present: np.ndarray, n_classes: int) -> np.ndarray:
-    """Columns for all classes; one that was absent from training has probability 0."""
-    full = np.zeros((len(found), n_classes))
-    full[:, present] = found
-    return full
-
-
 def _n_coefficients(models: Any) -> int:
     return int(sum(np.size(model.coef_) + np.size(model.intercept_) for model in models))
-
-
-def _score(probability: np.ndarray, label: np.ndarray) -> float:
-    if len(np.unique(label)) < 2:
-        return float((probability.argmax(axis=1) == label).mean())
-    if probability.shape[1] == 2:
-        return float(roc_auc_score(label, probability[:, 1]))
-    return float(cohen_kappa_score(label, probability.argmax(axis=1)))

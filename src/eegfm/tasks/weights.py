@@ -1,7 +1,11 @@
-"""Starting a backbone from the weights of an earlier run."""
+"""Starting a backbone from the weights of an earlier run, or from those that its authors have published."""
 
+import hashlib
 import logging
+import pickle
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +15,80 @@ from eegfm.contracts import EegfmError
 log = logging.getLogger(__name__)
 
 
+@runtime_checkable
+class Published(Protocol):
+    """A backbone whose authors have published weights in the layout of its own state dict.
+
+    `repository`, `revision` and `file` are where on Hugging Face, `sha256` that file's, `about` its size and licence.
+    `unit_uv`: they want microvolts divided by this (task.scale).
+    """
+
+    repository: str
+    revision: str
+    file: str
+    sha256: str
+    about: str
+    unit_uv: float
+
+
+@runtime_checkable
+class ReadsPublished(Protocol):
+    """A backbone that reads state dicts of another layout: it gives its own, and the names of what it leaves out."""
+
+    def from_published(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]: ...
+
+
+def published_weights(backbone: nn.Module, folder: Path) -> Path:
+    """The published file of a backbone: below `folder`, or in the cache of Hugging Face. Nothing is downloaded.
+
+    Raises:
+        EegfmError: there is none.
+    """
+    from eegfm.encoders.base import in_cache
+
+    name = type(backbone).__name__
+    if not isinstance(backbone, Published):
+        raise EegfmError(
+            f"weights=published: of {name} there are no published weights that could be loaded. Name a run or a "
+            "checkpoint (weights=runs/<run>), or type weights=null."
+        )
+    path = folder / name.lower() / backbone.file
+    found = path if path.is_file() else in_cache(backbone.repository, backbone.file, backbone.revision)
+    if found is None:
+        raise EegfmError(
+            f"weights=published: there is no {path}.\n"
+            f"Download {backbone.file} ({backbone.about}, no login) from\n"
+            f"  https://huggingface.co/{backbone.repository}/resolve/{backbone.revision}/{backbone.file}\n"
+            f"and put it into {path.parent}. To train from scratch: weights=null"
+        )
+    digest = hashlib.sha256(found.read_bytes()).hexdigest()
+    if digest != backbone.sha256:
+        log.warning(
+            "%s is not the published file: its SHA-256 is %s, wanted %s.", found, digest, backbone.sha256
+        )
+    return found
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors of a checkpoint or a safetensors file. Never runs code from the file."""
+    """Tensors of a checkpoint, a bare state dict or a safetensors file. Never runs code from the file.
+
+    Raises:
+        EegfmError: it holds something else.
+    """
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
         return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise EegfmError(
+            f"{path} is no file of tensors alone, and what else it holds is not run: {str(error).splitlines()[0]}"
+        ) from None
+    state = held.get("state_dict", held) if isinstance(held, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise EegfmError(f"{path} holds no state dict: names and tensors are wanted.")
+    return state
 
 
 def config_of(path: Path) -> str:
@@ -37,6 +108,8 @@ def load_backbone(backbone: nn.Module, path: Path) -> list[str]:
     prefix = "backbone." if any(key.startswith("backbone.") for key in state) else ""
     own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     left_out = [key for key in state if not key.startswith(prefix)]
+    if not prefix and isinstance(backbone, ReadsPublished):
+        own, left_out = backbone.from_published(own)
     wanted = backbone.state_dict()
     absent = [key for key in wanted if key not in own]
     extra = [key for key in own if key not in wanted]

@@ -1,0 +1,186 @@
+"""Chronos, pretrained forecasters of 8 to 710 million parameters (Ansari et al. 2024, arXiv:2403.07815).
+
+Weights: https://huggingface.co/amazon/chronos-t5-large and its four smaller siblings (Apache-2.0). What a Chronos
+model does with a series is written here on the T5 of transformers (Apache-2.0), imported when the first vector is asked
+for. The authors' package, chronos-forecasting (Apache-2.0), is not needed: the tests hold tokens and vectors to it.
+
+A second is divided by its mean absolute value; each sample becomes a token, the number of one of 4,093 equal bins from
+-15 to 15; an end token follows, and T5's encoder makes 201 vectors of them. STAMP keeps the end token's vector ("eos")
+or the mean of the 200 others ("mean"); which of the two its published numbers are from is not said. It runs the model
+in bfloat16 (`precision`). Its division of the signal by 100 cancels out and is left away.
+
+Unlike the other encoders Chronos sees the offset of a second; only the amplitude goes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from eegfm.contracts import EegfmError
+from eegfm.encoders.base import Precision, Pretrained
+
+PACKAGE = "transformers"
+INSTALL = "In a checkout: make setup-tsfm. Elsewhere: pip install 'eegfm[tsfm]'"
+
+TOKENS, SPECIAL, END = 4096, 2, 1  # the vocabulary; how many of it are padding and end; the end token
+LIMIT = 15.0  # the outermost bins' centres, in mean absolute values
+
+
+@dataclass(frozen=True)
+class Size:
+    """The shape of one T5: as many layers in the decoder, heads of 64."""
+
+    width: int
+    ff_width: int
+    layers: int
+    heads: int
+
+
+SIZES = {
+    "tiny": Size(256, 1024, 4, 4),
+    "mini": Size(384, 1536, 4, 8),
+    "small": Size(512, 2048, 6, 8),
+    "base": Size(768, 3072, 12, 12),
+    "large": Size(1024, 4096, 24, 16),
+}
+# size of the file, and the commit of the repository that added it; no source at hand names that of tiny
+PUBLISHED = {
+    "tiny": ("34 MB", "main"),
+    "mini": ("82 MB", "560c5469def38533a553e470503378345df0f5dc"),
+    "small": ("185 MB", "23077cc3c87b218edf0e965dfd2bc0dacb843358"),
+    "base": ("806 MB", "45d3b2421f623c7239897e753976bc883cb522d0"),
+    "large": ("2.8 GB", "0e6fc98284a08c24d154768ef9c0abfdb5a52fc8"),
+}
+
+
+class Chronos(Pretrained):
+    """What the encoder of Chronos-T5 makes of a second: 256, 384, 512, 768 or 1024 numbers by `size`.
+
+    Arguments beside those of `Pretrained`:
+        size: of the published models; STAMP uses large.
+        pooling: "eos" the vector of the end token, "mean" the mean of the samples' vectors.
+    """
+
+    name = "chronos"
+    adapters = ("q", "v")
+    chunk = 64  # attention over 201 tokens: 40 MB a layer and chunk for each four heads
+
+    def __init__(
+        self,
+        *,
+        size: Literal["tiny", "mini", "small", "base", "large"],
+        weights: str | Path,
+        pooling: Literal["eos", "mean"] = "eos",
+        seed: int = 0,
+        device: str = "auto",
+        precision: Precision = "float32",
+        input_norm: str = "instance",
+    ) -> None:
+        one_of("size", size, tuple(PUBLISHED), encoder=self.name)
+        one_of("pooling", pooling, ("eos", "mean"), encoder=self.name)
+        self.size, self.pooling, self.of = size, pooling, SIZES[size]
+        self.width = self.of.width
+        self.repository = f"amazon/chronos-t5-{size}"
+        bytes_, self.revision = PUBLISHED[size]
+        self.about = f"{bytes_}, Apache-2.0"
+        super().__init__(
+            weights=weights, seed=seed, device=device, precision=precision, input_norm=input_norm
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """What changes a vector beside the weights."""
+        return {"model": f"chronos-t5-{self.size}", "pooling": self.pooling}
+
+    def build(self) -> nn.Module:
+        """The encoder; a published file is loaded whole, which shows that it is the right one."""
+        try:
+            from transformers import (  # pyright: ignore[reportMissingImports]
+                T5EncoderModel,
+                T5ForConditionalGeneration,
+            )
+        except ImportError as error:
+            raise EegfmError(f"encoder=chronos needs transformers ({error}). {INSTALL}") from error
+        if self.weights is None:
+            return T5EncoderModel(t5_config(self.of, vocabulary=TOKENS)).get_encoder()
+        with torch.device("meta"):  # nothing is drawn that the file replaces
+            whole = T5ForConditionalGeneration(t5_config(self.of, vocabulary=TOKENS))
+        whole.to_empty(device="cpu")
+        load_tied(whole, self.weights, what=f"Chronos-T5 {self.size} ({self.repository})")
+        return whole.get_encoder()
+
+    def vectors(self, series: Float[Tensor, "series 200"]) -> Float[Tensor, "series width"]:
+        """Seconds through the network, with a gradient where its weights have one."""
+        states = self.network(input_ids=tokens(series)).last_hidden_state  # series token width
+        return states[:, -1] if self.pooling == "eos" else states[:, :-1].mean(dim=1)
+
+
+def tokens(series: Float[Tensor, "series time"]) -> Int[Tensor, "series time+1"]:
+    """Chronos's tokens of series: bins of the values by their mean absolute value, and the end token.
+
+    A series of zeros is divided by 1.
+    """
+    scale = series.abs().mean(dim=1, keepdim=True)
+    scale = torch.where(scale > 0, scale, 1.0)
+    # made on the CPU, so that a GPU puts the borders of the bins at the same numbers
+    centres = torch.linspace(-LIMIT, LIMIT, TOKENS - SPECIAL - 1)
+    borders = (centres[1:] + centres[:-1]).div(2).to(series.device)
+    # + 1: the published table has one border more, at -1e20, below every value
+    binned = torch.bucketize(series / scale, borders, right=True) + SPECIAL + 1
+    end = torch.full((len(series), 1), END, device=series.device)
+    return torch.cat([binned, end], dim=1)
+
+
+def t5_config(of: Size, *, vocabulary: int, **more: Any) -> Any:
+    """transformers' config of a published Chronos model: what is not said is its default, and Chronos's.
+
+    Its `initializer_factor` is T5's 1. The published 0.05 is where pre-training began: attention moves an end token by
+    some thousandths there, and vectors of random weights would differ by less than a float16 store can hold.
+    """
+    from transformers import T5Config  # pyright: ignore[reportMissingImports]
+
+    return T5Config(
+        vocab_size=vocabulary,
+        d_model=of.width,
+        d_kv=64,
+        d_ff=of.ff_width,
+        num_layers=of.layers,
+        num_heads=of.heads,
+        **more,
+    )
+
+
+def load_tied(network: Any, file: Path, *, what: str) -> None:
+    """A published file into a whole model of transformers, strictly: no name may be left over on either side.
+
+    A file holds the embedding once, as `shared.weight`; the model has it under other names as well, which only
+    transformers' own loading knows.
+
+    Raises:
+        EegfmError: the file is not one of safetensors, or its tensors are others; `what` says whose it should be.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        found = load_file(file)
+        if "shared.weight" in found:
+            found |= {
+                name: found["shared.weight"] for name in network._tied_weights_keys if name not in found
+            }
+        network.load_state_dict(found, strict=True)
+    except (RuntimeError, SafetensorError) as error:
+        raise EegfmError(
+            f"{file} does not hold the weights of {what}. Download it again from there.\n{error}"
+        ) from error
+
+
+def one_of(option: str, value: str, choices: tuple[str, ...], *, encoder: str) -> None:
+    """Refuse a value that is not among the choices, with a sentence that names them."""
+    if value not in choices:
+        raise EegfmError(
+            f"encoder={encoder} has no {option}={value}: choose encoder.{option}={'|'.join(choices)}."
+        )

@@ -1,0 +1,169 @@
+"""Any classifier of braindecode as a backbone: EEGNet, EEGConformer, Labram, BIOT, EEGPT, ... (braindecode.org, BSD-3).
+
+Nothing of theirs is written anew: a model is built as braindecode builds it for these samples, its last layer
+(`final_layer`) is taken off, and what that layer reads is the embedding. `published_head` gives the layer back, so that
+the two together are the model; task.hidden=[] puts a linear layer in its place.
+
+Weights from its hub (https://huggingface.co/braindecode), downloaded by hand: weights=<folder>/model.safetensors, with
+the settings of their config.json as model.options. All but the last layer's are loaded, strictly.
+"""
+
+import copy
+import inspect
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eegfm.contracts import EegfmError, SampleSpec
+from eegfm.nn.options import check_option
+
+INSTALL = "In a checkout: make setup-braindecode. Elsewhere: pip install 'braindecode>=1.8'"
+LAST = "final_layer"
+
+
+class Braindecode(nn.Module):
+    """Embed raw windows by the model of that `name`; `options` are arguments of its own.
+
+    Channels, their names and places, samples, rate and the number of logits are told to it. A model that has no one
+    last layer (ATCNet) embeds as its logits. REVE and STEEGFormer fetch a list of channels when they are first made.
+
+    Raises EegfmError where braindecode is not installed, has no such model, cannot make it for these samples, or where
+    it gives something else than a value a class.
+    """
+
+    package = "braindecode"
+
+    def __init__(self, spec: SampleSpec, *, name: str, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        if len(spec.shape) != 2:
+            raise EegfmError(
+                f"The models of braindecode read raw windows (channel, time), and these samples have shape "
+                f"{tuple(spec.shape)}. Type encoder=raw."
+            )
+        known = _models()
+        check_option("model.name", name, sorted(known))
+        self.name = name
+        self.n_logits = max(1, spec.n_logits)  # of data without labels, which no task classifies
+        # on the CPU also where shapes alone are asked for (the meta device): the last layer is found by a pass
+        with torch.device("cpu"):
+            try:
+                self.network = known[name](
+                    n_chans=spec.n_channels,
+                    n_times=spec.shape[1],
+                    sfreq=spec.sfreq,
+                    n_outputs=self.n_logits,
+                    chs_info=_channels(spec),
+                    **dict(options or {}),
+                )
+                # Labram looks the channels up in every pass
+                named = "ch_names" in inspect.signature(self.network.forward).parameters
+                self.settings = {"ch_names": list(spec.montage.names)} if named else {}
+                head = self._take_off(spec)
+            except (ValueError, TypeError, RuntimeError, AssertionError, ImportError) as error:
+                if isinstance(error, EegfmError):
+                    raise
+                raise EegfmError(
+                    f"braindecode cannot make its {name} for {spec.n_channels} channels and {spec.shape[1]} samples at "
+                    f"{spec.sfreq:g} Hz: {error}\nIts arguments are model.options={{<argument>: <value>}}"
+                ) from error
+        self.network.train()  # as any new module; Lightning trains in the modes that it finds
+        self._own_head = (head.train(),)  # in a tuple, for it is no part of the backbone
+        self.width = head.width
+
+    def embed(
+        self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
+    ) -> Float[Tensor, "batch width"]:
+        """What the model's last layer reads, flattened. `coords` are not used: the model has those of the spec."""
+        return self._vectors(x)
+
+    def published_head(self, n_logits: int) -> nn.Module:
+        """The model's own last layer, behind an embedding."""
+        if n_logits != self.n_logits:
+            raise EegfmError(f"{self.name} was made for {self.n_logits} logits, and {n_logits} are wanted.")
+        return copy.deepcopy(self._own_head[0])
+
+    def from_published(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+        """A state dict of braindecode's as one of ours, and the names of what is left out of it: the last layer."""
+        renamed = getattr(self.network, "mapping", None) or {}  # names of older files
+        theirs = {renamed.get(key, key): value for key, value in state.items()}
+        left_out = [key for key in theirs if key.startswith(f"{LAST}.")]
+        return {f"network.{key}": theirs[key] for key in theirs if key not in left_out}, left_out
+
+    def _vectors(self, x: Tensor) -> Tensor:
+        return self.network(x, **self.settings).flatten(1)
+
+    def _take_off(self, spec: SampleSpec) -> "OwnHead":
+        """Take the last layer off the network, as a head; nothing, where the network is not all that lies before it."""
+        network = self.network.eval()  # so that running statistics stay as they are
+        x = torch.randn(2, *spec.shape, generator=torch.Generator().manual_seed(0))
+        calls: list[tuple[Any, Any]] = []
+        last = getattr(network, LAST, None)
+        with torch.no_grad():
+            if isinstance(last, nn.Module):
+                handle = last.register_forward_hook(lambda layer, given, out: calls.append((given, out)))
+                logits = network(x, **self.settings)
+                handle.remove()
+            else:
+                logits = network(x, **self.settings)
+            if not isinstance(logits, Tensor) or logits.numel() != len(x) * self.n_logits:
+                found = tuple(logits.shape[1:]) if isinstance(logits, Tensor) else type(logits).__name__
+                raise EegfmError(
+                    f"braindecode's {self.name} gives {found} for a window, and {self.n_logits} logits are wanted: it "
+                    "is no classifier of windows. Choose another model.name."
+                )
+            if isinstance(last, nn.Module) and len(calls) == 1 and len(calls[0][0]) == 1:
+                shape = calls[0][0][0].shape[1:]
+                network.add_module(LAST, nn.Identity())
+                head = OwnHead(last, shape, self.n_logits)
+                vectors = self._vectors(x)
+                if vectors.shape[1] == head.width and torch.equal(
+                    head(vectors), logits.reshape(len(x), self.n_logits)
+                ):
+                    return head
+                network.add_module(LAST, last)
+        return OwnHead(nn.Identity(), torch.Size((self.n_logits,)), self.n_logits)
+
+
+class OwnHead(nn.Module):
+    """A last layer, given its input as one vector."""
+
+    def __init__(self, layer: nn.Module, shape: torch.Size, n_logits: int) -> None:
+        super().__init__()
+        self.layer, self.shape, self.n_logits = layer, shape, n_logits
+        self.width = shape.numel()
+
+    def forward(self, vectors: Float[Tensor, "batch width"]) -> Float[Tensor, "batch logit"]:
+        return self.layer(vectors.unflatten(1, self.shape)).reshape(len(vectors), self.n_logits)
+
+
+def _channels(spec: SampleSpec) -> list[dict[str, Any]]:
+    """The channels as MNE describes them (`info["chs"]`), numbers as in its constants: EEG, volts, head frame."""
+    return [
+        {
+            **{"ch_name": name, "kind": 2, "coil_type": 1, "unit": 107, "unit_mul": 0, "coord_frame": 4},
+            **{"cal": 1.0, "range": 1.0, "scanno": i + 1, "logno": i + 1},
+            "loc": np.concatenate([place, np.zeros(9)]),
+        }
+        for i, (name, place) in enumerate(zip(spec.montage.names, spec.montage.coords, strict=True))
+    ]
+
+
+def _models() -> dict[str, Any]:
+    """braindecode's models by name."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # its own, of names in MNE
+            import braindecode.models  # pyright: ignore[reportMissingImports] # noqa: F401
+            from braindecode.models.util import (  # pyright: ignore[reportMissingImports]
+                interpolated_models_dict,
+                models_dict,
+            )
+    except (ImportError, OSError) as error:
+        # OSError: its torchaudio is built for CUDA, and torch here is not
+        raise EegfmError(f"model=braindecode needs braindecode ({error}). {INSTALL}") from error
+    return {**models_dict, **interpolated_models_dict}

@@ -1,0 +1,119 @@
+"""What the models share that are fitted in one go: the choice on validation subjects, and covariances of a band.
+
+Their classifiers weigh classes alike, whatever their frequency, and their one setting (a strength, a number of filters)
+is the one that scores best on the validation subjects; the training subjects alone are fitted.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.signal import butter, sosfiltfilt
+from sklearn.metrics import cohen_kappa_score, roc_auc_score
+
+from eegfm.contracts import EegfmError, SampleSpec
+
+Setting = TypeVar("Setting")
+Covariance = Literal["oas", "lwf", "scm"]
+
+TINY_UV2 = 1e-12  # keeps the logarithm of a silent channel finite; 12 orders below 1 µV²
+AT_A_TIME = 64  # windows in memory as float64
+
+
+def refuse_tokens(spec: SampleSpec, model: str) -> None:
+    """Raise EegfmError where samples are an encoder's vectors."""
+    if len(spec.shape) != 2:
+        raise EegfmError(
+            f"{model} reads raw windows (channel, time); got samples of {spec.shape}. Type encoder=raw."
+        )
+
+
+def check_band(band: Sequence[float], sfreq: float) -> tuple[float, float]:
+    """Two frequencies in Hz between which a filter can be made, else EegfmError."""
+    if len(band) != 2 or not 0 < band[0] < band[1] < sfreq / 2:
+        raise EegfmError(
+            f"model.band={list(band)}: two frequencies are wanted, above 0 and below {sfreq / 2:g} Hz: "
+            "model.band=[8,30]"
+        )
+    return float(band[0]), float(band[1])
+
+
+def preferred(
+    fit: Callable[[Setting], Any],
+    settings: Sequence[Setting],
+    x_val: np.ndarray,
+    label_val: Int[np.ndarray, " held_out"],
+    n_classes: int,
+) -> tuple[Any, Setting, dict[Setting, float]]:
+    """The estimator that scores best on the validation windows, its setting, and the score of every setting.
+
+    `fit` is given a setting; the first of equals is kept.
+    """
+    made = {setting: fit(setting) for setting in settings}
+    scores = {
+        setting: validation_score(all_classes(one.predict_proba(x_val), one.classes_, n_classes), label_val)
+        for setting, one in made.items()
+    }
+    best = max(scores, key=lambda setting: scores[setting])
+    return made[best], best, scores
+
+
+def validation_score(
+    probability: Float[np.ndarray, "window class"], label: Int[np.ndarray, " window"]
+) -> float:
+    """AUROC of two classes, Cohen's kappa of more; the share that is right where all windows are of one class."""
+    if len(np.unique(label)) < 2:
+        return float((probability.argmax(axis=1) == label).mean())
+    if probability.shape[1] == 2:
+        return float(roc_auc_score(label, probability[:, 1]))
+    return float(cohen_kappa_score(label, probability.argmax(axis=1)))
+
+
+def all_classes(
+    found: Float[np.ndarray, "window present"], present: np.ndarray, n_classes: int
+) -> Float[np.ndarray, "window class"]:
+    """Columns for all classes; one that was absent from training has probability 0."""
+    full = np.zeros((len(found), n_classes))
+    full[:, present] = found
+    return full
+
+
+def refuse_one_class(label: Int[np.ndarray, " window"]) -> None:
+    """Raise EegfmError where there is nothing to tell apart."""
+    if len(np.unique(label)) < 2:
+        raise EegfmError(
+            f"All {len(label)} training windows are of one class. Choose shorter windows (data.window_s), more "
+            "subjects, or another split."
+        )
+
+
+def covariances(
+    x: Float[np.ndarray, "window channel time"],
+    *,
+    sfreq: float,
+    band: tuple[float, float],
+    estimator: Covariance,
+    model: str,
+) -> Float[np.ndarray, "window channel channel"]:
+    """Each window's covariance over time of what lies in a band, in µV².
+
+    A Butterworth filter of order 4, forward and backward, over the window alone: nothing outside it is looked at.
+    "oas" and "lwf" shrink towards equal, uncorrelated channels, as far as the window is short; "scm" does not, and
+    is singular where rows depend on each other (an average reference, closed loops of bipolar rows).
+
+    Raises:
+        EegfmError: pyriemann is not installed (`model` is who wants it).
+    """
+    try:
+        from pyriemann.estimation import Covariances
+    except ImportError as error:
+        raise EegfmError(
+            f"model={model} needs pyriemann ({error}). Type: python -m pip install 'pyriemann>=0.8'"
+        ) from error
+    sos = butter(4, band, "bandpass", fs=sfreq, output="sos")
+    found = np.empty((len(x), x.shape[1], x.shape[1]))
+    for start in range(0, len(x), AT_A_TIME):
+        part = sosfiltfilt(sos, x[start : start + AT_A_TIME].astype(np.float64), axis=-1)
+        found[start : start + AT_A_TIME] = Covariances(estimator=estimator).transform(part)
+    return found + TINY_UV2 * np.eye(x.shape[1])

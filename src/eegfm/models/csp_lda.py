@@ -1,0 +1,106 @@
+"""Common spatial patterns and linear discriminant analysis: the classical decoder of imagined movement.
+
+Covariances of a band, spatial filters whose variance differs most between the classes, their log variances, and LDA
+(Koles et al. 1990; Blankertz et al. 2008, doi:10.1109/MSP.2008.4408441; more than two classes by approximate joint
+diagonalisation, Grosse-Wentrup and Buss 2008, doi:10.1109/TBME.2008.921154). The filters are pyriemann's, LDA is
+scikit-learn's. Differs from MOABB's pipeline of that name: LDA takes all classes for equally likely, and the number of
+filters is chosen on the validation subjects.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from sklearn.compose import ColumnTransformer
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from eegfm.contracts import EegfmError, SampleSpec
+from eegfm.models.classical import (
+    Covariance,
+    all_classes,
+    check_band,
+    covariances,
+    preferred,
+    refuse_one_class,
+    refuse_tokens,
+)
+
+
+class CspLda:
+    """Fitted in one go from arrays of raw windows, [window, channel, time] in microvolts.
+
+    Args:
+        band: of the filter before everything else, two frequencies in Hz.
+        filters: numbers of spatial filters to choose from.
+        covariance: how a window's covariance is estimated (see `eegfm.models.classical.covariances`).
+    """
+
+    def __init__(
+        self, spec: SampleSpec, *, band: Sequence[float], filters: Sequence[int], covariance: Covariance
+    ) -> None:
+        refuse_tokens(spec, "CspLda")
+        if not filters or min(filters) < 1 or max(filters) > spec.shape[0]:
+            raise EegfmError(
+                f"model.filters={list(filters)}: numbers of spatial filters are wanted, from 1 to the "
+                f"{spec.shape[0]} channels: model.filters=[2,4]"
+            )
+        self.spec, self.filters = spec, filters
+        self.covariance: Covariance = covariance
+        self.band = check_band(band, spec.sfreq)
+        self.csp: Any = None
+        self.estimator: Pipeline | None = None
+        self.n_filters: int = 0
+        self.validation: dict[int, float] = {}
+
+    def features(self, x: Float[np.ndarray, "window channel time"]) -> Float[np.ndarray, "window filter"]:
+        """Log variances behind the spatial filters, those first that tell the classes apart best."""
+        assert self.csp is not None, "fit comes first"
+        return self.csp.transform(self._covariances(x))
+
+    def fit(
+        self,
+        x: Float[np.ndarray, "window channel time"],
+        label: Int[np.ndarray, " window"],
+        x_val: Float[np.ndarray, "held_out channel time"],
+        label_val: Int[np.ndarray, " held_out"],
+    ) -> None:
+        """Fit on the first pair, and keep the number of filters that the second pair prefers."""
+        refuse_one_class(label)
+        found = self._covariances(x)
+        from pyriemann.spatialfilters import CSP
+
+        # fewer filters are the first of more
+        self.csp = CSP(nfilter=int(max(self.filters)), metric="euclid", log=True).fit(found, label)
+        train, n_present = self.csp.transform(found), len(np.unique(label))
+
+        def first(n: int) -> Pipeline:
+            some = ColumnTransformer([("filters", "passthrough", slice(0, n))])
+            lda = LinearDiscriminantAnalysis(priors=np.full(n_present, 1 / n_present))
+            return make_pipeline(some, lda).fit(train, label)
+
+        self.estimator, self.n_filters, self.validation = preferred(
+            first, self.filters, self.features(x_val), label_val, len(self.spec.classes)
+        )
+
+    def probabilities(
+        self, x: Float[np.ndarray, "window channel time"]
+    ) -> Float[np.ndarray, "window class"]:
+        """One column a class, in the order of the spec's classes."""
+        assert self.estimator is not None, "fit comes first"
+        found = self.estimator.predict_proba(self.features(x))
+        return all_classes(found, self.estimator.classes_, len(self.spec.classes))
+
+    @property
+    def n_parameters(self) -> int:
+        """The weights of the chosen filters, coefficients and intercepts."""
+        assert self.estimator is not None, "fit comes first"
+        lda: Any = self.estimator[-1]
+        filters = self.csp.filters_[: self.n_filters]
+        return int(np.size(filters) + np.size(lda.coef_) + np.size(lda.intercept_))
+
+    def _covariances(self, x: np.ndarray) -> np.ndarray:
+        return covariances(
+            x, sfreq=self.spec.sfreq, band=self.band, estimator=self.covariance, model="csp_lda"
+        )

@@ -1,0 +1,105 @@
+"""Riemannian tangent space and logistic regression: covariances as points of a curved space, flattened at their mean.
+
+Barachant et al. 2012 (doi:10.1109/TBME.2011.2172210), by pyriemann: the covariances of a band, the mean of the training
+windows' ones, and of every window the logarithm of its covariance as seen from that mean. Classifier: scikit-learn's
+logistic regression, classes weighted by their inverse frequency, its strength chosen on the validation subjects. With
+the affine-invariant metric and no shrinkage an invertible mixing of the channels changes nothing. Nobody's covariances
+are centred on the person: that would look at all windows of a test subject at once.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from sklearn.linear_model import LogisticRegression
+
+from eegfm.contracts import SampleSpec
+from eegfm.models.classical import (
+    Covariance,
+    all_classes,
+    check_band,
+    covariances,
+    preferred,
+    refuse_one_class,
+    refuse_tokens,
+)
+
+
+class Tangent:
+    """Fitted in one go from arrays of raw windows, [window, channel, time] in microvolts.
+
+    Args:
+        band: of the filter before everything else, two frequencies in Hz.
+        strengths: inverse strengths of the regularisation to choose from.
+        covariance: how a window's covariance is estimated (see `eegfm.models.classical.covariances`).
+        metric: of the mean and the logarithm; "riemann" is the affine-invariant one.
+        max_iter: of the regression.
+    """
+
+    def __init__(
+        self,
+        spec: SampleSpec,
+        *,
+        band: Sequence[float],
+        strengths: Sequence[float],
+        covariance: Covariance,
+        metric: Literal["riemann", "logeuclid"],
+        max_iter: int,
+    ) -> None:
+        refuse_tokens(spec, "Tangent")
+        self.spec, self.strengths, self.metric, self.max_iter = spec, strengths, metric, max_iter
+        self.covariance: Covariance = covariance
+        self.band = check_band(band, spec.sfreq)
+        self.space: Any = None
+        self.estimator: LogisticRegression | None = None
+        self.strength: float | None = None
+        self.validation: dict[float, float] = {}
+
+    def features(self, x: Float[np.ndarray, "window channel time"]) -> Float[np.ndarray, "window feature"]:
+        """Tangent vectors, one entry a pair of channels; their length is the distance from the mean."""
+        assert self.space is not None, "fit comes first"
+        return self.space.transform(self._covariances(x))
+
+    def fit(
+        self,
+        x: Float[np.ndarray, "window channel time"],
+        label: Int[np.ndarray, " window"],
+        x_val: Float[np.ndarray, "held_out channel time"],
+        label_val: Int[np.ndarray, " held_out"],
+    ) -> None:
+        """Fit on the first pair at every strength, and keep the one that the second pair prefers."""
+        refuse_one_class(label)
+        found = self._covariances(x)
+        from pyriemann.tangentspace import TangentSpace
+
+        self.space = TangentSpace(metric=self.metric).fit(found)
+        train = self.space.transform(found)
+
+        def at(strength: float) -> LogisticRegression:
+            model = LogisticRegression(C=strength, class_weight="balanced", max_iter=self.max_iter)
+            return model.fit(train, label)
+
+        self.estimator, self.strength, self.validation = preferred(
+            at, self.strengths, self.features(x_val), label_val, len(self.spec.classes)
+        )
+
+    def probabilities(
+        self, x: Float[np.ndarray, "window channel time"]
+    ) -> Float[np.ndarray, "window class"]:
+        """One column a class, in the order of the spec's classes."""
+        assert self.estimator is not None, "fit comes first"
+        found = self.estimator.predict_proba(self.features(x))
+        return all_classes(found, self.estimator.classes_, len(self.spec.classes))
+
+    @property
+    def n_parameters(self) -> int:
+        """The mean covariance, once a pair of channels, coefficients and intercepts."""
+        assert self.estimator is not None, "fit comes first"
+        n = self.spec.shape[0]
+        return int(n * (n + 1) // 2 + np.size(self.estimator.coef_) + np.size(self.estimator.intercept_))
+
+    def _covariances(self, x: np.ndarray) -> np.ndarray:
+        return covariances(
+            x, sfreq=self.spec.sfreq, band=self.band, estimator=self.covariance, model="tangent"
+        )

@@ -1,0 +1,33 @@
+"""Encoders as published but for their size, so that a test takes a second."""
+
+import pytest
+
+from eegfm.encoders import chronos, chronos_bolt
+from eegfm.encoders.chronos import Chronos
+from eegfm.encoders.chronos_bolt import ChronosBolt
+from eegfm.encoders.moment import SIZES, Moment, Size
+
+TINY = Size(32, 48, 2, 2, "AutonLab/MOMENT-1-tiny", "main", "a size that is not published")
+
+
+def tiny_moment(**options) -> Moment:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "tiny", TINY)
+        return Moment(**{"size": "tiny", "weights": "random", "device": "cpu", **options})
+
+
+TINY_T5 = chronos.Size(32, 64, 2, 2)
+
+
+def tiny_chronos(**options) -> Chronos:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(chronos.SIZES, "toy", TINY_T5)
+        patch.setitem(chronos.PUBLISHED, "toy", ("a size that is not published", "main"))
+        return Chronos(**{"size": "toy", "weights": "random", "device": "cpu", **options})
+
+
+def tiny_bolt(**options) -> ChronosBolt:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(chronos.SIZES, "toy", TINY_T5)
+        patch.setitem(chronos_bolt.PUBLISHED, "toy", ("a size that is not published", "main"))
+        return ChronosBolt(**{"size": "toy", "weights": "random", "device": "cpu", **options})
