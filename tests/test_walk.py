@@ -138,7 +138,7 @@ def test_it_is_explained_on_one_page_whose_numbers_can_be_computed_again(place):
     done = door(place, "evaluate", f"run={folder}", "explain=true")
     assert done.returncode == 0, done.stderr
     page = (folder / "explain_test.html").read_text(encoding="utf-8")
-    pictures = re.findall(r'src="([^"]{20})', page)
+    pictures = re.findall(r'src="([^"]{22})', page)
     assert len(pictures) == 6 and all(source.startswith("data:image/png;base64") for source in pictures)
     told = json.loads((folder / "explain_test.json").read_text())
     expected = read_result(folder).metrics["test"]

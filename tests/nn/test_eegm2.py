@@ -456,6 +456,7 @@ def test_the_ways_to_adapt_start_from_one_pre_training(place, which):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_model_alone_reconstructs_classifies_and_is_probed(place):
     train(place, "model=eegm2", "model.causal=true")
     train(place, "model=eegm2", "task=classify", "model.light=true", "model.layer=pool3")
