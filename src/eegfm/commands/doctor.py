@@ -634,14 +634,13 @@ def _weights(node: Any) -> tuple[Path | None, str]:
     from hydra.utils import get_object
     from omegaconf import OmegaConf
 
-    from eegfm.encoders.base import in_cache
+    from eegfm.encoders.base import published_file
 
     options: Any = OmegaConf.to_container(node, resolve=True)
     target, folder = get_object(options.pop("_target_")), Path(options["weights"])
     options.pop("seen", None)  # a declaration, which is no argument
     encoder = target(**{**options, "weights": "random"})  # nothing is built yet: it knows its repository
-    file = folder / encoder.file
-    found = file if file.is_file() else in_cache(encoder.repository, encoder.file, encoder.revision)
+    found = published_file(folder, encoder.repository, encoder.file, encoder.revision)
     return found, f"https://huggingface.co/{encoder.repository}/resolve/{encoder.revision}/{encoder.file}"
 
 

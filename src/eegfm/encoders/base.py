@@ -3,7 +3,7 @@ encoders that are pretrained networks have in common."""
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -68,7 +68,13 @@ class Pretrained(ABC):
     chunk = 1024  # series at once on a CPU: bounds the memory; more is not faster on one thread
 
     def __init__(
-        self, *, weights: str | Path, seed: int, device: str, precision: Precision, input_norm: str
+        self,
+        *,
+        weights: str | Path,
+        seed: int = 0,
+        device: str = "auto",
+        precision: Precision = "float32",
+        input_norm: str = "instance",
     ) -> None:
         self.weights = None if weights == "random" else self._find(Path(weights))
         self.seed, self.device, self.precision, self.input_norm = seed, device, precision, input_norm
@@ -124,11 +130,9 @@ class Pretrained(ABC):
         return ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
 
     def _find(self, folder: Path) -> Path:
-        if (folder / self.file).is_file():
-            return folder / self.file
-        cached = in_cache(self.repository, self.file, self.revision)
-        if cached is not None:
-            return cached
+        found = published_file(folder, self.repository, self.file, self.revision)
+        if found is not None:
+            return found
         raise EegfmError(
             f"encoder={self.name}: there is no {folder / self.file}.\n"
             f"Download {self.file} ({self.about}, no login) from\n"
@@ -138,8 +142,10 @@ class Pretrained(ABC):
         )
 
 
-def load_strictly(network: nn.Module, file: Path, *, what: str) -> None:
+def load_strictly(network: nn.Module, file: Path, *, what: str, tied: Iterable[str] = ()) -> None:
     """All tensors of a safetensors file into a network, none left over on either side.
+
+    `tied` are further names in the network of what a file of transformers holds once, as `shared.weight`.
 
     Raises:
         EegfmError: the file is not one, or its tensors are others; `what` says whose it should be.
@@ -148,7 +154,10 @@ def load_strictly(network: nn.Module, file: Path, *, what: str) -> None:
     from safetensors.torch import load_file
 
     try:
-        network.load_state_dict(load_file(file), strict=True)
+        found = load_file(file)
+        if "shared.weight" in found:
+            found |= {name: found["shared.weight"] for name in tied if name not in found}
+        network.load_state_dict(found, strict=True)
     except (RuntimeError, SafetensorError) as error:
         raise EegfmError(
             f"{file} does not hold the weights of {what}. Download it again from there.\n{error}"
@@ -171,6 +180,11 @@ def sha256_of(file: Path) -> str:
     """The digest of a file, which may be larger than the memory."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def published_file(folder: Path, repository: str, file: str, revision: str) -> Path | None:
+    """A published file: in the folder, else in the local cache of Hugging Face; None where it is in neither."""
+    return folder / file if (folder / file).is_file() else in_cache(repository, file, revision)
 
 
 def in_cache(repository: str, file: str, revision: str) -> Path | None:

@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
-from eegfm.encoders.base import Precision, Pretrained
+from eegfm.encoders.base import Precision, Pretrained, load_strictly
 
 PACKAGE = "transformers"
 INSTALL = "In a checkout: make setup-tsfm. Elsewhere: pip install 'eegfm[tsfm]'"
@@ -109,7 +109,12 @@ class Chronos(Pretrained):
         with torch.device("meta"):  # nothing is drawn that the file replaces
             whole = T5ForConditionalGeneration(t5_config(self.of, vocabulary=TOKENS))
         whole.to_empty(device="cpu")
-        load_tied(whole, self.weights, what=f"Chronos-T5 {self.size} ({self.repository})")
+        load_strictly(
+            whole,
+            self.weights,
+            what=f"Chronos-T5 {self.size} ({self.repository})",
+            tied=whole._tied_weights_keys,  # pyright: ignore
+        )
         return whole.get_encoder()
 
     def vectors(self, series: Float[Tensor, "series 200"]) -> Float[Tensor, "series width"]:
@@ -151,31 +156,6 @@ def t5_config(of: Size, *, vocabulary: int, **more: Any) -> Any:
         num_heads=of.heads,
         **more,
     )
-
-
-def load_tied(network: Any, file: Path, *, what: str) -> None:
-    """A published file into a whole model of transformers, strictly: no name may be left over on either side.
-
-    A file holds the embedding once, as `shared.weight`; the model has it under other names as well, which only
-    transformers' own loading knows.
-
-    Raises:
-        EegfmError: the file is not one of safetensors, or its tensors are others; `what` says whose it should be.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        found = load_file(file)
-        if "shared.weight" in found:
-            found |= {
-                name: found["shared.weight"] for name in network._tied_weights_keys if name not in found
-            }
-        network.load_state_dict(found, strict=True)
-    except (RuntimeError, SafetensorError) as error:
-        raise EegfmError(
-            f"{file} does not hold the weights of {what}. Download it again from there.\n{error}"
-        ) from error
 
 
 def one_of(option: str, value: str, choices: tuple[str, ...], *, encoder: str) -> None:

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
-from eegfm.encoders.base import Precision, Pretrained
-from eegfm.encoders.chronos import INSTALL, SIZES, load_tied, one_of, t5_config
+from eegfm.encoders.base import Precision, Pretrained, load_strictly
+from eegfm.encoders.chronos import INSTALL, SIZES, one_of, t5_config
 
 PACKAGE = "chronos"
 # as for Chronos-T5; no source at hand names the commit of mini
@@ -94,7 +94,12 @@ class ChronosBolt(Pretrained):
         config = t5_config(self.of, vocabulary=2, chronos_config=ARCHITECTURE)
         model = ChronosBoltModelForForecasting(config)
         if self.weights is not None:
-            load_tied(model, self.weights, what=f"Chronos-Bolt {self.size} ({self.repository})")
+            load_strictly(
+                model,
+                self.weights,
+                what=f"Chronos-Bolt {self.size} ({self.repository})",
+                tied=model._tied_weights_keys,
+            )
         return model
 
     def vectors(self, series: Float[Tensor, "series 200"]) -> Float[Tensor, "series width"]:

@@ -13,7 +13,6 @@ Of what the decoder makes, the last ten patches are registers of 24 numbers, tra
 whole is like: the 240 numbers that granite-tsfm's `get_embeddings` returns by default, and STAMP stores.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
-from eegfm.encoders.base import SECOND, Precision, Pretrained, load_strictly
+from eegfm.encoders.base import SECOND, Precision, Pretrained, load_strictly, sha256_of
 from eegfm.encoders.ttm import INSTALL, root_logger_kept
 
 PACKAGE = "tsfm_public"
@@ -91,11 +90,7 @@ class Tspulse(Pretrained):
 
     def facts(self) -> dict[str, Any]:
         """What changes a vector beside the weights."""
-        config = (
-            {}
-            if self.config is None
-            else {"config": hashlib.sha256(self.config.read_bytes()).hexdigest()[:16]}
-        )
+        config = {} if self.config is None else {"config": sha256_of(self.config)[:16]}
         return {
             "model": "tspulse-r1",
             "input": f"uV / {UNIT:g}",

@@ -14,7 +14,6 @@ depend on the offset of its second (nor, because of the scaler, on its amplitude
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
-from eegfm.encoders.base import SECOND, Precision, Pretrained, load_strictly
+from eegfm.encoders.base import SECOND, Pretrained, load_strictly
 
 PACKAGE = "tsfm_public"
 INSTALL = (
@@ -61,19 +60,6 @@ class Ttm(Pretrained):
     repository, revision = "ibm-granite/granite-timeseries-ttm-r2", "main"
     about = "3.2 MB, Apache-2.0"
     adapters = ("fc1", "fc2")  # of the mixers: TinyTimeMixer has no attention
-
-    def __init__(
-        self,
-        *,
-        weights: str | Path,
-        seed: int = 0,
-        device: str = "auto",
-        precision: Precision = "float32",
-        input_norm: str = "instance",
-    ) -> None:
-        super().__init__(
-            weights=weights, seed=seed, device=device, precision=precision, input_norm=input_norm
-        )
 
     def facts(self) -> dict[str, Any]:
         """What changes a vector beside the weights."""

@@ -1,6 +1,5 @@
 """Starting a backbone from the weights of an earlier run, or from those that its authors have published."""
 
-import hashlib
 import logging
 import pickle
 from collections.abc import Mapping
@@ -44,7 +43,7 @@ def published_weights(backbone: nn.Module, folder: Path) -> Path:
     Raises:
         EegfmError: there is none.
     """
-    from eegfm.encoders.base import in_cache
+    from eegfm.encoders.base import published_file, sha256_of
 
     name = type(backbone).__name__
     if not isinstance(backbone, Published):
@@ -53,7 +52,7 @@ def published_weights(backbone: nn.Module, folder: Path) -> Path:
             "checkpoint (weights=runs/<run>), or type weights=null."
         )
     path = folder / name.lower() / backbone.file
-    found = path if path.is_file() else in_cache(backbone.repository, backbone.file, backbone.revision)
+    found = published_file(path.parent, backbone.repository, backbone.file, backbone.revision)
     if found is None:
         raise EegfmError(
             f"weights=published: there is no {path}.\n"
@@ -61,7 +60,7 @@ def published_weights(backbone: nn.Module, folder: Path) -> Path:
             f"  https://huggingface.co/{backbone.repository}/resolve/{backbone.revision}/{backbone.file}\n"
             f"and put it into {path.parent}. To train from scratch: weights=null"
         )
-    digest = hashlib.sha256(found.read_bytes()).hexdigest()
+    digest = sha256_of(found)
     if digest != backbone.sha256:
         log.warning(
             "%s is not the published file: its SHA-256 is %s, wanted %s.", found, digest, backbone.sha256
