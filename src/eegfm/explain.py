@@ -24,7 +24,7 @@ from eegfm.contracts import Attends, EegfmError
 from eegfm.data.store import write_json
 from eegfm.maps import correlation, rank_correlation, truth
 from eegfm.markup import PLAIN, document, note, paragraph, table
-from eegfm.results import overlap_sentence, read_result, seen_sentence, subject_scores
+from eegfm.results import json_values, overlap_sentence, read_result, seen_sentence, subject_scores
 from eegfm.tasks.classify import Classify
 from eegfm.tasks.decision import decide
 from eegfm.tasks.metrics import probabilities, scores
@@ -89,7 +89,7 @@ def explain(config: DictConfig, place: Path, split: SplitName) -> Path:
         name: figures.save(figure, folder / "figures" / f"{name}_{split}.png")
         for name, figure in _draw(seen, numbers, data.spec, title).items()
     }
-    write_json(folder / f"explain_{split}.json", _plain(numbers))
+    write_json(folder / f"explain_{split}.json", json_values(numbers))
     page = folder / f"explain_{split}.html"
     page.write_text(_page(title, numbers, pictures), encoding="utf-8")
     console = Console(highlight=False)
@@ -182,10 +182,3 @@ def _page(title: str, numbers: dict[str, Any], pictures: dict[str, Path]) -> str
     body.append(table(["subject", "windows", *(m.replace("_", " ") for m in numbers["metrics"])], rows))
     body.append(note("Maps are seen from above, nose up, each with its lowest and highest value."))
     return document(title, PLAIN, body)
-
-
-def _plain(value: Any) -> Any:
-    """As JSON holds it: no NaN."""
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    return None if isinstance(value, float) and value != value else value

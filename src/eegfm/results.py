@@ -145,7 +145,7 @@ def write_result(folder: Path, result: RunResult) -> Path:
     from eegfm.data.store import write_json
 
     path = folder / "result.json"
-    write_json(path, {"schema": result.schema, **_plain(asdict(result))})
+    write_json(path, {"schema": result.schema, **json_values(asdict(result))})
     return path
 
 
@@ -483,12 +483,12 @@ def _git_says(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _plain(value: Any) -> Any:
+def json_values(value: Any) -> Any:
     """The value in JSON's types; what is not a finite number becomes null, which JSON has, unlike NaN."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): json_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [json_values(item) for item in value]
     if value is None or isinstance(value, str | bool):
         return value
     number = value.item() if hasattr(value, "item") else value  # a scalar of numpy or torch
