@@ -11,11 +11,13 @@ those of separate layers. Written from the formulas; SAMBA's code has no licence
 """
 
 import math
-from typing import Literal, get_args
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from eegfm.contracts import EegfmError
 from eegfm.nn.mamba2 import Mamba2, Scan
@@ -78,6 +80,8 @@ class Difference(nn.Module):
     def forward(self, y: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch width"]:
         first, second = self.weight.unflatten(0, (TEAMS, self.n_heads))  # head out in
         weight = torch.cat((first, -self.lambdas()[..., None] * second), dim=-1)
+        if _in_place(y, weight):
+            return _Subtract.apply(y, weight)
         by_head = y.reshape(-1, TEAMS, self.n_heads, self.weight.shape[-1]).permute(2, 0, 1, 3).flatten(2)
         found = torch.bmm(by_head, weight.mT)  # head row out
         return found.transpose(0, 1).flatten(1).unflatten(0, y.shape[:-1])
@@ -102,6 +106,11 @@ class Networks(Mamba2):
         self.in_proj = TeamsIn(n_heads, (d_inner, d_inner, d_state, d_state, d_inner // HEAD))
         self.out_proj = Difference(n_heads, d_inner, lam, depth)
 
+    def _project(self, u: Tensor, conv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if _in_place(u, self.in_proj.weight):
+            return _Project.apply(u, conv.to(u.dtype), self.in_proj.weight, self.in_proj.parts)
+        return super()._project(u, conv)
+
     def forward(self, u: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time width"]:
         if u.device.type != "cpu" or u.shape[0] * u.shape[1] <= ROWS or torch.compiler.is_compiling():
             return super().forward(u)
@@ -109,6 +118,97 @@ class Networks(Mamba2):
         return torch.cat(
             [super(Networks, self).forward(part) for part in u.split(max(1, ROWS // u.shape[1]))]
         )
+
+
+def _in_place(x: Tensor, weight: Tensor) -> bool:
+    """Whether the products below may be used: they are for a CPU, and know nothing of autocast."""
+    plain = x.device.type == "cpu" and x.dtype == weight.dtype and not torch.is_autocast_enabled("cpu")
+    return plain and not torch.compiler.is_compiling()
+
+
+class _Project(torch.autograd.Function):
+    """TeamsIn, each network's product written to where the layer wants it: no part is copied on either way.
+
+    Takes u, the convolution's past, the weights and the sizes of the parts; gives z, the past with x, B and C behind
+    it, and dt.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, u, conv, weight, parts) -> tuple[Tensor, ...]:
+        n_networks, sizes = len(weight), (parts[0], sum(parts[1:4]), parts[4])
+        rooms = [u.new_empty(*u.shape[:2], n_networks * size) for size in sizes]
+        rooms[1] = u.new_empty(u.shape[0], conv.shape[1] + u.shape[1], n_networks * sizes[1])
+        rooms[1][:, : conv.shape[1]] = conv
+        for read, w, place in _products(u, weight, parts, rooms):
+            torch.bmm(read, w.mT, out=place)
+        ctx.save_for_backward(u, weight)
+        ctx.parts, ctx.n_past = parts, conv.shape[1]
+        return tuple(rooms)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        u, weight = ctx.saved_tensors
+        du, dweight = torch.zeros_like(u), torch.zeros_like(weight)
+        reads = _products(u, weight, ctx.parts, grads)
+        for (read, w, place), (dread, dw, _) in zip(
+            reads, _products(du, dweight, ctx.parts, grads), strict=True
+        ):
+            dread.baddbmm_(place, w)
+            dw.baddbmm_(place.mT, read)
+        return du, grads[1][:, : ctx.n_past], dweight, None
+
+
+def _products(
+    u: Tensor, weight: Tensor, parts: Sequence[int], rooms: Sequence[Tensor]
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """What is multiplied, by head: views of u, of the weights, and of the places of the results, sample by sample."""
+    n_heads, time = len(weight) // TEAMS, u.shape[1]
+    z, past, dt = (room[:, room.shape[1] - time :] for room in rooms)
+    # (batch time team head part) of each part in the place that holds it
+    xBC = past.split([len(weight) * size for size in parts[1:4]], dim=-1)
+    places = [place.unflatten(-1, (TEAMS, n_heads, -1)) for place in (z, *xBC, dt)]
+    by_team = weight.unflatten(0, (TEAMS, n_heads)).split(list(parts), dim=2)
+    for i, sample in enumerate(u.unflatten(-1, (n_heads, HEAD))):
+        for w, place in zip(by_team, places, strict=True):
+            for team in range(TEAMS):
+                yield sample.transpose(0, 1), w[team], place[i, :, team].transpose(0, 1)
+
+
+class _Subtract(torch.autograd.Function):
+    """Difference with lambda in its weights (head, out, team in): the teams' products, added up in place."""
+
+    @staticmethod
+    def forward(ctx: Any, y, weight) -> Tensor:
+        out = y.new_empty(*y.shape[:-1], weight.shape[0] * weight.shape[1])
+        by_head = _rows_by(out, len(weight))
+        first, second = _rows_by(y, TEAMS * len(weight)).chunk(TEAMS)
+        w_first, w_second = weight.chunk(TEAMS, dim=-1)
+        torch.bmm(first, w_first.mT, out=by_head)
+        by_head.baddbmm_(second, w_second.mT)
+        ctx.save_for_backward(y, weight)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor, Tensor]:
+        y, weight = ctx.saved_tensors
+        dy, dweight = torch.empty_like(y), torch.empty_like(weight)
+        n = len(weight)
+        by_head = _rows_by(dout.contiguous(), n)
+        for read, place, w, dw in zip(
+            *(_rows_by(v, TEAMS * n).chunk(TEAMS) for v in (y, dy)),
+            *(v.chunk(TEAMS, dim=-1) for v in (weight, dweight)),
+            strict=True,
+        ):
+            torch.bmm(by_head, w, out=place)
+            torch.bmm(by_head.mT, read, out=dw)
+        return dy, dweight
+
+
+def _rows_by(v: Tensor, n: int) -> Tensor:
+    """A view: ... (n feature) -> n row feature."""
+    return v.view(-1, n, v.shape[-1] // n).transpose(0, 1)
 
 
 class DiffMamba(nn.Module):

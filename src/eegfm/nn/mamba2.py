@@ -323,12 +323,10 @@ class Mamba2(nn.Module):
     def _run(
         self, u: Tensor, conv: Tensor, scan: Tensor, path: str
     ) -> tuple[Float[Tensor, "batch time width"], Tensor, Tensor]:
-        z, xBC, dt = self.in_proj(u).split(self.sizes, dim=-1)
-        wide = torch.promote_types(xBC.dtype, torch.float32)
-        past = torch.cat((conv.to(wide), xBC.to(wide)), dim=1)  # batch past+time feature
+        z, past, dt = self._project(u, conv)
         weight, bias = self.conv1d.weight, self.conv1d.bias
         bias = weight.new_zeros(past.shape[-1]) if bias is None else bias
-        inputs = self._scan_inputs(_ConvSiLU.apply(past, weight, bias).to(xBC.dtype), dt)
+        inputs = self._scan_inputs(_ConvSiLU.apply(past, weight, bias).to(z.dtype), dt)
         if path == "recurrent":
             y, scan = ssd.recurrent(*inputs, state=scan)
         else:
@@ -337,6 +335,12 @@ class Mamba2(nn.Module):
         # cloned, or a state of a few numbers would hold on to the whole piece
         conv = past[:, past.shape[1] - self.d_conv + 1 :].clone()
         return self.out_proj(self.norm(y.flatten(2), z)), conv, scan
+
+    def _project(self, u: Tensor, conv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """z, what the convolution reads (batch past+time feature), and dt."""
+        z, xBC, dt = self.in_proj(u).split(self.sizes, dim=-1)
+        wide = torch.promote_types(xBC.dtype, torch.float32)
+        return z, torch.cat((conv.to(wide), xBC.to(wide)), dim=1), dt
 
     def _scan_inputs(self, xBC: Tensor, dt: Tensor) -> tuple[Tensor, ...]:
         """x, dt, A, B, C and D of the scan, with time or without."""

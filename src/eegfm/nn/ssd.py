@@ -26,6 +26,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from eegfm.nn import ssd_factored
+
 BLOCK = {"cpu": 2**18, "cuda": 2**25}  # numbers of x a block: about a core's cache; enough to fill a card
 
 # Exponents are masked before the exponential: from above, so that a later step cannot overflow, and from below at
@@ -88,11 +90,13 @@ def chunked(
 ) -> tuple[Float[Tensor, "batch time head size"], Float[Tensor, "batch head size state"]]:
     """The same numbers by matrix products within chunks of steps and a short recurrence between them. Any length.
 
-    `chunk` is chosen by the sizes unless given. `recompute=False` leaves the gradient to autograd, which keeps every
+    On a CPU decays are taken apart, where they do not forget too much for it: see `eegfm.nn.ssd_factored`. `chunk` is
+    chosen by the sizes unless given. `recompute=False` leaves the gradient to autograd, which keeps every
     intermediate: for second derivatives, and to check the gradient written by hand. `compiled` sends the arithmetic of
     a block through torch.compile (worth it on a GPU); where that fails it is said once and done without.
     """
-    chunk = chunk or default_chunk(x.shape[-1])
+    factored = recompute and ssd_factored.fits(x, dt, A, B, C, chunk or ssd_factored.CHUNK)
+    chunk = chunk or (ssd_factored.CHUNK if factored else default_chunk(x.shape[-1]))
     n_batch, time, n_heads, size = x.shape
     steps = BLOCK.get(x.device.type, BLOCK["cuda"]) // (n_batch * n_heads * size)
     steps = max(1, steps // chunk) * chunk
@@ -102,6 +106,8 @@ def chunked(
     with _precise(x):
         if state is None:
             state = torch.zeros_like(x[:, 0, :, :, None], dtype=_working(x)).repeat(1, 1, 1, B.shape[-1])
+        if factored:
+            return ssd_factored.Scan.apply(x, dt, A, B, C, D, state.to(x.dtype), chunk)
         if recompute:
             return _Scan.apply(x, dt, A, B, C, D, state.to(_working(x)), chunk, lengths, compiled)
         ys = []
