@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -29,7 +30,7 @@ from eegfm.contracts import EegfmError
 from eegfm.published import published
 
 register()
-GROUPS = ("data", "model", "encoder", "task", "trainer", "logger", "adapt", "experiment")
+GROUPS = ("data", "model", "encoder", "task", "trainer", "logger", "adapt", "method", "experiment")
 OPTIONS = {group: sorted(path.stem for path in (config_dir() / group).glob("*.yaml")) for group in GROUPS}
 
 
@@ -67,6 +68,17 @@ def test_every_model_composes_with_every_data_set(model, data):
 def test_every_experiment_composes(experiment):
     config = composed(f"experiment={experiment}")
     assert config.model._target_ and config.data._target_
+
+
+@pytest.mark.parametrize("method", OPTIONS["method"])
+def test_a_method_is_its_model_and_its_encoder_within_an_experiment(method):
+    text = (config_dir() / "method" / f"{method}.yaml").read_text(encoding="utf-8")
+    said = dict(re.findall(r"override /(model|encoder): (\w+)", text))
+    alone = composed(*(f"{group}={option}" for group, option in said.items()))
+    config = composed("experiment=mental_arithmetic_table", f"method={method}")
+    assert config.model._target_ == alone.model._target_
+    assert config.encoder._target_ == alone.encoder._target_
+    assert config.trainer.max_epochs == 15  # the experiment's, for the recipe's 50
 
 
 @pytest.mark.parametrize("encoder", OPTIONS["encoder"])
