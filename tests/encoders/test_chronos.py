@@ -1,4 +1,4 @@
-"""Chronos and Chronos-Bolt: against the authors' package where it is installed, and what names and weights promise."""
+"""Chronos, Chronos-Bolt and Chronos-2: against the authors' package, and what names and weights promise."""
 
 import importlib.util
 import sys
@@ -10,8 +10,9 @@ from safetensors.torch import load_file, save_file
 from eegfm.contracts import EegfmError
 from eegfm.encoders import chronos, chronos_bolt
 from eegfm.encoders.chronos import Chronos, t5_config, tokens
+from eegfm.encoders.chronos_2 import Chronos2
 from eegfm.encoders.chronos_bolt import ARCHITECTURE, ChronosBolt
-from tests.encoders.tiny import TINY_T5, tiny_bolt, tiny_chronos
+from tests.encoders.tiny import TINY_T5, tiny_bolt, tiny_chronos, tiny_chronos_2
 
 
 def needs(package):
@@ -93,6 +94,54 @@ def bolt_theirs():
     return ChronosBoltPipeline(drawn(ChronosBoltModelForForecasting(config)))
 
 
+@pytest.fixture(scope="module")
+def two_theirs():
+    """The authors' pipeline of Chronos-2 at a small size, its config written out as the published file has it."""
+    from chronos.chronos2 import Chronos2Model, Chronos2Pipeline
+    from chronos.chronos2.config import Chronos2CoreConfig
+
+    config = Chronos2CoreConfig(
+        d_model=TINY_T5.width,
+        d_kv=64,
+        d_ff=TINY_T5.ff_width,
+        num_layers=TINY_T5.layers,
+        num_heads=TINY_T5.heads,
+        dropout_rate=0.1,
+        layer_norm_epsilon=1e-6,
+        feed_forward_proj="relu",
+        rope_theta=10000.0,
+        chronos_config={
+            "context_length": 8192,
+            "input_patch_size": 16,
+            "input_patch_stride": 16,
+            "max_output_patches": 64,
+            "output_patch_size": 16,
+            "quantiles": [0.01, *(i / 20 for i in range(1, 20)), 0.99],
+            "time_encoding_scale": 8192,
+            "use_arcsinh": True,
+            "use_reg_token": True,
+        },
+    )
+    return Chronos2Pipeline(drawn(Chronos2Model(config)))
+
+
+def names_of_two(layers: int) -> set[str]:
+    """The names in the published file, with this many layers in place of its 12."""
+    patches = {
+        f"{end}_patch_embedding.{part}_layer.{kind}"
+        for end in ("input", "output")
+        for part in ("hidden", "output", "residual")
+        for kind in ("weight", "bias")
+    }
+    block = {
+        *(f"layer.{i}.self_attention.{part}.weight" for i in (0, 1) for part in "qkvo"),
+        *(f"layer.{i}.layer_norm.weight" for i in range(3)),
+        *(f"layer.2.mlp.{part}.weight" for part in ("wi", "wo")),
+    }
+    blocks = {f"encoder.block.{i}.{name}" for i in range(layers) for name in block}
+    return {"shared.weight", "encoder.final_layer_norm.weight"} | patches | blocks
+
+
 # --- the authors' package ---
 
 
@@ -131,6 +180,26 @@ def test_a_vector_of_bolt_is_that_of_the_published_package(bolt_theirs, tmp_path
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@needs("chronos")
+@pytest.mark.parametrize("pooling", ["reg", "mean"])
+def test_a_vector_of_chronos_2_is_that_of_the_published_package(two_theirs, tmp_path, pooling):
+    """13 patches, the register token, and a patch of the future, which is no part of a second."""
+    state = two_theirs.model.state_dict()
+    assert set(state) == names_of_two(TINY_T5.layers)
+    save_file(state, tmp_path / "model.safetensors")
+    series = torch.cat([noise(6), odd_ones()])
+    all_of_them = torch.cat(two_theirs.embed(list(series), batch_size=4)[0])
+    assert all_of_them.shape == (10, 15, TINY_T5.width)
+    expected = all_of_them[:, -2] if pooling == "reg" else all_of_them[:, :-2].mean(dim=1)
+    found = tiny_chronos_2(weights=tmp_path, pooling=pooling).encode(series)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    # as one series of ten variates they attend to each other, and their vectors are others
+    as_variates = two_theirs.embed(series[None])[0][0]
+    assert (
+        (as_variates - all_of_them).flatten(1).norm(dim=1) > 0.1 * all_of_them.flatten(1).norm(dim=1)
+    ).all()
+
+
 # --- the published sizes ---
 
 
@@ -156,6 +225,22 @@ def test_bolt_has_the_length_of_its_published_file():
     assert (f"{4 * n / 1e6:.3g}", f"{n / 1e6:.3g}") == ("34.6", "8.65")
 
 
+@needs("chronos")
+def test_chronos_2_has_the_size_of_its_published_file():
+    """119,477,664 numbers, "120M" on its page; built without memory."""
+    with torch.device("meta"):
+        model = Chronos2(weights="random").forecaster()
+    assert sum(parameter.numel() for parameter in model.parameters()) == 119_477_664
+    assert set(model.state_dict()) == names_of_two(12)
+
+
+def test_missing_weights_of_chronos_2_name_their_repository(tmp_path):
+    with pytest.raises(EegfmError) as caught:
+        Chronos2(weights=tmp_path / "nowhere")
+    for part in ("amazon/chronos-2/tree/29ec3766", "478 MB, Apache-2.0", "encoder.weights=random"):
+        assert part in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("of", "size"),
     [
@@ -179,6 +264,11 @@ def test_what_is_not_published_is_refused(of):
         of(size="tiny", pooling="max", weights="random")
 
 
+def test_a_pooling_that_chronos_2_has_not_is_refused():
+    with pytest.raises(EegfmError, match=r"no pooling=max: choose encoder\.pooling=reg\|mean"):
+        Chronos2(pooling="max", weights="random")
+
+
 @pytest.mark.parametrize("of", [Chronos, ChronosBolt])
 def test_size_and_pooling_are_in_the_recipe(of):
     recipes = [of(size=s, pooling="mean", weights="random").settings() for s in ("tiny", "mini")]
@@ -195,9 +285,10 @@ def test_the_amplitude_leaves_no_trace_in_the_tokens_and_the_offset_does():
     assert not torch.equal(tokens(series + 100), tokens(series))
 
 
-@needs("transformers")
-def test_every_sample_counts_and_so_does_its_place():
-    encoder, series = tiny_chronos(), noise(1)
+@pytest.mark.parametrize("make", [tiny_chronos, tiny_chronos_2])
+@needs("chronos")
+def test_every_sample_counts_and_so_does_its_place(make):
+    encoder, series = make(), noise(1)
     for sample in (0, 100, 199):
         changed = series.clone()
         changed[0, sample] += 200.0
@@ -232,6 +323,7 @@ def test_weights_of_another_model_are_refused(file, tmp_path, damage):
     [
         (tiny_chronos, ["transformers"], "transformers"),
         (tiny_bolt, ["chronos", "chronos.chronos_bolt"], "chronos-forecasting"),
+        (tiny_chronos_2, ["chronos", "chronos.chronos2.config"], "chronos-forecasting"),
     ],
 )
 def test_a_missing_package_says_how_to_install_it(monkeypatch, make, modules, package):

@@ -14,7 +14,7 @@ from eegfm.encoders.base import Pretrained
 from eegfm.encoders.spectrum import Spectrum
 from eegfm.encoders.tspulse import Tspulse
 from eegfm.encoders.ttm import Ttm
-from tests.encoders.tiny import tiny_bolt, tiny_chronos, tiny_moment
+from tests.encoders.tiny import tiny_bolt, tiny_chronos, tiny_chronos_2, tiny_moment
 
 # with random weights, on a device, and what package it needs
 ENCODERS = {
@@ -23,6 +23,7 @@ ENCODERS = {
     "moment": (lambda device: tiny_moment(device=device), "transformers"),
     "chronos": (lambda device: tiny_chronos(device=device), "transformers"),
     "chronos_bolt": (lambda device: tiny_bolt(device=device), "chronos"),
+    "chronos_2": (lambda device: tiny_chronos_2(device=device), "chronos"),
     "tspulse": (lambda device: Tspulse(weights="random", device=device), "tsfm_public"),
 }
 CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "encoder").glob("*.yaml"))
@@ -95,7 +96,8 @@ def test_a_gradient_reaches_every_layer_that_adapters_go_beside(encoder):
     if not isinstance(encoder, Pretrained):
         pytest.skip("not a network")
     linear = [(n, m) for n, m in encoder.network.named_modules() if isinstance(m, torch.nn.Linear)]
-    beside = {name: layer.weight for name, layer in linear if name.rpartition(".")[2] in encoder.adapters}
+    ends = tuple(f".{end}" for end in encoder.adapters)  # as peft reads them
+    beside = {name: layer.weight for name, layer in linear if f".{name}".endswith(ends)}
     assert len(beside) >= 4
     for weight in beside.values():
         weight.requires_grad_(True)

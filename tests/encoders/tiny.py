@@ -2,8 +2,9 @@
 
 import pytest
 
-from eegfm.encoders import chronos, chronos_bolt
+from eegfm.encoders import chronos, chronos_2, chronos_bolt
 from eegfm.encoders.chronos import Chronos
+from eegfm.encoders.chronos_2 import Chronos2
 from eegfm.encoders.chronos_bolt import ChronosBolt
 from eegfm.encoders.moment import SIZES, Moment, Size
 
@@ -31,3 +32,9 @@ def tiny_bolt(**options) -> ChronosBolt:
         patch.setitem(chronos.SIZES, "toy", TINY_T5)
         patch.setitem(chronos_bolt.PUBLISHED, "toy", ("a size that is not published", "main"))
         return ChronosBolt(**{"size": "toy", "weights": "random", "device": "cpu", **options})
+
+
+def tiny_chronos_2(**options) -> Chronos2:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chronos_2, "SIZE", TINY_T5)
+        return Chronos2(**{"weights": "random", "device": "cpu", **options})
