@@ -1,12 +1,14 @@
 """What a loader gives: the right split, in the right order, with the test split behind its door."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from eegfm.contracts import EegfmError
-from eegfm.data.embed import embed
+from eegfm.data.embed import embed, processes_for
 from eegfm.data.module import EEGDataModule, EpochShuffle
 from eegfm.data.pipeline import prepare
 from eegfm.data.splits import FewShot, KFold
@@ -181,6 +183,53 @@ def test_a_window_that_came_before_is_not_embedded_again(tmp_path, stops):
     assert encoder.given == [2 * 4] * (not stops) + [2 * 4, 4]
     alone = MeanAndStep().encode(torch.from_numpy(source.read(range(9))).reshape(-1, 200))
     assert np.array_equal(store.read(range(9)), alone.reshape(9, 2, 2, 3).numpy().astype(np.float16))
+
+
+class AsKept(MeanAndStep):
+    """Keeps which process has embedded how many series; refuses what it is told to, but in its own process."""
+
+    def __init__(self, place, refused: float | None = None):
+        self.place, self.refused, self.home = place, refused, os.getpid()
+
+    def encode(self, series):
+        with open(self.place / str(os.getpid()), "a") as file:
+            file.write(f"{len(series)}\n")
+        if os.getpid() != self.home and self.refused in series[:, 0]:
+            raise EegfmError("not here")
+        return super().encode(series)
+
+
+@pytest.mark.slow
+@pytest.mark.long  # Lightning loads twice more
+def test_two_processes_write_the_store_that_one_does(tmp_path, monkeypatch):
+    """Each its own recordings; one that borrows a window, and one that fails there, are left to the caller."""
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    x = np.random.default_rng(0).normal(0, 20, (8, 2, 400)).astype(np.float32)
+    source = store_of(x[[0, 1, 2, 3, 1, 4, 5, 6, 7]], list("aabbccdef"), tmp_path / "raw")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    one = embed(source, MeanAndStep(), tmp_path / "one", progress=False)
+    encoder = AsKept(kept, refused=float(x[7, 0, 0]))
+    two = embed(source, encoder, tmp_path / "two", progress=False, processes=2)
+    for name in ("samples.mdb", "index.npz", "recipe.json"):
+        assert (two.folder / name).read_bytes() == (one.folder / name).read_bytes()
+    given = {int(file.name): [int(n) for n in file.read_text().split()] for file in kept.iterdir()}
+    # here c, whose first window is a's second, and f; there b and e, a and d and in vain f
+    assert given.pop(os.getpid()) == [4, 4]
+    assert sorted(given.values()) == [[8, 4], [8, 4, 4]]
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda:1", "cpu", None])
+def test_every_gpu_is_used_where_an_encoder_takes_any(monkeypatch, device):
+    encoder = MeanAndStep()
+    if device:
+        encoder.device = device
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert processes_for(encoder) == 1 or torch.cuda.device_count() > 1
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert processes_for(encoder) == (3 if device == "auto" else 1)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert processes_for(encoder) == 1
 
 
 def test_a_long_recording_goes_through_in_blocks(tmp_path, monkeypatch, caplog):

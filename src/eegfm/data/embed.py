@@ -2,8 +2,11 @@
 
 import hashlib
 import logging
+import os
 import shutil
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +24,19 @@ log = logging.getLogger(__name__)
 BLOCK = 4096
 
 
-def embed(source: SampleStore, encoder: Encodes, cache: Path, *, progress: bool = True) -> SampleStore:
+def embed(
+    source: SampleStore,
+    encoder: Encodes,
+    cache: Path,
+    *,
+    progress: bool = True,
+    processes: int | None = None,
+) -> SampleStore:
     """The store of an encoder's vectors, [channel, second, width] in float16, made where it is not in the cache yet.
 
     Every (channel, second) is embedded alone, in the order window, channel, second; rows and index are those of the
     source store. A window that came before, bit by bit, has the vectors it had there. Resumable by recording, like
-    `prepare`.
+    `prepare`. Recordings are divided among `processes`, by themselves as `processes_for` says; the store is the same.
 
     Raises:
         EegfmError: the encoder reads another rate, or the store's type cannot hold what it gives.
@@ -47,12 +57,13 @@ def embed(source: SampleStore, encoder: Encodes, cache: Path, *, progress: bool 
             store = SampleStore(folder)
             if store.manifest["source"] == _source_facts(source):
                 return store
-        recordings = _runs(source.index.recording)
-        parts = folder.with_name(folder.name + ".parts")
+        stamp = {"source": _source_facts(source)}
+        work = Embedding(
+            source, encoder, folder.with_name(folder.name + ".parts"), shape=shape, stamp=stamp
+        )
         with disk_full_explained(folder):
-            parts.mkdir(parents=True, exist_ok=True)
-            stamp = {"source": _source_facts(source)}
-            _write_parts(source, encoder, recordings, parts, shape=shape, stamp=stamp, progress=progress)
+            work.folder.mkdir(parents=True, exist_ok=True)
+            _write_parts(work, processes or processes_for(encoder), progress=progress)
             keep = (
                 "protocol",
                 "complete",
@@ -73,11 +84,11 @@ def embed(source: SampleStore, encoder: Encodes, cache: Path, *, progress: bool 
                 folder,
                 recipe,
                 manifest,
-                (read_part(parts, name) for name, _ in recordings),
+                (read_part(work.folder, name) for name, _ in work.recordings),
                 shape=shape,
                 n_rows=len(source),
             )
-            shutil.rmtree(parts, ignore_errors=True)
+            shutil.rmtree(work.folder, ignore_errors=True)
     return store
 
 
@@ -93,55 +104,106 @@ def _source_facts(store: SampleStore) -> dict[str, Any]:
     return {"fingerprint": store.recipe.fingerprint, "windows": len(store), "content": content}
 
 
-def _write_parts(
-    source: SampleStore,
-    encoder: Encodes,
-    recordings: list[tuple[str, np.ndarray]],
-    parts: Path,
-    *,
-    shape: tuple[int, int, int],
-    stamp: dict[str, Any],
-    progress: bool,
-) -> None:
-    """The part of every recording that has none yet, in stored order."""
-    benchmark = source.recipe.facts["benchmark"]
-    origin = _first_of(source.index.digest)
-    home = np.repeat(np.arange(len(recordings)), [len(rows) for _, rows in recordings])  # of every row
-    todo = [(name, rows) for name, rows in recordings if part_stamp(parts, name) != stamp]
-    per_window, started, n_done = shape[0] * shape[1], time.monotonic(), 0
+class Embedding:
+    """What there is to embed, and the folder of parts where a recording's vectors are written."""
+
+    def __init__(
+        self,
+        source: SampleStore,
+        encoder: Encodes,
+        folder: Path,
+        *,
+        shape: tuple[int, int, int],
+        stamp: dict[str, Any],
+    ) -> None:
+        self.source, self.encoder, self.shape = source, encoder, shape
+        self.folder, self.stamp = folder, stamp
+        self.recordings = _runs(source.index.recording)
+        self.origin = _first_of(source.index.digest)
+        sizes = [len(rows) for _, rows in self.recordings]
+        self.home = np.repeat(np.arange(len(sizes)), sizes)  # of every row
+        self.per_window = shape[0] * shape[1]
+
+    def todo(self) -> list[int]:
+        """The recordings that have no part yet, in stored order."""
+        return [
+            i for i, (name, _) in enumerate(self.recordings) if part_stamp(self.folder, name) != self.stamp
+        ]
+
+    def n_series(self, which: list[int]) -> int:
+        """How many series of these recordings have to be embedded."""
+        rows = [self.recordings[i][1] for i in which]
+        return sum(int((self.origin[some] == some).sum()) for some in rows) * self.per_window
+
+    def borrows(self, i: int) -> bool:
+        """Whether a recording has windows that an earlier one has had."""
+        return bool((self.home[self.origin[self.recordings[i][1]]] != i).any())
+
+    def write(self, i: int, advance: Callable[[int], None] = lambda _: None) -> None:
+        """Embed and write a recording; parts of those that it borrows from are there. `advance` is told of series."""
+        name, rows = self.recordings[i]
+        origin, step = self.origin, max(1, BLOCK // self.per_window)
+        vectors = np.empty((len(rows), *self.shape), "<f2")
+        new = np.flatnonzero(origin[rows] == rows)
+        for start in range(0, len(new), step):
+            block = new[start : start + step]
+            windows = torch.from_numpy(self.source.read(rows[block]).astype(np.float32, copy=False))
+            found = self.encoder.encode(windows.reshape(len(block) * self.per_window, -1)).cpu().numpy()
+            with np.errstate(over="ignore"):  # looked for below
+                vectors[block] = found.reshape(len(block), *self.shape)
+            advance(len(found))
+        if not np.isfinite(vectors[new]).all():
+            benchmark = self.source.recipe.facts["benchmark"]
+            raise EegfmError(
+                f"encoder={self.encoder.name} gives numbers for {benchmark}/{name} that a float16 store cannot hold. "
+                "With encoder.precision=float16 it is the network that overflows: use bfloat16 or float32."
+            )
+        for k in np.flatnonzero(origin[rows] != rows):
+            there, first = self.recordings[self.home[origin[rows[k]]]]
+            known = vectors if there == name else read_part(self.folder, there)[0]
+            vectors[k] = known[origin[rows[k]] - first[0]]
+        write_part(self.folder, name, vectors, _take(self.source.index, rows), self.stamp)
+
+
+def _write_parts(work: Embedding, processes: int, *, progress: bool) -> None:
+    """The part of every recording that has none yet."""
+    benchmark, n_series, started = work.source.recipe.facts["benchmark"], 0, time.monotonic()
+
+    def rate() -> str:
+        return f"{n_series / (time.monotonic() - started):,.0f}"
+
+    # what borrows, and what a process could not do, is left to the loop below: there the reason is told
+    alone = [i for i in work.todo() if not work.borrows(i)] if processes > 1 else []
+    if len(alone) > 1:
+        from eegfm.data.embed_ranks import over_ranks
+
+        over_ranks(work.write, alone, min(processes, len(alone)), progress=progress)
+        n_series = work.n_series(sorted(set(alone) - set(work.todo())))
+    todo = work.todo()
     with bar_of(progress) as bar:
-        task = bar.add_task(
-            f"Embedding {benchmark}",
-            total=sum(int((origin[rows] == rows).sum()) for _, rows in todo) * per_window,
-            unit="series",
-        )
-        for name, rows in todo:
-            vectors = np.empty((len(rows), *shape), "<f2")
-            new = np.flatnonzero(origin[rows] == rows)
-            for start in range(0, len(new), max(1, BLOCK // per_window)):
-                block = new[start : start + max(1, BLOCK // per_window)]
-                windows = torch.from_numpy(source.read(rows[block]).astype(np.float32, copy=False))
-                found = encoder.encode(windows.reshape(len(block) * per_window, -1)).cpu().numpy()
-                with np.errstate(over="ignore"):  # looked for below
-                    vectors[block] = found.reshape(len(block), *shape)
-                n_done += len(found)
-                rate = n_done / (time.monotonic() - started)
-                bar.update(task, advance=len(found), unit=f"series, {rate:,.0f}/s")
-            if not np.isfinite(vectors[new]).all():
-                raise EegfmError(
-                    f"encoder={encoder.name} gives numbers for {benchmark}/{name} that a float16 store cannot hold. "
-                    "With encoder.precision=float16 it is the network that overflows: use bfloat16 or float32."
-                )
-            for i in np.flatnonzero(origin[rows] != rows):  # earlier, so that its part is there
-                there, first = recordings[home[origin[rows[i]]]]
-                known = vectors if there == name else read_part(parts, there)[0]
-                vectors[i] = known[origin[rows[i]] - first[0]]
-            write_part(parts, name, vectors, _take(source.index, rows), stamp)
-    if n_done:
-        rate = n_done / (time.monotonic() - started)
+        task = bar.add_task(f"Embedding {benchmark}", total=work.n_series(todo), unit="series")
+
+        def advance(n: int) -> None:
+            nonlocal n_series
+            n_series += n
+            bar.update(task, advance=n, unit=f"series, {rate()}/s")
+
+        for i in todo:
+            work.write(i, advance)
+    if n_series:
         log.info(
-            "%s: %s series through %s, %s a second", benchmark, f"{n_done:,}", encoder.name, f"{rate:,.0f}"
+            "%s: %s series through %s, %s a second", benchmark, f"{n_series:,}", work.encoder.name, rate()
         )
+
+
+def processes_for(encoder: Encodes) -> int:
+    """One for each GPU, for an encoder that takes what there is; one where a launcher has divided them already.
+
+    A session at a prompt is one process as well: others could not be started from there.
+    """
+    if getattr(encoder, "device", None) != "auto" or "LOCAL_RANK" in os.environ or hasattr(sys, "ps1"):
+        return 1
+    return max(1, torch.cuda.device_count())
 
 
 def _first_of(digest: np.ndarray) -> np.ndarray:

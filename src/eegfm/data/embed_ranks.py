@@ -1,0 +1,46 @@
+"""Recordings embedded by several processes at once, one on each GPU, through Lightning's predict loop."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+import lightning.pytorch as lightning
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+from torch.utils.data import DataLoader
+
+from eegfm.contracts import EegfmError
+
+
+class Recordings(lightning.LightningModule):
+    """Writes the recordings that it is given; what it cannot write it leaves to the caller, who says why."""
+
+    def __init__(self, write: Callable[[int], None]) -> None:
+        super().__init__()
+        self.write = write
+
+    def predict_step(self, batch: torch.Tensor, batch_idx: int) -> None:
+        with suppress(EegfmError, OSError):
+            self.write(int(batch))
+
+
+def over_ranks(
+    write: Callable[[int], None], recordings: Sequence[int], processes: int, *, progress: bool
+) -> None:
+    """Call `write` with every number once, in one of so many processes; it must be possible to pickle it.
+
+    Each process has a GPU, where there are any, as its current device.
+    """
+    trainer = lightning.Trainer(
+        accelerator="gpu" if torch.cuda.is_available() else "cpu",
+        devices=processes,
+        # gloo, and patience: nothing is exchanged but that all are done, and recordings may differ by hours
+        strategy=DDPStrategy(start_method="spawn", process_group_backend="gloo", timeout=timedelta(days=7)),
+        plugins=[LightningEnvironment()],  # these processes are ours, whatever SLURM was asked for
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+    )
+    trainer.predict(Recordings(write), DataLoader(list(recordings)), return_predictions=False)  # type: ignore[arg-type]
