@@ -415,6 +415,32 @@ def build_data(config: DictConfig) -> "EEGDataModule":
     return make(config.data, "data")(encoder=make(config.encoder, "encoder"), split=split)
 
 
+def wandb_of(config: Mapping[str, Any], folder: Path, **more: Any) -> Any:
+    """The logger of the one W&B run that belongs to a run folder, where its config asks for W&B; else False.
+
+    Interruptions and what is evaluated later go on in the same W&B run, offline as further fragments of it.
+    """
+    node = config.get("logger") or {}
+    if "_target_" not in node:
+        return False
+    return make(OmegaConf.create({k: v for k, v in node.items() if k != "name"}), "logger")(
+        save_dir=folder,
+        id=f"{folder.parent.name}-{folder.name}"[:120],
+        resume="allow",
+        name=folder.name,
+        group=folder.parent.name,
+        **more,
+    )
+
+
+def send_figures(logger: Any, figures: Mapping[str, Path]) -> None:
+    """Log the figures under their names, and finish: the next run of a sweep lives in this process."""
+    for name, path in figures.items():
+        logger.log_image(key=name, images=[str(path)])
+    logger.finalize("success")
+    logger.experiment.finish()
+
+
 def make(node: DictConfig, path: str) -> Any:
     """Instantiate a config node, after holding its values against the constructor's types."""
     from hydra.errors import InstantiationException

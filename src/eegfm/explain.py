@@ -19,7 +19,7 @@ from rich.console import Console
 
 from eegfm import figures, figures_explain
 from eegfm.benchmarks.spec import SplitName
-from eegfm.build import build, checkpoint_of
+from eegfm.build import build, checkpoint_of, send_figures, wandb_of
 from eegfm.contracts import Attends, EegfmError
 from eegfm.data.store import write_json
 from eegfm.maps import correlation, rank_correlation, truth
@@ -35,7 +35,8 @@ def explain(config: DictConfig, place: Path, split: SplitName) -> Path:
     """Write `explain_<split>.html`, its numbers as JSON and, of attention, `attention_<split>.npz`; returns the page.
 
     `config` is the run's own, `place` its folder or a checkpoint in it. The file of attention holds "key" by window,
-    "label", and "attention" [window, head, second, channel] in float16.
+    "label", and "attention" [window, head, second, channel] in float16. Where the run was logged to W&B, the figures
+    go to the same W&B run, as `explain_<split>/<figure>`.
 
     Raises:
         EegfmError: a run that is not a trained classifier.
@@ -96,7 +97,16 @@ def explain(config: DictConfig, place: Path, split: SplitName) -> Path:
     for sentence in _sentences(numbers):
         console.print(sentence)
     console.print(f"page {page}", soft_wrap=True)
+    to_wandb(config, place, {f"explain_{split}/{name}": path for name, path in pictures.items()})
     return page
+
+
+def to_wandb(config: DictConfig, place: Path, pictures: dict[str, Path]) -> None:
+    """Log pictures to the W&B run of a run's folder, or of a checkpoint's, where the run itself was logged there."""
+    folder = (place if place.is_dir() else place.parent.parent).resolve()
+    logger = wandb_of(config, folder) if (folder / "wandb").is_dir() else False
+    if logger:
+        send_figures(logger, pictures)
 
 
 def _look(task: Classify, data: Any, split: SplitName) -> dict[str, Any]:
