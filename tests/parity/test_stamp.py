@@ -5,7 +5,9 @@ of tensors in the reference's layout. It shares no line with the implementation.
 reference by building it.
 """
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -532,6 +534,8 @@ OPTIONS = [
         "hidden": (4,),
     },
 ]
+# logits of the reference itself; see golden/make_stamp.py
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "stamp_forward.json").read_text())
 OURS_ONLY = ("average_predictions", "hidden", "cls_tokens")  # options of the oracle that are not Stamp's
 
 
@@ -564,9 +568,19 @@ def both(sizes, options, seed=0):
     "options", OPTIONS, ids=lambda options: ", ".join(f"{k}={v}" for k, v in options.items())
 )
 def test_logits_equal_the_oracle(options):
+    """And what the reference's own code has answered, to the float32 in which it computes its sinusoids."""
     ours, expected = both(SIZES, options)
     assert (ours - expected).abs().max() < 1e-10
+    if str(options) in GOLDEN:
+        assert (ours - torch.tensor(GOLDEN[str(options)], dtype=torch.float64)).abs().max() < 1e-5
     assert expected.std() > 1e-2  # the oracle has something to say
+
+
+def test_the_reference_has_answered_all_that_it_can():
+    """It has no residual as the paper prints it, and of query_mode=max what its rounding prefers is left out."""
+    left = [options for options in OPTIONS if str(options) not in GOLDEN]
+    assert len(GOLDEN) == len(OPTIONS) - len(left) == 47
+    assert all(o.get("residual_mode") == "paper" or o["query_mode"] == "max" for o in left)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,143 @@
+"""STAMP as published, item by item: what a second implementation has to show before its numbers mean the same.
+
+Where each item is shown:
+
+ 1. parameter counts, and logits equal to those of the reference's own code: tests/parity/test_stamp.py
+ 2. instance norm: tests/nn/test_norm.py and tests/nn/test_stamp.py
+ 3. gates that start open: tests/nn/test_gmlp.py
+ 4. the pooling's identities, and 5. its residual in two ways: tests/nn/test_pooling.py
+ 6. one cycle: tests/tasks/test_schedules.py, and here as configured
+ 7. the rule of the best epoch: tests/tasks/test_selection.py, and here as the presets have it
+ 8. seeds: here, and in every preset tests/doors/test_build.py
+ 9. the order of embeddings: here and tests/data/test_module.py
+10. a part of the training windows: tests/data/test_splits.py, and here over workers
+11. padding and scale of MOMENT: tests/encoders/test_moment.py; gradients of adapters: tests/nn/test_stamp_lora.py
+12. CBraMod's file: tests/parity/test_cbramod.py, and here its shapes
+13. AUC-PR by trapezoids, average precision beside it: tests/tasks/test_metrics.py
+"""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from eegfm.build import config_dir, register
+from eegfm.data.embed import embed
+from eegfm.data.splits import subset
+from eegfm.models.cbramod import CBraMod
+from eegfm.models.stamp import Stamp
+from tests.data.test_module import MeanAndStep, module, places, store_of  # noqa: F401  a fixture among them
+from tests.nn.cbramod import spec_of
+from tests.nn.tokens import randn, token_spec
+from tests.tasks.test_schedules import run
+from tests.tasks.test_selection import fit
+
+TABLE = ("experiment=stamp_main_table", "data=mental_arithmetic")
+
+
+register()
+
+
+def composed(*overrides: str):
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return compose("train", overrides=list(overrides))
+
+
+def test_the_preset_trains_with_the_published_rates_and_momenta():
+    """6: at the first step, after three tenths, at the last; the optimiser's own rate and beta have no effect."""
+    config = composed(*TABLE)
+    used = run(instantiate(config.task.schedule), 1000, lr=config.task.optimizer.lr)
+    corners = (used[0], used[299], used[-1])
+    assert corners == (
+        pytest.approx((1.2e-5, 0.95)),
+        pytest.approx((3e-4, 0.85)),
+        pytest.approx((1.2e-9, 0.95)),
+    )
+    assert (config.trainer.max_epochs, config.trainer.gradient_clip_val, config.data.batch_size) == (
+        50,
+        1,
+        64,
+    )
+
+
+def test_the_preset_keeps_the_epoch_that_the_reference_keeps(tmp_path):
+    """7: its rule written as a loop; here neither the highest value nor the first epoch, which is the highest."""
+    metric = [0.95, 0.7, 0.7005, 0.7012, 0.69, 0.702, 0.7022, 0.71, 0.7109, 0.71, 0.7105]
+    best, chosen = None, None
+    for epoch, value in enumerate(metric):
+        if epoch > 0 and (best is None or value > best + 1e-3):
+            best, chosen = value, epoch
+    rule = {k: v for k, v in composed(*TABLE).selection.items() if k in ("min_delta", "first_epoch")}
+    assert fit(tmp_path, metric, **rule)["best"] == chosen == 7 != int(np.argmax(metric[1:])) + 1
+
+
+def test_seeds_are_those_that_the_reference_draws():
+    """8: all five are in every preset (tests/doors/test_build.py), and a run by itself has the first."""
+    drawn = random.Random(42).sample(range(1000), 5)
+    assert drawn == [654, 114, 25, 759, 281] and composed().seed == drawn[0]
+
+
+class InOrder(MeanAndStep):
+    """Numbers the series as they come."""
+
+    def __init__(self):
+        self.seen = torch.empty(0, 200)
+
+    def encode(self, series):
+        vectors = super().encode(series)
+        vectors[:, 0] = torch.arange(len(self.seen), len(self.seen) + len(series))
+        self.seen = torch.cat([self.seen, series])
+        return vectors
+
+
+def test_series_are_embedded_by_window_channel_and_second_and_pooled_by_second_and_channel(tmp_path):
+    """9: series number b * S * T + s * T + t, and token number t * S + s."""
+    windows, channels, seconds = 3, 4, 5
+    x = randn(windows, channels, 200 * seconds).numpy()
+    encoder = InOrder()
+    store = embed(store_of(x, list("aab"), tmp_path / "raw"), encoder, tmp_path, progress=False)
+    stored = torch.from_numpy(store.read(range(windows)).astype(np.float32))
+    plain = Stamp(
+        token_spec(channels, seconds, 3),
+        width=3,
+        mixer="none",
+        positions=(),
+        input_norm="none",
+        n_heads=1,
+    )
+    tokens = plain._tokens(stored)
+    for b, s, t in np.ndindex(windows, channels, seconds):
+        i = b * channels * seconds + s * seconds + t
+        np.testing.assert_array_equal(encoder.seen[i], x[b, s, 200 * t : 200 * (t + 1)])
+        assert stored[b, s, t, 0] == tokens[b, t * channels + s, 0] == i
+
+
+def test_a_part_of_the_training_windows_is_random_and_the_same_for_every_worker(places):  # noqa: F811
+    """10: and not the first windows, which the reference takes for every seed."""
+    seen = []
+    for workers in (0, 2):
+        data = module(places, train_ratio=0.5, num_workers=workers)
+        data.setup("fit")
+        seen.append([key for batch in data.train_dataloader() for key in batch.key])
+    assert seen[0] == seen[1]
+    index = data.store.index
+    train = np.flatnonzero(index.split == "train")
+    parts = [
+        np.flatnonzero(subset(index, index.split, 0.5, seed) == "train").tolist() for seed in (3, 654, 114)
+    ]
+    assert {index.key(row) for row in parts[0]} == set(seen[0])
+    first = train[: len(parts[0])].tolist()
+    assert first not in parts and parts[1] != parts[2]
+
+
+def test_cbramod_gives_patches_back_in_their_shape():
+    """12: two samples of 19 channels and 30 seconds."""
+    with torch.device("meta"):
+        model = CBraMod(spec_of(19, 30)).eval()
+        x = torch.empty(2, 19, 6000)
+        assert model.features(x).shape == (2, 19, 30, 200)
+        assert model(x, torch.empty(19, 3)).unflatten(2, (30, 200)).shape == (2, 19, 30, 200)
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 4_923_800
