@@ -9,7 +9,7 @@ READY := $(VENV)/.ready-$(EXTRAS)
 export UV_SYSTEM_CERTS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tsfm setup-braindecode train test check bench clean
+.PHONY: help setup setup-tsfm setup-braindecode train test test-cluster check bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -19,6 +19,11 @@ train: setup  ## set up, then train the demo on simulated EEG (ARGS= replaces "e
 
 test: setup  ## set up, then run the whole test suite (ARGS= is handed to pytest)
 	$(BIN)/python -m pytest -q $(ARGS)
+
+test-cluster: setup  ## a sweep through a real SLURM that is started here (wants root and Debian's slurm-wlm and munge)
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt hydra-submitit-launcher submitit \
+	  || $(BIN)/python -m pip install -qq -c constraints.txt hydra-submitit-launcher submitit
+	$(BIN)/python -m pytest -q -rs tests/cluster
 
 check: setup  ## format, lint, types, floors and the fast tests
 	$(BIN)/ruff format --check src tests

@@ -19,6 +19,7 @@ from lightning.pytorch.loggers.wandb import WandbLogger  # noqa: F401  the walk 
 
 from eegfm.benchmarks.synthetic import lead_field
 from eegfm.results import read_predictions, read_result
+from eegfm.status import look
 from eegfm.tasks.metrics import scores
 
 pytestmark = pytest.mark.slow
@@ -79,6 +80,7 @@ def test_from_nothing_to_a_run_that_explains_itself(place):
     ]
     parameters = sum(p.numel() for p in learned)
     assert parameters == result.parameters["trainable"]
+    assert result.flops is not None and result.flops > 2 * parameters  # each weight is used at every place
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -191,19 +193,22 @@ def test_a_killed_fit_goes_on_with_the_same_trace(place):
     wanted = next((place / "whole" / "demo").iterdir())
     command = [sys.executable, "-m", "eegfm.train", *overrides, "experiment=demo", "paths.runs=killed"]
     killed = place / "killed" / "demo" / wanted.name
-    for epochs, how in ((1, signal.SIGKILL), (2, signal.SIGINT), (3, signal.SIGKILL)):
+    for epochs, how, status in ((1, signal.SIGKILL, -9), (2, signal.SIGINT, 1), (3, signal.SIGTERM, 143)):
         process = subprocess.Popen(command, cwd=place, env=environment(), stdout=subprocess.DEVNULL)
         while len(rows(killed / "metrics.csv") if (killed / "metrics.csv").exists() else []) < epochs:
             assert process.poll() is None, "it ended before it could be killed"
             time.sleep(0.005)
         time.sleep(0.1)
         process.send_signal(how)
-        assert process.wait() != 0
+        assert process.wait() == status
         assert not (killed / "result.json").exists()
+        assert look(killed).state == ("lost" if how == signal.SIGKILL else "preempted")
     assert subprocess.run(command, cwd=place, env=environment(), capture_output=True).returncode == 0
     assert (killed / "loss.csv").read_text() == (wanted / "loss.csv").read_text()
     assert (killed / "metrics.csv").read_text() == (wanted / "metrics.csv").read_text()
     assert read_result(killed).metrics == read_result(wanted).metrics
+    found = look(killed)
+    assert (found.state, found.starts, found.step) == ("done", 4, found.steps)
 
 
 def test_every_run_of_a_sweep_in_one_process_has_its_own_folder_and_wandb_run(place):

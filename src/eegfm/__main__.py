@@ -5,6 +5,10 @@ from importlib import import_module
 
 COMMANDS = {  # name: (module, what it does)
     "train": ("eegfm.train", "prepare where needed, train, test, and leave a run folder"),
+    "sweep": (
+        "eegfm.commands.sweep",
+        "send off many runs, on SLURM or here; watch, collect or cancel them",
+    ),
     "prepare": ("eegfm.prepare", "make a benchmark's store ahead of training"),
     "verify": ("eegfm.commands.verify", "check raw files and store of a benchmark, or list them all"),
     "inspect": ("eegfm.commands.inspect", "a page of pictures to look at before trusting a data set"),

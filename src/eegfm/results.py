@@ -101,8 +101,9 @@ class RunResult:
     where none were asked for (see `eegfm.diagnostics`). `wall_s` is the time of the process that finished the run,
     without those that were interrupted. `scan` is how the model's Mamba-2 layers were computed (see
     `eegfm.nn.mamba2.scans_used`), empty where it has none. `spatial` is what a model that maps places sees of them, by
-    corpus, at the start and at the end (see `eegfm.maps.facts`), empty for others. `peak_memory_mb` and
-    `environment()`'s fields are described there.
+    corpus, at the start and at the end (see `eegfm.maps.facts`), empty for others. `flops` are the operations of one
+    window through what was trained (see `eegfm.tasks.cost`), without an encoder whose output is stored; None of what is
+    no network. `peak_memory_mb` and `environment()`'s fields are described there.
     """
 
     name: str
@@ -137,6 +138,7 @@ class RunResult:
     diagnostics: dict[str, dict[str, float]] = field(default_factory=dict)
     adapt: str | None = None  # the option of that group, which says more than the task
     spatial: dict[str, dict[str, Any]] = field(default_factory=dict)
+    flops: int | None = None
     schema: int = SCHEMA
 
 

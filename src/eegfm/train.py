@@ -9,18 +9,32 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from eegfm.build import PRETRAIN, Run, build, build_data, chosen, door, named, pretraining, seen_here
+from eegfm.build import (
+    PRETRAIN,
+    Run,
+    build,
+    build_data,
+    chosen,
+    door,
+    named,
+    pretraining,
+    seen_here,
+    send_figures,
+    wandb_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from eegfm.preemption import Asked
     from eegfm.results import BenchmarkFacts, RunResult
     from eegfm.tasks.errors import Reconstructions
     from eegfm.tasks.metrics import Predictions
@@ -37,19 +51,41 @@ def main(config: DictConfig) -> float | None:
 
 def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float | None:
     """Everything from a composed config, and the options chosen for it by group, to a finished run folder."""
-    from omegaconf import OmegaConf
-
     from eegfm.results import read_result
+    from eegfm.status import at_work
     from eegfm.summary import show
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products on a GPU
-    if (folder / "result.json").exists():
+    finished = (folder / "result.json").exists()
+    if not finished or (config.diagnostics and not read_result(folder).diagnostics):
+        from eegfm.preemption import listening
+
+        with listening() as asked, at_work(folder), _no_run_left_open():
+            finished = (folder / "result.json").exists()  # by another process, a moment ago
+            result = read_result(folder) if finished else _train(config, folder, choices, asked)
+            if config.diagnostics and not result.diagnostics:
+                result = _diagnosed(config, folder, choices, result, asked)
+    else:
         result = read_result(folder)
-        if config.diagnostics and not result.diagnostics:
-            result = _diagnosed(config, folder, choices, result)
-        show(result, folder, f"This run is finished already; delete {folder} to train it anew.")
-        return result.monitor_value
+    show(result, folder, *[f"This run is finished already; delete {folder} to train it anew."] * finished)
+    return result.monitor_value
+
+
+@contextmanager
+def _no_run_left_open() -> Iterator[None]:
+    """End the W&B run of a training that has failed: the next cell of a sweep, in this process, would write into it."""
+    try:
+        yield
+    except BaseException:
+        wandb = sys.modules.get("wandb")
+        if wandb is not None and wandb.run is not None:
+            wandb.finish(exit_code=1)
+        raise
+
+
+def _train(config: DictConfig, folder: Path, choices: Mapping[str, Any], asked: "Asked") -> "RunResult":
     import lightning.pytorch as lightning
+    from omegaconf import OmegaConf
 
     _quieten()
     weights = _pretrained(config, choices) if config.weights == PRETRAIN else config.weights
@@ -68,26 +104,24 @@ def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float
     if isinstance(run.task, lightning.LightningModule):
         run.task.people = people  # type: ignore[assignment]
         run.task.config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")  # type: ignore[assignment]
-        outcome = _train_by_gradient(run, folder, choices)
+        outcome = _train_by_gradient(run, folder, choices, asked)
     else:
         outcome = _fit_in_one_go(run)
-    result = _write(run, folder, outcome, time.monotonic() - started, choices, overlap, seen)
-    if config.diagnostics:
-        result = _diagnosed(config, folder, choices, result)
-    show(result, folder)
-    return result.monitor_value
+    return _write(run, folder, outcome, time.monotonic() - started, choices, overlap, seen)
 
 
 def _quieten() -> None:
     # a note of torch's to Lightning's authors, printed at every loop
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+    # a run of one device wants no srun of its own, on a login node or in a job
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     # what Lightning says at INFO is on our summary or of no use
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _diagnosed(
-    config: DictConfig, folder: Path, choices: Mapping[str, Any], result: "RunResult"
+    config: DictConfig, folder: Path, choices: Mapping[str, Any], result: "RunResult", asked: "Asked"
 ) -> "RunResult":
     """The finished run's result with its controls in it, on disk as well."""
     from dataclasses import replace
@@ -99,7 +133,7 @@ def _diagnosed(
 
     def fit(run: Run, place: Path) -> Any:
         if isinstance(run.task, lightning.LightningModule):
-            return _train_by_gradient(run, place, choices)["predictions"]["test"]
+            return _train_by_gradient(run, place, choices, asked)["predictions"]["test"]
         return _fit_in_one_go(run)["predictions"]["test"]
 
     _quieten()
@@ -159,8 +193,11 @@ def _people(run: Run, allowed: bool) -> tuple[dict[str, Any], list[str]]:
     return {"people": joined(people, people_of(run.data)), "whole": whole}, overlap
 
 
-def _train_by_gradient(run: Run, folder: Path, choices: Mapping[str, Any]) -> dict[str, Any]:
+def _train_by_gradient(
+    run: Run, folder: Path, choices: Mapping[str, Any], asked: "Asked"
+) -> dict[str, Any]:
     from eegfm.contracts import EegfmError
+    from eegfm.preemption import KeepProgress, SaveAndLeave
     from eegfm.tasks.history import History
     from eegfm.tasks.progress import progress
     from eegfm.tasks.selection import keep
@@ -170,26 +207,29 @@ def _train_by_gradient(run: Run, folder: Path, choices: Mapping[str, Any]) -> di
     checkpoints = folder / "checkpoints"
     selection = dict(run.config["selection"])
     kept = selection.pop("keep")
+    last = checkpoints / "last.ckpt"
     trainer = run.make_trainer(
         logger=_logger(run, folder, choices),
         callbacks=[
             *progress(sys.stdout),
             History(folder),
             *_keeping_places(run, folder),
+            KeepProgress(folder),
+            SaveAndLeave(asked, last),  # behind what has to see the batch
             *keep(checkpoints, monitor=f"val/{metric}", mode=mode, rule=selection, every=_save_steps(run)),
         ],
         default_root_dir=folder,
         enable_progress_bar=sys.stdout.isatty(),
     )
-    last = checkpoints / "last.ckpt"
     if last.exists():
         log.info("Going on from %s.", last)
     try:
         trainer.fit(task, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
-    except SystemExit:  # how Lightning ends at Ctrl-C
-        log.warning(
-            "Interrupted in epoch %d. The same command goes on from there.", trainer.current_epoch + 1
-        )
+    except SystemExit as stop:
+        if stop.code == 1:  # how Lightning ends at Ctrl-C
+            log.warning(
+                "Interrupted in epoch %d. The same command goes on from there.", trainer.current_epoch + 1
+            )
         raise
     chosen = checkpoints / f"{kept}.ckpt"
     if not chosen.exists():
@@ -216,16 +256,10 @@ def _train_by_gradient(run: Run, folder: Path, choices: Mapping[str, Any]) -> di
 def _save_steps(run: Run) -> int | None:
     """Steps between two savings within an epoch; None where there are none."""
     from eegfm.contracts import EegfmError
-    from eegfm.data.mix import Mix
 
     steps = run.config["save_steps"]
-    if steps is not None and (steps < 1 or not isinstance(run.data, Mix)):
-        raise EegfmError(
-            f"save_steps={steps}: a number of steps above 0 is wanted."
-            if steps < 1
-            else f"save_steps={steps}: an epoch of one benchmark cannot go on in its middle, that of a mix can "
-            "(data=mix). Leave it out: every run goes on from its last whole epoch."
-        )
+    if steps is not None and steps < 1:
+        raise EegfmError(f"save_steps={steps}: a number of steps above 0 is wanted.")
     return steps
 
 
@@ -291,6 +325,22 @@ def _scans(task: Any) -> list[str]:
     return scans_used(model) if isinstance(model, nn.Module) else []
 
 
+def _flops(run: Run) -> int | None:
+    """Of one validation window; None of what is no network, and where the counter fails: a run is not lost for it."""
+    from torch import nn
+
+    from eegfm.tasks.cost import forward_flops
+
+    if not isinstance(run.task, nn.Module):
+        return None
+    windows = next(rows for rows in run.data.datasets("val").values() if len(rows))
+    try:
+        return forward_flops(run.task, windows.__getitems__([0]))
+    except (RuntimeError, NotImplementedError) as error:
+        log.warning("The operations of a forward pass were not counted: %s", error)
+        return None
+
+
 def _epoch_of(checkpoint: Path) -> int:
     import torch
 
@@ -299,24 +349,16 @@ def _epoch_of(checkpoint: Path) -> int:
 
 def _logger(run: Run, folder: Path, choices: Mapping[str, Any]) -> Any:
     """The W&B logger that the config asks for, or False: metrics.csv is written whatever the logger is."""
-    node = run.config["logger"]
-    if "_target_" not in node:
-        return False
-    from omegaconf import OmegaConf
-
-    from eegfm.build import make
-
-    config = run.config
-    logger = make(OmegaConf.create({k: v for k, v in node.items() if k != "name"}), "logger")(
-        save_dir=folder,
-        id=f"{folder.parent.name}-{folder.name}"[:120],  # one run across interruptions
-        resume="allow",
-        name=folder.name,
-        group=folder.parent.name,
+    logger = wandb_of(
+        run.config,
+        folder,
         job_type=choices["task"],
         tags=[chosen(choices, key) for key in ("model", "encoder", "data")] + [run.data.benchmark.protocol],
     )
-    logger.experiment.config.update({**config, "provenance": run.data.provenance()}, allow_val_change=True)
+    if logger:
+        logger.experiment.config.update(
+            {**run.config, "provenance": run.data.provenance()}, allow_val_change=True
+        )
     return logger
 
 
@@ -374,16 +416,14 @@ def _write(
         scan=_scans(run.task),
         adapt=choices.get("adapt"),
         spatial=spatial,
+        flops=_flops(run),  # after `scan`: on the CPU a layer may be computed in another way
         **environment(),
     )
     write_json(folder / "leakage.json", {"subjects": result.benchmark.subjects, **result.benchmark.leakage})
     figures = _draw(folder, run, outcome["predictions"]["test"], result, title, maps)
     for logger in outcome["loggers"]:
         logger.log_metrics({f"test/{name}": value for name, value in metrics["test"].items()})
-        for name, path in figures.items():
-            logger.log_image(key=name, images=[str(path)])
-        logger.finalize("success")
-        logger.experiment.finish()  # the next run of a sweep lives in this process
+        send_figures(logger, figures)
     write_result(folder, result)
     return result
 

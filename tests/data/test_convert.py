@@ -513,6 +513,7 @@ def door(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_what_was_converted_trains_by_the_command_that_is_printed(tmp_path):
     _, rows = complete(MENTAL_ARITHMETIC, {"form": "{recording}-{i}"}, n=2)
     write_pickled(tmp_path / "theirs", rows)

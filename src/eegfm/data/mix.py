@@ -27,7 +27,7 @@ from torch.utils.data.distributed import DistributedSampler
 from eegfm.benchmarks.spec import SPLITS, SplitName
 from eegfm.contracts import EEGBatch, EegfmError, Encodes, SampleSpec
 from eegfm.data.census import leakage
-from eegfm.data.module import EEGDataModule, LateLoader, SplitDataset
+from eegfm.data.module import EEGDataModule, LateLoader, SplitDataset, deaf
 from eegfm.data.ready import as_part
 from eegfm.data.splits import Division
 from eegfm.signal.montage import montage_of, today
@@ -444,6 +444,7 @@ class Mix(lightning.LightningDataModule):
             batch_size=None,  # what the sampler gives is a batch already
             sampler=batches,
             num_workers=self.num_workers,
+            worker_init_fn=deaf,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.num_workers > 0,
         )

@@ -1,6 +1,7 @@
 """The Lightning data module: a benchmark, prepared where needed, as batches of `EEGBatch`."""
 
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -56,15 +57,22 @@ class EpochShuffle(Sampler[int]):
 
     def __init__(self, n: int, seed: int) -> None:
         self.n, self.seed, self.epoch = n, seed, 0
+        self.skipped: tuple[int, int] = (0, 0)
 
     def set_epoch(self, epoch: int) -> None:  # called by Lightning at the start of every epoch
         self.epoch = epoch
+
+    def skip(self, epoch: int, n: int) -> None:
+        """Leave out the first `n` of an epoch that was interrupted, and of no other; the length stays the whole's."""
+        self.skipped = (epoch, n)
 
     def __len__(self) -> int:
         return self.n
 
     def __iter__(self) -> Iterator[int]:
-        yield from np.random.default_rng([self.seed, self.epoch]).permutation(self.n).tolist()
+        epoch, n = self.skipped
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n)
+        yield from order[n if epoch == self.epoch else 0 :].tolist()
 
 
 class LateLoader(DataLoader[EEGBatch]):
@@ -80,6 +88,15 @@ class LateLoader(DataLoader[EEGBatch]):
 
 def _as_is(batch: Any) -> EEGBatch:
     return batch  # the data set hands over whole batches
+
+
+def deaf(worker: int) -> None:
+    """Make a loader's worker deaf to the signals that ask a run to stop: a cluster sends them to every process.
+
+    The run saves first and ends its workers itself; one that had died before would end it with an error.
+    """
+    for signum in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(signum, signal.SIG_IGN)
 
 
 class EEGDataModule(lightning.LightningDataModule):
@@ -139,6 +156,7 @@ class EEGDataModule(lightning.LightningDataModule):
         self.index: SampleIndex
         self.leakage: Leakage
         self._stage: str | None = None
+        self._interrupted: Mapping[str, int] = {}
 
     @property
     def spec(self) -> SampleSpec:
@@ -218,7 +236,26 @@ class EEGDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> "DataLoader[EEGBatch] | ResidentLoader":
         data = self.dataset("train")
-        return self._loader(data, EpochShuffle(len(data), self.seed))
+        order = EpochShuffle(len(data), self.seed)
+        if self._interrupted:
+            order.skip(self._interrupted["epoch"], self._interrupted["batches"] * self.batch_size)
+        return self._loader(data, order)
+
+    def state_dict(self) -> dict[str, int]:
+        """How far the epoch has come, for a checkpoint in the middle of one: Lightning begins its batches anew."""
+        if self.trainer is None:
+            return {}
+        done = self.trainer.fit_loop.batch_idx + 1
+        # of a whole epoch nothing is to be said: behind the fit its number is the next one's already
+        return (
+            {"epoch": self.trainer.current_epoch, "batches": done}
+            if done < self.trainer.num_training_batches
+            else {}
+        )
+
+    def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
+        """Go on from there with the next training loader."""
+        self._interrupted = dict(state_dict)
 
     def val_dataloader(self) -> "DataLoader[EEGBatch] | ResidentLoader":
         return self._loader(self.dataset("val"))
@@ -324,6 +361,7 @@ class EEGDataModule(lightning.LightningDataModule):
             sampler=sampler,
             num_workers=self.num_workers,
             collate_fn=_as_is,
+            worker_init_fn=deaf,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.num_workers > 0,
         )

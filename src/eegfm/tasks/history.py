@@ -19,6 +19,7 @@ class History(Callback):
         self.metrics, self.losses = folder / "metrics.csv", folder / "loss.csv"
         self.rows: list[dict[str, Any]] = []
         self.steps: list[tuple[int, str]] = []
+        self.begun: dict[str, Any] = {}
 
     # not on_fit_start: there Lightning has not restored the step yet
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -39,6 +40,11 @@ class History(Callback):
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         # kept as a tensor: reading it here would make a GPU wait
         self.steps.append((trainer.global_step, loss))
+        for name, (value, n) in self.begun.items():
+            mean = trainer.fit_loop.epoch_loop._results[name]
+            mean.value += value.to(mean.value.device)
+            mean.cumulated_batch_size += n.to(mean.value.device)
+        self.begun = {}
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._flush()
@@ -53,6 +59,23 @@ class History(Callback):
         )
         if trainer.is_global_zero:
             _write(self.metrics, list(dict.fromkeys(name for row in self.rows for name in row)), self.rows)
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._flush()  # a fit that is killed goes on from the checkpoint, in the middle of an epoch perhaps
+        if trainer.training and trainer.fit_loop.batch_idx + 1 < trainer.num_training_batches:
+            # the epoch's means so far, which Lightning keeps to itself and forgets
+            checkpoint["epoch_means"] = {
+                name: (mean.value.clone(), mean.cumulated_batch_size.clone())
+                for name, mean in trainer.fit_loop.epoch_loop._results.items()
+                if mean.is_tensor and mean.meta.on_epoch and mean.meta.is_mean_reduction
+            }
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self.begun = checkpoint.get("epoch_means", {})
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException

@@ -30,11 +30,19 @@ def keep(
     found = [BestEpoch(folder, monitor=monitor, mode=mode, **rule), last]
     if every:
         found.append(
-            ModelCheckpoint(
-                folder, filename="last", every_n_train_steps=every, enable_version_counter=False
-            )
+            WithinEpoch(folder, filename="last", every_n_train_steps=every, enable_version_counter=False)
         )
     return found
+
+
+class WithinEpoch(ModelCheckpoint):
+    """Writes every so many steps, but not behind an epoch's last: it would be gone on from without the validation."""
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        if trainer.fit_loop.batch_idx + 1 < trainer.num_training_batches:
+            super().on_train_batch_end(trainer, pl_module, *args, **kwargs)
 
 
 class BestEpoch(ModelCheckpoint):

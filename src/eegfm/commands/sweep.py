@@ -1,0 +1,331 @@
+"""`eegfm sweep submit|status|collect|cancel`: many runs, on SLURM or here, that nobody has to wait for.
+
+  eegfm sweep submit model=stamp,samba seed=0,1,2 data=tuev experiment=mine hydra/launcher=slurm
+  eegfm sweep status runs/mine      a row a cell: state, how far, how fast, when it will end, what went wrong
+  eegfm sweep collect runs/mine     the report of what is done, and what is missing
+  eegfm sweep cancel runs/mine      take back what waits, stop what runs; both go on when they are submitted again
+
+submit returns at once, and can be typed again: what is finished, runs or waits is left alone, the rest is sent off.
+Each cell is one `eegfm train`, named by its config; its folder holds `status.json` from the moment it is sent off.
+Without SLURM (`hydra/launcher=local`, the default where there is no sbatch) a process in the background works on one
+cell after another, or on `--parallel` at a time.
+"""
+
+import argparse
+import json
+import os
+import runpy
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from eegfm.contracts import EegfmError
+from eegfm.status import Status, look, now, queue, read_status, write_status
+
+NONE = "–"
+ORDER = ("running", "queued", "preempted", "lost", "failed", "done")
+STYLE = {"done": "green", "running": "cyan", "failed": "bold red", "lost": "red", "preempted": "yellow"}
+# what AutoExecutor of submitit knows of every cluster; the rest is SLURM's own
+OF_EVERY_CLUSTER = ("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes",
+                    "name", "stderr_to_stdout")  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The door."""
+    parser = argparse.ArgumentParser(
+        prog="eegfm sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    doors = parser.add_subparsers(dest="what", required=True, metavar="submit|status|collect|cancel")
+    one = doors.add_parser("submit", help="send off what is not finished, and return")
+    one.add_argument("--parallel", type=int, help="cells at a time")
+    one.add_argument("overrides", nargs="+", help="as for eegfm train -m")
+    for name, help in (("status", "a row a cell"), ("collect", "the report, and what is missing"),
+                       ("cancel", "stop what runs and waits")):  # fmt: skip
+        doors.add_parser(name, help=help).add_argument("folder", type=Path, help="runs/<experiment>")
+    doors.add_parser("work").add_argument("cells", type=Path)  # the process in the background
+    options, more = parser.parse_known_args(argv)
+    try:
+        if options.what == "submit":
+            submit([*options.overrides, *more], options.parallel)
+        elif options.what == "work":
+            work(options.cells)
+        elif more:
+            parser.error(f"not understood: {' '.join(more)}")
+        else:
+            {"status": status, "collect": collect, "cancel": cancel}[options.what](options.folder)
+    except EegfmError as error:
+        sys.exit(str(error))
+
+
+# ---- submit ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run to come: its folder, the overrides that make it, and the launcher's settings for it."""
+
+    folder: Path
+    overrides: list[str]
+    launcher: dict[str, Any]
+
+
+def submit(overrides: Sequence[str], parallel: int | None = None) -> None:
+    """Send off every cell that is neither finished nor on its way."""
+    said = [text.partition("=")[2] for text in overrides if text.startswith("hydra/launcher=")]
+    on_slurm = (said or ["slurm" if shutil.which("sbatch") else "local"])[-1] == "slurm"
+    if on_slurm and not said:
+        overrides = [*overrides, "hydra/launcher=slurm"]
+    elif not on_slurm:  # which wants no launcher, and nothing that has to be installed for one
+        overrides = [text for text in overrides if not text.startswith("hydra/launcher=")]
+    cells, jobs = cells_of(overrides), queue()
+    there = {cell.folder: look(cell.folder, jobs) for cell in cells}
+    left = {folder: found for folder, found in there.items() if found and _on_its_way(found)}
+    todo = [cell for cell in cells if cell.folder not in left]
+    for cell in todo:
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        before = read_status(cell.folder) or Status(state="queued")
+        sent = replace(before, state="queued", reason="", job="", host=socket.gethostname(), pid=0)
+        write_status(cell.folder, replace(sent, overrides=cell.overrides, queued_at=now()))
+    if todo:
+        try:
+            _to_slurm(todo, parallel) if on_slurm else _to_the_background(todo, parallel or 1)
+        except BaseException as error:
+            for cell in todo:
+                _mark(cell.folder, "failed", f"not sent off: {error}")
+            raise
+    others = [f"{n} {state}" for state in ORDER if (n := _count(left, state))]
+    print(f"{len(cells)} cells: {', '.join([f'{len(todo)} sent off', *others])}")
+    for place in dict.fromkeys(cell.folder.parent for cell in cells):
+        print(f"next        eegfm sweep status {place}")
+
+
+def _on_its_way(found: Status) -> bool:
+    return found.state in ("done", "running", "queued") or (found.state == "preempted" and bool(found.job))
+
+
+def cells_of(overrides: Sequence[str]) -> list[Cell]:
+    """Every cell of a sweep, as `eegfm train -m` would have them; composed, so that a wrong word is said here and now.
+
+    Raises:
+        EegfmError: a config that does not compose, with Hydra's reason.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from eegfm.build import config_dir, register, run_name
+
+    register()
+    cells: dict[Path, Cell] = {}
+    try:
+        ((*batch,),) = [
+            BasicSweeper.split_arguments(OverridesParser.create().parse_overrides([*overrides]), None)
+        ]
+        with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+            for of_cell in (one for part in batch for one in part):
+                config = compose("train", of_cell, return_hydra_config=True)
+                launcher: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+                folder = Path(config.paths.runs) / run_name(_root_=config)
+                own = [
+                    text for text in of_cell if not text.startswith(("hydra/launcher", "hydra.launcher"))
+                ]
+                cells.setdefault(folder, Cell(folder, own, launcher))
+    except (HydraException, OmegaConfBaseException) as error:
+        remedy = "\nType: pip install hydra-submitit-launcher submitit" * ("submitit" in str(error))
+        raise EegfmError(f"Nothing was sent off. {error}{remedy}") from error
+    return [*cells.values()]
+
+
+class Train:
+    """What a job runs: `python -m eegfm.train` with a cell's overrides. Sent off again, it is the same."""
+
+    def __call__(self, overrides: Sequence[str]) -> None:
+        sys.argv[1:] = overrides
+        runpy.run_module("eegfm.train", run_name="__main__", alter_sys=True)
+
+    def checkpoint(self, overrides: Sequence[str]) -> Any:
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, overrides)
+
+
+def _to_slurm(cells: Sequence[Cell], parallel: int | None) -> None:
+    """One array of jobs for all cells with the same resources; they need not wait for this process."""
+    import submitit
+
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(json.dumps(cell.launcher, sort_keys=True), []).append(cell)
+    for group in groups.values():
+        settings = {key: value for key, value in group[0].launcher.items() if key != "_target_"}
+        settings["name"] = "eegfm"
+        if parallel:
+            settings["array_parallelism"] = parallel
+        executor = submitit.AutoExecutor(
+            settings.pop("submitit_folder"),
+            cluster="slurm",
+            slurm_max_num_timeout=settings.pop("max_num_timeout"),
+        )
+        executor.update_parameters(
+            **{key if key in OF_EVERY_CLUSTER else f"slurm_{key}": value for key, value in settings.items()}
+        )
+        jobs = executor.map_array(Train(), [cell.overrides for cell in group])
+        for cell, job in zip(group, jobs, strict=True):
+            found = read_status(cell.folder)
+            if found is not None and found.state == "queued":  # not one that has begun already
+                write_status(cell.folder, replace(found, job=str(job.job_id)))
+
+
+def _to_the_background(cells: Sequence[Cell], parallel: int) -> None:
+    """Start `parallel` processes that outlive this one, each with its part of the cells."""
+    for i in range(min(parallel, len(cells))):
+        part = cells[i::parallel]
+        todo = part[0].folder / "sweep.json"
+        todo.write_text(json.dumps([[str(cell.folder), cell.overrides] for cell in part]), encoding="utf-8")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "eegfm.commands.sweep", "work", str(todo)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for cell in part:
+            found = read_status(cell.folder)
+            if found is not None and found.state == "queued":
+                write_status(cell.folder, replace(found, pid=process.pid))
+
+
+def work(cells: Path) -> None:
+    """Train one cell after another, each in a process of its own that writes `sweep.out` in its folder."""
+    for folder, overrides in json.loads(cells.read_text(encoding="utf-8")):
+        found = read_status(Path(folder))
+        if found is None or found.state != "queued":
+            continue  # cancelled, or begun by somebody else
+        with open(Path(folder) / "sweep.out", "a", encoding="utf-8") as out:
+            subprocess.run([sys.executable, "-m", "eegfm.train", *overrides], stdout=out, stderr=out)
+        found = read_status(Path(folder))
+        if found is not None and found.state == "queued":
+            _mark(Path(folder), "failed", f"it ended before it began: see {folder}/sweep.out")
+    cells.unlink(missing_ok=True)
+
+
+def _mark(folder: Path, state: Any, reason: str) -> None:
+    write_status(folder, replace(read_status(folder) or Status(state=state), state=state, reason=reason))
+
+
+# ---- status, collect, cancel -----------------------------------------------------------------------------------------
+
+
+def cells_below(folder: Path, jobs: Mapping[str, str] | None) -> dict[Path, Status]:
+    """Every run below a folder, and what has become of it.
+
+    Raises:
+        EegfmError: there is none.
+    """
+    places = {path.parent for name in ("status.json", "result.json") for path in folder.rglob(name)}
+    # the fits that a run makes for its controls are in its folder, and are no cells
+    found = {place: look(place, jobs) for place in sorted(places) if place.parent.name != "diagnostics"}
+    found = {place: one for place, one in found.items() if one is not None}
+    if not found:
+        raise EegfmError(
+            f"No run in {folder}. Send some off: eegfm sweep submit experiment=<name> seed=0,1,2"
+        )
+    return found
+
+
+def status(folder: Path) -> dict[Path, Status]:
+    """Print a row a cell, those that run first, and a line of how many there are of each."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    found = cells_below(folder, queue())
+    console = Console(highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in ("cell", "state", "steps", "a second", "ends (UTC)", "begun", "job", ""):
+        table.add_column(name, overflow="fold")
+    for place, one in sorted(found.items(), key=lambda item: ORDER.index(item[1].state)):
+        style = STYLE.get(one.state, "default")
+        table.add_row(
+            escape(str(place.relative_to(folder)) if place != folder else place.name),
+            f"[{style}]{one.state}[/]",
+            f"{one.step}/{one.steps}" if one.steps else NONE,
+            f"{one.steps_per_s:.3g}" if one.state == "running" and one.steps_per_s else NONE,
+            expected_end(one),
+            f"{one.starts}x" if one.starts else NONE,
+            one.job or NONE,
+            escape(one.reason),
+        )
+    console.print(table)
+    console.print(", ".join(f"{n} {state}" for state in ORDER if (n := _count(found, state))))
+    return found
+
+
+def expected_end(one: Status) -> str:
+    """When the training of a run that works will be through, at the rate of its last process."""
+    if one.state != "running" or not one.steps or not one.steps_per_s:
+        return NONE
+    at = datetime.fromisoformat(one.updated_at) + timedelta(
+        seconds=(one.steps - one.step) / one.steps_per_s
+    )
+    return at.astimezone(UTC).strftime("%m-%d %H:%M")
+
+
+def _count(found: Mapping[Path, Status], state: str) -> int:
+    return sum(one.state == state for one in found.values())
+
+
+def collect(folder: Path) -> None:
+    """Print the report of what is done, then every cell that is missing in it and why."""
+    found = cells_below(folder, queue())
+    if _count(found, "done"):
+        subprocess.run([sys.executable, "-m", "eegfm.report", str(folder)], check=False)
+    missing = {place: one for place, one in found.items() if one.state != "done"}
+    if not missing:
+        print(f"Complete: {len(found)} cells.")
+        return
+    print(f"Missing: {len(missing)} of {len(found)} cells")
+    for place, one in missing.items():
+        print(f"  {place}  {one.state}{': ' * bool(one.reason)}{one.reason}")
+    sys.exit(1)
+
+
+def cancel(folder: Path) -> None:
+    """Take back the cells that wait and stop those that run, which save first."""
+    found = cells_below(folder, queue())
+    waiting = {place: one for place, one in found.items() if one.state == "queued"}
+    stopped = {place: one for place, one in found.items() if one.state == "running"}
+    again = {place: one for place, one in found.items() if one.state == "preempted" and one.job}
+    jobs = [one.job for one in (*waiting.values(), *stopped.values(), *again.values()) if one.job]
+    if jobs:
+        done = subprocess.run(["scancel", *jobs], capture_output=True, text=True)
+        if done.returncode:
+            raise EegfmError(f"scancel: {done.stderr.strip()}")
+    for place in waiting:
+        _mark(place, "failed", "cancelled before it began")
+    elsewhere = []
+    for place, one in stopped.items():
+        if one.job:
+            continue
+        if one.host == socket.gethostname():
+            os.kill(one.pid, signal.SIGTERM)
+        else:
+            elsewhere.append(f"  {place}: kill {one.pid} on {one.host}")
+    print(f"{len(waiting)} taken back, {len(stopped) + len(again) - len(elsewhere)} told to save and stop.")
+    if elsewhere:
+        sys.exit("\n".join(["On other machines:", *elsewhere]))
+
+
+if __name__ == "__main__":
+    main()

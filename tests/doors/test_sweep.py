@@ -1,0 +1,139 @@
+"""What a sweep sends off, and what it says of its cells. How cells run, a real SLURM shows (`tests/cluster`)."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from eegfm.commands.sweep import cancel, cells_of, collect, main, status, submit
+from eegfm.contracts import EegfmError
+from eegfm.status import Status, read_status, write_status
+from tests.doors.made_run import make_run
+
+SWEEP = ["data=synthetic", "model=stamp,bandpower", "seed=0,1", "experiment=demo"]
+
+
+def test_a_cell_is_named_by_its_config_wherever_it_is_asked_for(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    found = cells_of(SWEEP)
+    assert len({cell.folder for cell in found}) == 4 and {cell.folder.parent.name for cell in found} == {
+        "demo"
+    }
+    for cell in found[::3]:
+        (alone,) = cells_of(cell.overrides)  # what its job will be called with
+        assert alone.folder == cell.folder
+    # which changes nothing in a run
+    (once,) = cells_of([*found[0].overrides, "trainer.log_every_n_steps=5,10"])
+    assert once.folder == found[0].folder
+
+
+def test_a_word_that_is_wrong_sends_nothing_off(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for wrong in ("model=stampp", "sed=1", "trainer.epochs=3"):
+        with pytest.raises(EegfmError, match=r"(?s)Nothing was sent off.*" + wrong.partition("=")[0]):
+            submit([*SWEEP, wrong, "hydra/launcher=local"])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_resources_are_from_the_environment_and_the_command_line(monkeypatch):
+    pytest.importorskip(
+        "hydra_plugins.hydra_submitit_launcher", reason="the extra `slurm` is not installed"
+    )
+    monkeypatch.setenv("EEGFM_SLURM_PARTITION", "a100")
+    monkeypatch.setenv("EEGFM_SLURM_GPUS", "2")
+    (cell,) = cells_of(["seed=0", "hydra/launcher=slurm", "hydra.launcher.mem_gb=32"])
+    told = {
+        key: cell.launcher[key]
+        for key in ("partition", "gpus_per_node", "mem_gb", "cpus_per_task", "account")
+    }
+    assert told == {
+        "partition": "a100",
+        "gpus_per_node": 2,
+        "mem_gb": 32,
+        "cpus_per_task": 4,
+        "account": None,
+    }
+    assert cell.launcher["max_num_timeout"] > 0 and cell.overrides == ["seed=0"]
+    (cell,) = cells_of(["seed=0", "hydra/launcher=local"])
+    assert cell.launcher["_target_"].endswith("LocalLauncher") and cell.launcher["timeout_min"] > 60
+
+
+def test_what_is_finished_runs_or_waits_is_left_alone(monkeypatch, tmp_path, capsys):
+    """All four are, so that nothing is started here."""
+    monkeypatch.chdir(tmp_path)
+    cells = cells_of(SWEEP)
+    for cell in cells[:2]:
+        cell.folder.mkdir(parents=True)
+        write_status(cell.folder, Status(state="done"))
+    for cell in cells[2:]:
+        cell.folder.mkdir(parents=True)
+        write_status(cell.folder, Status(state="queued", pid=os.getpid(), host=os.uname().nodename))
+    submit([*SWEEP, "hydra/launcher=local"])
+    assert "4 cells: 0 sent off, 2 queued, 2 done" in capsys.readouterr().out
+    assert [read_status(cell.folder).state for cell in cells] == ["done", "done", "queued", "queued"]
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """A cell of each kind, the running one an idle process."""
+    make_run(tmp_path / "stamp-a-s0-00000000", 0)
+    with subprocess.Popen(
+        [sys.executable, "-c", WORKER, tmp_path / "b"], stdout=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdout is not None and worker.stdout.readline() == "begun\n"
+        for name, one in {
+            "c": Status(state="queued"),
+            "d": Status(state="failed", reason="[No epoch] was kept"),
+            "e": Status(state="preempted", reason="SIGTERM at step 3", step=3, steps=9, starts=1),
+            "f": Status(
+                state="running", host=os.uname().nodename, pid=2**22 + 1, step=5, steps=9, starts=1
+            ),
+        }.items():
+            (tmp_path / name).mkdir()
+            write_status(tmp_path / name, one)
+        yield tmp_path, worker
+        worker.kill()
+
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from eegfm.status import at_work, progress
+with at_work(Path(sys.argv[1])):
+    progress(Path(sys.argv[1]), 10, 40, 0.5)
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_table_says_of_every_cell_what_has_become_of_it(cells, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "160")
+    found = status(cells[0])
+    assert {place.name[0]: one.state for place, one in found.items()} == {
+        "s": "done", "b": "running", "c": "queued", "d": "failed", "e": "preempted", "f": "lost",
+    }  # fmt: skip
+    out = capsys.readouterr().out
+    assert "10/40" in out and "0.5" in out and "[No epoch] was kept" in out and "SIGTERM at step 3" in out
+    assert "1 running, 1 queued, 1 preempted, 1 lost, 1 failed, 1 done" in out
+
+
+def test_what_is_missing_is_listed_below_the_report(cells, capsys):
+    with pytest.raises(SystemExit) as left:
+        collect(cells[0])
+    out = capsys.readouterr().out
+    assert left.value.code == 1 and "Missing: 5 of 6 cells" in out and "failed: [No epoch] was kept" in out
+
+
+def test_cancelling_takes_back_what_waits_and_stops_what_runs(cells, capsys):
+    folder, worker = cells
+    cancel(folder)
+    assert "1 taken back, 1 told to save and stop" in capsys.readouterr().out
+    assert worker.wait(timeout=10) == -signal.SIGTERM
+    assert read_status(folder / "c").state == "failed" and "cancelled" in read_status(folder / "c").reason
+
+
+def test_a_folder_without_runs_is_a_sentence(tmp_path):
+    with pytest.raises(SystemExit, match="No run in"):
+        main(["status", str(tmp_path)])

@@ -1,0 +1,76 @@
+"""Twenty runs of the real command, each stopped at a random moment, end as the one that was left alone."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from eegfm.results import read_result
+from eegfm.status import look, read_status
+
+pytestmark = [pytest.mark.slow, pytest.mark.long]
+STATUS = {signal.SIGUSR2: 140, signal.SIGTERM: 143, signal.SIGKILL: -9}
+
+
+def command(runs: str, workers: int = 0) -> list[str]:
+    small = (
+        "model.depth=1",
+        "model.width=16",
+        "model.ff_width=16",
+        "trainer.accelerator=cpu",
+        "trainer.max_epochs=12",
+    )
+    return [sys.executable, "-m", "eegfm.train", "experiment=demo", "data.batch_size=8", *small, f"paths.runs={runs}",
+            f"data.num_workers={workers}", "save_steps=13"]  # fmt: skip
+
+
+def trained(
+    place: Path, runs: str, stop: tuple[int, float] | None = None, workers: int = 0
+) -> tuple[int, float]:
+    """Exit status and seconds of training; with a signal and a delay it is stopped so long after its training began."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("EEGFM_")} | {
+        "OMP_NUM_THREADS": "1"
+    }
+    log = open(place / f"{runs}.log", "a")
+    with (
+        log,
+        subprocess.Popen(
+            command(runs, workers), cwd=place, env=environment, stdout=log, stderr=log
+        ) as process,
+    ):
+        while process.poll() is None and not any(
+            (found := read_status(path.parent)) and found.state == "running" and found.steps
+            for path in (place / runs).glob("demo/*/status.json")
+        ):
+            time.sleep(0.01)
+        begun = time.monotonic()
+        if stop is not None:
+            time.sleep(stop[1])
+            process.send_signal(stop[0])
+        return process.wait(), time.monotonic() - begun
+
+
+def test_stopped_at_random_moments_every_run_has_the_trace_of_the_uninterrupted_one(tmp_path):
+    status, seconds = trained(tmp_path, "whole")
+    assert status == 0, (tmp_path / "whole.log").read_text()
+    (whole,) = (tmp_path / "whole" / "demo").iterdir()
+    draw, mid_training = random.Random(7), 0
+    for i in range(20):
+        signum = [signal.SIGUSR2, signal.SIGTERM, signal.SIGKILL][i % 3]
+        workers = 2 if i % 5 == 4 else 0
+        status, _ = trained(tmp_path, f"cut{i}", (signum, draw.uniform(0, 0.6 * seconds)), workers)
+        assert status == STATUS[signum], (i, status, (tmp_path / f"cut{i}.log").read_text())
+        (cut,) = (tmp_path / f"cut{i}" / "demo").iterdir()
+        assert look(cut).state == ("lost" if signum == signal.SIGKILL else "preempted")
+        mid_training += 0 < read_status(cut).step < read_status(cut).steps
+        status, _ = trained(tmp_path, f"cut{i}", workers=workers)
+        assert status == 0, (tmp_path / f"cut{i}.log").read_text()
+        for name in ("loss.csv", "metrics.csv", "predictions_test.csv"):
+            assert (cut / name).read_bytes() == (whole / name).read_bytes(), (i, signum, name)
+        assert read_result(cut).metrics == read_result(whole).metrics
+    assert mid_training >= 10, "most of them have to be stopped in the middle"
