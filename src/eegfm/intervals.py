@@ -40,7 +40,7 @@ def intervals(tables: Sequence[PredictionTable]) -> dict[str, tuple[float, float
         values = np.mean([one[metric] for one in of_seeds], axis=0)
         known = np.isfinite(values)
         if weight[known].sum() > 0.5:
-            found[metric] = _percentiles(values[known], weight[known])
+            found[metric] = percentiles(values[known], weight[known])
     return found
 
 
@@ -55,7 +55,7 @@ def draws(n: int) -> tuple[Int[np.ndarray, "draw subject"], Float[np.ndarray, " 
     return np.array(each), np.array(ways)
 
 
-def _percentiles(values: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+def percentiles(values: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     """The least values below which more than 2.5 %, and at least 97.5 %, of the weight lie."""
     order = np.argsort(values)
     share = np.cumsum(weight[order]) / weight.sum()

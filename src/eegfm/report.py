@@ -1,20 +1,25 @@
 """`python -m eegfm.report runs/<experiment>`: our numbers over seeds, beside the published ones.
 
 Mean and population standard deviation (ddof 0, as STAMP and CBraMod publish theirs) over seeds, the spread over test
-subjects, and every reservation. This module is read before anything heavy is, so that `--help` is quick.
+subjects, and every reservation; with `--compare` models against one another. This module is read before anything heavy
+is, so that `--help` is quick.
 """
 
 import argparse
+import base64
 import csv
 import io
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eegfm import formats
+from eegfm.formats import Sheet, grid, note
 from eegfm.groups import (
     Group,
     Problem,
@@ -34,7 +39,10 @@ from eegfm.groups import (
 from eegfm.published import Reference, published
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.console import Console
+
+    from eegfm.contests import Contest
 
 # Metrics in the order of the published tables, as short as a column wants them. Others follow under their own names.
 SHORT = {
@@ -75,11 +83,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     runs, problems = read_runs(folders)
     groups, repeats = group_runs(runs)
     problems += repeats
+    try:
+        more = _more(groups, options)
+    except ValueError as error:
+        sys.exit(str(error))
     if options.csv:
         _write(options.csv, flat_table(groups, problems))
+        if more.contests:
+            from eegfm.contests import pairs_csv
+
+            _write(options.csv.with_stem(f"{options.csv.stem}_pairs"), pairs_csv(more.contests))
     if options.markdown:
-        _write(options.markdown, markdown(groups, problems, by_subject=options.by_subject))
-    show(groups, problems, by_subject=options.by_subject)
+        _write(
+            options.markdown, markdown(groups, problems, by_subject=options.by_subject, sheets=more.sheets)
+        )
+    if options.latex:
+        _write(options.latex, latex(groups, problems, by_subject=options.by_subject, sheets=more.sheets))
+    if options.html:
+        _write(options.html, html(groups, problems, by_subject=options.by_subject, more=more))
+    if options.figures:
+        _save_figures(options.figures, more)
+    show(groups, problems, by_subject=options.by_subject, more=more)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,12 +117,95 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="a run folder, or a folder of runs; run=PATH is understood too",
     )
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write one row a run, flat columns")
-    parser.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="write the tables, each row with its run folders"
-    )
     parser.add_argument("--by-subject", action="store_true", help="add a table of every test subject")
+    parser.add_argument("--cost", action="store_true", help="add parameters, FLOPs, time and memory")
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="add pairs of models over test subjects, and ranks over data sets",
+    )
+    parser.add_argument(
+        "--reference",
+        metavar="NAME",
+        help="compare this model with the others only (a part of its name will do)",
+    )
+    parser.add_argument(
+        "--metric", metavar="NAME", help="compare by this metric of the test subjects (auroc, ...)"
+    )
+    files = parser.add_argument_group("files, each with all that is asked for")
+    files.add_argument(
+        "--csv", type=Path, metavar="FILE", help="one row a run, flat columns; pairs go into FILE_pairs.csv"
+    )
+    files.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="the tables, each row with its run folders"
+    )
+    files.add_argument(
+        "--latex", type=Path, metavar="FILE", help="the tables, for \\input; they want booktabs"
+    )
+    files.add_argument("--html", type=Path, metavar="FILE", help="one page, pictures inside")
+    files.add_argument(
+        "--figures", type=Path, metavar="FOLDER", help="ranks over data sets, as PNG and PDF"
+    )
     return parser
+
+
+@dataclass
+class More:
+    """What a report shows beside its scores: tables and figures that were asked for, and a sentence."""
+
+    contests: "list[Contest]" = field(default_factory=list)
+    sheets: list[Sheet] = field(default_factory=list)
+    figures: "dict[str, Figure]" = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+
+
+def _more(groups: Sequence[Group], options: argparse.Namespace) -> More:
+    """Raises ValueError where a metric or a reference is asked for that is not there."""
+    more = More()
+    if not (options.cost or options.compare or options.reference or options.metric or options.figures):
+        return more
+    from eegfm import contests
+    from eegfm.costs import costs
+
+    if options.cost:
+        more.sheets += [costs(table.title, table.groups) for table in tables(groups)]
+    if not (options.compare or options.reference or options.metric or options.figures):
+        return more
+    # ranks are of all models, also where only one is compared with the others
+    everyone = contests.contests(groups, metric=options.metric)
+    more.contests = everyone
+    if options.reference:
+        more.contests = contests.contests(groups, metric=options.metric, reference=options.reference)
+    if not more.contests:
+        more.said.append("nothing to compare: no two models share data set, split and test windows")
+        return more
+    more.sheets += [sheet for contest in more.contests for sheet in contests.sheets(contest, groups)]
+    made, sentences = contests.ranking(everyone, options.metric)
+    if made is None:
+        more.said += sentences
+        return more
+    more.sheets.append(contests.ranks_sheet(made, sentences))
+    if not (options.html or options.figures):
+        return more  # figures are slow to be read
+    from eegfm import figures_comparisons as figures
+
+    if made.alike:
+        more.figures["critical_difference"] = figures.critical_difference(
+            made.models, made.mean, made.critical_difference, made.alike, title=contests.friedman(made)
+        )
+    more.figures["ranks"] = figures.rank_lines(made.models, made.data, made.rank, title="ranks")
+    return more
+
+
+def _save_figures(folder: Path, more: More) -> None:
+    from eegfm.figures import save
+
+    for name, figure in more.figures.items():
+        try:
+            save(figure, folder / f"{name}.png")
+            figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+        except OSError as error:
+            sys.exit(f"{folder} cannot be written: {error.strerror}.")
 
 
 def _without_key(text: str) -> str:
@@ -213,7 +320,9 @@ def about(group: Group) -> list[str]:
     return found
 
 
-def show(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool) -> None:
+def show(
+    groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool, more: More | None = None
+) -> None:
     """Print everything to the terminal."""
     from rich.console import Console
 
@@ -225,7 +334,11 @@ def show(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bo
         _show_table(console, table)
         if by_subject:
             for group in table.groups:
-                _show_subjects(console, group)
+                formats.show(console, _subject_sheet(group))
+    for sheet in more.sheets if more else []:
+        formats.show(console, sheet)
+    for sentence in more.said if more else []:
+        note(console, sentence)
     if problems:
         console.print("[bold]Without a number here[/]")
         for problem in problems:
@@ -273,25 +386,18 @@ def _show_table(console: "Console", table: Table) -> None:
         cells = [table.cite(row[metric]) if metric in row else NONE for metric in shown]
         grid.add_row(Text(f"  {title}"), *(Text(cell) for cell in cells), style="dim")
     console.print(grid)
-    _note(console, LEGEND)
+    note(console, LEGEND)
     if len(shown) < len(table.metrics):
         more = ", ".join(SHORT.get(metric, metric) for metric in extra[room:])
-        _note(console, f"also in --csv, in --markdown and on a wider screen: {more}")
+        note(console, f"also in --csv, in --markdown and on a wider screen: {more}")
     for group in table.groups:
         if group.references:
-            _note(console, f"{group.label}: {'; '.join(remarks(group))}")
+            note(console, f"{group.label}: {'; '.join(remarks(group))}")
         for sentence in [*places(group), *controls(group)]:
-            _note(console, f"{group.label}: {sentence}")
+            note(console, f"{group.label}: {sentence}")
     for i, source in enumerate(table.sources, 1):
-        _note(console, f"{_raised(i)} {source}")
+        note(console, f"{_raised(i)} {source}")
     console.print()
-
-
-def _note(console: "Console", text: str) -> None:
-    from rich.padding import Padding
-    from rich.text import Text
-
-    console.print(Padding(Text(text, style="dim"), (0, 0, 0, 2)))
 
 
 def _subject_rows(group: Group) -> tuple[list[str], list[list[str]]]:
@@ -312,29 +418,19 @@ def _subject_rows(group: Group) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def _show_subjects(console: "Console", group: Group) -> None:
-    from rich import box
-    from rich.table import Table as Grid
-    from rich.text import Text
-
+def _subject_sheet(group: Group) -> Sheet:
     header, rows = _subject_rows(group)
-    title = Text(f"{group.label}: test subjects, {_over(group)}", style="bold")
-    grid = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
-    for i, name in enumerate(header):
-        grid.add_column(Text(name), justify="left" if i == 0 else "right")
-    for row in rows:
-        grid.add_row(*map(Text, row))
-    console.print(grid)
-    if any(NONE in row for row in rows):
-        _note(console, UNDEFINED)
-    console.print()
+    notes = [UNDEFINED] if any(NONE in row for row in rows) else []
+    return Sheet(f"{group.label}: test subjects, {_over(group)}", header, rows, notes)
 
 
 def _over(group: Group) -> str:
     return f"means over {len(group.runs)} seeds" if len(group.runs) > 1 else f"seed {group.first.seed}"
 
 
-def markdown(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool) -> str:
+def markdown(
+    groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool, sheets: Sequence[Sheet] = ()
+) -> str:
     """The same tables with every metric; each of our rows names the run folders that its numbers are computed from."""
     lines = [f"Test scores: {LEGEND}."]
     for table in tables(groups):
@@ -378,7 +474,7 @@ def markdown(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject
         for title, row in table.published.items():
             cells = [table.cite(row[metric]) if metric in row else NONE for metric in table.metrics]
             rows.append([f"published: {title}", NONE, NONE, NONE, *cells, "", ""])
-        lines += ["", f"## {table.title}", "", *_grid(header, rows)]
+        lines += ["", f"## {table.title}", "", *grid(header, rows)]
         lines += (
             ["", *(f"{_raised(i)} {source}  " for i, source in enumerate(table.sources, 1))]
             if table.sources
@@ -391,24 +487,102 @@ def markdown(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject
                     "",
                     f"### {group.label}: test subjects, {_over(group)}",
                     "",
-                    *_grid(*_subject_rows(group)),
+                    *grid(*_subject_rows(group)),
                 ]
                 lines += [
                     "",
                     f"{NONE}: not defined, as the subject's windows are of one class. From {folders}.",
                 ]
+    for sheet in sheets:
+        lines += formats.markdown(sheet)
     if problems:
         rows = [[f"`{problem.folder.as_posix()}`", problem.what] for problem in problems]
-        lines += ["", "## Without a number here", "", *_grid(["run folder", "what is the matter"], rows)]
+        lines += ["", "## Without a number here", "", *grid(["run folder", "what is the matter"], rows)]
     return "\n".join(lines) + "\n"
 
 
-def _grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    cells = [header, ["---"] * len(header), *rows]
-    return [
-        "| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in row) + " |"
-        for row in cells
-    ]
+def score_sheet(table: Table, metrics: Sequence[str], *, whole: bool) -> Sheet:
+    """A table of scores in plain text; `whole`: with lowest and highest subject, and the run folders."""
+    header = ["", "seeds", "test subjects", *(SHORT.get(metric, metric) for metric in metrics)]
+    parts = (score, interval, spread) if whole else (score, interval)
+    rows, said, folders = [], {}, []
+    for group in table.groups:
+        tested = str(len(group.first.by_subject.get("test", {})))
+        cells = ["\n".join(filter(None, (part(group, m) for part in parts))) for m in metrics]
+        rows.append([group.label, str(len(group.runs)), tested, *cells])
+        said[group.label] = [*marks(group), *(remarks(group) if whole or group.references else [])]
+        said[group.label] += places(group) + controls(group) if whole else []
+        folders.append(f"{group.label}, from: {', '.join(run.label() for run in group.runs)}")
+    notes = [LEGEND if whole else LEGEND.rpartition(";")[0], *_gathered(said), *(folders if whole else [])]
+    ours = len(rows)
+    for title, row in table.published.items():
+        cells = [table.cite(row[metric]) if metric in row else NONE for metric in metrics]
+        rows.append([f"published: {title}", "", "", *cells])
+    notes += [f"{_raised(i)} {source}" for i, source in enumerate(table.sources, 1)]
+    return Sheet(table.title, header, rows, notes, [ours] if table.published else [])
+
+
+def _gathered(said: Mapping[str, Sequence[str]]) -> list[str]:
+    """What is said of every group once, then what is said of each."""
+    first = next(iter(said.values()))
+    of_all = (
+        [s for s in first if all(s in sentences for sentences in said.values())] if len(said) > 1 else []
+    )
+    own = {label: [s for s in sentences if s not in of_all] for label, sentences in said.items()}
+    found = {"all": of_all, **own}
+    return [f"{label}: {'; '.join(sentences)}" for label, sentences in found.items() if sentences]
+
+
+def latex(
+    groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool, sheets: Sequence[Sheet] = ()
+) -> str:
+    """Tables for a paper: of the metrics that are published, mean, deviation and interval; reservations below."""
+    lines = [r"% \usepackage{booktabs}"]
+    for table in tables(groups):
+        metrics = [m for m in table.metrics if m in PUBLISHED_METRICS] or table.metrics
+        lines += ["", *formats.latex(score_sheet(table, metrics, whole=False))]
+        for group in table.groups if by_subject else []:
+            lines += ["", *formats.latex(_subject_sheet(group))]
+    for sheet in sheets:
+        lines += ["", *formats.latex(sheet)]
+    lines += [f"% without a number: {p.folder.as_posix()}: {' '.join(p.what.split())}" for p in problems]
+    return "\n".join(lines) + "\n"
+
+
+STYLE = (
+    "body { font: 15px/1.5 system-ui, sans-serif; max-width: 1168px; margin: 0 auto; padding: 20px; } "
+    "table { border-collapse: collapse; font-variant-numeric: tabular-nums; } img { max-width: 100%; } "
+    "td, th { padding: 3px 14px 3px 0; text-align: left; vertical-align: top; white-space: pre-line; "
+    "border-bottom: 1px solid #ddd; } td.n, th.n { text-align: right; } tr.rule td { border-top: 2px solid #222; } "
+    ".note { color: #555; margin: 4px 0; max-width: 76em; overflow-wrap: anywhere; }"
+)
+
+
+def html(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool, more: More) -> str:
+    """One page that needs nothing else: every metric, reservations, run folders, and what was asked for beside them."""
+    from eegfm.markup import document
+
+    body = ["<h1>Test scores</h1>"]
+    for table in tables(groups):
+        body += formats.html(score_sheet(table, table.metrics, whole=True))
+        for group in table.groups if by_subject else []:
+            body += formats.html(_subject_sheet(group))
+    for sheet in more.sheets:
+        body += formats.html(sheet)
+    body += [_inside(name, figure) for name, figure in more.figures.items()]
+    body += [f'<p class="note">{escape(sentence)}.</p>' for sentence in more.said]
+    if problems:
+        rows = [[problem.folder.as_posix(), problem.what] for problem in problems]
+        body += formats.html(Sheet("Without a number here", ["run folder", "what is the matter"], rows))
+    return document("Test scores", STYLE, body)
+
+
+def _inside(name: str, figure: "Figure") -> str:
+    """A figure as an image within the page."""
+    text = io.BytesIO()
+    figure.savefig(text, dpi=120, format="png", metadata={"Software": None})
+    data = base64.b64encode(text.getvalue()).decode()
+    return f'<p><img src="data:image/png;base64,{data}" alt="{escape(name.replace("_", " "))}"></p>'
 
 
 def flat_table(groups: Sequence[Group], problems: Sequence[Problem]) -> str:
@@ -467,6 +641,7 @@ def _csv_row(group: Group, run: Run) -> dict[str, Any]:
         "best_epoch": r.best_epoch,
         "parameters_trainable": r.parameters["trainable"],
         "parameters_total": r.parameters["total"],
+        "flops": "" if r.flops is None else r.flops,
         "wall_s": r.wall_s,
         **{f"peak_memory_mb_{name}": value for name, value in r.peak_memory_mb.items()},
         "device": r.device,

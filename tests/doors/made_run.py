@@ -1,5 +1,7 @@
 """Run folders as training leaves them, without the training: random predictions, real scores, real files."""
 
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,9 @@ def facts(**changes: Any) -> BenchmarkFacts:
     return BenchmarkFacts(**{**values, **changes})
 
 
+_here = cache(environment)  # git is asked once
+
+
 def make_run(
     folder: Path,
     seed: int,
@@ -74,14 +79,15 @@ def make_run(
     benchmark: dict[str, Any] | None = None,
     finished_at: str | None = None,
     one_class: str | None = None,
+    tested: Sequence[str] = ("S32", "S33", "S34"),
     **overrides: Any,
 ) -> RunResult:
-    """Write a finished run of three test subjects of 40 windows; `one_class` is a subject of the first class only."""
+    """Write a finished run of test subjects of 40 windows; `one_class` is a subject of the first class only."""
     classes = CLASSES[n_classes]
     folder.mkdir(parents=True)
     random = np.random.default_rng([seed, n_classes, *folder.name.encode()])
     metrics, by_subject = {}, {}
-    for split, subjects in (("val", ["S28"]), ("test", ["S32", "S33", "S34"])):
+    for split, subjects in (("val", ["S28"]), ("test", tested)):
         who = np.repeat(subjects, 40)
         label = (
             np.arange(len(who)) % 4 % n_classes
@@ -100,8 +106,9 @@ def make_run(
     (folder / "config.yaml").write_text(
         OmegaConf.to_yaml(OmegaConf.create(config(seed, **overrides))), encoding="utf-8"
     )
+    people = {"train": ["S00", "S01"], "val": ["S28"], "test": list(tested)}
     monitor = "auroc" if n_classes == 2 else "cohen_kappa"
-    about = environment()
+    about = dict(_here())
     if finished_at:
         about["finished_at"] = finished_at
     result = RunResult(
@@ -118,7 +125,7 @@ def make_run(
         monitor=monitor,
         monitor_value=metrics["val"][monitor],
         best_epoch=3,
-        benchmark=facts(**{"benchmark": data, **(benchmark or {})}),
+        benchmark=facts(**{"benchmark": data, "subjects": people, **(benchmark or {})}),
         parameters={"trainable": 123_456, "total": 123_456},
         wall_s=12.5,
         peak_memory_mb={"host": 512.0},

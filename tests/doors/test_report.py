@@ -307,11 +307,15 @@ def test_settings_of_published_numbers_are_settings_of_our_config() -> None:
 
 def test_reporting_does_not_wait_for_torch(tmp_path: Path) -> None:
     make_run(tmp_path / "a", 1)
+    make_run(tmp_path / "b", 1, model="samba")
     program = (
         "import sys; from eegfm.report import main; before = set(sys.modules); main(sys.argv[1:]); "
         "assert 'torch' not in sys.modules; assert not before & {'rich', 'hydra', 'numpy', 'omegaconf'}"
     )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, capture_output=True)
+    options = ["--compare", "--cost", "--latex", str(tmp_path / "r.tex")]
+    subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path), *options], check=True, capture_output=True
+    )
 
 
 @pytest.mark.slow

@@ -1,0 +1,152 @@
+"""One table in every format of a report: the terminal, Markdown, LaTeX (booktabs) and HTML. Read before torch is."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+FOLDED = 40  # letters of a name, above which it is folded in LaTeX
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Plain text in cells, the first column to the left and the others to the right; notes are sentences below it.
+
+    A cell may have several lines. A rule is drawn above the rows that `rules` count from 0.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+    rules: Sequence[int] = ()
+
+
+def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table; line breaks within a cell become spaces."""
+    cells = [header, ["---"] * len(header), *rows]
+    return [
+        "| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in row) + " |"
+        for row in cells
+    ]
+
+
+def markdown(sheet: Sheet) -> list[str]:
+    """Lines: a heading, the table, its notes."""
+    notes = [line for note in sheet.notes for line in ("", f"{note}.")]
+    return ["", f"## {sheet.title}", "", *grid(sheet.header, sheet.rows), *notes]
+
+
+def html(sheet: Sheet) -> list[str]:
+    """Lines; a style with `white-space: pre-line` for cells keeps their line breaks."""
+
+    def row(tag: str, cells: Sequence[str], kind: str = "") -> str:
+        numbers = ' class="n"'
+        each = (f"<{tag}{numbers * (i > 0)}>{escape(cell)}</{tag}>" for i, cell in enumerate(cells))
+        return f"<tr{kind}>{''.join(each)}</tr>"
+
+    body = (
+        row("td", cells, ' class="rule"' if i in sheet.rules else "") for i, cells in enumerate(sheet.rows)
+    )
+    return [
+        f"<h2>{escape(sheet.title)}</h2>",
+        f"<table><thead>{row('th', sheet.header)}</thead>",
+        *body,
+        "</table>",
+        *(f'<p class="note">{escape(note)}.</p>' for note in sheet.notes),
+    ]
+
+
+def latex(sheet: Sheet) -> list[str]:
+    """Lines of a floating table that wants `booktabs` alone. A first column of long names is folded."""
+    long = max((len(line) for row in sheet.rows for line in row[0].split("\n")), default=0) > FOLDED
+    left = r"p{0.32\textwidth}" if long else "l"
+    lines = [
+        r"\begin{table}[htbp]",
+        r"\centering\small",
+        rf"\caption{{{tex(sheet.title)}}}",
+        rf"\begin{{tabular}}{{{left}{'r' * (len(sheet.header) - 1)}}}",
+        r"\toprule",
+        _tex_row(sheet.header),
+        r"\midrule",
+    ]
+    for i, row in enumerate(sheet.rows):
+        lines += [r"\midrule"] * (i in sheet.rules) + [_tex_row(row)]
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par\smallskip\raggedright\footnotesize {tex(note)}." for note in sheet.notes]
+    return [*lines, r"\end{table}"]
+
+
+def _tex_row(cells: Sequence[str]) -> str:
+    return " & ".join(_tex_cell(cell, "r" if i else "l") for i, cell in enumerate(cells)) + r" \\"
+
+
+def _tex_cell(text: str, side: str) -> str:
+    lines = [tex(line) for line in text.split("\n")]
+    if len(lines) == 1:
+        return lines[0]
+    return rf"\begin{{tabular}}[t]{{@{{}}{side}@{{}}}}" + r"\\".join(lines) + r"\end{tabular}"
+
+
+TEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"$<$",
+    ">": r"$>$",
+    "±": r"$\pm$",
+    "−": r"$-$",
+    "–": "--",
+    "…": r"\dots{}",
+    "·": r"$\cdot$",
+    "×": r"$\times$",
+    "→": r"$\to$",
+    "µ": r"$\mu$",
+    "ρ": r"$\rho$",
+    "[": "{[}",  # at the start of a row it would be an argument of the \\ before it
+    "]": "{]}",
+}
+RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+
+
+def tex(text: str) -> str:
+    """Plain text for LaTeX: what it reads as commands is escaped; minus signs of numbers and footnote marks are set."""
+    text = re.sub(r"(?<![\w.)-])-(?=\d)", "−", text)
+    parts = re.split("([⁰¹²³⁴⁵⁶⁷⁸⁹]+)", text)
+    return "".join(
+        rf"\textsuperscript{{{part.translate(RAISED)}}}" if i % 2 else "".join(TEX.get(s, s) for s in part)
+        for i, part in enumerate(parts)
+    )
+
+
+def show(console: "Console", sheet: Sheet) -> None:
+    """Print to a terminal."""
+    from rich import box
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    title = Text(sheet.title, style="bold")
+    tall = any("\n" in cell for row in sheet.rows for cell in row)
+    shown = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    for i, name in enumerate(sheet.header):
+        shown.add_column(Text(name), justify="right" if i else "left", no_wrap=i > 0)
+    for i, row in enumerate(sheet.rows):
+        shown.add_row(*map(Text, row), end_section=tall or i + 1 in sheet.rules)
+    console.print(shown)
+    for sentence in sheet.notes:
+        note(console, sentence)
+    console.print()
+
+
+def note(console: "Console", text: str) -> None:
+    """A dim remark below a table."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(Padding(Text(text, style="dim"), (0, 0, 0, 2)))

@@ -1,0 +1,223 @@
+"""Models of a report against one another: every number comes out of the run folders, and few subjects prove nothing."""
+
+import csv
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from eegfm.contests import comparable, contests
+from eegfm.costs import gpu_hours, of_a_thousand
+from eegfm.groups import Run, find_runs, group_runs, read_runs
+from eegfm.report import main
+from eegfm.results import read_predictions, read_result, write_result
+from tests.doors.made_run import make_run
+
+SIX = tuple(f"S{i}" for i in range(30, 36))
+MODELS = {"stamp": 128, "samba": 64, "eegm2": 32}
+
+
+def make_models(folder: Path, *, seeds=(1, 2), models=MODELS, **about) -> None:
+    for model in models:
+        for seed in seeds:
+            make_run(
+                folder / f"{model}-s{seed}", seed, model=model, **{"model.width": MODELS[model], **about}
+            )
+
+
+def grouped(folder: Path):
+    return group_runs(read_runs(find_runs([folder]))[0])[0]
+
+
+def auroc_of(folder: Path, model: str, subject: str) -> float:
+    """Mean over the seeds, from the prediction files, by scikit-learn."""
+    found = []
+    for file in sorted(folder.glob(f"{model}-s*/predictions_test.csv")):
+        table = read_predictions(file)
+        own = np.array(table.subjects) == subject
+        found.append(roc_auc_score(table.labels[own], table.probabilities[own, 1]))
+    return float(np.mean(found))
+
+
+def report(folder: Path, capsys, *options: str) -> str:
+    main([str(folder), *options])
+    return re.sub(r"\s+", " ", capsys.readouterr().out)
+
+
+def test_every_pair_comes_out_of_the_prediction_files(tmp_path: Path, capsys) -> None:
+    make_models(tmp_path / "runs", tested=SIX)
+    printed = report(tmp_path / "runs", capsys, "--compare", "--csv", str(tmp_path / "r.csv"))
+    with open(tmp_path / "r_pairs.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 and {row["pairs_in_family"] for row in rows} == {"3"}
+    for row in rows:
+        first, second = (row[name].partition(" ")[0] for name in ("first", "second"))
+        a, b = (np.array([auroc_of(tmp_path / "runs", m, s) for s in SIX]) for m in (first, second))
+        assert float(row["difference"]) == pytest.approx((a - b).mean()) and row["metric"] == "auroc"
+        assert float(row["d_z"]) == pytest.approx((a - b).mean() / (a - b).std(ddof=1))
+        expected = stats.permutation_test(
+            (a, b),
+            lambda x, y: np.mean(x - y),
+            permutation_type="samples",
+            vectorized=False,
+            n_resamples=99,
+        )
+        assert float(row["p"]) == pytest.approx(expected.pvalue)
+        assert f"{float(row['difference']):+.4f} [" in printed
+    assert "never below 2/2^6 = 0.03125 with 6 subjects" in printed
+    assert "for all 3 pairs of models here at once, the smallest of which is never below" in printed
+
+
+def test_below_five_subjects_no_format_has_a_p_value_or_a_word_of_significance(
+    tmp_path: Path, capsys
+) -> None:
+    make_models(tmp_path / "runs")
+    files = {name: tmp_path / f"r.{name}" for name in ("csv", "markdown", "latex", "html")}
+    options = [text for name, path in files.items() for text in (f"--{name}", str(path))]
+    printed = report(tmp_path / "runs", capsys, "--compare", *options)
+    texts = [printed, *(files[name].read_text(encoding="utf-8") for name in ("markdown", "latex", "html"))]
+    contest = contests(grouped(tmp_path / "runs"))[0]
+    for text in texts:
+        flat = re.sub(r"\s+|\\textasciicircum{}", lambda m: " " if m[0].isspace() else "^", text)
+        assert "with 3 subjects the smallest two-sided p of an exact test is 2/2^3 = 0.25" in flat
+        assert not re.search(r"signific|p \(Holm\)|d\\?_z|rank-biserial", text)
+        for pair in contest.family.pairs:
+            assert f"{pair.difference:+.4f}" in text
+    with open(tmp_path / "r_pairs.csv", newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            assert not any(row[name] for name in ("p", "p_holm", "d_z", "rank_biserial", "test"))
+
+
+def test_only_what_shares_subjects_split_and_windows_is_compared(tmp_path: Path, capsys) -> None:
+    make_models(tmp_path, seeds=(1,), tested=SIX)
+    make_run(tmp_path / "fewer", 1, encoder="raw", tested=SIX[:5])
+    make_run(tmp_path / "cut", 1, encoder="ttm", tested=SIX, benchmark={"split": {"name": "loso"}})
+    make_run(tmp_path / "elsewhere", 1, data="shu_mi", tested=SIX)
+    make_run(tmp_path / "protocol", 1, model="samba", tested=SIX, benchmark={"protocol": "other@1"})
+    (alike,) = comparable(grouped(tmp_path))
+    assert {group.first.model for group in alike} == {*MODELS} and len(alike) == 3
+    printed = report(tmp_path, capsys, "--compare")
+    assert re.search(r"not compared here, .*: stamp · raw, stamp · ttm", printed)
+
+
+def test_a_report_without_comparing_says_nothing_of_pairs(tmp_path: Path, capsys) -> None:
+    make_models(tmp_path, seeds=(1,), tested=SIX)
+    printed = report(tmp_path, capsys)
+    assert "pairs" not in printed and "Holm" not in printed
+
+
+def test_a_subject_of_one_class_is_compared_by_its_recall_or_left_out_by_name(
+    tmp_path: Path, capsys
+) -> None:
+    make_models(tmp_path, seeds=(1,), tested=SIX, one_class="S33")
+    printed = report(tmp_path, capsys, "--compare")
+    assert "pairs, balanced accuracy over 6 test subjects" in printed
+    assert "a subject whose windows are of one class has no AUROC" in printed
+    printed = report(tmp_path, capsys, "--compare", "--metric", "auroc")
+    assert "pairs, AUROC over 5 test subjects" in printed and "1 of 6 subjects are left out" in printed
+    assert re.search(r"one class\): S33", printed)
+
+
+def test_one_model_against_the_others(tmp_path: Path, capsys) -> None:
+    make_models(tmp_path, seeds=(1,), tested=SIX)
+    printed = report(tmp_path, capsys, "--reference", "samba")
+    assert len(re.findall(r"[A-C] less [A-C]", printed)) == 2
+    assert "for all 2 pairs with samba · spectrum" in printed
+    for name, said in {"nobody": "No model that is compared", "spectrum": "name of several models"}.items():
+        with pytest.raises(SystemExit, match=f"(?s){said}.*stamp · spectrum"):
+            main([str(tmp_path), "--reference", name])
+    with pytest.raises(SystemExit, match=r"No test subject has a kappa\. There are: .*auroc"):
+        main([str(tmp_path), "--metric", "kappa"])
+
+
+def test_alone_there_is_nothing_to_compare(tmp_path: Path, capsys) -> None:
+    make_run(tmp_path / "a", 1)
+    assert "nothing to compare: no two models share" in report(tmp_path, capsys, "--compare")
+
+
+@pytest.mark.slow
+def test_ranks_over_data_sets_are_those_of_the_groups_scores(tmp_path: Path, capsys) -> None:
+    runs, figures, page = tmp_path / "runs", tmp_path / "figures", tmp_path / "r.html"
+    for i in range(5):
+        make_models(runs / f"d{i}", seeds=(1,), data=f"d{i}", benchmark={"simulated": i == 0})
+    make_run(runs / "one", 1, data="d0", encoder="raw", benchmark={"simulated": True})
+    printed = report(runs, capsys, "--figures", str(figures), "--html", str(page))
+    assert {path.name for path in figures.iterdir()} == {
+        f"{name}.{kind}" for name in ("ranks", "critical_difference") for kind in ("png", "pdf")
+    }
+    assert page.read_text(encoding="utf-8").count("data:image/png;base64") == 2
+    assert "not on every data set, and left out: stamp · raw" in printed and "d0 is SIMULATED" in printed
+    table = ranked(runs, printed)
+    p = stats.friedmanchisquare(*table.T).pvalue
+    assert table.shape == (5, 3) and f"2 degrees of freedom, p {p:.4f}" in printed
+    shutil.rmtree(runs / "d4")
+    printed = report(runs, capsys, "--compare")
+    assert ranked(runs, printed).shape == (4, 3) and "no test: 4 data sets" in printed
+    assert "Friedman:" not in printed
+    for i in range(1, 4):
+        shutil.rmtree(runs / f"d{i}")
+    printed = report(runs, capsys, "--compare")
+    assert "no ranks over data sets: 1 data set with 3 comparable models" in printed
+
+
+def ranked(runs: Path, printed: str) -> np.ndarray:
+    """Scores by data set and model, upside down; the mean ranks that they have are printed."""
+    by_data = {}
+    for group in grouped(runs):
+        if group.first.encoder == "spectrum":
+            by_data.setdefault(group.first.data, {})[group.label] = -group.test("auroc")[0]
+    table = np.array([[by_data[data][label] for label in by_data["d0"]] for data in by_data])
+    for label, average in zip(by_data["d0"], stats.rankdata(table, axis=1).mean(axis=0), strict=True):
+        assert f"{label} {average:.2f}" in printed
+    return table
+
+
+def test_what_is_said_of_all_models_is_said_once_in_a_paper(tmp_path: Path, capsys) -> None:
+    make_models(tmp_path / "runs", seeds=(1,), benchmark={"complete": False, "subjects_total": 36})
+    report(
+        tmp_path / "runs", capsys, "--latex", str(tmp_path / "r.tex"), "--html", str(tmp_path / "r.html")
+    )
+    for name in ("r.tex", "r.html"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert text.count("PARTIAL corpus: 6 of 36 subjects") == 1 and text.count("published: LaBraM") == 1
+        group = grouped(tmp_path / "runs")[0]
+        assert all(f"{group.test(metric)[0]:.4f}" in text for metric in ("auroc", "balanced_accuracy"))
+
+
+def test_costs_are_those_of_the_runs_and_old_runs_have_what_they_have(tmp_path: Path, capsys) -> None:
+    make_models(tmp_path, models=("stamp", "samba"))
+    for seed in (1, 2):
+        folder = tmp_path / f"samba-s{seed}"
+        changed = {"flops": 12_345_678, "wall_s": 1800.0 * seed, "device": "cuda:0"}
+        write_result(folder, dataclasses.replace(read_result(folder), **changed))
+        old = json.loads((tmp_path / f"stamp-s{seed}" / "result.json").read_text(encoding="utf-8"))
+        del old["flops"]
+        (tmp_path / f"stamp-s{seed}" / "result.json").write_text(json.dumps(old), encoding="utf-8")
+    printed = report(tmp_path, capsys, "--cost", "--csv", str(tmp_path / "r.csv"))
+    assert re.search(r"samba · spectrum 123,456 123,456 12.3 M 45 min 00 s 1.50 0.51 GB – cuda:0", printed)
+    assert re.search(r"stamp · spectrum 123,456 123,456 – 12.5 s – 0.51 GB – cpu", printed)
+    with open(tmp_path / "r.csv", newline="", encoding="utf-8") as file:
+        assert {row["model"]: row["flops"] for row in csv.DictReader(file)} == {
+            "samba": "12345678",
+            "stamp": "",
+        }
+
+
+def test_gpu_hours_are_of_all_devices(tmp_path: Path) -> None:
+    result = dataclasses.replace(make_run(tmp_path / "a", 1), wall_s=3600.0, device="cuda:0")
+    hours = {
+        devices: gpu_hours(Run(tmp_path, result, {"trainer": {"devices": devices, "num_nodes": 2}}))
+        for devices in (1, 4, "auto")
+    }
+    assert hours == {1: 2.0, 4: 8.0, "auto": 2.0}
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0"), (999, "999"), (1234, "1.23 k"), (4.5e9, "4.5 G")])
+def test_large_numbers_have_three_digits(number: int, said: str) -> None:
+    assert of_a_thousand(number) == said
