@@ -150,7 +150,9 @@ def test_decays_are_taken_apart_as_far_as_single_precision_carries(forgotten):
     for ours, theirs in zip(found, expected, strict=True):
         assert relative(ours, theirs) < 1e-5
     for ours, theirs in zip(gradients(found, inputs), gradients(expected, double), strict=True):
-        assert relative(ours, theirs) < 1e-4  # that of A is a small difference of large numbers, in either form
+        assert (
+            relative(ours, theirs) < 1e-4
+        )  # that of A is a small difference of large numbers, in either form
 
 
 def test_numbers_that_are_none_do_not_go_the_short_way():
