@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS ?= dev
+EXTRAS ?= dev,slurm
 # A Linux machine without a GPU saves 3 GB with: make setup PIP_TORCH_ARGS="--index-url https://download.pytorch.org/whl/cpu"
 PIP_TORCH_ARGS ?=
 READY := $(VENV)/.ready-$(EXTRAS)
@@ -21,8 +21,6 @@ test: setup  ## set up, then run the whole test suite (ARGS= is handed to pytest
 	$(BIN)/python -m pytest -q $(ARGS)
 
 test-cluster: setup  ## a sweep through a real SLURM that is started here (wants root and Debian's slurm-wlm and munge)
-	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt hydra-submitit-launcher submitit \
-	  || $(BIN)/python -m pip install -qq -c constraints.txt hydra-submitit-launcher submitit
 	$(BIN)/python -m pytest -q -rs tests/cluster
 
 check: setup  ## format, lint, types, floors and the fast tests

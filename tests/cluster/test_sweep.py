@@ -19,7 +19,7 @@ import pytest
 from eegfm.status import Status, look, queue
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
-pytest.importorskip("submitit", reason="make test-cluster installs the extra `slurm`")
+pytest.importorskip("submitit", reason="the extra `slurm` is not installed")
 
 HERE = Path(__file__).parent
 PATIENCE_S = float(os.environ.get("EEGFM_TEST_SLURM_S", "600"))
