@@ -10,7 +10,6 @@ Shapes, of a block: b batch, c chunk, g group, r heads of a group, q steps of a 
 depends on no later one, and the scaling itself rounds nothing.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import torch
@@ -21,7 +20,6 @@ CHUNK = 32  # as fast as 64 for heads of 16 and of 64, and it may forget faster
 BLOCK = 2**19  # numbers of x that are gone through at once
 RANGE = 100.0  # of the exponents in a chunk: exp(+-50) leaves sixteen orders of room either way in single precision
 ENTER = 2.0**-72  # exp(m): half of that
-MIDDLE = math.log(ENTER)
 
 
 def fits(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, chunk: int) -> bool:
@@ -108,7 +106,8 @@ def _block(x, dt, A, B, C, state, chunk) -> _Block:
     n_groups, size = B.shape[2], x.shape[-1]
     x, dt = _chunks(x, chunk, n_groups), _chunks(dt[..., None], chunk, n_groups)
     s = (dt * A.view(n_groups, 1, -1, 1)).cumsum(3)
-    up, down = (s - MIDDLE).exp_(), (MIDDLE - s).exp_()
+    # by halves: exp(s) alone would leave the range of single precision, and s - m would lose the last bits of s
+    up, down = ((sign * s / 2).exp_().mul_(ENTER ** (-sign / 2)).square_() for sign in (1, -1))
     through, leave = s[:, :, :, -1:].exp(), up[:, :, :, -1:]
     write = x.new_empty((*x.shape[:4], x.shape[4] * size))
     torch.mul(x, down * dt, out=write.unflatten(-1, (-1, size)))
