@@ -45,6 +45,12 @@ def auroc_of(folder: Path, model: str, subject: str) -> float:
     return float(np.mean(found))
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """A narrow screen folds the words that are looked for."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 def report(folder: Path, capsys, *options: str) -> str:
     main([str(folder), *options])
     return re.sub(r"\s+", " ", capsys.readouterr().out)
