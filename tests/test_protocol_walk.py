@@ -17,7 +17,7 @@ from tests.corpora import corpora, made
 WALKED = {corpus.option: corpus for corpus in reversed(corpora().values()) if made(corpus.name).classes}
 
 
-FEW = ("physionet_mi", "seed_v")  # the others take the same steps; all together take minutes
+FEW = ("physionet_mi",)  # the others take the same steps; all together take minutes
 
 
 @pytest.mark.slow

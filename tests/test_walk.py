@@ -119,6 +119,7 @@ def test_controls_are_added_to_a_finished_run_and_change_nothing_else_in_it(plac
         assert not (control / "checkpoints").exists()
 
 
+@pytest.mark.long
 def test_evaluate_gives_the_runs_own_numbers_from_folder_and_from_checkpoint(place):
     folder = only_run(place)
     wanted = read_predictions(folder / "predictions_test.csv")

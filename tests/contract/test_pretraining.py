@@ -165,17 +165,14 @@ def test_masked_spans_of_simulated_eeg_are_learned(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("overrides", "share"),
     [
         # other stretches on every channel: neighbours give them away, and the default loss finds it
         (("task.mask.per_channel=true", "data.batch_size=4", "trainer.max_epochs=8"), 0.85),
         # half a second hidden on all 64: there is nothing but the past and the future
-        pytest.param(
-            ("task.mask.span_s=0.5", "data.batch_size=2", "trainer.max_epochs=24", *HIDDEN_ALONE),
-            0.98,
-            marks=pytest.mark.long,
-        ),
+        (("task.mask.span_s=0.5", "data.batch_size=2", "trainer.max_epochs=24", *HIDDEN_ALONE), 0.98),
     ],
     ids=["each channel its own", "all channels"],
 )

@@ -249,6 +249,7 @@ def only_run(place: Path, name: str) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_trained_classifier_says_of_a_recording_what_it_said_of_its_windows(place):
     """The run's own predictions of a test subject are found in its stream, window by window."""
     small = (
