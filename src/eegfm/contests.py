@@ -3,8 +3,6 @@
 Compared are classifiers that share data set, protocol, split and test windows; `eegfm.comparisons` holds the methods.
 """
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from eegfm.comparisons import FEWEST, LEVEL, Family, Pair, Ranks, compare, ranks
-from eegfm.formats import Sheet
+from eegfm.formats import Sheet, csv_text
 from eegfm.groups import Group, marks, mean
 
 NAMES = {"auroc": "AUROC", "auc_pr": "AUC-PR", "cohen_kappa": "Cohen's kappa", "weighted_f1": "weighted F1"}
@@ -292,15 +290,7 @@ def pairs_csv(found: Sequence[Contest]) -> str:
                     "remarks_second": "; ".join(marks(by_label[pair.second])),
                 }
             )
-    return _csv(rows)
-
-
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [])
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(rows)
 
 
 # ---- ranks over data sets --------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ On data whose sources are known the attention over channels is held against the 
 `eegfm.maps` are; that says nothing of the encoder, whose tokens are of one channel each.
 """
 
-import base64
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -23,7 +22,7 @@ from eegfm.build import build, checkpoint_of, send_figures, wandb_of
 from eegfm.contracts import Attends, EegfmError
 from eegfm.data.store import write_json
 from eegfm.maps import correlation, rank_correlation, truth
-from eegfm.markup import PLAIN, document, note, paragraph, table
+from eegfm.markup import PLAIN, document, note, paragraph, picture, table
 from eegfm.results import json_values, overlap_sentence, read_result, seen_sentence, subject_scores
 from eegfm.tasks.classify import Classify
 from eegfm.tasks.decision import decide
@@ -187,8 +186,7 @@ def _page(title: str, numbers: dict[str, Any], pictures: dict[str, Path]) -> str
         for subject, row in numbers["by_subject"].items()
     ]
     for name, path in pictures.items():
-        data = base64.b64encode(path.read_bytes()).decode()
-        body.append(f'<p><img src="data:image/png;base64,{data}" alt="{escape(name)}"></p>')
+        body.append(picture(path.read_bytes(), name))
     body.append(table(["subject", "windows", *(m.replace("_", " ") for m in numbers["metrics"])], rows))
     body.append(note("Maps are seen from above, nose up, each with its lowest and highest value."))
     return document(title, PLAIN, body)

@@ -1,10 +1,12 @@
-"""One table in every format of a report: the terminal, Markdown, LaTeX (booktabs) and HTML. Read before torch is."""
+"""One table in every format of a report: the terminal, Markdown, LaTeX (booktabs), HTML. Also rows as CSV."""
 
+import csv
+import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -123,6 +125,15 @@ def tex(text: str) -> str:
         rf"\textsuperscript{{{part.translate(RAISED)}}}" if i % 2 else "".join(TEX.get(s, s) for s in part)
         for i, part in enumerate(parts)
     )
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """CSV of rows, a column for every name that any of them has."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def show(console: "Console", sheet: Sheet) -> None:

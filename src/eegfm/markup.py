@@ -1,5 +1,6 @@
 """Text as HTML: a docstring, a table, a link, a sentence. What is passed in is plain text unless it says otherwise."""
 
+import base64
 import re
 from collections.abc import Sequence
 from html import escape
@@ -68,6 +69,12 @@ def paragraph(text: str) -> str:
 def note(text: str) -> str:
     """A remark under a picture; HTML, so what comes from files is escaped by the caller."""
     return f'<p class="note">{text}</p>'
+
+
+def picture(png: bytes, about: str) -> str:
+    """An image within the page."""
+    data = base64.b64encode(png).decode()
+    return f'<p><img src="data:image/png;base64,{data}" alt="{escape(about)}"></p>'
 
 
 def document(title: str, style: str, body: Sequence[str]) -> str:

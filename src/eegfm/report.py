@@ -6,8 +6,6 @@ is, so that `--help` is quick.
 """
 
 import argparse
-import base64
-import csv
 import io
 import math
 import os
@@ -579,10 +577,11 @@ def html(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bo
 
 def _inside(name: str, figure: "Figure") -> str:
     """A figure as an image within the page."""
+    from eegfm.markup import picture
+
     text = io.BytesIO()
     figure.savefig(text, dpi=120, format="png", metadata={"Software": None})
-    data = base64.b64encode(text.getvalue()).decode()
-    return f'<p><img src="data:image/png;base64,{data}" alt="{escape(name.replace("_", " "))}"></p>'
+    return picture(text.getvalue(), name.replace("_", " "))
 
 
 def flat_table(groups: Sequence[Group], problems: Sequence[Problem]) -> str:
@@ -591,11 +590,7 @@ def flat_table(groups: Sequence[Group], problems: Sequence[Problem]) -> str:
     rows += [
         {"folder": p.folder.as_posix(), "status": "without a number", "problem": p.what} for p in problems
     ]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return formats.csv_text(rows)
 
 
 def _csv_row(group: Group, run: Run) -> dict[str, Any]:

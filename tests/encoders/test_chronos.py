@@ -12,7 +12,7 @@ from eegfm.encoders import chronos, chronos_bolt
 from eegfm.encoders.chronos import Chronos, t5_config, tokens
 from eegfm.encoders.chronos_2 import Chronos2
 from eegfm.encoders.chronos_bolt import ARCHITECTURE, ChronosBolt
-from tests.encoders.tiny import TINY_T5, tiny_bolt, tiny_chronos, tiny_chronos_2
+from tests.encoders.tiny import TINY_T5, noise, tiny_bolt, tiny_chronos, tiny_chronos_2
 
 
 def needs(package):
@@ -20,13 +20,6 @@ def needs(package):
     absent = importlib.util.find_spec(package) is None
     skip = pytest.mark.skipif(absent, reason=f"{package} is not installed: make setup-tsfm")
     return lambda test: pytest.mark.slow(skip(test))
-
-
-def noise(n: int, *, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return 4 * torch.randn(n, 200, generator=generator).cumsum(1) + 30 * torch.randn(
-        n, 1, generator=generator
-    )
 
 
 def odd_ones() -> torch.Tensor:

@@ -14,7 +14,7 @@ from eegfm.encoders.base import Pretrained
 from eegfm.encoders.spectrum import Spectrum
 from eegfm.encoders.tspulse import Tspulse
 from eegfm.encoders.ttm import Ttm
-from tests.encoders.tiny import tiny_bolt, tiny_chronos, tiny_chronos_2, tiny_moment
+from tests.encoders.tiny import noise, tiny_bolt, tiny_chronos, tiny_chronos_2, tiny_moment
 
 # with random weights, on a device, and what package it needs
 ENCODERS = {
@@ -44,14 +44,6 @@ NAMES = [needing(name, package) for name, (_, package) in ENCODERS.items()]
 @pytest.fixture(scope="module", params=NAMES)
 def encoder(request: pytest.FixtureRequest) -> Encodes:
     return ENCODERS[request.param][0]("cpu")
-
-
-def noise(n: int, *, seed: int = 0) -> torch.Tensor:
-    """Series with the size and the slowness of EEG, in µV: a random walk with its own offset."""
-    generator = torch.Generator().manual_seed(seed)
-    return 4 * torch.randn(n, 200, generator=generator).cumsum(1) + 30 * torch.randn(
-        n, 1, generator=generator
-    )
 
 
 def test_a_vector_is_float32_of_the_promised_width(encoder):

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from eegfm.contracts import EegfmError
 from eegfm.encoders.moment import CONTEXT, SIZES, VOCABULARY, Moment, MomentNetwork, scaled
-from tests.encoders.tiny import TINY, tiny_moment
+from tests.encoders.tiny import TINY, noise, tiny_moment
 
 
 def needs(package, command="make setup-tsfm"):
@@ -21,13 +21,6 @@ def needs(package, command="make setup-tsfm"):
 def needs_transformers(test):
     """Its import takes seconds, so whatever builds the network is slow."""
     return pytest.mark.slow(needs("transformers")(test))
-
-
-def noise(n: int, *, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return 4 * torch.randn(n, 200, generator=generator).cumsum(1) + 30 * torch.randn(
-        n, 1, generator=generator
-    )
 
 
 # --- the published package ---

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save, save_file
 
 from eegfm.contracts import EegfmError
 from eegfm.encoders.tspulse import ALWAYS, Tspulse
+from tests.encoders.tiny import noise
 
 
 def needs_tsfm(test):
@@ -17,13 +18,6 @@ def needs_tsfm(test):
     absent = importlib.util.find_spec("tsfm_public") is None
     reason = "granite-tsfm is not installed: make setup-tsfm"
     return pytest.mark.slow(pytest.mark.skipif(absent, reason=reason)(test))
-
-
-def noise(n: int, *, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return 4 * torch.randn(n, 200, generator=generator).cumsum(1) + 30 * torch.randn(
-        n, 1, generator=generator
-    )
 
 
 @pytest.fixture(scope="module")

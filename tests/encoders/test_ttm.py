@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from eegfm.contracts import EegfmError
 from eegfm.encoders.ttm import ARCHITECTURE, Ttm, padded
+from tests.encoders.tiny import noise
 
 has_tsfm = pytest.mark.skipif(
     importlib.util.find_spec("tsfm_public") is None, reason="granite-tsfm is not installed: make setup-tsfm"
@@ -20,13 +21,6 @@ has_tsfm = pytest.mark.skipif(
 def needs_tsfm(test):
     """The import alone takes some ten seconds, so whatever builds the model is slow."""
     return pytest.mark.slow(has_tsfm(test))
-
-
-def noise(n: int, *, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return 4 * torch.randn(n, 200, generator=generator).cumsum(1) + 30 * torch.randn(
-        n, 1, generator=generator
-    )
 
 
 @pytest.fixture(scope="module")

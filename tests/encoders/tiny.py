@@ -1,12 +1,22 @@
 """Encoders as published but for their size, so that a test takes a second."""
 
 import pytest
+import torch
 
 from eegfm.encoders import chronos, chronos_2, chronos_bolt
 from eegfm.encoders.chronos import Chronos
 from eegfm.encoders.chronos_2 import Chronos2
 from eegfm.encoders.chronos_bolt import ChronosBolt
 from eegfm.encoders.moment import SIZES, Moment, Size
+
+
+def noise(n: int, *, seed: int = 0) -> torch.Tensor:
+    """Series with the size and the slowness of EEG, in µV: a random walk with its own offset."""
+    generator = torch.Generator().manual_seed(seed)
+    return 4 * torch.randn(n, 200, generator=generator).cumsum(1) + 30 * torch.randn(
+        n, 1, generator=generator
+    )
+
 
 TINY = Size(32, 48, 2, 2, "AutonLab/MOMENT-1-tiny", "main", "a size that is not published")
 

@@ -166,11 +166,11 @@ def test_csp_makes_the_covariances_of_both_classes_diagonal_and_lda_is_scikit_le
     found = band_covariances(x)
     means = [found[label == i].mean(axis=0) for i in (0, 1)]
     for mean in means:
-        turned = model.csp.filters_ @ mean @ model.csp.filters_.T
+        turned = model.transform.filters_ @ mean @ model.transform.filters_.T
         size = np.sqrt(np.outer(turned.diagonal(), turned.diagonal()))
         np.testing.assert_allclose(turned / size, np.eye(N_CHANNELS), atol=1e-6)
     wanted = scipy.linalg.eigh(means[1], means[0] + means[1], eigvals_only=True)
-    shares = [model.csp.filters_ @ mean @ model.csp.filters_.T for mean in means]
+    shares = [model.transform.filters_ @ mean @ model.transform.filters_.T for mean in means]
     np.testing.assert_allclose(np.sort(shares[1].diagonal() / sum(shares).diagonal()), wanted, rtol=1e-6)
     oracle = LinearDiscriminantAnalysis(priors=[0.5, 0.5]).fit(model.features(x), label)
     x_test, _ = windows(20, seed=2)
@@ -184,7 +184,7 @@ def test_a_tangent_vector_is_as_long_as_its_window_is_far_from_the_mean():
     model = fitted("tangent", covariance="scm")
     x, _ = windows(5, seed=2)
     for vector, covariance in zip(model.features(x), band_covariances(x), strict=True):
-        ratios = scipy.linalg.eigh(covariance, model.space.reference_, eigvals_only=True)
+        ratios = scipy.linalg.eigh(covariance, model.transform.reference_, eigvals_only=True)
         np.testing.assert_allclose(np.linalg.norm(vector), np.linalg.norm(np.log(ratios)), rtol=1e-6)
 
 

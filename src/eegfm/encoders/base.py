@@ -18,6 +18,8 @@ from eegfm.contracts import EegfmError
 SFREQ = 200.0
 SECOND = 200  # samples
 
+INSTALL = "In a checkout: make setup-tsfm. Elsewhere: pip install 'eegfm[tsfm]'"
+
 Precision = Literal["float32", "bfloat16", "float16"]
 
 

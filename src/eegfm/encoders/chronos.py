@@ -21,10 +21,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
-from eegfm.encoders.base import Precision, Pretrained, load_strictly
+from eegfm.encoders.base import INSTALL, Precision, Pretrained, load_strictly
 
 PACKAGE = "transformers"
-INSTALL = "In a checkout: make setup-tsfm. Elsewhere: pip install 'eegfm[tsfm]'"
 
 TOKENS, SPECIAL, END = 4096, 2, 1  # the vocabulary; how many of it are padding and end; the end token
 LIMIT = 15.0  # the outermost bins' centres, in mean absolute values

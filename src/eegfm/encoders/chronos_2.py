@@ -18,8 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
-from eegfm.encoders.base import Precision, Pretrained, load_strictly
-from eegfm.encoders.chronos import INSTALL, Size, one_of
+from eegfm.encoders.base import INSTALL, Precision, Pretrained, load_strictly
+from eegfm.encoders.chronos import Size, one_of
 
 PACKAGE = "chronos"
 SIZE = Size(width=768, ff_width=3072, layers=12, heads=12)

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
-from eegfm.encoders.base import Precision, Pretrained, load_strictly
-from eegfm.encoders.chronos import INSTALL, SIZES, one_of, t5_config
+from eegfm.encoders.base import INSTALL, Precision, Pretrained, load_strictly
+from eegfm.encoders.chronos import SIZES, one_of, t5_config
 
 PACKAGE = "chronos"
 # as for Chronos-T5; no source at hand names the commit of mini

@@ -20,10 +20,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
-from eegfm.encoders.base import SECOND, Precision, Pretrained, load_strictly
+from eegfm.encoders.base import INSTALL, SECOND, Precision, Pretrained, load_strictly
 
 PACKAGE = "transformers"
-INSTALL = "In a checkout: make setup-tsfm. Elsewhere: pip install 'eegfm[tsfm]'"
 
 PATCH, CONTEXT = 8, 512
 PATCHES = SECOND // PATCH

@@ -21,13 +21,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
+from eegfm.encoders import base
 from eegfm.encoders.base import SECOND, Pretrained, load_strictly
 
 PACKAGE = "tsfm_public"
-INSTALL = (
-    "In a checkout: make setup-tsfm. Elsewhere: pip install 'eegfm[tsfm]', then "
-    "pip install --no-deps granite-tsfm==0.3.11"
-)
+INSTALL = f"{base.INSTALL}, then pip install --no-deps granite-tsfm==0.3.11"
 
 PATCH, CONTEXT, WIDTH = 64, 512, 192
 # The published model; all else is the default of granite-tsfm. The tests hold it against the published config.json.

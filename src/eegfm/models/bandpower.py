@@ -16,10 +16,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from eegfm.contracts import EegfmError, SampleSpec
-from eegfm.models.classical import TINY_UV2, all_classes, preferred, refuse_one_class, refuse_tokens
+from eegfm.models.classical import TINY_UV2, Fitted, preferred, refuse_one_class
 
 
-class BandPower:
+class BandPower(Fitted):
     """Fitted in one go from arrays of raw windows, [window, channel, time] in microvolts."""
 
     def __init__(
@@ -30,14 +30,13 @@ class BandPower:
         strengths: Sequence[float],
         max_iter: int,
     ) -> None:
-        refuse_tokens(spec, "BandPower")
+        super().__init__(spec)
         for low, high in bands:
             if not 0 <= low < high <= spec.sfreq / 2:
                 raise EegfmError(
                     f"model.bands: {low} to {high} Hz does not lie within 0 to {spec.sfreq / 2:g} Hz."
                 )
-        self.spec, self.bands, self.strengths, self.max_iter = spec, bands, strengths, max_iter
-        self.estimator: Pipeline | None = None
+        self.bands, self.strengths, self.max_iter = bands, strengths, max_iter
         self.strength: float | None = None
         self.validation: dict[float, float] = {}
 
@@ -66,17 +65,9 @@ class BandPower:
             at, self.strengths, val, label_val, len(self.spec.classes)
         )
 
-    def probabilities(
-        self, x: Float[np.ndarray, "window channel time"]
-    ) -> Float[np.ndarray, "window class"]:
-        """One column a class, in the order of the spec's classes."""
-        assert self.estimator is not None, "fit comes first"
-        found = self.estimator.predict_proba(self.features(x))
-        return all_classes(found, self.estimator.classes_, len(self.spec.classes))
-
     @property
     def n_parameters(self) -> int:
         """Coefficients and intercepts of the fitted regression."""
         assert self.estimator is not None, "fit comes first"
-        model: LogisticRegression = self.estimator[-1]  # type: ignore[assignment]
+        model: LogisticRegression = self.estimator[-1]
         return int(np.size(model.coef_) + np.size(model.intercept_))

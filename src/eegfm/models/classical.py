@@ -4,6 +4,7 @@ Their classifiers weigh classes alike, whatever their frequency, and their one s
 is the one that scores best on the validation subjects; the training subjects alone are fitted.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -19,6 +20,55 @@ Covariance = Literal["oas", "lwf", "scm"]
 
 TINY_UV2 = 1e-12  # keeps the logarithm of a silent channel finite; 12 orders below 1 µV²
 AT_A_TIME = 64  # windows in memory as float64
+
+
+class Fitted(ABC):
+    """A classifier on features of raw windows, fitted in one go: all but the features and the fit.
+
+    Raises EegfmError where samples are an encoder's vectors.
+    """
+
+    def __init__(self, spec: SampleSpec) -> None:
+        refuse_tokens(spec, type(self).__name__)
+        self.spec = spec
+        self.estimator: Any = None
+
+    @abstractmethod
+    def features(self, x: Float[np.ndarray, "window channel time"]) -> Float[np.ndarray, "window feature"]:
+        """What the classifier is given of every window."""
+
+    def probabilities(
+        self, x: Float[np.ndarray, "window channel time"]
+    ) -> Float[np.ndarray, "window class"]:
+        """One column a class, in the order of the spec's classes."""
+        assert self.estimator is not None, "fit comes first"
+        found = self.estimator.predict_proba(self.features(x))
+        return all_classes(found, self.estimator.classes_, len(self.spec.classes))
+
+
+class OfCovariances(Fitted):
+    """One whose features are what pyriemann's `transform`, fitted on covariances of a band, makes of others."""
+
+    name: str  # the model's option, for sentences
+
+    def __init__(self, spec: SampleSpec, *, band: Sequence[float], covariance: Covariance) -> None:
+        super().__init__(spec)
+        self.covariance: Covariance = covariance
+        self.band = check_band(band, spec.sfreq)
+        self.transform: Any = None
+
+    def features(self, x: Float[np.ndarray, "window channel time"]) -> Float[np.ndarray, "window feature"]:
+        """The fitted transform of the windows' covariances."""
+        assert self.transform is not None, "fit comes first"
+        return self.transform.transform(self.covariances(x))
+
+    def covariances(
+        self, x: Float[np.ndarray, "window channel time"]
+    ) -> Float[np.ndarray, "window channel channel"]:
+        """Each window's covariance in the band. Raises EegfmError without pyriemann."""
+        return covariances(
+            x, sfreq=self.spec.sfreq, band=self.band, estimator=self.covariance, model=self.name
+        )
 
 
 def refuse_tokens(spec: SampleSpec, model: str) -> None:

@@ -17,19 +17,13 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from eegfm.contracts import EegfmError, SampleSpec
-from eegfm.models.classical import (
-    Covariance,
-    all_classes,
-    check_band,
-    covariances,
-    preferred,
-    refuse_one_class,
-    refuse_tokens,
-)
+from eegfm.models.classical import Covariance, OfCovariances, preferred, refuse_one_class
 
 
-class CspLda:
+class CspLda(OfCovariances):
     """Fitted in one go from arrays of raw windows, [window, channel, time] in microvolts.
+
+    Features are log variances behind the spatial filters, those first that tell the classes apart best.
 
     Args:
         band: of the filter before everything else, two frequencies in Hz.
@@ -37,27 +31,20 @@ class CspLda:
         covariance: how a window's covariance is estimated (see `eegfm.models.classical.covariances`).
     """
 
+    name = "csp_lda"
+
     def __init__(
         self, spec: SampleSpec, *, band: Sequence[float], filters: Sequence[int], covariance: Covariance
     ) -> None:
-        refuse_tokens(spec, "CspLda")
+        super().__init__(spec, band=band, covariance=covariance)
         if not filters or min(filters) < 1 or max(filters) > spec.shape[0]:
             raise EegfmError(
                 f"model.filters={list(filters)}: numbers of spatial filters are wanted, from 1 to the "
                 f"{spec.shape[0]} channels: model.filters=[2,4]"
             )
-        self.spec, self.filters = spec, filters
-        self.covariance: Covariance = covariance
-        self.band = check_band(band, spec.sfreq)
-        self.csp: Any = None
-        self.estimator: Pipeline | None = None
+        self.filters = filters
         self.n_filters: int = 0
         self.validation: dict[int, float] = {}
-
-    def features(self, x: Float[np.ndarray, "window channel time"]) -> Float[np.ndarray, "window filter"]:
-        """Log variances behind the spatial filters, those first that tell the classes apart best."""
-        assert self.csp is not None, "fit comes first"
-        return self.csp.transform(self._covariances(x))
 
     def fit(
         self,
@@ -68,12 +55,12 @@ class CspLda:
     ) -> None:
         """Fit on the first pair, and keep the number of filters that the second pair prefers."""
         refuse_one_class(label)
-        found = self._covariances(x)
+        found = self.covariances(x)
         from pyriemann.spatialfilters import CSP
 
         # fewer filters are the first of more
-        self.csp = CSP(nfilter=int(max(self.filters)), metric="euclid", log=True).fit(found, label)
-        train, n_present = self.csp.transform(found), len(np.unique(label))
+        self.transform = CSP(nfilter=int(max(self.filters)), metric="euclid", log=True).fit(found, label)
+        train, n_present = self.transform.transform(found), len(np.unique(label))
 
         def first(n: int) -> Pipeline:
             some = ColumnTransformer([("filters", "passthrough", slice(0, n))])
@@ -84,23 +71,10 @@ class CspLda:
             first, self.filters, self.features(x_val), label_val, len(self.spec.classes)
         )
 
-    def probabilities(
-        self, x: Float[np.ndarray, "window channel time"]
-    ) -> Float[np.ndarray, "window class"]:
-        """One column a class, in the order of the spec's classes."""
-        assert self.estimator is not None, "fit comes first"
-        found = self.estimator.predict_proba(self.features(x))
-        return all_classes(found, self.estimator.classes_, len(self.spec.classes))
-
     @property
     def n_parameters(self) -> int:
         """The weights of the chosen filters, coefficients and intercepts."""
         assert self.estimator is not None, "fit comes first"
         lda: Any = self.estimator[-1]
-        filters = self.csp.filters_[: self.n_filters]
+        filters = self.transform.filters_[: self.n_filters]
         return int(np.size(filters) + np.size(lda.coef_) + np.size(lda.intercept_))
-
-    def _covariances(self, x: np.ndarray) -> np.ndarray:
-        return covariances(
-            x, sfreq=self.spec.sfreq, band=self.band, estimator=self.covariance, model="csp_lda"
-        )

@@ -8,26 +8,20 @@ are centred on the person: that would look at all windows of a test subject at o
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 from sklearn.linear_model import LogisticRegression
 
 from eegfm.contracts import SampleSpec
-from eegfm.models.classical import (
-    Covariance,
-    all_classes,
-    check_band,
-    covariances,
-    preferred,
-    refuse_one_class,
-    refuse_tokens,
-)
+from eegfm.models.classical import Covariance, OfCovariances, preferred, refuse_one_class
 
 
-class Tangent:
+class Tangent(OfCovariances):
     """Fitted in one go from arrays of raw windows, [window, channel, time] in microvolts.
+
+    Features are tangent vectors, one entry a pair of channels; their length is the distance from the mean.
 
     Args:
         band: of the filter before everything else, two frequencies in Hz.
@@ -36,6 +30,8 @@ class Tangent:
         metric: of the mean and the logarithm; "riemann" is the affine-invariant one.
         max_iter: of the regression.
     """
+
+    name = "tangent"
 
     def __init__(
         self,
@@ -47,19 +43,10 @@ class Tangent:
         metric: Literal["riemann", "logeuclid"],
         max_iter: int,
     ) -> None:
-        refuse_tokens(spec, "Tangent")
-        self.spec, self.strengths, self.metric, self.max_iter = spec, strengths, metric, max_iter
-        self.covariance: Covariance = covariance
-        self.band = check_band(band, spec.sfreq)
-        self.space: Any = None
-        self.estimator: LogisticRegression | None = None
+        super().__init__(spec, band=band, covariance=covariance)
+        self.strengths, self.metric, self.max_iter = strengths, metric, max_iter
         self.strength: float | None = None
         self.validation: dict[float, float] = {}
-
-    def features(self, x: Float[np.ndarray, "window channel time"]) -> Float[np.ndarray, "window feature"]:
-        """Tangent vectors, one entry a pair of channels; their length is the distance from the mean."""
-        assert self.space is not None, "fit comes first"
-        return self.space.transform(self._covariances(x))
 
     def fit(
         self,
@@ -70,11 +57,11 @@ class Tangent:
     ) -> None:
         """Fit on the first pair at every strength, and keep the one that the second pair prefers."""
         refuse_one_class(label)
-        found = self._covariances(x)
+        found = self.covariances(x)
         from pyriemann.tangentspace import TangentSpace
 
-        self.space = TangentSpace(metric=self.metric).fit(found)
-        train = self.space.transform(found)
+        self.transform = TangentSpace(metric=self.metric).fit(found)
+        train = self.transform.transform(found)
 
         def at(strength: float) -> LogisticRegression:
             model = LogisticRegression(C=strength, class_weight="balanced", max_iter=self.max_iter)
@@ -84,22 +71,9 @@ class Tangent:
             at, self.strengths, self.features(x_val), label_val, len(self.spec.classes)
         )
 
-    def probabilities(
-        self, x: Float[np.ndarray, "window channel time"]
-    ) -> Float[np.ndarray, "window class"]:
-        """One column a class, in the order of the spec's classes."""
-        assert self.estimator is not None, "fit comes first"
-        found = self.estimator.predict_proba(self.features(x))
-        return all_classes(found, self.estimator.classes_, len(self.spec.classes))
-
     @property
     def n_parameters(self) -> int:
         """The mean covariance, once a pair of channels, coefficients and intercepts."""
         assert self.estimator is not None, "fit comes first"
         n = self.spec.shape[0]
         return int(n * (n + 1) // 2 + np.size(self.estimator.coef_) + np.size(self.estimator.intercept_))
-
-    def _covariances(self, x: np.ndarray) -> np.ndarray:
-        return covariances(
-            x, sfreq=self.spec.sfreq, band=self.band, estimator=self.covariance, model="tangent"
-        )

@@ -97,17 +97,12 @@ def chunked(
     """
     factored = recompute and ssd_factored.fits(x, dt, A, B, C, chunk or ssd_factored.CHUNK)
     chunk = chunk or (ssd_factored.CHUNK if factored else default_chunk(x.shape[-1]))
-    n_batch, time, n_heads, size = x.shape
-    steps = BLOCK.get(x.device.type, BLOCK["cuda"]) // (n_batch * n_heads * size)
-    steps = max(1, steps // chunk) * chunk
-    whole = time // chunk * chunk
-    # blocks of whole chunks, what is left of them, and the tail as a chunk of its own: nothing is ever padded
-    lengths = [steps] * (whole // steps) + [n for n in (whole % steps, time - whole) if n]
     with _precise(x):
         if state is None:
             state = torch.zeros_like(x[:, 0, :, :, None], dtype=_working(x)).repeat(1, 1, 1, B.shape[-1])
         if factored:
             return ssd_factored.Scan.apply(x, dt, A, B, C, D, state.to(x.dtype), chunk)
+        lengths = ssd_factored.lengths(x, chunk, BLOCK.get(x.device.type, BLOCK["cuda"]))
         if recompute:
             return _Scan.apply(x, dt, A, B, C, D, state.to(_working(x)), chunk, lengths, compiled)
         ys = []

@@ -171,13 +171,21 @@ def _backward(block: _Block, A, D, dy, dlast, dx, ddt, dB, dC) -> tuple[Tensor, 
     return dA, dD, dstates[:, 0]
 
 
-def _blocks(chunk: int, *tensors: Tensor) -> Any:
-    """Their blocks of whole chunks, in step; what is left is a chunk of its own."""
-    n_batch, time, *rest = tensors[0].shape
-    steps = max(1, BLOCK // (n_batch * rest[0] * rest[1] * chunk)) * chunk
+def lengths(x: Tensor, chunk: int, block: int) -> list[int]:
+    """The steps of blocks of x (batch, time, head, size) of about `block` numbers each.
+
+    Blocks of whole chunks, what is left of them, and the tail as a chunk of its own: nothing is ever padded.
+    """
+    n_batch, time, n_heads, size = x.shape
+    steps = max(1, block // (n_batch * n_heads * size) // chunk) * chunk
     whole = time // chunk * chunk
-    lengths = [steps] * (whole // steps) + [n for n in (whole % steps, time - whole) if n]
-    return zip(*(v.split(lengths, 1) for v in tensors), strict=True)
+    return [steps] * (whole // steps) + [n for n in (whole % steps, time - whole) if n]
+
+
+def _blocks(chunk: int, x: Tensor, *others: Tensor) -> Any:
+    """Blocks of them all, in step."""
+    cuts = lengths(x, chunk, BLOCK)
+    return zip(*(v.split(cuts, 1) for v in (x, *others)), strict=True)
 
 
 def _chunks(v: Tensor, chunk: int, n_groups: int) -> Tensor:
