@@ -1,6 +1,6 @@
 """`make bench`: how fast it is, side by side with the plain way where there is one. Prints tables; fails nothing.
 
-python -m tests.benchmarks [store|prepare|step|embed|scan|eegm2|samba|stream|help]   medians, one process, quiet machine
+python -m tests.benchmarks [store|prepare|step|embed|scan|eegm2|samba|stream|harness|help]   medians, one process, quiet machine
 """
 
 import pickle
@@ -258,6 +258,13 @@ def stream() -> None:
     main()
 
 
+def harness() -> None:
+    """A whole cell against the same loop in plain PyTorch, and composing: see tests/benchmarks_harness.py."""
+    from tests.benchmarks_harness import main
+
+    main()
+
+
 ALL = {
     "store": store,
     "prepare": prepare,
@@ -267,6 +274,7 @@ ALL = {
     "eegm2": eegm2,
     "samba": samba,
     "stream": stream,
+    "harness": harness,
     "help": help,
 }
 
