@@ -291,6 +291,7 @@ def test_a_corpus_without_test_subjects_prepares_and_is_not_trained_on(eeg_data,
     assert refused.returncode == 1 and "the val split" in refused.stderr and "S071" in refused.stderr
 
 
+@pytest.mark.long
 def test_ttm_runs_from_its_real_weights(weights_data, tmp_path):
     pytest.importorskip("tsfm_public", reason="encoder=ttm needs granite-tsfm: make setup-tsfm")
     weights = f"encoder.weights={weights_data / 'ttm-r2-512-96'}"

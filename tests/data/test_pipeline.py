@@ -84,13 +84,13 @@ def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(raw, tmp_path
         process = subprocess.Popen(
             [sys.executable, "-c", KILLED, str(raw), str(cache), str(workers)], start_new_session=True
         )
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and process.poll() is None:
+        while process.poll() is None:
             done = (
                 unfinished.exists() if wanted == "assembly" else len(list(parts.glob("*.json"))) >= wanted
             )
             if done:
                 break
+            time.sleep(0.001)
         os.killpg(process.pid, signals.SIGKILL)
         process.wait()
         assert not (cache / whole.recipe.folder / "recipe.json").exists() or wanted == "assembly"

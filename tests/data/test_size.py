@@ -39,7 +39,8 @@ def raw(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.long), 2])
+@pytest.mark.long
+@pytest.mark.parametrize("workers", [1, 2])
 def test_two_hundred_recordings_take_the_memory_of_ten(raw, tmp_path, workers):
     """A recording is 2 MB as float64, the corpus 390 MB; its windows are 150 MB."""
     few = peak_mb(raw, tmp_path / "few", 10, workers)

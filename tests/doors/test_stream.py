@@ -282,6 +282,7 @@ def test_a_trained_classifier_says_of_a_recording_what_it_said_of_its_windows(pl
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_trained_causal_model_streams_and_is_exported(place):
     done = door(
         place, "train", "trainer=smoke", "model=samba", "model.causal=true", "data.batch_size=8", *SMALL
