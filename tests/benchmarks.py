@@ -1,6 +1,6 @@
 """`make bench`: how fast it is, side by side with the plain way where there is one. Prints tables; fails nothing.
 
-python -m tests.benchmarks [store|prepare|step|embed|scan|eegm2|samba|stream|harness|help]   medians, one process, quiet machine
+python -m tests.benchmarks [store|prepare|step|embed|scan|eegm2|samba|stream|harness|help]   medians, on a quiet machine
 """
 
 import pickle
