@@ -1,3 +1,24 @@
-"""eegfm: pre-train, adapt and honestly compare EEG foundation models."""
+"""eegfm: pre-train, adapt and honestly compare EEG foundation models.
+
+import eegfm
+model = eegfm.load("runs/<run>")  # or what eegfm export has written, or "hub:<user>/<name>"
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eegfm.portable import Portable
 
 __version__ = "0.1.0"
+
+
+def load(place: "str | Path", *, revision: str | None = None, tokens: bool = False) -> "Portable":
+    """A trained model as a torch module, from a run folder, an exported folder or "hub:<user>/<name>".
+
+    See `eegfm.loading.load` for the arguments and `eegfm.portable.Portable` for what comes back.
+    """
+    from eegfm.loading import load
+
+    return load(place, revision=revision, tokens=tokens)

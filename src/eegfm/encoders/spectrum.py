@@ -62,7 +62,8 @@ class Spectrum:
         """
         series = as_seconds(series, encoder=self.name)
         centred = series - series.mean(dim=1, keepdim=True)
-        density = torch.zeros(len(series), self.width, device=series.device)
+        # shape[0]: of an export, len() would be the number of one example
+        density = torch.zeros(series.shape[0], self.width, device=series.device)
         for taper in sine_tapers(self.tapers).to(series.device):
             spectrum = torch.fft.rfft(centred * taper)  # series frequency; bins of 1 Hz
             density += spectrum[:, 1 : self.width + 1].abs().square()

@@ -112,7 +112,8 @@ class Networks(Mamba2):
         return super()._project(u, conv)
 
     def forward(self, u: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time width"]:
-        if u.device.type != "cpu" or u.shape[0] * u.shape[1] <= ROWS or torch.compiler.is_compiling():
+        # an export is asked first: its batch is no number, and must not be compared with one
+        if u.device.type != "cpu" or torch.compiler.is_compiling() or u.shape[0] * u.shape[1] <= ROWS:
             return super().forward(u)
         # 37 numbers an input number: a whole batch of them leaves the cache, and its memory is asked for anew each time
         return torch.cat(

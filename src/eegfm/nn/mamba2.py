@@ -326,7 +326,11 @@ class Mamba2(nn.Module):
         z, past, dt = self._project(u, conv)
         weight, bias = self.conv1d.weight, self.conv1d.bias
         bias = weight.new_zeros(past.shape[-1]) if bias is None else bias
-        inputs = self._scan_inputs(_ConvSiLU.apply(past, weight, bias).to(z.dtype), dt)
+        if ssd.exporting():
+            convolved = F.silu(_convolve(past, weight, bias))
+        else:
+            convolved = _ConvSiLU.apply(past, weight, bias)
+        inputs = self._scan_inputs(convolved.to(z.dtype), dt)
         if path == "recurrent":
             y, scan = ssd.recurrent(*inputs, state=scan)
         else:

@@ -102,7 +102,11 @@ def chunked(
             state = torch.zeros_like(x[:, 0, :, :, None], dtype=_working(x)).repeat(1, 1, 1, B.shape[-1])
         if factored:
             return ssd_factored.Scan.apply(x, dt, A, B, C, D, state.to(x.dtype), chunk)
-        lengths = ssd_factored.lengths(x, chunk, BLOCK.get(x.device.type, BLOCK["cuda"]))
+        if exporting():
+            time = x.shape[1]
+            lengths, recompute = [n for n in (time // chunk * chunk, time % chunk) if n], False
+        else:
+            lengths = ssd_factored.lengths(x, chunk, BLOCK.get(x.device.type, BLOCK["cuda"]))
         if recompute:
             return _Scan.apply(x, dt, A, B, C, D, state.to(_working(x)), chunk, lengths, compiled)
         ys = []
@@ -110,6 +114,11 @@ def chunked(
             y, state = _forward(x_, dt_, A, B_, C_, D, state, min(chunk, x_.shape[1]))
             ys.append(y.movedim(1, 3).flatten(1, 2))
         return torch.cat(ys, 1).to(x.dtype), state
+
+
+def exporting() -> bool:
+    """Whether a graph without a gradient is made: its batch is no number, so that nothing may be cut by it."""
+    return torch.compiler.is_compiling() and not torch.is_grad_enabled()
 
 
 def default_chunk(size: int) -> int:
@@ -262,11 +271,11 @@ def _intermediates(x, dt, A, B, C, state, chunk) -> _Block:
 
 def _decays(s: Tensor) -> Tensor:
     """exp(s_i - s_j) for all pairs; above the diagonal, where the exponent has the wrong sign, one instead."""
-    return (s[..., :, None] - s[..., None, :]).clamp_(FAINTEST, 0).exp_()
+    return (s[..., :, None] - s[..., None, :]).clamp_(FAINTEST, 0.0).exp_()
 
 
 def _decay(s: Tensor) -> Tensor:
-    return s.clamp(FAINTEST, 0).exp()
+    return s.clamp(FAINTEST, 0.0).exp()
 
 
 def _heads(v: Tensor, chunk: int) -> Tensor:

@@ -15,11 +15,10 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 
 from eegfm.contracts import EEGBatch, EegfmError, Embeds, SampleSpec
+from eegfm.nn.head import make_head
 from eegfm.nn.scaling import Scale, size_of
 from eegfm.tasks.base import OptimizerFactory, ScheduleFactory, Task
 from eegfm.tasks.metrics import Predictions, Scores, monitor_of, probabilities, refuse_unlabelled
-
-ACTIVATIONS = {"elu": nn.ELU, "relu": nn.ReLU}
 
 
 @runtime_checkable
@@ -27,13 +26,6 @@ class FitsInput(Protocol):
     """A backbone that wants to see the training split once before training, to standardise by it."""
 
     def fit_input(self, batches: Iterable[Float[Tensor, "batch channel *time"]]) -> None: ...
-
-
-@runtime_checkable
-class HasHead(Protocol):
-    """A backbone that was published with a head of its own, which reads its embedding."""
-
-    def published_head(self, n_logits: int) -> nn.Module: ...
 
 
 class Classify(Task):
@@ -44,7 +36,7 @@ class Classify(Task):
     drawn: in EEGM2's published fine-tuning the optimiser never got it.
 
     The head is one linear layer, or with `hidden` sizes Linear and `activation` for each, and `dropout` after each but
-    the last. hidden="published" is the backbone's own head (see `HasHead`), with its own activation and dropout.
+    the last. hidden="published" is the backbone's own head (see `eegfm.nn.head`), with its own activation and dropout.
     `head_lr` is the head's learning rate, where it is not that of `optimizer`; a schedule scales both.
     `label_smoothing` concerns more than two classes only. `balanced` weighs every window in the loss by the inverse
     frequency of its class in the training split, as balanced accuracy does; the published recipes do not. A frozen
@@ -53,7 +45,7 @@ class Classify(Task):
 
     Logs "train/loss" of each step and epoch, and for "val" and "test" the loss (mean over windows) and every metric of
     `metrics.scores` once per epoch. After `validate`, `test` or `predict`, and after each validation of a fit,
-    `outputs` holds the predictions of that split in the loader's order (of this process, where there are several).
+    `outputs` holds the predictions of that split in the loader's order, of all processes where there are several.
 
     A backbone with `fit_input` (see `FitsInput`) is shown the training split once, in stored order, when a fit starts,
     also where it is frozen: such statistics belong to the data, not to the weights. A resumed fit takes them from its
@@ -89,10 +81,8 @@ class Classify(Task):
         refuse_unlabelled(spec.classes, "classify")
         assert isinstance(backbone, nn.Module)
         self.backbone = backbone
-        self.head = (
-            _published_head(backbone, spec.n_logits)
-            if hidden == "published"
-            else _head(backbone.width, _sizes(hidden), spec.n_logits, dropout, ACTIVATIONS[activation])
+        self.head = make_head(
+            backbone, spec.n_logits, hidden=hidden, activation=activation, dropout=dropout
         )
         self.head_lr = head_lr
         self.monitor = monitor_of(spec.classes)
@@ -173,9 +163,7 @@ class Classify(Task):
 
     def training_step(self, batch: EEGBatch, batch_idx: int) -> Tensor:
         loss = self.loss(self(batch.x, batch.coords), batch.label)
-        self.log(
-            "train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=len(batch.label)
-        )
+        self.log_mean({"train/loss": loss}, len(batch.label), on_step=True)
         return loss
 
     def validation_step(self, batch: EEGBatch, batch_idx: int) -> None:
@@ -218,10 +206,7 @@ class Classify(Task):
 
     def _evaluate(self, batch: EEGBatch, split: str) -> None:
         loss = self.loss(self._gather(batch), batch.label)
-        # batch_size makes it the mean over windows, also where the last batch is smaller
-        self.log(
-            f"{split}/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.label), sync_dist=True
-        )
+        self.log_mean({f"{split}/loss": loss}, len(batch.label))
 
     def _finish(self, split: str) -> None:
         self.outputs = self.scores.predictions(self._keys)
@@ -270,30 +255,3 @@ def _train_last(backbone: nn.Module, count: int) -> None:
         )
     for tensor in tensors[: len(tensors) - count]:
         tensor.requires_grad_(False)
-
-
-def _published_head(backbone: nn.Module, n_logits: int) -> nn.Module:
-    if isinstance(backbone, HasHead):
-        return backbone.published_head(n_logits)
-    raise EegfmError(
-        f"task.hidden=published: {type(backbone).__name__} has no head of its own. Type task.hidden=[], or sizes."
-    )
-
-
-def _sizes(hidden: Sequence[int] | str) -> Sequence[int]:
-    if isinstance(hidden, str):
-        raise EegfmError(f"task.hidden={hidden}: published, or a list of sizes ([128,64]), is wanted.")
-    return hidden
-
-
-def _head(
-    width: int, hidden: Sequence[int], n_logits: int, dropout: float, activation: type[nn.Module]
-) -> nn.Module:
-    layers: list[nn.Module] = []
-    for size in hidden:
-        if layers:
-            layers.append(nn.Dropout(dropout))
-        layers += [nn.Linear(width, size), activation()]
-        width = size
-    last = nn.Linear(width, n_logits)
-    return nn.Sequential(*layers, last) if layers else last
