@@ -22,8 +22,9 @@ def costs(title: str, groups: Sequence[Group]) -> Sheet:
                 f"{group.first.parameters['trainable']:,}",
                 f"{group.first.parameters['total']:,}",
                 "–" if group.first.flops is None else of_a_thousand(group.first.flops),
-                _clock(mean([run.wall_s for run in runs])),
+                clock(mean([run.wall_s for run in runs])),
                 f"{hours:.2f}" if (hours := sum(map(gpu_hours, group.runs))) else "–",
+                energy([run.energy_wh for run in runs]),
                 *("–" if math.isnan(peak) else f"{peak / 1000:.2f} GB" for peak in peaks),
                 ", ".join(dict.fromkeys(run.device for run in runs)),
             ]
@@ -35,6 +36,7 @@ def costs(title: str, groups: Sequence[Group]) -> Sheet:
         "FLOPs",
         "wall time",
         "GPU hours",
+        "energy",
         "memory",
         "GPU memory",
         "device",
@@ -42,17 +44,24 @@ def costs(title: str, groups: Sequence[Group]) -> Sheet:
     notes = [
         "FLOPs: of one window through what was trained (torch's counter: matrix products, convolutions and attention, "
         "an addition beside every multiplication); an encoder whose output is stored is not in it",
-        "wall time: mean over runs, of the process that ended each; GPU hours: of all runs; memory: the most of any",
+        "wall time: mean over runs, of the process that ended each; GPU hours: of all runs and devices; energy: what "
+        "the GPUs of all runs took, by their own counters; memory: the most of any, of one process",
     ]
     return Sheet(f"{title}: cost", header, rows, notes)
 
 
 def gpu_hours(run: Run) -> float:
     """Hours of wall time times devices of a run on GPUs; 0 of one on a CPU."""
-    trainer = run.config.get("trainer", {})
-    each = [trainer.get("devices", 1), trainer.get("num_nodes", 1)]
-    devices = math.prod(n if isinstance(n, int) and n > 0 else 1 for n in each)
-    return run.result.wall_s / 3600 * devices * run.result.device.startswith("cuda")
+    return run.result.wall_s / 3600 * run.result.devices * run.result.device.startswith("cuda")
+
+
+def energy(each_wh: Sequence[float | None]) -> str:
+    """Of several runs together; a dash where it is not known of one."""
+    known = [wh for wh in each_wh if wh is not None]
+    if not known or len(known) < len(each_wh):
+        return "–"
+    total = sum(known)
+    return f"{total / 1000:.2f} kWh" if total >= 1000 else f"{total:.3g} Wh"
 
 
 def of_a_thousand(number: float) -> str:
@@ -63,7 +72,7 @@ def of_a_thousand(number: float) -> str:
     return f"{number:g}"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return (

@@ -17,7 +17,7 @@ FOLDED = 40  # letters of a name, above which it is folded in LaTeX
 
 @dataclass(frozen=True)
 class Sheet:
-    """Plain text in cells, the first column to the left and the others to the right; notes are sentences below it.
+    """Plain text in cells, columns of words (`text`) to the left, others to the right; notes are sentences below it.
 
     A cell may have several lines. A rule is drawn above the rows that `rules` count from 0.
     """
@@ -27,6 +27,7 @@ class Sheet:
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
     rules: Sequence[int] = ()
+    text: Sequence[int] = (0,)
 
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -49,7 +50,10 @@ def html(sheet: Sheet) -> list[str]:
 
     def row(tag: str, cells: Sequence[str], kind: str = "") -> str:
         numbers = ' class="n"'
-        each = (f"<{tag}{numbers * (i > 0)}>{escape(cell)}</{tag}>" for i, cell in enumerate(cells))
+        each = (
+            f"<{tag}{numbers * (i not in sheet.text)}>{escape(cell)}</{tag}>"
+            for i, cell in enumerate(cells)
+        )
         return f"<tr{kind}>{''.join(each)}</tr>"
 
     body = (
@@ -65,27 +69,33 @@ def html(sheet: Sheet) -> list[str]:
 
 
 def latex(sheet: Sheet) -> list[str]:
-    """Lines of a floating table that wants `booktabs` alone. A first column of long names is folded."""
-    long = max((len(line) for row in sheet.rows for line in row[0].split("\n")), default=0) > FOLDED
-    left = r"p{0.32\textwidth}" if long else "l"
+    """Lines of a floating table that wants `booktabs` alone. Columns of words with long names are folded."""
+    long = [
+        i
+        for i in sheet.text
+        if any(len(line) > FOLDED for row in sheet.rows for line in row[i].split("\n"))
+    ]
+    folded = rf"p{{{0.32 if len(long) == 1 else 0.4 / max(1, len(long)):.2f}\textwidth}}"
+    columns = [folded if i in long else "l" if i in sheet.text else "r" for i in range(len(sheet.header))]
     lines = [
         r"\begin{table}[htbp]",
         r"\centering\small",
         rf"\caption{{{tex(sheet.title)}}}",
-        rf"\begin{{tabular}}{{{left}{'r' * (len(sheet.header) - 1)}}}",
+        rf"\begin{{tabular}}{{{''.join(columns)}}}",
         r"\toprule",
-        _tex_row(sheet.header),
+        _tex_row(sheet.header, sheet.text),
         r"\midrule",
     ]
     for i, row in enumerate(sheet.rows):
-        lines += [r"\midrule"] * (i in sheet.rules) + [_tex_row(row)]
+        lines += [r"\midrule"] * (i in sheet.rules) + [_tex_row(row, sheet.text)]
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par\smallskip\raggedright\footnotesize {tex(note)}." for note in sheet.notes]
     return [*lines, r"\end{table}"]
 
 
-def _tex_row(cells: Sequence[str]) -> str:
-    return " & ".join(_tex_cell(cell, "r" if i else "l") for i, cell in enumerate(cells)) + r" \\"
+def _tex_row(cells: Sequence[str], text: Sequence[int]) -> str:
+    each = (_tex_cell(cell, "l" if i in text else "r") for i, cell in enumerate(cells))
+    return " & ".join(each) + r" \\"
 
 
 def _tex_cell(text: str, side: str) -> str:
@@ -117,6 +127,11 @@ TEX = {
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 
 
+def raised(number: int) -> str:
+    """The mark of a footnote."""
+    return str(number).translate({of: sign for sign, of in RAISED.items()})
+
+
 def tex(text: str) -> str:
     """Plain text for LaTeX: what it reads as commands is escaped; minus signs of numbers and footnote marks are set."""
     text = re.sub(r"(?<![\w.)-])-(?=\d)", "−", text)
@@ -145,8 +160,16 @@ def show(console: "Console", sheet: Sheet) -> None:
     title = Text(sheet.title, style="bold")
     tall = any("\n" in cell for row in sheet.rows for cell in row)
     shown = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    # several columns of words would be folded to a few letters each: numbers then break where they have spaces
+    narrow = len(sheet.text) > 1 and console.width < 16 * len(sheet.header)
     for i, name in enumerate(sheet.header):
-        shown.add_column(Text(name), justify="right" if i else "left", no_wrap=i > 0)
+        words = i in sheet.text
+        shown.add_column(
+            Text(name),
+            justify="left" if words else "right",
+            no_wrap=not words and not narrow,
+            overflow="fold",
+        )
     for i, row in enumerate(sheet.rows):
         shown.add_row(*map(Text, row), end_section=tall or i + 1 in sheet.rules)
     console.print(shown)

@@ -25,6 +25,7 @@ from eegfm.results import (
 )
 
 if TYPE_CHECKING:
+    from eegfm.intervals import Drawn
     from eegfm.results import RunResult
 
 
@@ -39,6 +40,14 @@ class Run:
     def label(self) -> str:
         return self.folder.as_posix()
 
+    @cached_property
+    def drawn(self) -> "Drawn | None":
+        """Its test scores with other subjects, which take seconds of many windows; None without predictions."""
+        from eegfm.intervals import drawn
+
+        file = self.folder / "predictions_test.csv"
+        return drawn(read_predictions(file)) if file.is_file() else None
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -49,7 +58,7 @@ class Problem:
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
-    """Every run folder at or below the paths, each once, sorted. It is one that holds a result, a config or `.hydra`.
+    """Every run folder at or below the paths, each once, sorted: one with a result, a config, a status or `.hydra`.
 
     Raises:
         ValueError: a path that is not there, or that holds no run.
@@ -64,7 +73,7 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
             )
         here = []
         for place, inner, files in os.walk(path, followlinks=True):
-            if "result.json" in files or "config.yaml" in files or ".hydra" in inner:
+            if {"result.json", "config.yaml", "status.json"} & {*files} or ".hydra" in inner:
                 here.append(Path(place))
                 inner.clear()  # what lies in a run is the run's
         if not here:
@@ -92,7 +101,7 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[Problem]]:
         if result.status != "done" or not result.metrics.get("test"):
             problems.append(Problem(folder, f"no test score: its status is {result.status}"))
             continue
-        runs.append(Run(folder, result, _config(folder)))
+        runs.append(Run(folder, result, read_config(folder)))
     return runs, problems
 
 
@@ -110,7 +119,8 @@ def _how_far(folder: Path) -> str:
     return f"not finished: no result.json, {done} (running, interrupted or failed)"
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """The resolved config of a run; {} where there is none."""
     from omegaconf import OmegaConf
 
     if not (folder / "config.yaml").exists():
@@ -138,12 +148,10 @@ class Group:
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
         """95 % of the means by metric with other test subjects (`eegfm.intervals`); nothing without all predictions."""
-        from eegfm.intervals import intervals
+        from eegfm.intervals import ends
 
-        files = [run.folder / "predictions_test.csv" for run in self.runs]
-        return (
-            intervals([read_predictions(file) for file in files]) if all(map(Path.is_file, files)) else {}
-        )
+        seeds = [run.drawn for run in self.runs if run.drawn]
+        return ends(seeds) if len(seeds) == len(self.runs) else {}
 
     def subjects(self) -> dict[str, dict[str, Any]]:
         """Every test subject's facts, and its metrics as means over the seeds."""
@@ -259,19 +267,38 @@ def deviation(values: Sequence[float]) -> float:
 
 
 def nearest_references(group: Group, references: Sequence[Reference]) -> dict[str, Reference]:
-    """By metric, the published score of the group's model whose settings differ least from the group's."""
+    """By metric, the first of the published scores that the group repeats."""
     found: dict[str, Reference] = {}
-    if "rmse_uv" in group.first.metrics["test"]:
-        return found  # what is published is of classes
-    for reference in references:
-        if (reference.model, reference.data) != (group.first.model, group.first.data):
-            continue
-        best = found.get(reference.metric)
-        if best is None or len(setting_differences(group, reference)) < len(
-            setting_differences(group, best)
-        ):
-            found[reference.metric] = reference
+    for reference in repeated(group, references):
+        found.setdefault(reference.metric, reference)
     return found
+
+
+def repeated(group: Group, references: Sequence[Reference]) -> list[Reference]:
+    """Published scores of the group's model on its data: of the table that its experiment repeats, where it has any.
+
+    Of these the one of every metric whose settings differ least from the group's; several, where several were
+    published of a model as it is, and one in a study that varies it.
+    """
+    if "rmse_uv" in group.first.metrics["test"]:
+        return []  # what is published is of classes
+    known = [r for r in references if (r.model, r.data) == (group.first.model, group.first.data)]
+    tables = tables_repeated(group)
+    distance = {
+        id(r): (r.table not in tables, len(setting_differences(group, r)), not r.headline) for r in known
+    }
+    found: list[Reference] = []
+    for metric in dict.fromkeys(r.metric for r in known):
+        of_metric = [r for r in known if r.metric == metric]
+        least = min(distance[id(r)] for r in of_metric)
+        nearest = [r for r in of_metric if distance[id(r)] == least]
+        found += nearest if nearest[0].headline else nearest[:1]
+    return found
+
+
+def tables_repeated(group: Group) -> list[str]:
+    """The tables of `published.yaml` that the group's experiment says it repeats."""
+    return (group.runs[0].config.get("paper") or {}).get("tables", [])
 
 
 def setting_differences(group: Group, reference: Reference) -> list[str]:
@@ -280,6 +307,7 @@ def setting_differences(group: Group, reference: Reference) -> list[str]:
     # encoder=moment encoder.size=large is encoder=published/moment_large
     size = f"_{ours['encoder.size']}" if "encoder.size" in ours else ""
     ours["encoder"] = group.first.encoder.removesuffix(size) + size
+    ours["encoder"] += " of random weights" * (ours.get("encoder.weights") == "random")
     return [
         f"{name} {ours.get(name, 'absent')} ({value})"
         for name, value in reference.settings.items()
@@ -364,18 +392,24 @@ def _said(split: Mapping[str, Any]) -> str:
     return ", ".join(value if key == "name" else f"{key} {value}" for key, value in split.items())
 
 
-def reservations(group: Group) -> list[str]:
-    """Why published numbers of the same benchmark must not be held against the group's; empty where they may be."""
+def reservations(group: Group, reference: Reference | None = None) -> list[str]:
+    """Why a published number must not be held against the group's; empty where it may be.
+
+    Without one: those of the group's model, or all on its data where there are none of it.
+    """
     facts, found = group.first.benchmark, []
+    beside = [reference] if reference else list(group.references.values())
+    beside = beside or [r for r in published() if r.data == group.first.data]
     found += ["partial corpus"] * (not facts.complete) + ["simulated"] * facts.simulated
     # a protocol that is within-subject is so in the published numbers too
     found += ["another split"] * bool(facts.split)
     found += ["other signal processing"] * (not facts.published_steps)
-    found += ["other windows"] * (facts.window_s is not None)
+    lengths = {r.settings.get("data.window_s") for r in beside}
+    found += ["other windows"] * (facts.window_s is not None and facts.window_s not in lengths)
     found += ["test subjects in pre-training"] * bool(group.first.overlap)
     found += ["part of the test split"] * any(mark.startswith("CUT") for mark in marks(group))
-    protocols = {reference.protocol for reference in published() if reference.data == group.first.data}
-    if protocols - {facts.protocol.split("@")[0]}:
+    protocols = {r.protocol for r in beside}
+    if protocols and facts.protocol.split("@")[0] not in protocols:
         found.append(f"published on the protocol of {', '.join(sorted(protocols))}")
     return found
 

@@ -10,6 +10,7 @@ two persons cannot show how a third one would do. Read before torch is.
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -30,14 +31,31 @@ def intervals(tables: Sequence[PredictionTable]) -> dict[str, tuple[float, float
     A metric that a draw does not have (AUROC of persons of one class) is that of the other draws; one that half of the
     draws do not have has no interval. Nothing of a single subject.
     """
-    subjects = sorted(set(tables[0].subjects))
+    return ends([drawn(table) for table in tables])
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Every metric of the windows of each draw of subjects, and the probability of the draw."""
+
+    metrics: Mapping[str, Float[np.ndarray, " draw"]]
+    weight: Float[np.ndarray, " draw"]
+
+
+def drawn(table: PredictionTable) -> Drawn:
+    """The scores of one seed, to be kept where they are used in more than one mean; nothing of a single subject."""
+    subjects = sorted(set(table.subjects))
     if len(subjects) < 2:
-        return {}
+        return Drawn({}, np.ones(1))
     counts, weight = draws(len(subjects))
-    of_seeds = [_by_draw(table, subjects, counts) for table in tables]
-    found = {}
-    for metric in of_seeds[0]:
-        values = np.mean([one[metric] for one in of_seeds], axis=0)
+    return Drawn(_by_draw(table, subjects, counts), weight)
+
+
+def ends(seeds: Sequence[Drawn]) -> dict[str, tuple[float, float]]:
+    """The intervals of the mean over seeds, of the same windows all."""
+    weight, found = seeds[0].weight, {}
+    for metric in seeds[0].metrics:
+        values = np.mean([one.metrics[metric] for one in seeds], axis=0)
         known = np.isfinite(values)
         if weight[known].sum() > 0.5:
             found[metric] = percentiles(values[known], weight[known])

@@ -9,7 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reference:
-    """A published test score: `std` is None where none was found; `settings` are those the number rests on."""
+    """A published test score: `std` is None where none was found; `settings` are those the number rests on.
+
+    `table` is what experiments repeat it by, `variant` what tells it from its neighbours in a study that varies one
+    thing ("model.width=64", "S1"), empty in a main table.
+    """
 
     model: str
     title: str
@@ -20,47 +24,65 @@ class Reference:
     source: str
     protocol: str
     settings: Mapping[str, Any]
-    headline: bool  # of a main table, not of a study that varies one setting
+    table: str
+    variant: str
 
     def __str__(self) -> str:
         return f"{self.mean:.4f}" if self.std is None else f"{self.mean:.4f} ± {self.std:.4f}"
+
+    @property
+    def headline(self) -> bool:
+        return not self.variant
 
 
 @cache
 def published() -> tuple[Reference, ...]:
     """Every cell of `published.yaml`, in its order."""
-    from omegaconf import OmegaConf
-
-    table: Any = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("published.yaml")))
     found = []
-    for block in table["blocks"]:
+    for block in _file()["blocks"]:
         for row, cells in block["rows"].items():
             data, metric = row.split()
             for column, cell in zip(block["columns"], str(cells).split(), strict=True):
                 key = block.get("model", column)
-                model = table["models"][key]
-                settings, title = flat(model.get("settings", {})), model["title"]
+                model = _file()["models"][key]
+                settings, variant = flat(model.get("settings", {})), ""
                 if "vary" in block:
-                    settings, title = (
-                        {**settings, block["vary"]: column},
-                        f"{title}, {block['vary']}={column}",
+                    settings, variant = {**settings, block["vary"]: column}, f"{block['vary']}={column}"
+                if "variants" in block:
+                    settings, variant = (
+                        {**settings, **flat(block["variants"][column])},
+                        f"ablation={column}",
                     )
                 centre, _, std = cell.partition("±")
                 found.append(
                     Reference(
                         model=model.get("model", key),
-                        title=title,
+                        title=f"{model['title']}, {variant}" if variant else model["title"],
                         data=data,
                         metric=metric,
                         mean=float(centre),
                         std=float(std) if std else None,
                         source=block["source"],
-                        protocol=table["protocol"],
+                        protocol=block.get("protocol", next(iter(protocols()))),
                         settings=settings,
-                        headline="vary" not in block,
+                        table=block["table"],
+                        variant=variant,
                     )
                 )
     return tuple(found)
+
+
+def protocols() -> dict[str, str]:
+    """What every protocol of published scores is, by its name; the first is that of our benchmarks."""
+    return _file()["protocols"]
+
+
+@cache
+def _file() -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    table: Any = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("published.yaml")))
+    return table
 
 
 def flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:

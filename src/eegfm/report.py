@@ -17,58 +17,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eegfm import formats
-from eegfm.formats import Sheet, grid, note
+from eegfm.formats import Sheet, grid, note, raised
 from eegfm.groups import (
     Group,
     Problem,
     Run,
     controls,
-    deviation,
     find_runs,
     group_runs,
     marks,
-    mean,
     n_subjects,
     places,
     read_runs,
     remarks,
     reservations,
 )
-from eegfm.published import Reference, published
+from eegfm.published import Reference, protocols, published
+from eegfm.scores import (
+    LEGEND,
+    NONE,
+    PUBLISHED_METRICS,
+    SHORT,
+    difference,
+    interval,
+    score,
+    spread,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console
 
+    from eegfm.against import Row
     from eegfm.contests import Contest
 
-# Metrics in the order of the published tables, as short as a column wants them. Others follow under their own names.
-SHORT = {
-    "balanced_accuracy": "balanced acc.",
-    "auroc": "AUROC",
-    "auc_pr": "AUC-PR",
-    "cohen_kappa": "Cohen's kappa",
-    "weighted_f1": "weighted F1",
-    "average_precision": "avg. precision",
-    "prevalence": "AUC-PR chance",
-    "accuracy": "accuracy",
-    "rmse_uv": "RMSE µV",
-    "hidden_rmse_uv": "hidden µV",
-    "interpolation_rmse_uv": "straight lines µV",
-    "visible_rmse_uv": "visible µV",
-    "persistence_rmse_uv": "last sample held µV",
-    "mean_rmse_uv": "mean of the past µV",
-    "zero_rmse_uv": "zero µV",
-    "mae_uv": "MAE µV",
-    "r2": "R²",
-}
-PUBLISHED_METRICS = ("balanced_accuracy", "auroc", "auc_pr", "cohen_kappa", "weighted_f1")
-NONE = "–"
 UNDEFINED = f"{NONE}: not defined, as the subject's windows are of one class"
-LEGEND = (
-    "mean ± population standard deviation (ddof 0, as published) over seeds; [95 % interval over test subjects, by "
-    "bootstrap: too short where they are few]; (lowest … highest test subject)"
-)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -91,6 +74,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             from eegfm.contests import pairs_csv
 
             _write(options.csv.with_stem(f"{options.csv.stem}_pairs"), pairs_csv(more.contests))
+        if more.against:
+            from eegfm import against
+
+            _write(options.csv.with_stem(f"{options.csv.stem}_against"), against.csv(more.against))
     if options.markdown:
         _write(
             options.markdown, markdown(groups, problems, by_subject=options.by_subject, sheets=more.sheets)
@@ -118,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--by-subject", action="store_true", help="add a table of every test subject")
     parser.add_argument("--cost", action="store_true", help="add parameters, FLOPs, time and memory")
     parser.add_argument(
+        "--against",
+        choices=["paper"],
+        help="add published scores beside ours, with differences where the two can be compared, and why not elsewhere",
+    )
+    parser.add_argument(
         "--compare",
         action="store_true",
         help="add pairs of models over test subjects, and ranks over data sets",
@@ -132,7 +124,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     files = parser.add_argument_group("files, each with all that is asked for")
     files.add_argument(
-        "--csv", type=Path, metavar="FILE", help="one row a run, flat columns; pairs go into FILE_pairs.csv"
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="one row a run, flat columns; pairs go into FILE_pairs.csv, published scores into FILE_against.csv",
     )
     files.add_argument(
         "--markdown", type=Path, metavar="FILE", help="the tables, each row with its run folders"
@@ -152,6 +147,7 @@ class More:
     """What a report shows beside its scores: tables and figures that were asked for, and a sentence."""
 
     contests: "list[Contest]" = field(default_factory=list)
+    against: "list[Row]" = field(default_factory=list)
     sheets: list[Sheet] = field(default_factory=list)
     figures: "dict[str, Figure]" = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
@@ -160,15 +156,20 @@ class More:
 def _more(groups: Sequence[Group], options: argparse.Namespace) -> More:
     """Raises ValueError where a metric or a reference is asked for that is not there."""
     more = More()
-    if not (options.cost or options.compare or options.reference or options.metric or options.figures):
-        return more
-    from eegfm import contests
-    from eegfm.costs import costs
+    if options.against:
+        from eegfm import against
 
+        more.against = against.rows(groups)
+        more.sheets += [against.sheet(more.against)] * bool(more.against)
+        more.said += ["nothing is published of these models on these data sets"] * (not more.against)
     if options.cost:
+        from eegfm.costs import costs
+
         more.sheets += [costs(table.title, table.groups) for table in tables(groups)]
     if not (options.compare or options.reference or options.metric or options.figures):
         return more
+    from eegfm import contests
+
     # ranks are of all models, also where only one is compared with the others
     everyone = contests.contests(groups, metric=options.metric)
     more.contests = everyone
@@ -222,7 +223,7 @@ class Table:
     sources: list[str]
 
     def cite(self, reference: Reference) -> str:
-        return f"{reference}{_raised(self.sources.index(reference.source) + 1)}"
+        return f"{reference}{raised(self.sources.index(reference.source) + 1)}"
 
 
 def tables(groups: Sequence[Group]) -> list[Table]:
@@ -239,7 +240,9 @@ def tables(groups: Sequence[Group]) -> list[Table]:
         beside: dict[str, dict[str, Reference]] = {}
         for reference in references:
             if reference.headline and reference.data == data and not kind:
-                beside.setdefault(reference.title, {}).setdefault(reference.metric, reference)
+                other = reference.protocol not in (protocol.split("@")[0], next(iter(protocols())))
+                name = reference.title + f", protocol {reference.protocol}" * other
+                beside.setdefault(name, {}).setdefault(reference.metric, reference)
         used = [r for g in members for r in g.references.values()] + [
             r for row in beside.values() for r in row.values()
         ]
@@ -265,42 +268,6 @@ def _table_of(group: Group) -> tuple[str, str, str]:
         "forecast" if "persistence_rmse_uv" in scores else "reconstruction" if "rmse_uv" in scores else ""
     )
     return group.first.data, group.first.benchmark.protocol, kind
-
-
-def _raised(number: int) -> str:
-    return str(number).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
-def score(group: Group, metric: str) -> str:
-    """`0.6123 ± 0.0123`; the deviation of a single seed is none and is left out."""
-    values = group.test(metric)
-    centre = mean(values)
-    if math.isnan(centre):
-        return NONE
-    return f"{centre:.4f}" if len(values) == 1 else f"{centre:.4f} ± {deviation(values):.4f}"
-
-
-def interval(group: Group, metric: str) -> str:
-    """Where the mean lies with other test subjects."""
-    ends = group.intervals.get(metric)
-    return f"[{ends[0]:.2f}, {ends[1]:.2f}]" if ends else ""
-
-
-def difference(group: Group, metric: str) -> str:
-    """Our mean less the published one, which is held still, and where that lies with other test subjects."""
-    published_mean = group.references[metric].mean
-    centre = mean(group.test(metric)) - published_mean
-    low, high = (end - published_mean for end in group.intervals.get(metric, (math.nan, math.nan)))
-    return f"{centre:+.4f}" + ("" if math.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")
-
-
-def spread(group: Group, metric: str) -> str:
-    """Lowest and highest test subject; none for what is no score, and where no subject has one."""
-    if metric == "prevalence":
-        return ""
-    values = [row.get(metric, math.nan) for row in group.subjects().values()]
-    values = [value for value in values if not math.isnan(value)]
-    return f"({min(values):.2f} … {max(values):.2f})" if values else ""
 
 
 def about(group: Group) -> list[str]:
@@ -394,7 +361,7 @@ def _show_table(console: "Console", table: Table) -> None:
         for sentence in [*places(group), *controls(group)]:
             note(console, f"{group.label}: {sentence}")
     for i, source in enumerate(table.sources, 1):
-        note(console, f"{_raised(i)} {source}")
+        note(console, f"{raised(i)} {source}")
     console.print()
 
 
@@ -474,7 +441,7 @@ def markdown(
             rows.append([f"published: {title}", NONE, NONE, NONE, *cells, "", ""])
         lines += ["", f"## {table.title}", "", *grid(header, rows)]
         lines += (
-            ["", *(f"{_raised(i)} {source}  " for i, source in enumerate(table.sources, 1))]
+            ["", *(f"{raised(i)} {source}  " for i, source in enumerate(table.sources, 1))]
             if table.sources
             else []
         )
@@ -516,7 +483,7 @@ def score_sheet(table: Table, metrics: Sequence[str], *, whole: bool) -> Sheet:
     for title, row in table.published.items():
         cells = [table.cite(row[metric]) if metric in row else NONE for metric in metrics]
         rows.append([f"published: {title}", "", "", *cells])
-    notes += [f"{_raised(i)} {source}" for i, source in enumerate(table.sources, 1)]
+    notes += [f"{raised(i)} {source}" for i, source in enumerate(table.sources, 1)]
     return Sheet(table.title, header, rows, notes, [ours] if table.published else [])
 
 

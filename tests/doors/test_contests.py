@@ -13,7 +13,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from eegfm.contests import comparable, contests
-from eegfm.costs import gpu_hours, of_a_thousand
+from eegfm.costs import energy, gpu_hours, of_a_thousand
 from eegfm.groups import Run, find_runs, group_runs, read_runs
 from eegfm.report import main
 from eegfm.results import read_predictions, read_result, write_result
@@ -200,14 +200,16 @@ def test_costs_are_those_of_the_runs_and_old_runs_have_what_they_have(tmp_path: 
     make_models(tmp_path, models=("stamp", "samba"))
     for seed in (1, 2):
         folder = tmp_path / f"samba-s{seed}"
-        changed = {"flops": 12_345_678, "wall_s": 1800.0 * seed, "device": "cuda:0"}
+        changed = {"flops": 12_345_678, "wall_s": 1800.0 * seed, "device": "cuda:0", "energy_wh": 600.0}
         write_result(folder, dataclasses.replace(read_result(folder), **changed))
         old = json.loads((tmp_path / f"stamp-s{seed}" / "result.json").read_text(encoding="utf-8"))
         del old["flops"]
         (tmp_path / f"stamp-s{seed}" / "result.json").write_text(json.dumps(old), encoding="utf-8")
     printed = report(tmp_path, capsys, "--cost", "--csv", str(tmp_path / "r.csv"))
-    assert re.search(r"samba · spectrum 123,456 123,456 12.3 M 45 min 00 s 1.50 0.51 GB – cuda:0", printed)
-    assert re.search(r"stamp · spectrum 123,456 123,456 – 12.5 s – 0.51 GB – cpu", printed)
+    assert re.search(
+        r"samba · spectrum 123,456 123,456 12.3 M 45 min 00 s 1.50 1.20 kWh 0.51 GB – cuda:0", printed
+    )
+    assert re.search(r"stamp · spectrum 123,456 123,456 – 12.5 s – – 0.51 GB – cpu", printed)
     with open(tmp_path / "r.csv", newline="", encoding="utf-8") as file:
         assert {row["model"]: row["flops"] for row in csv.DictReader(file)} == {
             "samba": "12345678",
@@ -217,11 +219,20 @@ def test_costs_are_those_of_the_runs_and_old_runs_have_what_they_have(tmp_path: 
 
 def test_gpu_hours_are_of_all_devices(tmp_path: Path) -> None:
     result = dataclasses.replace(make_run(tmp_path / "a", 1), wall_s=3600.0, device="cuda:0")
-    hours = {
-        devices: gpu_hours(Run(tmp_path, result, {"trainer": {"devices": devices, "num_nodes": 2}}))
-        for devices in (1, 4, "auto")
-    }
-    assert hours == {1: 2.0, 4: 8.0, "auto": 2.0}
+    for devices in (1, 8):
+        run = Run(tmp_path, dataclasses.replace(result, devices=devices), {})
+        assert gpu_hours(run) == devices
+        assert (
+            gpu_hours(dataclasses.replace(run, result=dataclasses.replace(run.result, device="cpu"))) == 0
+        )
+
+
+@pytest.mark.parametrize(
+    ("each", "said"),
+    [([], "–"), ([None], "–"), ([5.0, None], "–"), ([5.0, 7.34], "12.3 Wh"), ([900.0, 600.0], "1.50 kWh")],
+)
+def test_energy_is_of_all_runs_or_not_known(each: list, said: str) -> None:
+    assert energy(each) == said
 
 
 @pytest.mark.parametrize(("number", "said"), [(0, "0"), (999, "999"), (1234, "1.23 k"), (4.5e9, "4.5 G")])

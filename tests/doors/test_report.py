@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from eegfm.build import config_dir
 from eegfm.groups import find_runs, group_runs, marks, read_runs, remarks
-from eegfm.published import published
 from eegfm.report import SHORT, main, markdown, score
 from eegfm.results import read_predictions, read_result
+from eegfm.scores import difference
 from tests.doors.made_run import make_run
 
 PARTIAL = {"complete": False, "subjects_total": 36, "missing": ["Subject00_1"]}
@@ -156,6 +155,8 @@ def test_a_partial_corpus_is_marked_and_never_held_against_published_numbers(
     printed = capsys.readouterr().out
     assert "PARTIAL corpus: 6 of 36 subjects" in printed and "not comparable: partial corpus" in printed
     assert "0.8113 ± 0.0207" in printed  # beside it, all the same
+    assert "– not comparable" in printed  # and no difference
+    assert difference(group, "auroc") == "– not comparable"
 
 
 def test_what_else_a_reader_must_know_is_marked(tmp_path: Path) -> None:
@@ -257,52 +258,6 @@ def test_the_difference_to_the_published_number_is_ours_less_it(tmp_path: Path) 
     low, high = group.intervals["auroc"]
     assert group.references["auroc"].mean == 0.8113  # the nearest: STAMP's main table
     assert f"{ours - 0.8113:+.4f} [{low - 0.8113:+.2f}, {high - 0.8113:+.2f}]" in row
-
-
-def test_published_cells_are_those_of_the_papers() -> None:
-    cells = {(r.title, r.data, r.metric): (r.mean, r.std) for r in published()}
-    assert cells["STAMP", "shu_mi", "auroc"] == (0.6603, 0.0109)
-    assert cells["CBraMod, re-run by STAMP's authors", "bciciv2a", "cohen_kappa"] == (0.2123, 0.0297)
-    assert cells["STAMP", "tuev", "balanced_accuracy"] == (0.564, None)
-    assert cells["CBraMod", "mental_arithmetic", "auc_pr"] == (0.6267, 0.0099)
-    assert cells["EEG Conformer", "faced", "weighted_f1"] == (0.4514, 0.0107)
-    assert cells["LaBraM", "seed_v", "cohen_kappa"] == (0.2386, 0.0209)
-    assert cells["STAMP, encoder=chronos_large", "shu_mi", "auroc"] == (0.7050, 0.0080)
-    assert cells["STAMP, model.width=512", "bciciv2a", "cohen_kappa"] == (0.381, 0.044)
-    assert len(published()) == 8 * 2 + 8 + 8 * 3 * 5 + 4 * 5 + 4 * 7
-
-
-def test_published_names_are_ours() -> None:
-    binary, more = (
-        {"shu_mi", "mental_arithmetic", "mumtaz2016"},
-        {"physionet_mi", "bciciv2a", "tuev", "seed_v", "faced"},
-    )
-    allowed = {data: {"balanced_accuracy", "auroc", "auc_pr"} for data in binary}
-    allowed |= {data: {"balanced_accuracy", "cohen_kappa", "weighted_f1"} for data in more}
-    for reference in published():
-        assert reference.metric in allowed[reference.data]
-        assert 0 < reference.mean < 1 and reference.source
-    assert {reference.data for reference in published()} == binary | more
-    options = {path.stem for path in (config_dir() / "data").glob("*.yaml")} - {"synthetic"}
-    assert options & set(allowed)  # a data option of another spelling would never find its numbers
-
-
-def test_settings_of_published_numbers_are_settings_of_our_config() -> None:
-    """A renamed setting would be reported as a difference for ever."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    from eegfm.build import register
-
-    register()
-    (reference,) = [
-        r for r in published() if (r.title, r.data, r.metric) == ("STAMP", "tuev", "cohen_kappa")
-    ]
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose("train", ["model=stamp"])
-    absent = object()
-    for name in reference.settings:
-        assert OmegaConf.select(config, name, default=absent, throw_on_missing=False) is not absent, name
 
 
 def test_reporting_does_not_wait_for_torch(tmp_path: Path) -> None:
