@@ -77,10 +77,10 @@ def picture(png: bytes, about: str) -> str:
     return f'<p><img src="data:image/png;base64,{data}" alt="{escape(about)}"></p>'
 
 
-def document(title: str, style: str, body: Sequence[str]) -> str:
-    """A page of its own; `body` are lines of HTML."""
+def document(title: str, style: str, body: Sequence[str], *, head: str = "") -> str:
+    """A page of its own; `body` are lines of HTML, `head` is HTML for its head."""
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>{head}'
         f"<style>{style}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n"
     )
 
@@ -90,3 +90,28 @@ PLAIN = (
     "img { max-width: 100%; } td, th { padding: 2px 12px 2px 0; text-align: left; } "
     "td.n, th.n { text-align: right; }"
 )
+
+LIGHT_AND_DARK = (
+    '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
+)
+COLOURS = 7
+
+# Colours of a page by light and by dark (a head of LIGHT_AND_DARK goes with them), and how its SVG pictures are drawn.
+PICTURES = """
+:root { --ink: #222; --dim: #666; --faint: #d9d9d9; --paper: #fff; --wash: #f4f5f7; --warn: #a33c00;
+  --c0: #0072B2; --c1: #D55E00; --c2: #009E73; --c3: #B0578D; --c4: #3A97D3; --c5: #B57A00; --c6: #444; }
+@media (prefers-color-scheme: dark) { :root {
+  --ink: #e6e6e6; --dim: #a0a0a0; --faint: #3c3f44; --paper: #17191c; --wash: #212429; --warn: #ff9d5c;
+  --c0: #58aee8; --c1: #f58a4b; --c2: #3fc79a; --c3: #dd97bb; --c4: #9bd4f7; --c5: #f0b840; --c6: #cfcfcf; } }
+svg { display: block; width: 100%; height: auto; font: 11px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
+svg text { fill: var(--ink); stroke: var(--paper); stroke-width: 3px; paint-order: stroke; stroke-linejoin: round; }
+svg .dim { fill: var(--dim); } svg .small { font-size: 9px; } svg .head { font-size: 13px; font-weight: 600; }
+svg .bare { stroke: none; } svg .r { text-anchor: end; } svg .m { text-anchor: middle; }
+svg .axis { stroke: var(--dim); fill: none; } svg .grid { stroke: var(--faint); fill: none; }
+svg .bar { stroke: var(--ink); stroke-width: 2; } svg .mains { stroke: var(--dim); stroke-dasharray: 3 3; }
+svg .trace path { fill: none; stroke: currentColor; stroke-width: .8; stroke-linejoin: round;
+  vector-effect: non-scaling-stroke; }
+svg .line { fill: none; stroke: currentColor; stroke-width: 1.8; stroke-linejoin: round; }
+svg .band { fill: currentColor; opacity: .16; } svg .fill { fill: currentColor; }
+svg .disc { fill: var(--paper); stroke: var(--ink); } svg .pair { stroke: var(--c0); stroke-width: 2; }
+""" + "\n".join(f".c{i} {{ color: var(--c{i}); }}" for i in range(COLOURS))

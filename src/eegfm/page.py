@@ -20,7 +20,18 @@ from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGDataModule
 from eegfm.data.store import SampleStore
-from eegfm.markup import linked, marked_up, note, paragraph, prose, table
+from eegfm.markup import (
+    COLOURS,
+    LIGHT_AND_DARK,
+    PICTURES,
+    document,
+    linked,
+    marked_up,
+    note,
+    paragraph,
+    prose,
+    table,
+)
 from eegfm.signal.quality import HIGH_UV, LOW_UV
 from eegfm.summary import leakage_sentence
 
@@ -144,14 +155,8 @@ def page(data: EEGDataModule, *, windows: int = 3, seed: int = 0) -> str:
             f"from the store <code>{escape(str(store.folder))}</code>."
         ),
     ]
-    said = escape(", ".join([facts["title"], *marks]))
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{said}</title>\n'
-        '<meta name="viewport" content="width=device-width">\n<meta name="color-scheme" content="light dark">\n'
-        f"<style>{pictures.STYLE}{STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body>\n</html>\n"
-    )
+    said = ", ".join([facts["title"], *marks])
+    return document(said, PICTURES + STYLE, body, head=LIGHT_AND_DARK)
 
 
 def measure(data: EEGDataModule, seed: int) -> Measured:
@@ -228,7 +233,7 @@ def _traces(data: EEGDataModule, measured: Measured, windows: int) -> Iterable[s
     across = max(1, min((ACROSS + GAP) // wide, windows))
     wide = min((ACROSS - GAP * (across - 1)) // across, round(1.6 * wide))
     for label, (name, rows) in enumerate(zip(benchmark.kinds, shown, strict=True)):
-        yield f'<h3><span class="swatch c{label % pictures.COLOURS}"></span>{escape(name)}</h3>'
+        yield f'<h3><span class="swatch c{label % COLOURS}"></span>{escape(name)}</h3>'
         if not len(rows):
             yield "<p>No window in the training split.</p>"
             continue

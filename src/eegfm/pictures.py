@@ -1,9 +1,9 @@
 """Pictures of a data set: traces, spectra, the montage, classes by split, amplitudes, each one SVG element as text.
 
 Written by hand instead of drawn by matplotlib: a trace costs four bytes a sample, so that a page of 64 channels stays
-below some megabytes, it is sharp at any size, its text can be searched, and its colours follow the page (`STYLE`, light
-and dark). Colours are Okabe and Ito's, which stay apart for colour-blind eyes; lines differ in their dashes as well.
-Whatever is written into a picture is escaped here.
+below some megabytes, it is sharp at any size, its text can be searched, and its colours follow the page
+(`markup.PICTURES`, light and dark). Colours are Okabe and Ito's, which stay apart for colour-blind eyes; lines differ
+in their dashes as well. Whatever is written into a picture is escaped here.
 """
 
 import math
@@ -14,32 +14,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from eegfm.contracts import Montage
+from eegfm.markup import COLOURS
 from eegfm.signal.montage import from_above
 
 WIDTH = 1080  # of a picture that takes a whole line of the page
 UNITS = 4  # of a trace, to a pixel: a quarter of one is the finest a trace is drawn
 MARGIN = 14  # right of a trace
-COLOURS = 7
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "12 4", "1 2")
-
-STYLE = """
-:root { --ink: #222; --dim: #666; --faint: #d9d9d9; --paper: #fff; --wash: #f4f5f7; --warn: #a33c00;
-  --c0: #0072B2; --c1: #D55E00; --c2: #009E73; --c3: #B0578D; --c4: #3A97D3; --c5: #B57A00; --c6: #444; }
-@media (prefers-color-scheme: dark) { :root {
-  --ink: #e6e6e6; --dim: #a0a0a0; --faint: #3c3f44; --paper: #17191c; --wash: #212429; --warn: #ff9d5c;
-  --c0: #58aee8; --c1: #f58a4b; --c2: #3fc79a; --c3: #dd97bb; --c4: #9bd4f7; --c5: #f0b840; --c6: #cfcfcf; } }
-svg { display: block; width: 100%; height: auto; font: 11px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-svg text { fill: var(--ink); stroke: var(--paper); stroke-width: 3px; paint-order: stroke; stroke-linejoin: round; }
-svg .dim { fill: var(--dim); } svg .small { font-size: 9px; } svg .head { font-size: 13px; font-weight: 600; }
-svg .bare { stroke: none; } svg .r { text-anchor: end; } svg .m { text-anchor: middle; }
-svg .axis { stroke: var(--dim); fill: none; } svg .grid { stroke: var(--faint); fill: none; }
-svg .bar { stroke: var(--ink); stroke-width: 2; } svg .mains { stroke: var(--dim); stroke-dasharray: 3 3; }
-svg .trace path { fill: none; stroke: currentColor; stroke-width: .8; stroke-linejoin: round;
-  vector-effect: non-scaling-stroke; }
-svg .line { fill: none; stroke: currentColor; stroke-width: 1.8; stroke-linejoin: round; }
-svg .band { fill: currentColor; opacity: .16; } svg .fill { fill: currentColor; }
-svg .disc { fill: var(--paper); stroke: var(--ink); } svg .pair { stroke: var(--c0); stroke-width: 2; }
-""" + "\n".join(f".c{i} {{ color: var(--c{i}); }}" for i in range(COLOURS))
 
 
 def row_height(n_channels: int) -> int:
