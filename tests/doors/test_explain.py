@@ -69,7 +69,7 @@ def test_figures_of_an_evaluation_go_to_the_wandb_run_of_the_training(run):
     to_wandb(config, folder / "checkpoints" / "best.ckpt", {SPLIT: picture})
     (second,) = set(folder.glob("wandb/offline-run-*/*.wandb")) - {first}
     trained, evaluated = records(first), records(second)
-    assert ids(trained) == ids(evaluated) == {f"single-{folder.name}"}
+    assert ids(trained) == ids(evaluated) == {(folder / "wandb_id").read_text()}
     assert "confusion_matrix" in trained and SPLIT not in trained
     assert SPLIT in evaluated and "confusion_matrix" not in evaluated
     (sent,) = second.parent.glob(f"files/media/images/{SPLIT}*.png")
