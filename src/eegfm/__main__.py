@@ -15,7 +15,10 @@ COMMANDS = {  # name: (module, what it does)
     "convert": ("eegfm.commands.convert", "take over the LMDB of CBraMod's or STAMP's own scripts"),
     "evaluate": ("eegfm.evaluate", "score a run folder or a checkpoint on any split"),
     "stream": ("eegfm.commands.stream", "a trained model over hours of recording, in constant memory"),
+    "export": ("eegfm.commands.export", "a trained model as a folder, a program or a model of the hub"),
     "report": ("eegfm.report", "a table of one run or of a folder of runs, beside the published numbers"),
+    "dashboard": ("eegfm.commands.dashboard", "a page of an experiment: runs, curves, intervals, figures"),
+    "sync": ("eegfm.commands.sync", "send W&B runs that were written offline"),
     "doctor": ("eegfm.commands.doctor", "what this machine has and lacks, and the command that repairs it"),
 }
 

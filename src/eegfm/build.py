@@ -6,6 +6,7 @@ This module is read before torch is: everything heavy is imported when the work 
 import hashlib
 import json
 import re
+import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -124,6 +125,17 @@ class Paths:
 
 
 @dataclass
+class Resources:
+    """What a SLURM job of a run wants, where a model's file says it (`conf/hydra/launcher/slurm.yaml` has the rest)."""
+
+    partition: str | None = None
+    gpus: int | None = None  # a node
+    cpus: int | None = None  # a task
+    mem_gb: int | None = None
+    minutes: int | None = None
+
+
+@dataclass
 class RunSchema:
     """The top level of a training config. Below it the constructors are the schema."""
 
@@ -144,15 +156,23 @@ class RunSchema:
     save_steps: int | None = None
     selection: Selection = field(default_factory=Selection)
     paper: Any = None
+    search: dict[str, Any] = field(default_factory=dict)
+    resources: Resources = field(default_factory=Resources)
 
 
 def register() -> None:
     """Tell Hydra the schema and the name of a run's folder. Called by the doors before they compose."""
     ConfigStore.instance().store("run_schema", RunSchema)
     OmegaConf.register_new_resolver("eegfm.run", run_name, use_cache=False, replace=True)
+    OmegaConf.register_new_resolver("eegfm.first", _first, replace=True)
     # data=mix data/corpora=[tuab,tuev] is short for +data@data.corpora.tuab=tuab +data@data.corpora.tuev=tuev
     for name in (path.stem for path in benchmark_options()):
         ConfigStore.instance().store(name, {"defaults": [{f"/data@{name}": name}]}, group="data/corpora")
+
+
+def _first(*values: Any) -> Any:
+    """The first value that is one."""
+    return next((value for value in values if value is not None), None)
 
 
 def benchmark_options() -> list[Path]:
@@ -166,11 +186,16 @@ NOT_THE_RUN = {
     "paths": None,
     "logger": None,
     "paper": None,
+    "search": None,
+    "resources": None,
     "save_steps": None,
     "diagnostics": None,
     "data": ("raw", "cache", "num_workers", "prepare_workers", "download", "device_cache", "seed"),
     "encoder": ("device",),
-    "trainer": ("accelerator", "devices", "log_every_n_steps", "enable_model_summary"),
+    "trainer": (
+        *("accelerator", "devices", "num_nodes", "strategy", "use_distributed_sampler"),
+        *("log_every_n_steps", "enable_model_summary"),
+    ),
     "task": ("seed", "device", "observe"),
 }
 
@@ -280,6 +305,7 @@ def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictCon
         before[key] = value if "_target_" in value else OmegaConf.merge(before[key], value)
     # it starts from nothing, so that there is no overlap to allow
     before.weights, before.pretrain, before.allow_overlap, before.diagnostics = None, {}, False, False
+    before.search = {}  # nor is it a trial
     refuse_another_scale(config, before, "The pre-training (pretrain.task)")
     its_own = {
         group: choices[f"{group}@{PRETRAIN}.{group}"]
@@ -416,27 +442,62 @@ def build_data(config: DictConfig) -> "EEGDataModule":
 
 
 def wandb_of(config: Mapping[str, Any], folder: Path, **more: Any) -> Any:
-    """The logger of the one W&B run that belongs to a run folder, where its config asks for W&B; else False.
+    """The logger of the one W&B run that belongs to a run folder, begun, where its config asks for W&B; else False.
 
     Interruptions and what is evaluated later go on in the same W&B run, offline as further fragments of it.
+
+    Raises:
+        EegfmError: W&B does not begin a run, with its reason.
     """
     node = config.get("logger") or {}
     if "_target_" not in node:
         return False
-    return make(OmegaConf.create({k: v for k, v in node.items() if k != "name"}), "logger")(
+    from wandb.errors import Error
+
+    from eegfm.contracts import EegfmError
+
+    logger = make(OmegaConf.create({k: v for k, v in node.items() if k != "name"}), "logger")(
         save_dir=folder,
-        id=f"{folder.parent.name}-{folder.name}"[:120],
+        id=_wandb_id(folder),
         resume="allow",
         name=folder.name,
         group=folder.parent.name,
         **more,
     )
+    try:
+        logger.experiment  # noqa: B018  it begins the run
+    except Error as error:
+        raise EegfmError(
+            f"W&B did not begin a run: {error}. Type wandb login, or logger.offline=true (it wants neither key nor "
+            "network, and eegfm sync sends it later)."
+        ) from error
+    return logger
 
 
-def send_figures(logger: Any, figures: Mapping[str, Path]) -> None:
-    """Log the figures under their names, and finish: the next run of a sweep lives in this process."""
+def _wandb_id(folder: Path) -> str:
+    """The id that a run folder has at W&B, kept in its file `wandb_id`.
+
+    Drawn, and not made of the folder's name: the same command gives the same name to two people of one project, and
+    to a run that was deleted here and trained anew.
+    """
+    path = folder / "wandb_id"
+    kept = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    if not kept:
+        kept = secrets.token_hex(4)
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(kept, encoding="utf-8")
+        temporary.replace(path)
+    return kept
+
+
+def send_figures(logger: Any, figures: Mapping[str, Path], row: Mapping[str, Any] | None = None) -> None:
+    """Log the figures under their names, and finish: the next run of a sweep lives in this process.
+
+    `row` becomes the run's summary, behind all that is logged, of which W&B makes one by itself.
+    """
     for name, path in figures.items():
         logger.log_image(key=name, images=[str(path)])
+    logger.experiment.summary.update(row or {})
     logger.finalize("success")
     logger.experiment.finish()
 
@@ -542,6 +603,14 @@ def corpora_seen(config: Mapping[str, Any], weights: str | Path | None) -> dict[
     before = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(theirs)))
     start = before.get("weights")
     return found | corpora_seen(before, None if start == PRETRAIN else start)
+
+
+def on_one_device(config: DictConfig) -> DictConfig:
+    """The same config, for one process: of several, what follows a fit is the first one's alone."""
+    copy = config.copy()
+    OmegaConf.set_struct(copy, False)
+    copy.trainer.update(devices=1, num_nodes=1, strategy="auto")
+    return copy
 
 
 def seen_here(

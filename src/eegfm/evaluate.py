@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from eegfm.build import build, checkpoint_of, config_of_run, door, seen_here
+from eegfm.build import build, checkpoint_of, config_of_run, door, on_one_device, seen_here
 
 
 @door("evaluate", values=("split",))
@@ -25,7 +25,7 @@ def main(config: DictConfig) -> None:
     if split not in SPLITS:
         raise EegfmError(f"split={split}: a split is one of {', '.join(SPLITS)}.")
     place = Path(config.run)
-    own = config_of_run(place)
+    own = on_one_device(config_of_run(place))
     own.paths, own.trainer.accelerator = config.paths, config.trainer.accelerator
     if config.raw is not None:
         own.data.raw = config.raw

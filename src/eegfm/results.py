@@ -103,7 +103,9 @@ class RunResult:
     `eegfm.nn.mamba2.scans_used`), empty where it has none. `spatial` is what a model that maps places sees of them, by
     corpus, at the start and at the end (see `eegfm.maps.facts`), empty for others. `flops` are the operations of one
     window through what was trained (see `eegfm.tasks.cost`), without an encoder whose output is stored; None of what is
-    no network. `peak_memory_mb` and `environment()`'s fields are described there.
+    no network. `devices` trained it together. `energy_wh` is what their GPUs took meanwhile, None where that is not
+    known (see `eegfm.tasks.cost.energy_j`). `peak_memory_mb`, of the first process, and `environment()`'s fields are
+    described there.
     """
 
     name: str
@@ -139,6 +141,8 @@ class RunResult:
     adapt: str | None = None  # the option of that group, which says more than the task
     spatial: dict[str, dict[str, Any]] = field(default_factory=dict)
     flops: int | None = None
+    devices: int = 1
+    energy_wh: float | None = None
     schema: int = SCHEMA
 
 

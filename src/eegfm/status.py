@@ -32,12 +32,14 @@ FILE, LOCK = "status.json", "running.lock"
 BEAT_S, STALE_S = 30, 600
 ANSWER_S = 20  # a controller that does not answer must not stop a table
 
-State = Literal["queued", "running", "preempted", "done", "failed", "lost"]
+State = Literal["queued", "running", "preempted", "done", "pruned", "failed", "lost"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
     """What has become of a run. "lost" is never written: it is what a reader finds of a process that is gone.
+
+    "pruned" is one that a search has given up (see `eegfm.search`); trained by itself it goes on from there.
 
     `job` is the SLURM job ("12_3" in an array), "" outside of one. `step` of `steps` training steps are done,
     `steps_per_s` is the rate of the process that wrote them; `starts` counts the processes that have worked on the run.
@@ -57,6 +59,10 @@ class Status:
     started_at: str = ""
     updated_at: str = ""
     overrides: list[str] = field(default_factory=list)
+
+
+class Pruned(Exception):
+    """Ends a run that a search sees no hope in; its text says why, for `status.json`."""
 
 
 def read_status(folder: Path) -> Status | None:
@@ -116,6 +122,9 @@ def at_work(folder: Path) -> Iterator[None]:
         )
         try:
             yield
+        except Pruned as why:
+            _end(folder, "pruned", str(why))
+            raise
         except Exception as error:
             _end(folder, "failed", _sentence(error))
             raise
@@ -261,7 +270,7 @@ def look(folder: Path, jobs: Mapping[str, str] | None = None) -> Status | None:
         return replace(status or Status(state="done"), state="done", reason="")
     if status is None:
         return None
-    if status.state == "running" and not _works(folder, jobs):
+    if status.state == "running" and not works(folder, jobs):
         if jobs and jobs.get(status.job, "RUNNING") != "RUNNING":
             return replace(status, state="preempted", reason=f"job {status.job} waits to go on")
         return replace(status, state="lost", reason=_last_words(status))
@@ -286,7 +295,7 @@ def _background_gone(status: Status) -> bool:
     return False
 
 
-def _works(folder: Path, jobs: Mapping[str, str] | None) -> bool:
+def works(folder: Path, jobs: Mapping[str, str] | None) -> bool:
     """Whether a process is at work on a run folder."""
     path = folder / LOCK
     owner = _record(path)

@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +25,9 @@ from eegfm.build import (
     chosen,
     door,
     named,
+    on_one_device,
     pretraining,
     seen_here,
-    send_figures,
     wandb_of,
 )
 
@@ -51,8 +51,9 @@ def main(config: DictConfig) -> float | None:
 
 def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float | None:
     """Everything from a composed config, and the options chosen for it by group, to a finished run folder."""
+    from eegfm.ranks import rank
     from eegfm.results import read_result
-    from eegfm.status import at_work
+    from eegfm.status import Pruned, at_work
     from eegfm.summary import show
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products on a GPU
@@ -60,32 +61,69 @@ def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float
     if not finished or (config.diagnostics and not read_result(folder).diagnostics):
         from eegfm.preemption import listening
 
-        with listening() as asked, at_work(folder), _no_run_left_open():
-            finished = (folder / "result.json").exists()  # by another process, a moment ago
-            result = read_result(folder) if finished else _train(config, folder, choices, asked)
-            if config.diagnostics and not result.diagnostics:
-                result = _diagnosed(config, folder, choices, result, asked)
+        if rank():
+            _follow(config, folder, choices)
+            return None
+        try:
+            with listening() as asked, at_work(folder), _no_run_left_open(folder):
+                finished = (folder / "result.json").exists()  # by another process, a moment ago
+                result = read_result(folder) if finished else _train(config, folder, choices, asked)
+                if config.diagnostics and not result.diagnostics:
+                    result = _diagnosed(config, folder, choices, result, asked)
+        except Pruned as why:
+            log.info("Trial %d: %s, in %s", config.search.trial, why, folder)
+            return None
     else:
         result = read_result(folder)
+    trial = (config.get("search") or {}).get("trial")
+    if trial is not None:  # without its test scores: a search is not to be followed by those
+        log.info("Trial %d: validation %s %s, in %s", trial, result.monitor, result.monitor_value, folder)
+        return result.monitor_value
     show(result, folder, *[f"This run is finished already; delete {folder} to train it anew."] * finished)
     return result.monitor_value
 
 
 @contextmanager
-def _no_run_left_open() -> Iterator[None]:
-    """End the W&B run of a training that has failed: the next cell of a sweep, in this process, would write into it."""
+def _no_run_left_open(folder: Path) -> Iterator[None]:
+    """End the W&B run of a training that has stopped: the next cell of a sweep, in this process, would go on in it."""
+    from eegfm.status import Pruned
+
     try:
         yield
-    except BaseException:
+    except BaseException as stop:
         wandb = sys.modules.get("wandb")
         if wandb is not None and wandb.run is not None:
-            wandb.finish(exit_code=1)
+            from eegfm.wandb_run import end
+
+            if isinstance(stop, SystemExit):  # a signal, or Ctrl-C: it goes on, and has not failed
+                wandb.run.mark_preempting()
+            wandb.finish(exit_code=0 if isinstance(stop, Pruned) else 1)
+            end(folder)
         raise
 
 
 def _train(config: DictConfig, folder: Path, choices: Mapping[str, Any], asked: "Asked") -> "RunResult":
     import lightning.pytorch as lightning
     from omegaconf import OmegaConf
+
+    run = _ready(config, choices)
+    people, overlap = _people(run, config.allow_overlap)
+    seen = _seen(run)
+    OmegaConf.save(OmegaConf.create(run.config), folder / "config.yaml")
+    started = time.monotonic()
+    if isinstance(run.task, lightning.LightningModule):
+        run.task.people = people  # type: ignore[assignment]
+        run.task.config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")  # type: ignore[assignment]
+        outcome = _train_by_gradient(run, folder, choices, asked, run.config.get("search"))
+    else:
+        logger = _logger(run, folder, choices)
+        outcome = {**_fit_in_one_go(run), "loggers": [logger] if logger else []}
+    return _write(run, folder, outcome, time.monotonic() - started, choices, overlap, seen)
+
+
+def _ready(config: DictConfig, choices: Mapping[str, Any]) -> Run:
+    """The run, with its data prepared and open."""
+    import lightning.pytorch as lightning
 
     _quieten()
     weights = _pretrained(config, choices) if config.weights == PRETRAIN else config.weights
@@ -97,17 +135,38 @@ def _train(config: DictConfig, folder: Path, choices: Mapping[str, Any], asked: 
         refuse_undiagnosable(run)
     run.data.prepare_data()
     run.data.setup("fit")
-    people, overlap = _people(run, config.allow_overlap)
-    seen = _seen(run)
-    OmegaConf.save(OmegaConf.create(run.config), folder / "config.yaml")
-    started = time.monotonic()
-    if isinstance(run.task, lightning.LightningModule):
-        run.task.people = people  # type: ignore[assignment]
-        run.task.config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")  # type: ignore[assignment]
-        outcome = _train_by_gradient(run, folder, choices, asked)
-    else:
-        outcome = _fit_in_one_go(run)
-    return _write(run, folder, outcome, time.monotonic() - started, choices, overlap, seen)
+    return run
+
+
+def _follow(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> None:
+    """What every process of a run does but the first: train and score with it, and leave its folder alone."""
+    import lightning.pytorch as lightning
+
+    from eegfm.preemption import listening
+    from eegfm.status import Pruned
+
+    logging.getLogger().setLevel(logging.ERROR)  # what there is to say, the first says
+    with listening() as asked:
+        run = _ready(config, choices)
+        if isinstance(run.task, lightning.LightningModule):
+            with suppress(Pruned):
+                _train_by_gradient(run, folder, choices, asked, run.config.get("search"))
+
+
+def follow() -> None:
+    """The process that another one has started to train its run with it."""
+    from omegaconf import OmegaConf
+
+    from eegfm.contracts import EegfmError
+    from eegfm.ranks import follow as told
+    from eegfm.ranks import rank
+
+    config, folder, choices = told()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    try:
+        _follow(OmegaConf.create(config), folder, choices)
+    except EegfmError as error:
+        sys.exit(f"Process {rank()}: {error}")
 
 
 def _quieten() -> None:
@@ -129,6 +188,7 @@ def _diagnosed(
     import lightning.pytorch as lightning
 
     from eegfm.diagnostics import diagnose
+    from eegfm.ranks import stay_alone
     from eegfm.results import write_result
 
     def fit(run: Run, place: Path) -> Any:
@@ -137,7 +197,8 @@ def _diagnosed(
         return _fit_in_one_go(run)["predictions"]["test"]
 
     _quieten()
-    found = diagnose(config, result.started_from.get("weights"), folder, fit)
+    stay_alone()
+    found = diagnose(on_one_device(config), result.started_from.get("weights"), folder, fit)
     result = replace(result, diagnostics=found)
     write_result(folder, result)
     return result
@@ -156,11 +217,13 @@ def _seen(run: Run) -> dict[str, str]:
 def _pretrained(config: DictConfig, choices: Mapping[str, Any]) -> Path:
     """The folder of the finished run that weights=pretrain means; it is trained now where no one has."""
     from eegfm.data.parts import only_one
+    from eegfm.ranks import rank, until_first_works
 
     before, its_choices = pretraining(config, choices)
     folder = Path(config.paths.runs) / named(before, its_choices)
     folder.mkdir(parents=True, exist_ok=True)
-    with only_one(folder):  # runs of a sweep that start from the same weights
+    # runs of a sweep that start from the same weights; the other processes of a run do as its first
+    with until_first_works(folder) if rank() else only_one(folder):
         if not (folder / "result.json").exists():
             # what is wrong with the run that follows is said before the hours of this one
             _refuse_overlap(build(config, None).data, before, allowed=config.allow_overlap)
@@ -194,10 +257,16 @@ def _people(run: Run, allowed: bool) -> tuple[dict[str, Any], list[str]]:
 
 
 def _train_by_gradient(
-    run: Run, folder: Path, choices: Mapping[str, Any], asked: "Asked"
+    run: Run,
+    folder: Path,
+    choices: Mapping[str, Any],
+    asked: "Asked",
+    search: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     from eegfm.contracts import EegfmError
     from eegfm.preemption import KeepProgress, SaveAndLeave
+    from eegfm.ranks import cluster, rank, together
+    from eegfm.search import callbacks_of
     from eegfm.tasks.history import History
     from eegfm.tasks.progress import progress
     from eegfm.tasks.selection import keep
@@ -208,14 +277,17 @@ def _train_by_gradient(
     selection = dict(run.config["selection"])
     kept = selection.pop("keep")
     last = checkpoints / "last.ckpt"
+    pruning = callbacks_of(search or {}, folder, task.monitor)
     trainer = run.make_trainer(
-        logger=_logger(run, folder, choices),
+        logger=False if rank() else _logger(run, folder, choices),
+        plugins=cluster(),
         callbacks=[
             *progress(sys.stdout),
             History(folder),
             *_keeping_places(run, folder),
             KeepProgress(folder),
             SaveAndLeave(asked, last),  # behind what has to see the batch
+            *pruning,
             *keep(checkpoints, monitor=f"val/{metric}", mode=mode, rule=selection, every=_save_steps(run)),
         ],
         default_root_dir=folder,
@@ -223,24 +295,33 @@ def _train_by_gradient(
     )
     if last.exists():
         log.info("Going on from %s.", last)
-    try:
-        trainer.fit(task, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
-    except SystemExit as stop:
-        if stop.code == 1:  # how Lightning ends at Ctrl-C
-            log.warning(
-                "Interrupted in epoch %d. The same command goes on from there.", trainer.current_epoch + 1
+    # what the others train from is there by now
+    config = {**run.config, "weights": run.started_from.get("weights"), "diagnostics": False}
+    before_j = _energy_j(trainer)
+    with together(trainer, config, folder, choices):
+        try:
+            trainer.fit(task, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+        except SystemExit as stop:
+            if stop.code == 1:  # how Lightning ends at Ctrl-C
+                epoch = trainer.current_epoch + 1
+                log.warning("Interrupted in epoch %d. The same command goes on from there.", epoch)
+            raise
+        for one in pruning:
+            one.leave()
+        chosen = checkpoints / f"{kept}.ckpt"
+        if not chosen.exists():
+            raise EegfmError(
+                f"No epoch was kept in {checkpoints}: none came after selection.first_epoch={selection['first_epoch']} "
+                "with a validation metric that is a number. Train longer, or set selection.first_epoch=0."
             )
-        raise
-    chosen = checkpoints / f"{kept}.ckpt"
-    if not chosen.exists():
-        raise EegfmError(
-            f"No epoch was kept in {checkpoints}: none came after selection.first_epoch={selection['first_epoch']} "
-            "with a validation metric that is a number. Train longer, or set selection.first_epoch=0."
-        )
-    predictions = {}
-    for split, evaluate in (("val", trainer.validate), ("test", trainer.test)):
-        evaluate(task, datamodule=data, ckpt_path=chosen, weights_only=True, verbose=False)
-        predictions[split] = task.outputs
+        # the curves end with the training: what is scored here are the chosen weights, which go into the summary
+        loggers, trainer.loggers = trainer.loggers, []
+        predictions = {}
+        for split, evaluate in (("val", trainer.validate), ("test", trainer.test)):
+            evaluate(task, datamodule=data, ckpt_path=chosen, weights_only=True, verbose=False)
+            predictions[split] = task.outputs
+    after_j = _energy_j(trainer)
+    energy_wh = None if before_j is None or after_j is None else round((after_j - before_j) / 3600, 3)
     return {
         "predictions": predictions,
         "epoch": _epoch_of(chosen),
@@ -249,8 +330,18 @@ def _train_by_gradient(
             "total": sum(p.numel() for p in task.parameters()),
         },
         "device": str(trainer.strategy.root_device),
-        "loggers": trainer.loggers,
+        "devices": trainer.world_size,
+        "energy_wh": energy_wh,
+        "loggers": loggers,
     }
+
+
+def _energy_j(trainer: Any) -> float | None:
+    """Of all GPUs of a fit; None where some are in other machines."""
+    from eegfm.tasks.cost import energy_j
+
+    on_gpus = trainer.strategy.root_device.type == "cuda" and trainer.num_nodes == 1
+    return energy_j(trainer.device_ids) if on_gpus else None
 
 
 def _save_steps(run: Run) -> int | None:
@@ -356,9 +447,14 @@ def _logger(run: Run, folder: Path, choices: Mapping[str, Any]) -> Any:
         tags=[chosen(choices, key) for key in ("model", "encoder", "data")] + [run.data.benchmark.protocol],
     )
     if logger:
+        groups = ("model", "encoder", "data", "task", "adapt")
+        options = {key: chosen(choices, key) for key in groups if choices.get(key)}  # what panels group by
         logger.experiment.config.update(
-            {**run.config, "provenance": run.data.provenance()}, allow_val_change=True
+            {**run.config, "option": options, "provenance": run.data.provenance()}, allow_val_change=True
         )
+        from eegfm.wandb_run import begin
+
+        begin(logger, folder)
     return logger
 
 
@@ -413,6 +509,8 @@ def _write(
         wall_s=round(wall_s, 2),
         peak_memory_mb=peak_memory_mb(),
         device=outcome["device"],
+        devices=outcome.get("devices", 1),
+        energy_wh=outcome.get("energy_wh"),
         scan=_scans(run.task),
         adapt=choices.get("adapt"),
         spatial=spatial,
@@ -422,8 +520,9 @@ def _write(
     write_json(folder / "leakage.json", {"subjects": result.benchmark.subjects, **result.benchmark.leakage})
     figures = _draw(folder, run, outcome["predictions"]["test"], result, title, maps)
     for logger in outcome["loggers"]:
-        logger.log_metrics({f"test/{name}": value for name, value in metrics["test"].items()})
-        send_figures(logger, figures)
+        from eegfm.wandb_run import send
+
+        send(logger, folder, result, figures)
     write_result(folder, result)
     return result
 
@@ -551,4 +650,6 @@ def _of_windows(
 
 
 if __name__ == "__main__":
-    main()
+    from eegfm.ranks import FOLLOW
+
+    follow() if sys.argv[1:] == [FOLLOW] else main()

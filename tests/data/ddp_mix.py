@@ -20,7 +20,7 @@ def run(place: Path, devices: int) -> None:
         def on_train_epoch_start(self):
             self.seen = [*getattr(self, "seen", []), []]
 
-    # seven of nine batches have five windows; of two processes each has four of them in an epoch
+    # seven of nine batches have five windows: of two processes one has two of them, the other three
     data = mix(place, channels="own")
     task = task_of(data)
     task.__class__ = Noted

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 from hydra.utils import get_object
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from eegfm.build import (
     build,
@@ -64,10 +65,50 @@ def test_every_model_composes_with_every_data_set(model, data):
     assert make(config.model, "model")(spec) is not None
 
 
+def file_of(experiment: str) -> DictConfig:
+    node = OmegaConf.load(config_dir() / "experiment" / f"{experiment}.yaml")
+    assert isinstance(node, DictConfig)
+    return node
+
+
+def swept(experiment: str) -> dict[str, list[str]]:
+    """The values of every parameter that an experiment sweeps."""
+    found = {}
+    for name, values in (OmegaConf.select(file_of(experiment), "hydra.sweeper.params") or {}).items():
+        override = OverridesParser.create().parse_override(f"{name}={values}")
+        found[name] = (
+            list(override.sweep_string_iterator()) if override.is_sweep_override() else [str(values)]
+        )
+    return found
+
+
+def check_cell(*overrides: str) -> None:
+    config = composed(*overrides)
+    OmegaConf.to_container(config, resolve=True)
+    for node in ("data", "encoder", "task", "model"):
+        check_types(config[node], node)
+    if config.weights == "pretrain":
+        before, _ = pretraining(config, {})
+        check_types(before.task, "pretrain.task")
+
+
 @pytest.mark.parametrize("experiment", OPTIONS["experiment"])
 def test_every_experiment_composes(experiment):
-    config = composed(f"experiment={experiment}")
-    assert config.model._target_ and config.data._target_
+    """As it is in its last cell, and so does the pre-training of those that start from one."""
+    last = [f"{name}={values[-1]}" for name, values in swept(experiment).items()]
+    check_cell(f"experiment={experiment}", *last)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize("experiment", OPTIONS["experiment"])
+def test_every_value_that_an_experiment_sweeps_composes(experiment):
+    params = {name: values for name, values in swept(experiment).items() if name != "seed"}
+    for i in range(max(map(len, params.values()), default=0)):
+        check_cell(
+            f"experiment={experiment}",
+            *(f"{name}={values[i % len(values)]}" for name, values in params.items()),
+        )
 
 
 @pytest.mark.parametrize("method", OPTIONS["method"])
@@ -258,45 +299,62 @@ def test_the_papers_experiments_stand_on_the_published_protocol(experiment):
     assert (config.selection.min_delta, config.selection.first_epoch) == (0.001, 1)
 
 
-TABLES = {
-    "stamp_main_table": ("STAMP", set()),
-    "stamp_tsfm_table": ("STAMP, encoder=", {"encoder"}),
-    "stamp_width_study": ("STAMP, model.width=", {"model.width"}),
-    "cbramod_main_table": ("CBraMod", set()),
+TABLES = {  # the published column, and what is swept beside data and seed
+    "stamp_main_table": ("STAMP", []),
+    "stamp_tsfm_table": ("STAMP", ["encoder"]),
+    "stamp_width_study": ("STAMP", ["model.width"]),
+    "cbramod_main_table": ("CBraMod", []),
+    "eegm2_tuab_table": ("EEGM2", ["data.window_s", "adapt"]),
+    "eegm2_ablation": ("EEGM2", ["paper.variant"]),
 }
+WAYS = {"eegm2_published_light": "EEGM2 Light", "eegm2_published_finetune": "EEGM2, fine-tuned"}
 
 
 @pytest.mark.parametrize("experiment", TABLES)
 def test_every_cell_of_a_published_table_has_its_number(experiment):
-    """On the published protocol, five seeds; and the cells that are swept are the cells that are published."""
-    title, swept = TABLES[experiment]
-    node = OmegaConf.load(config_dir() / "experiment" / f"{experiment}.yaml")
-    params = {name: split_sweep(value) for name, value in node.hydra.sweeper.params.items()}
-    assert params.pop("seed") == ["654", "114", "25", "759", "281"]
-    assert params.keys() - {"data"} == swept
-    for data in params["data"]:
-        config = composed(f"experiment={experiment}", f"data={data}")
+    """The cells that are swept are the cells that are published; comparable ones on the published protocol."""
+    title, more = TABLES[experiment]
+    params, (table, *_) = swept(experiment), file_of(experiment).paper.tables
+    assert params.keys() == {"seed", *more} | ({"data"} & params.keys())
+    of_paper = [r for r in published() if r.table == table and r.title.startswith(title)]
+    if table == "cbramod_main":  # what it tells of another pre-training cannot be repeated
+        of_paper = [r for r in of_paper if r.title == title]
+    data = params.get("data", ["published/tuab"])
+    for option in data:
+        config = composed(f"experiment={experiment}", f"data={option}")
         assert make(config.data.benchmark, "data.benchmark").protocol.split("@")[0] == "cbramod"
     cells = {
-        (data, values)
-        for data in (data.rpartition("/")[2] for data in params.pop("data"))
-        for values in itertools.product(*params.values())
+        (option.rpartition("/")[2], tuple(value.rpartition("/")[2] for value in values))
+        for option, *values in itertools.product(data, *(params[name] for name in more))
     }
-    names = {
-        (r.data, tuple(f"{r.title.removeprefix(title)}" for _ in swept))
-        for r in published()
-        if (r.title.startswith(title) if swept else r.title == title) and r.headline == (not swept)
-    }
-    assert {(data, tuple(v.rpartition("/")[2] for v in values)) for data, values in cells} == names
+
+    def cell(r):
+        said = {"data.window_s": r.variant, "adapt": r.title.removesuffix(f", {r.variant}")}
+        names = {way: name for name, way in WAYS.items()}
+        values = [said.get(name, r.variant).rpartition("=")[2] for name in more]
+        return r.data, tuple(names.get(value, value) for value in values)
+
+    assert {cell(r) for r in of_paper} == cells
+
+
+@pytest.mark.parametrize(
+    "experiment", [e for e, (title, _) in TABLES.items() if title in ("STAMP", "CBraMod")]
+)
+def test_published_tables_are_of_the_seeds_of_their_code(experiment):
+    assert swept(experiment)["seed"] == ["654", "114", "25", "759", "281"]
+
+
+@pytest.mark.parametrize("experiment", OPTIONS["experiment"])
+def test_tables_that_are_repeated_are_published(experiment):
+    """A table of another spelling would never find its numbers."""
+    tables = (file_of(experiment).get("paper") or {}).get("tables", [])
+    assert {*tables} <= {r.table for r in published()}
+    assert not tables or experiment in TABLES
 
 
 def test_a_published_choice_has_the_name_of_its_benchmark():
     assert chosen({"data": "published/tuev", "encoder": "ttm"}, "data") == "tuev"
     assert chosen({"data": "published/tuev", "encoder": "ttm"}, "encoder") == "ttm"
-
-
-def split_sweep(text: str) -> list[str]:
-    return [part.strip() for part in str(text).split(",")]
 
 
 def test_a_run_starts_from_the_published_weights_in_the_unit_that_they_want(tmp_path):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 from torch import nn
 
@@ -134,7 +135,7 @@ def test_every_package_is_looked_up_under_the_name_that_it_is_imported_by():
             except metadata.PackageNotFoundError:
                 continue
             module = doctor.module_of(name).partition(".")[0]
-            assert name.lower() in [n.lower() for n in listed[module]], name
+            assert canonicalize_name(name) in map(canonicalize_name, listed[module]), name
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,22 @@ def test_resources_are_from_the_environment_and_the_command_line(monkeypatch):
     assert cell.launcher["_target_"].endswith("LocalLauncher") and cell.launcher["timeout_min"] > 60
 
 
+def test_a_cell_asks_for_what_its_own_model_wants(monkeypatch):
+    """In one sweep: the model's file comes before the environment, the command line before both."""
+    pytest.importorskip(
+        "hydra_plugins.hydra_submitit_launcher", reason="the extra `slurm` is not installed"
+    )
+    monkeypatch.setenv("EEGFM_SLURM_GPUS", "1")
+    slurm = ["seed=0", "model=stamp,bandpower", "hydra/launcher=slurm"]
+    assert [cell.launcher["gpus_per_node"] for cell in cells_of(slurm)] == [1, 0]
+    said = cells_of([*slurm, "hydra.launcher.gpus_per_node=2"])
+    assert [cell.launcher["gpus_per_node"] for cell in said] == [2, 2]
+    more = cells_of([*slurm, "resources.mem_gb=64", "trainer=ddp", "hydra.launcher.tasks_per_node=4"])
+    assert [(c.launcher["mem_gb"], c.launcher["tasks_per_node"]) for c in more] == [(64, 4)] * 2
+    # which changes nothing in a run: neither do devices, and how they work together
+    assert [cell.folder for cell in more] == [cell.folder for cell in said]
+
+
 def test_what_is_finished_runs_or_waits_is_left_alone(monkeypatch, tmp_path, capsys):
     """All four are, so that nothing is started here."""
     monkeypatch.chdir(tmp_path)

@@ -196,22 +196,24 @@ def half_of_a_split(rank, folder):
     metric = Scores(SIX)
     metric.update(logits[mine], labels[mine], torch.zeros_like(labels[mine]))
     found = {name: value.item() for name, value in metric.compute().items()}
-    rows = len(metric.predictions([]).label)
-    torch.save((found, rows), folder / f"{rank}.pt")
+    whole = metric.predictions([str(i) for i in range(16)][mine])
+    assert len(metric.labels[0]) == len(labels[mine])  # its own, as before
+    torch.save((found, whole.keys, torch.from_numpy(whole.label)), folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
 @pytest.mark.slow
 def test_two_processes_score_the_whole_split(tmp_path):
-    """Unequal halves; each process still keeps the predictions of its own windows."""
+    """Unequal halves; each process has the predictions of all windows, in the order of the halves."""
     generator = torch.Generator().manual_seed(0)
     logits, labels = torch.randn(16, 6, generator=generator), torch.randint(6, (16,), generator=generator)
     torch.save((logits, labels), tmp_path / "split.pt")
     torch.multiprocessing.spawn(half_of_a_split, args=(tmp_path,), nprocs=2)
     expected = oracle(probabilities(logits), labels.numpy(), 6)
-    for rank, n_windows in ((0, 5), (1, 11)):
-        found, rows = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        assert found == pytest.approx(expected, rel=1e-6) and rows == n_windows
+    for rank in (0, 1):
+        found, keys, label = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert found == pytest.approx(expected, rel=1e-6)
+        assert keys == [str(i) for i in range(16)] and torch.equal(label, labels)
 
 
 def test_probabilities_are_the_sigmoid_or_the_softmax():

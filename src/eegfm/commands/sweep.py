@@ -7,6 +7,8 @@
 
 submit returns at once, and can be typed again: what is finished, runs or waits is left alone, the rest is sent off.
 Each cell is one `eegfm train`, named by its config; its folder holds `status.json` from the moment it is sent off.
+Of a search (`hparams_search=optuna`) a cell is a process that tries one setting after another; `--parallel 4` sends off
+four that share one study. Their trials come up in the status by themselves.
 Without SLURM (`hydra/launcher=local`, the default where there is no sbatch) a process in the background works on one
 cell after another, or on `--parallel` at a time.
 """
@@ -30,7 +32,8 @@ from eegfm.contracts import EegfmError
 from eegfm.status import Status, look, now, queue, read_status, write_status
 
 NONE = "–"
-ORDER = ("running", "queued", "preempted", "lost", "failed", "done")
+SEARCHES = "searches"  # in an experiment's folder: its searches, which are no cells
+ORDER = ("running", "queued", "preempted", "lost", "failed", "pruned", "done")
 STYLE = {"done": "green", "running": "cyan", "failed": "bold red", "lost": "red", "preempted": "yellow"}
 # what AutoExecutor of submitit knows of every cluster; the rest is SLURM's own
 OF_EVERY_CLUSTER = ("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes",
@@ -75,6 +78,11 @@ class Cell:
     overrides: list[str]
     launcher: dict[str, Any]
 
+    @property
+    def experiment(self) -> Path:
+        """The folder to look at; that of a process that searches lies in the experiment's as well."""
+        return self.folder.parents[2] if SEARCHES in self.folder.parts else self.folder.parent
+
 
 def submit(overrides: Sequence[str], parallel: int | None = None) -> None:
     """Send off every cell that is neither finished nor on its way."""
@@ -84,9 +92,18 @@ def submit(overrides: Sequence[str], parallel: int | None = None) -> None:
         overrides = [*overrides, "hydra/launcher=slurm"]
     elif not on_slurm:  # which wants no launcher, and nothing that has to be installed for one
         overrides = [text for text in overrides if not text.startswith("hydra/launcher=")]
-    cells, jobs = cells_of(overrides), queue()
+    searching = [text.partition("=")[2] for text in overrides if text.startswith("hparams_search=")]
+    if searching and searching[-1] != "null":
+        cells, jobs = searchers_of(overrides, parallel or 1), queue()
+        moot = ("done",)  # a search that has ended may be given more trials
+    else:
+        cells, jobs, moot = cells_of(overrides), queue(), ()
     there = {cell.folder: look(cell.folder, jobs) for cell in cells}
-    left = {folder: found for folder, found in there.items() if found and _on_its_way(found)}
+    left = {
+        folder: found
+        for folder, found in there.items()
+        if found and _on_its_way(found) and found.state not in moot
+    }
     todo = [cell for cell in cells if cell.folder not in left]
     for cell in todo:
         cell.folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +119,7 @@ def submit(overrides: Sequence[str], parallel: int | None = None) -> None:
             raise
     others = [f"{n} {state}" for state in ORDER if (n := _count(left, state))]
     print(f"{len(cells)} cells: {', '.join([f'{len(todo)} sent off', *others])}")
-    for place in dict.fromkeys(cell.folder.parent for cell in cells):
+    for place in dict.fromkeys(cell.experiment for cell in cells):
         print(f"next        eegfm sweep status {place}")
 
 
@@ -135,6 +152,8 @@ def cells_of(overrides: Sequence[str]) -> list[Cell]:
             for of_cell in (one for part in batch for one in part):
                 config = compose("train", of_cell, return_hydra_config=True)
                 launcher: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+                if config.hydra.runtime.choices.get("hparams_search"):
+                    raise EegfmError("This experiment is a search. Add: hparams_search=optuna")
                 folder = Path(config.paths.runs) / run_name(_root_=config)
                 own = [
                     text for text in of_cell if not text.startswith(("hydra/launcher", "hydra.launcher"))
@@ -144,6 +163,36 @@ def cells_of(overrides: Sequence[str]) -> list[Cell]:
         remedy = "\nType: pip install hydra-submitit-launcher submitit" * ("submitit" in str(error))
         raise EegfmError(f"Nothing was sent off. {error}{remedy}") from error
     return [*cells.values()]
+
+
+def searchers_of(overrides: Sequence[str], n: int) -> list[Cell]:
+    """The processes that share one search, each with its number; the search is looked through first.
+
+    Raises:
+        EegfmError: a config that does not compose, or a space that is refused.
+    """
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from eegfm.build import config_dir, register
+    from eegfm.search import plan_of, worker_folder
+
+    register()
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+            loader = GlobalHydra.instance().config_loader()
+            config = loader.load_configuration("train", [*overrides], run_mode=RunMode.MULTIRUN)
+            params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+            folder = plan_of(config, loader, [*params, *config.hydra.overrides.task]).folder
+            launcher: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise EegfmError(f"Nothing was sent off. {error}") from error
+    own = [text for text in overrides if not text.startswith(("hydra/launcher", "hydra.launcher"))]
+    return [Cell(worker_folder(folder, i), [*own, f"search.worker={i}"], launcher) for i in range(n)]
 
 
 class Train:
@@ -288,7 +337,15 @@ def _count(found: Mapping[Path, Status], state: str) -> int:
 
 def collect(folder: Path) -> None:
     """Print the report of what is done, then every cell that is missing in it and why."""
-    found = cells_below(folder, queue())
+    found = {
+        place: one for place, one in cells_below(folder, queue()).items() if SEARCHES not in place.parts
+    }
+    pruned = _count(found, "pruned")
+    if pruned:
+        print(f"{pruned} cells were given up by a search; they are no part of the report.")
+        found = {place: one for place, one in found.items() if one.state != "pruned"}
+        if not found:
+            return
     if _count(found, "done"):
         subprocess.run([sys.executable, "-m", "eegfm.report", str(folder)], check=False)
     missing = {place: one for place, one in found.items() if one.state != "done"}

@@ -29,6 +29,7 @@ from eegfm.contracts import EEGBatch, EegfmError, Encodes, SampleSpec
 from eegfm.data.census import leakage
 from eegfm.data.module import EEGDataModule, LateLoader, SplitDataset, deaf
 from eegfm.data.ready import as_part
+from eegfm.data.shared import block, refuse_too_many, share
 from eegfm.data.splits import Division
 from eegfm.signal.montage import montage_of, today
 
@@ -80,8 +81,8 @@ class Batches(DistributedSampler[tuple[str, list[int]]]):
     of an endless row of permutations, each a function of the seed, its number and the corpus alone, so that every
     window comes once before any comes twice. The order of the batches is a function of the seed and the epoch.
 
-    Of several processes each has every n-th batch. What does not go round is left out, in each epoch another part, so
-    that all have the same number of steps. Their batches of one step may be of different corpora.
+    Several processes have their share of every batch, so that a step is of one corpus and of the same windows however
+    many they are; without a seed each has its block of every corpus (see `eegfm.data.shared`).
 
     `skip` lets an epoch that was interrupted go on behind its first batches; the length stays that of the whole.
 
@@ -118,26 +119,32 @@ class Batches(DistributedSampler[tuple[str, list[int]]]):
         return n if epoch == self.epoch else 0
 
     def __len__(self) -> int:
-        return sum(-(-n // self.batch_size) for n in self.draws.values()) // self.n_ranks
+        if self.seed is None:
+            return sum(len(self._block(n)) for n in self.draws.values())
+        return sum(-(-n // self.batch_size) for n in self.draws.values())
 
     def __iter__(self) -> Iterator[tuple[str, list[int]]]:
+        if self.seed is None:
+            yield from ((corpus, places) for corpus, n in self.draws.items() for places in self._block(n))
+            return
         batches = []
         for corpus, n in self.draws.items():
             order = self._places(corpus, n)
             batches += [(corpus, order[i : i + self.batch_size]) for i in range(0, n, self.batch_size)]
-        order = np.arange(len(batches))
-        if self.seed is not None:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(len(batches))
-        mine = order[: len(self) * self.n_ranks][self.rank :: self.n_ranks]
-        for i in mine[self.n_skipped :]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(batches))
+        for i in order[self.n_skipped :]:
             corpus, places = batches[i]
-            yield corpus, places.tolist()
+            yield corpus, share(places.tolist(), self.rank, self.n_ranks)
+
+    def _block(self, n: int) -> list[list[int]]:
+        return block(n, self.batch_size, rank=self.rank, n_ranks=self.n_ranks)
 
     def _places(self, corpus: str, n: int) -> Int[np.ndarray, " n"]:
         """The windows of a corpus that this epoch takes: the next `n` of its permutations, end to end."""
         size = self.sizes[corpus]
-        if self.seed is None or not n:
+        if not n:
             return np.arange(n)
+        assert self.seed is not None
         first, behind = self.epoch * n, (self.epoch + 1) * n
         rounds = range(first // size, -(-behind // size))
         name = zlib.crc32(corpus.encode())
@@ -312,7 +319,6 @@ class Mix(lightning.LightningDataModule):
         self.draws()
 
     def train_dataloader(self) -> Loader:
-        """Where several processes train, each has its share of the batches. Every other split is whole in each."""
         self._training = self._loader("train", self.seed)
         if self._interrupted is not None:
             self._training.load_state_dict(self._interrupted)
@@ -429,16 +435,12 @@ class Mix(lightning.LightningDataModule):
         parts = self.datasets(split)
         sizes = {name: len(part) for name, part in parts.items()}
         ranks = {}
-        # in validation and test every process has the whole split: its metrics are then those of one process
-        if seed is not None and self.trainer is not None:
+        if self.trainer is not None and self.trainer.world_size > 1:
             ranks = {"rank": self.trainer.global_rank, "n_ranks": self.trainer.world_size}
+            scored = {f"{split} (of {corpus})": n for corpus, n in sizes.items()} if seed is None else {}
+            refuse_too_many(self.trainer.world_size, self.batch_size, scored)
         draws = self.draws() if split == "train" and seed is not None else sizes
         batches = Batches(sizes, self.batch_size, seed, draws=draws, **ranks)
-        if not len(batches):
-            raise EegfmError(
-                f"An epoch of {sum(draws.values()):,} windows has fewer batches of {self.batch_size} than there are "
-                f"processes ({batches.n_ranks}). Type a smaller data.batch_size, or trainer.devices=1."
-            )
         return Loader(
             Parts(parts),
             batch_size=None,  # what the sampler gives is a batch already

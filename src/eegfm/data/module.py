@@ -20,6 +20,7 @@ from eegfm.data.census import Leakage, count, leakage
 from eegfm.data.embed import encoded_recipe
 from eegfm.data.ready import ready
 from eegfm.data.resident import ResidentLoader
+from eegfm.data.shared import Shared, block, refuse_too_many
 from eegfm.data.splits import Division, subset
 from eegfm.data.store import Recipe, SampleIndex, SampleStore
 from eegfm.signal.steps import Step
@@ -46,6 +47,7 @@ class SplitDataset(Dataset[EEGBatch]):
             label=torch.from_numpy(self.store.index.label[rows]),
             subject=torch.from_numpy(self.subject[rows]),
             key=[self.store.index.key(row) for row in rows.tolist()],
+            part=getattr(items, "part", 1.0),
         )
 
     def __getitem__(self, item: int) -> EEGBatch:
@@ -113,7 +115,7 @@ class EEGDataModule(lightning.LightningDataModule):
         steps: signal processing other than the published one, or None.
         window_s: length of the windows in seconds, other than the protocol's (see `eegfm.benchmarks.length`), or None.
         imported: use what `eegfm.data.convert` has made of a store of the reference; nothing is prepared from `raw`.
-        batch_size: windows a batch, in every split.
+        batch_size: windows a batch, in every split; of several processes, all of theirs together.
         num_workers: loader processes. 0 is the fastest for stores that fit in memory: a batch is one read.
         prepare_workers: processes that prepare recordings side by side.
         allow_partial: go on with an incomplete corpus, marked as such.
@@ -357,14 +359,25 @@ class EEGDataModule(lightning.LightningDataModule):
             return ResidentLoader(data, self.batch_size, sampler, self._device())
         return LateLoader(
             data,
-            batch_size=self.batch_size,
-            sampler=sampler,
+            **self._batches(len(data), sampler),
             num_workers=self.num_workers,
             collate_fn=_as_is,
             worker_init_fn=deaf,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.num_workers > 0,
         )
+
+    def _batches(self, n: int, order: EpochShuffle | None) -> dict[str, Any]:
+        """What a loader goes by: all batches or, of several processes, what this one has of them."""
+        if self.trainer is None or self.trainer.world_size == 1:
+            return {"batch_size": self.batch_size, "sampler": order}
+        ours = {"rank": self.trainer.global_rank, "n_ranks": self.trainer.world_size}
+        refuse_too_many(self.trainer.world_size, self.batch_size, {} if order else {"scored": n})
+        return {
+            "batch_sampler": block(n, self.batch_size, **ours)
+            if order is None
+            else Shared(order, n, self.batch_size, **ours)
+        }
 
     def _device(self) -> torch.device:
         if self.trainer is None:

@@ -1,12 +1,13 @@
 """What every task shares: how its optimiser and schedule are made, its noise, and what its checkpoints carry."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from lightning import LightningModule
-from torch import nn
+from lightning.pytorch.strategies import FSDPStrategy
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -34,10 +35,15 @@ class Task(LightningModule):
     "config". `people` is whom the weights were trained and validated on (see `eegfm.overlap`), None outside a run.
 
     Noise (dropout, masks) is a function of `seed` and of the place in training alone: torch's generators are seeded
-    anew before every training batch, so a resumed fit continues exactly as an uninterrupted one.
+    anew before every training batch, so a resumed fit continues exactly as an uninterrupted one. Several processes draw
+    other noise than one does, each its own.
+
+    Of several processes the gradients are averaged. Where they have unequal shares of a batch, that is the gradient of
+    the whole batch by the `part` that each share counts.
     """
 
     monitor: tuple[str, Literal["max", "min"]]
+    part = 1.0
 
     def __init__(
         self,
@@ -58,6 +64,11 @@ class Task(LightningModule):
         self.people: dict[str, Any] | None = None
 
     def configure_optimizers(self) -> Any:
+        if self.decay == "matrices" and isinstance(self.trainer.strategy, FSDPStrategy):
+            raise EegfmError(
+                "task.decay=matrices tells parameters apart by their axes, which FSDP takes from them: each device has "
+                "a flat piece. Type task.decay=all, or trainer=ddp."
+            )
         optimizer = self.make_optimizer(self.parameter_groups())
         if self.make_schedule is None:
             return optimizer
@@ -90,6 +101,20 @@ class Task(LightningModule):
         place = [self.seed, self.global_step, batch_idx, self.global_rank]
         noise = np.random.SeedSequence(place).generate_state(1, np.uint64)[0]
         torch.manual_seed(int(noise))  # of the CPU and every GPU
+        self.part = getattr(batch, "part", 1.0)
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        super().backward(loss if self.part == 1 else loss * self.part, *args, **kwargs)
+
+    def log_mean(self, values: Mapping[str, Tensor], n: int, *, on_step: bool = False) -> None:
+        """Log the means over an epoch's windows, of all processes, of what has these values in a batch of `n`.
+
+        As a float: Lightning 2.6 averages the counts of the processes, and cuts that of whole numbers to a whole one.
+        """
+        count: Any = float(n)
+        self.log_dict(
+            dict(values), on_step=on_step, on_epoch=True, prog_bar=on_step, batch_size=count, sync_dist=True
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config_yaml

@@ -1,5 +1,6 @@
-"""What one window costs a network: its floating-point operations, by torch's own counter."""
+"""What a network costs: the floating-point operations of one window, and the energy of the GPUs that train it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -33,3 +34,28 @@ def forward_flops(task: nn.Module, batch: EEGBatch) -> int:
 
 def _forward(task: Any, batch: EEGBatch) -> None:
     task(batch.x.to(task.device), batch.coords.to(task.device))
+
+
+def energy_j(devices: Sequence[int]) -> float | None:
+    """What these GPUs of torch's have taken since their driver was loaded, in joules, by NVML's own counter.
+
+    All that ran on them is in it, and nothing of the machine around them. None where there is no GPU, no pynvml (which
+    is nvidia-ml-py), or a GPU without such a counter: one from before Volta, or a slice of one.
+    """
+    if not devices or not torch.cuda.is_available():
+        return None
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        try:
+            # by UUID: NVML numbers the machine's GPUs, torch those that it may see
+            names = [f"GPU-{torch.cuda.get_device_properties(i).uuid}" for i in devices]
+            handles = [pynvml.nvmlDeviceGetHandleByUUID(name) for name in names]
+            return sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in handles) / 1000
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return None

@@ -23,6 +23,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from eegfm.contracts import EegfmError, SampleSpec
+from eegfm.tasks.metrics import of_all_processes
 
 PARTS = (
     "hidden",
@@ -175,15 +176,19 @@ class Errors(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """`Reconstructions.metrics` of everything since the last reset, as scalars on the metric's device."""
-        found = self.reconstructions([]).metrics()
+        found = self._found([]).metrics()
         return {name: torch.tensor(value, device=self.device) for name, value in found.items()}
 
     def reconstructions(self, keys: list[str]) -> Reconstructions:
-        """What has been gathered since the last reset, beside the `keys` given.
+        """What all processes have gathered since the last reset; `keys` are those of this one.
 
         Raises:
             EegfmError: nothing was gathered, or the model's output is not a number.
         """
+        with self.sync_context():
+            return self._found(of_all_processes(keys))
+
+    def _found(self, keys: list[str]) -> Reconstructions:
         if not len(self.table):
             raise EegfmError(
                 "There is no window to score. Check the split and its limits (trainer.limit_*_batches)."

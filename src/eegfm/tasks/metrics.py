@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from jaxtyping import Float, Int
 from sklearn import metrics as sk
 from torch import Tensor
@@ -131,8 +132,8 @@ class Scores(Metric):
     """Gathers the logits of a split and scores them once, at its end.
 
     The states are lists that torchmetrics concatenates over processes, so `compute` is the score of the whole split on
-    every one of them. A sampler that pads its shards with repeated windows (torch's DistributedSampler) still counts
-    those twice: published numbers come from one device.
+    every one of them. A sampler that pads its shards with repeated windows (torch's DistributedSampler) would count
+    those twice: our loaders deal out every window once (`eegfm.data.shared`).
     """
 
     is_differentiable = False
@@ -165,13 +166,23 @@ class Scores(Metric):
         return {name: torch.tensor(value, device=self.device) for name, value in found.items()}
 
     def predictions(self, keys: list[str]) -> Predictions:
-        """What this process has gathered since the last reset, window by window, beside the `keys` given."""
-        return Predictions(
-            keys=list(keys),
-            subject=_numpy(self.subjects),
-            label=_numpy(self.labels),
-            probability=probabilities(dim_zero_cat(self.logits)),
-        )
+        """What all processes have gathered since the last reset, window by window; `keys` are those of this one."""
+        with self.sync_context():
+            return Predictions(
+                keys=of_all_processes(keys),
+                subject=_numpy(self.subjects),
+                label=_numpy(self.labels),
+                probability=probabilities(dim_zero_cat(self.logits)),
+            )
+
+
+def of_all_processes(keys: list[str]) -> list[str]:
+    """These keys behind those of the processes before this one and so on: the order of torchmetrics' states."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return list(keys)
+    found: list[list[str]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(found, keys)
+    return [key for of_one in found for key in of_one]
 
 
 def _numpy(state: list[Tensor]) -> np.ndarray:

@@ -117,10 +117,8 @@ class Reconstruct(Task):
 
     def training_step(self, batch: EEGBatch, batch_idx: int) -> Tensor:
         loss, terms, _ = self._loss(batch, training=True)
-        n = len(batch.x)
-        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=n)
-        named = {f"train/{name}": value.detach() for name, value in terms.items()}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=n)
+        self.log_mean({"train/loss": loss}, len(batch.x), on_step=True)
+        self.log_mean({f"train/{name}": value.detach() for name, value in terms.items()}, len(batch.x))
         return loss
 
     def validation_step(self, batch: EEGBatch, batch_idx: int) -> None:
@@ -169,8 +167,7 @@ class Reconstruct(Task):
         loss, terms, seen = self._loss(batch, training=False)
         self._gather(loss, seen, batch)
         self._keys += batch.key
-        named = {f"{split}/{name}": value for name, value in terms.items()}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch.x), sync_dist=True)
+        self.log_mean({f"{split}/{name}": value for name, value in terms.items()}, len(batch.x))
 
     def _gather(self, loss: Tensor, seen: Seen, batch: EEGBatch) -> None:
         drawn = None if seen.hidden is None else interpolate(seen.true, seen.hidden)
