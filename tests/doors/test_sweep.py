@@ -29,6 +29,20 @@ def test_a_cell_is_named_by_its_config_wherever_it_is_asked_for(monkeypatch, tmp
     assert once.folder == found[0].folder
 
 
+def test_what_an_experiment_sweeps_over_is_sent_off_but_for_what_the_command_line_says(
+    monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    found = cells_of(["experiment=three_models", "seed=0,1", "data=synthetic"])
+    said = {
+        tuple(sorted(text for text in cell.overrides if text[:4] in ("meth", "seed"))) for cell in found
+    }
+    methods = ("stamp_spectrum", "samba_small", "eegm2_small")
+    assert len(found) == 6 and said == {(f"method={m}", f"seed={n}") for m in methods for n in (0, 1)}
+    (alone,) = cells_of(found[0].overrides)  # its job does not sweep again
+    assert alone.folder == found[0].folder and "hydra.mode=RUN" in alone.overrides
+
+
 def test_a_word_that_is_wrong_sends_nothing_off(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for wrong in ("model=stampp", "sed=1", "trainer.epochs=3"):

@@ -22,7 +22,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -134,8 +134,6 @@ def cells_of(overrides: Sequence[str]) -> list[Cell]:
         EegfmError: a config that does not compose, with Hydra's reason.
     """
     from hydra import compose, initialize_config_dir
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -145,11 +143,8 @@ def cells_of(overrides: Sequence[str]) -> list[Cell]:
     register()
     cells: dict[Path, Cell] = {}
     try:
-        ((*batch,),) = [
-            BasicSweeper.split_arguments(OverridesParser.create().parse_overrides([*overrides]), None)
-        ]
         with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            for of_cell in (one for part in batch for one in part):
+            for of_cell in _of_an_experiment(_each(overrides)):
                 config = compose("train", of_cell, return_hydra_config=True)
                 launcher: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
                 if config.hydra.runtime.choices.get("hparams_search"):
@@ -158,11 +153,35 @@ def cells_of(overrides: Sequence[str]) -> list[Cell]:
                 own = [
                     text for text in of_cell if not text.startswith(("hydra/launcher", "hydra.launcher"))
                 ]
+                if config.hydra.mode is not None:  # an experiment's MULTIRUN would be the whole sweep again
+                    own.append("hydra.mode=RUN")
                 cells.setdefault(folder, Cell(folder, own, launcher))
     except (HydraException, OmegaConfBaseException) as error:
         remedy = "\nType: pip install hydra-submitit-launcher submitit" * ("submitit" in str(error))
         raise EegfmError(f"Nothing was sent off. {error}{remedy}") from error
     return [*cells.values()]
+
+
+def _each(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """The overrides of every cell that a list with choices in it (seed=0,1) stands for."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_overrides([*overrides])
+    for batch in BasicSweeper.split_arguments(parsed, None):
+        yield from batch
+
+
+def _of_an_experiment(cells: Iterable[list[str]]) -> Iterator[list[str]]:
+    """The same, with what their experiment sweeps over (`hydra.sweeper.params`) and the command line does not say."""
+    from hydra import compose
+
+    for of_cell in cells:
+        params = compose("train", of_cell, return_hydra_config=True).hydra.sweeper.get("params") or {}
+        said = {text.partition("=")[0].lstrip("+~") for text in of_cell}
+        yield from _each(
+            [*(f"{key}={value}" for key, value in params.items() if key not in said), *of_cell]
+        )
 
 
 def searchers_of(overrides: Sequence[str], n: int) -> list[Cell]:

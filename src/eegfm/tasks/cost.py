@@ -45,7 +45,7 @@ def energy_j(devices: Sequence[int]) -> float | None:
     if not devices or not torch.cuda.is_available():
         return None
     try:
-        import pynvml
+        import pynvml  # pyright: ignore[reportMissingImports] - comes with a CUDA torch
     except ImportError:
         return None
     try:
