@@ -22,7 +22,7 @@ from eegfm.tasks.decision import decide
 COVERED = 0.95
 ALL_UP_TO = 6  # subjects: 462 distinct draws
 DRAWS = 2000
-AT_ONCE = 2_000_000  # windows of all draws together: bounds the memory
+AT_ONCE = 200_000  # windows of all draws together: what a cache holds
 
 
 def intervals(tables: Sequence[PredictionTable]) -> dict[str, tuple[float, float]]:
