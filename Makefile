@@ -21,7 +21,7 @@ test: setup  ## set up, then run the whole test suite (ARGS= is handed to pytest
 	$(BIN)/python -m pytest -q $(ARGS)
 
 test-cluster: setup  ## a sweep through a real SLURM that is started here (wants root and Debian's slurm-wlm and munge)
-	$(BIN)/python -m pytest -q -rs tests/cluster
+	$(BIN)/python -m pytest -q -rs tests/cluster $(ARGS)
 
 check: setup  ## format, lint, types, floors and the fast tests
 	$(BIN)/ruff format --check src tests
