@@ -17,15 +17,8 @@ JOB = ["hydra/launcher=slurm", "hydra.launcher.tasks_per_node=2", "hydra.launche
        "hydra.launcher.timeout_min=30"]  # fmt: skip
 
 
-@pytest.fixture
-def two_cores(monkeypatch) -> None:
-    """Of the node that `start-slurm` makes: it counts them by nproc, which takes the number of threads for theirs."""
-    if (os.cpu_count() or 1) < 2:
-        pytest.skip("two tasks beside each other want two cores")
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-
-
-def test_two_tasks_train_one_run_and_go_on_after_a_requeue(two_cores, slurm, tmp_path, monkeypatch):  # noqa: F811
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two tasks beside each other want two cores")
+def test_two_tasks_train_one_run_and_go_on_after_a_requeue(slurm, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.chdir(tmp_path)
     end = time.monotonic() + PATIENCE_S
     sent = sweep(tmp_path, "submit", *CELL, *JOB)
