@@ -1,4 +1,4 @@
-"""Six cells through a real SLURM: one is cancelled, one requeued in the middle, one fails; the table says so.
+"""Six cells through a real SLURM: one cancelled, one requeued in the middle, one out of time, one that fails.
 
 It starts a SLURM of its own (`start-slurm`), which wants root and Debian's slurm-wlm and munge: `make test-cluster`.
 """
@@ -82,24 +82,29 @@ def test_a_sweep_of_six_cells_through_sbatch(slurm, tmp_path, monkeypatch):
 
     subprocess.run(["scancel", found["4"].job], check=True)
     assert cells(tmp_path)["4"].state == "failed" and "cancelled" in cells(tmp_path)["4"].reason
-    wait_for(
-        tmp_path,
-        lambda found: found["0"].state == "running" and found["0"].steps > 0,
-        end,
-    )
+    both = ("0", "1")
+    wait_for(tmp_path, lambda found: all(found[s].state == "running" and found[s].steps for s in both), end)
     subprocess.run(["scontrol", "requeue", found["0"].job], check=True)
-    interrupted = wait_for(tmp_path, lambda found: found["0"].state == "preempted", end)["0"]
-    assert 0 < interrupted.step < interrupted.steps and "SIGTERM at step" in interrupted.reason
+    subprocess.run(
+        ["scancel", "--signal=USR2", found["1"].job], check=True
+    )  # as at the end of a job's time
+    interrupted = wait_for(tmp_path, lambda found: all(found[s].state == "preempted" for s in both), end)
+    for seed, name in zip(both, ("SIGTERM", "SIGUSR2"), strict=True):
+        one = interrupted[seed]
+        assert 0 < one.step < one.steps and f"{name} at step" in one.reason, one
 
     still = ("queued", "running", "preempted")
     found = wait_for(tmp_path, lambda found: not any(one.state in still for one in found.values()), end)
     assert {seed: one.state for seed, one in found.items()} == {
         **dict.fromkeys("0123", "done"), "4": "failed", "-1": "failed",
     }  # fmt: skip
-    assert [found[seed].starts for seed in "0123"] == [2, 1, 1, 1] and found["-1"].reason
-    (folder,) = (tmp_path / "runs" / "demo").glob("*-s0-*")
-    with open(folder / "loss.csv", newline="") as file:
-        assert [int(row["step"]) for row in csv.DictReader(file)] == list(range(1, found["0"].steps + 1))
+    assert [found[seed].starts for seed in "0123"] == [2, 2, 1, 1] and found["-1"].reason
+    for seed in both:
+        (folder,) = (tmp_path / "runs" / "demo").glob(f"*-s{seed}-*")
+        with open(folder / "loss.csv", newline="") as file:
+            assert [int(row["step"]) for row in csv.DictReader(file)] == list(
+                range(1, found[seed].steps + 1)
+            )
 
     table = sweep(tmp_path, "status", "runs/demo")
     assert "2 failed, 4 done" in table.stdout and "2x" in table.stdout, table.stdout + table.stderr

@@ -241,12 +241,18 @@ def test_the_cache_of_hugging_face_counts_as_well(tmp_path, monkeypatch):
 
 
 def test_wandb_s_key_is_found_where_wandb_looks_for_it(tmp_path, monkeypatch):
-    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     row = named(doctor.wandb(), "W&B")
     assert row.facts["key"] is None and row.remedy.endswith("wandb login") and row.verdict == "absent"
     (tmp_path / "netrc").write_text("machine api.wandb.ai\n  login user\n  password 0123456789abcdef\n")
+    assert named(doctor.wandb(), "W&B").facts["key"] == "netrc"
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.lab.example:8080")
+    assert named(doctor.wandb(), "W&B").facts["key"] is None
+    (tmp_path / "netrc").write_text(
+        "machine wandb.lab.example:8080\n  login user\n  password 0123456789abcdef\n"
+    )
     assert named(doctor.wandb(), "W&B").facts["key"] == "netrc"
 
 

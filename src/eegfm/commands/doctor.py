@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -53,7 +54,7 @@ MODULE = {
 # Required packages with compiled parts that load within a fraction of a second; a wheel for another Python, numpy or
 # system shows here and nowhere else.
 IMPORTED = ("numpy", "torch", "scipy", "h5py", "lmdb", "safetensors")
-WANDB = "api.wandb.ai"
+WANDB = ("api.wandb.ai", "api.forge.coreweave.com")  # until and since wandb 0.31
 
 
 @dataclass(frozen=True)
@@ -646,8 +647,15 @@ def _weights(node: Any) -> tuple[Path | None, str]:
 
 def wandb() -> Iterator[Row]:
     """Whether W&B would know who writes. Its servers are not asked."""
-    mode = os.environ.get("WANDB_MODE")
-    key = "WANDB_API_KEY" if os.environ.get("WANDB_API_KEY") else "netrc" if _netrc_has(WANDB) else None
+    mode, server = os.environ.get("WANDB_MODE"), os.environ.get("WANDB_BASE_URL")
+    hosts = [urlsplit(server).netloc] if server else WANDB
+    key = (
+        "WANDB_API_KEY"
+        if os.environ.get("WANDB_API_KEY")
+        else "netrc"
+        if any(map(_netrc_has, hosts))
+        else None
+    )
     facts = {"key": key, "WANDB_MODE": mode}
     said = "logger=wandb is offline unless logger.offline=false" + f"; WANDB_MODE={mode}" * bool(mode)
     if key:
