@@ -94,7 +94,8 @@ def test_where_nothing_was_logged_there_a_sentence_says_so(tmp_path):
 
 @pytest.fixture
 def server(monkeypatch, tmp_path):
-    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_ENTITY", "WANDB_PROJECT"):
+    # the last: an ended service of an earlier test in this process
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_ENTITY", "WANDB_PROJECT", "WANDB_SERVICE"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))

@@ -64,7 +64,8 @@ class Task(LightningModule):
         self.people: dict[str, Any] | None = None
 
     def configure_optimizers(self) -> Any:
-        if self.decay == "matrices" and isinstance(self.trainer.strategy, FSDPStrategy):
+        trainer = self._trainer  # None outside of a fit
+        if self.decay == "matrices" and trainer and isinstance(trainer.strategy, FSDPStrategy):
             raise EegfmError(
                 "task.decay=matrices tells parameters apart by their axes, which FSDP takes from them: each device has "
                 "a flat piece. Type task.decay=all, or trainer=ddp."
