@@ -7,6 +7,7 @@ import csv
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -83,7 +84,10 @@ def test_a_sweep_of_six_cells_through_sbatch(slurm, tmp_path, monkeypatch):
     subprocess.run(["scancel", found["4"].job], check=True)
     assert cells(tmp_path)["4"].state == "failed" and "cancelled" in cells(tmp_path)["4"].reason
     both = ("0", "1")
-    wait_for(tmp_path, lambda found: all(found[s].state == "running" and found[s].steps for s in both), end)
+    found = wait_for(
+        tmp_path, lambda found: all(found[s].state == "running" and found[s].steps for s in both), end
+    )
+    os.kill(found["1"].pid, signal.SIGUSR2)  # as SLURM does before a job's time is up
     subprocess.run(["scontrol", "requeue", found["0"].job], check=True)
     subprocess.run(
         ["scancel", "--signal=USR2", found["1"].job], check=True
