@@ -89,9 +89,6 @@ def test_a_sweep_of_six_cells_through_sbatch(slurm, tmp_path, monkeypatch):
     )
     os.kill(found["1"].pid, signal.SIGUSR2)  # as SLURM does before a job's time is up
     subprocess.run(["scontrol", "requeue", found["0"].job], check=True)
-    subprocess.run(
-        ["scancel", "--signal=USR2", found["1"].job], check=True
-    )  # as at the end of a job's time
     interrupted = wait_for(tmp_path, lambda found: all(found[s].state == "preempted" for s in both), end)
     for seed, name in zip(both, ("SIGTERM", "SIGUSR2"), strict=True):
         one = interrupted[seed]
