@@ -25,15 +25,12 @@ def test_the_way_of_the_last_pass_is_told_of_a_network_and_of_a_task_that_holds_
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("model", "scan"),
     [
         (("model=eegm2", "task=classify", "model.width_scale=8"), ["chunked"]),
-        pytest.param(
-            ("model=stamp", "model.depth=1", "model.width=16", "model.ff_width=16"),
-            [],
-            marks=pytest.mark.long,
-        ),
+        (("model=stamp", "model.depth=1", "model.width=16", "model.ff_width=16"), []),
     ],
 )
 def test_a_run_s_result_and_screen_say_it(tmp_path, model, scan):
