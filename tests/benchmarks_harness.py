@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.table import Table
 
-from eegfm.build import build_data, config_dir, make, register
+from eegfm.build import build_data, config_dir, make, register, without_hydra
 from eegfm.tasks.metrics import probabilities, scores
 from eegfm.train import train
 from tests.benchmarks_eegm2 import machine
@@ -48,8 +48,7 @@ def composed(overrides: Sequence[str], place: Path) -> tuple[DictConfig, dict[st
     where = [f"paths.{name}={place / name}" for name in ("raw", "cache", "runs")]
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
         config = hydra_compose("train", [*overrides, *where, "trainer=cpu"], return_hydra_config=True)
-    OmegaConf.set_struct(config, False)
-    return config, dict(config.pop("hydra").runtime.choices)
+    return without_hydra(config), dict(config.hydra.runtime.choices)
 
 
 def plainly(config: DictConfig) -> tuple[list[float], dict[str, dict[str, float]]]:

@@ -265,7 +265,7 @@ def identity_hash(config: Mapping[str, Any], *, without_seed: bool = False) -> s
 
 def run_name(*, _root_: DictConfig) -> str:
     """`<experiment>/<model>-<encoder>-<data>-s<seed>-<hash>`: the same command always names the same folder."""
-    return named(_own(_root_), _root_.hydra.runtime.choices)
+    return named(without_hydra(_root_), _root_.hydra.runtime.choices)
 
 
 def named(config: DictConfig, choices: Mapping[str, Any]) -> str:
@@ -273,7 +273,7 @@ def named(config: DictConfig, choices: Mapping[str, Any]) -> str:
     parts = [
         *(chosen(choices, group) for group in ("model", "encoder", "data")),
         f"s{config.seed}",
-        identity_hash(_plain(config)),
+        identity_hash(plain(config)),
     ]
     return f"{choices.get('experiment') or 'single'}/{'-'.join(parts)}"
 
@@ -294,7 +294,7 @@ def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictCon
     """
     from eegfm.contracts import EegfmError
 
-    before = _own(config)
+    before = without_hydra(config)
     changes = before.pop(PRETRAIN)
     if "task" not in changes:
         raise EegfmError(
@@ -315,7 +315,7 @@ def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictCon
     return before, {**choices, **its_own, "adapt": None}
 
 
-def _own(config: DictConfig) -> DictConfig:
+def without_hydra(config: DictConfig) -> DictConfig:
     """The config without Hydra's own node."""
     copy = config.copy()
     OmegaConf.set_struct(copy, False)
@@ -323,7 +323,7 @@ def _own(config: DictConfig) -> DictConfig:
     return copy
 
 
-def _plain(config: DictConfig) -> dict[str, Any]:
+def plain(config: DictConfig) -> dict[str, Any]:
     """The config in plain Python, every reference in it resolved."""
     return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, enum_to_str=True))
 
@@ -367,7 +367,7 @@ def build(config: DictConfig, weights: str | Path | None) -> Run:
         left_out = load_backbone(backbone, checkpoint)
         started_from = {"weights": str(checkpoint), "left_out": left_out}
     task = make(config.task, "task")(backbone, data.spec)
-    return Run(task, data, make(config.trainer, "trainer"), _plain(config), started_from)
+    return Run(task, data, make(config.trainer, "trainer"), plain(config), started_from)
 
 
 def refuse_another_scale(config: DictConfig, theirs: Any, who: str) -> None:

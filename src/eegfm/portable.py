@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eegfm.contracts import EegfmError, Montage, SampleSpec
-from eegfm.nn.head import make_head
+from eegfm.nn.head import class_probabilities, light_mlp, make_head
 from eegfm.nn.scaling import size_of
 
 FORMAT, SCHEMA = "eegfm model", 1
@@ -80,10 +80,7 @@ class Portable(nn.Module):
         """
         x, coords = self._given(x, coords)
         if self.kind == "classify":
-            logits = self.head(self._embedded(x, coords))
-            if logits.shape[1] > 1:
-                return logits.softmax(1)
-            return torch.cat([(-logits).sigmoid(), logits.sigmoid()], dim=1)
+            return class_probabilities(self.head(self._embedded(x, coords)))
         if self.kind in FITTED:
             features = self.features(x, coords) if self.kind == "probe" else self.backbone.features(x)
             return self.head(features).to(x.dtype)
@@ -220,22 +217,15 @@ class FittedHead(nn.Module):
         self.register_buffer("std", torch.ones(n_features, dtype=torch.float64))
         place = F.one_hot(torch.tensor(classes), n_classes).double()
         self.register_buffer("place", place, persistent=False)
-        self.values: nn.Module = nn.Linear(n_features, n_values).double()
-        if link == "mlp":
-            first = (nn.Linear(n_features, 128), nn.ReLU(), nn.Dropout(0.5))
-            self.values = nn.Sequential(
-                *first, nn.Linear(128, 32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, n_values)
-            ).double()
+        values = light_mlp if link == "mlp" else nn.Linear
+        self.values: nn.Module = values(n_features, n_values).double()
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch class"]:
         values = self.values((features.double() - self.mean) / self.std)
-        if values.shape[1] == 1:
-            found = torch.cat([(-values).sigmoid(), values.sigmoid()], dim=1)
-        elif self.link == "rest":
-            found = values.sigmoid() / values.sigmoid().sum(1, keepdim=True)
-        else:
-            found = values.softmax(1)
-        return found @ self.place
+        if self.link == "rest" and values.shape[1] > 1:
+            shares = values.sigmoid()
+            return shares / shares.sum(1, keepdim=True) @ self.place
+        return class_probabilities(values) @ self.place
 
 
 class Classical(nn.Module):

@@ -43,7 +43,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from eegfm.build import NOT_THE_RUN, chosen, identity_hash, make, run_name
+from eegfm.build import NOT_THE_RUN, chosen, identity_hash, make, plain, run_name, without_hydra
 from eegfm.contracts import EegfmError
 from eegfm.status import at_work, look, now, progress, queue, works
 
@@ -176,8 +176,7 @@ def plan_of(config: DictConfig, loader: ConfigLoader, arguments: Sequence[str]) 
     loader.load_sweep_config(config, _overrides({**fixed, **first}))
 
     choices = base.hydra.runtime.choices
-    plain: Any = OmegaConf.to_container(_without_hydra(base), resolve=True, enum_to_str=True)
-    what = json.dumps([identity_hash(plain), said, maximize], sort_keys=True)
+    what = json.dumps([identity_hash(plain(without_hydra(base))), said, maximize], sort_keys=True)
     parts = [*(chosen(choices, group) for group in ("model", "encoder", "data")), f"s{base.seed}"]
     name = "-".join([*parts, sha256(what.encode()).hexdigest()[:8]])
     folder = Path(base.paths.runs) / (choices.get("experiment") or "single") / "searches" / name
@@ -186,13 +185,6 @@ def plan_of(config: DictConfig, loader: ConfigLoader, arguments: Sequence[str]) 
 
 def _overrides(values: Mapping[str, str]) -> list[str]:
     return [f"{key}={value}" if value or not key.startswith("~") else key for key, value in values.items()]
-
-
-def _without_hydra(config: DictConfig) -> DictConfig:
-    copy = config.copy()
-    OmegaConf.set_struct(copy, False)
-    copy.pop("hydra")
-    return copy
 
 
 def _direction(base: DictConfig) -> bool:

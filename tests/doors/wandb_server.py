@@ -11,9 +11,9 @@ from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
+
+from tests.doors.local_server import Answers, answering
 
 
 class Memory:
@@ -114,14 +114,11 @@ def serving() -> Iterator[Memory]:
     """Serve on a port of this machine; `Memory.url` is what WANDB_BASE_URL has to be."""
     memory = Memory()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answers):
         protocol_version = "HTTP/1.1"
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
         def do(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = self.body()
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             status, out = 200, {}
@@ -139,20 +136,9 @@ def serving() -> Iterator[Memory]:
                 memory.runs[run]["files"][name] = body
             elif self.path.endswith("/file_stream"):
                 memory.stream(self.path.split("/")[-2], json.loads(body))
-            text = json.dumps(out).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
+            self.answer(status, out)
 
         do_GET = do_POST = do_PUT = do
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    memory.url = f"http://127.0.0.1:{server.server_port}"
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with answering(Handler) as memory.url:
         yield memory
-    finally:
-        server.shutdown()
-        server.server_close()

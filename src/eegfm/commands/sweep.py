@@ -150,9 +150,7 @@ def cells_of(overrides: Sequence[str]) -> list[Cell]:
                 if config.hydra.runtime.choices.get("hparams_search"):
                     raise EegfmError("This experiment is a search. Add: hparams_search=optuna")
                 folder = Path(config.paths.runs) / run_name(_root_=config)
-                own = [
-                    text for text in of_cell if not text.startswith(("hydra/launcher", "hydra.launcher"))
-                ]
+                own = _of_the_job(of_cell)
                 if config.hydra.mode is not None:  # an experiment's MULTIRUN would be the whole sweep again
                     own.append("hydra.mode=RUN")
                 cells.setdefault(folder, Cell(folder, own, launcher))
@@ -210,8 +208,13 @@ def searchers_of(overrides: Sequence[str], n: int) -> list[Cell]:
             launcher: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise EegfmError(f"Nothing was sent off. {error}") from error
-    own = [text for text in overrides if not text.startswith(("hydra/launcher", "hydra.launcher"))]
+    own = _of_the_job(overrides)
     return [Cell(worker_folder(folder, i), [*own, f"search.worker={i}"], launcher) for i in range(n)]
+
+
+def _of_the_job(overrides: Sequence[str]) -> list[str]:
+    """The overrides without those of the launcher, which a job has behind it."""
+    return [text for text in overrides if not text.startswith(("hydra/launcher", "hydra.launcher"))]
 
 
 class Train:

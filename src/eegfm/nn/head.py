@@ -1,9 +1,11 @@
-"""The head of a classifier: what reads an embedding."""
+"""The head of a classifier: what reads an embedding, and what its logits say."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
 from eegfm.nn.options import check_option
@@ -44,6 +46,22 @@ def make_head(
         width = size
     last = nn.Linear(width, n_logits)
     return nn.Sequential(*layers, last) if layers else last
+
+
+def light_mlp(n_features: int, n_values: int) -> nn.Sequential:
+    """The classifier of EEGM2 Light (arXiv:2502.17873) on pooled features."""
+    return nn.Sequential(
+        *(nn.Linear(n_features, 128), nn.ReLU(), nn.Dropout(0.5)),
+        *(nn.Linear(128, 32), nn.ReLU(), nn.Dropout(0.5)),
+        nn.Linear(32, n_values),
+    )
+
+
+def class_probabilities(logits: Float[Tensor, "window logit"]) -> Float[Tensor, "window class"]:
+    """The sigmoid of a single logit is that of the second class; of more, the softmax."""
+    if logits.shape[1] == 1:
+        return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1)
+    return torch.softmax(logits, dim=1)
 
 
 def _published(backbone: Any, n_logits: int, hidden: str) -> nn.Module:

@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from eegfm.models.classical import all_classes, validation_score
+from eegfm.nn.head import light_mlp
 
 Table = Float[np.ndarray, "window feature"]
 Labels = Int[np.ndarray, " window"]
@@ -143,11 +144,7 @@ class Mlp:
             weight = len(labels) / count.clamp(min=1)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            net = nn.Sequential(
-                *(nn.Linear(x.shape[1], 128), nn.ReLU(), nn.Dropout(0.5)),
-                *(nn.Linear(128, 32), nn.ReLU(), nn.Dropout(0.5)),
-                nn.Linear(32, self.n_classes),
-            )
+            net = light_mlp(x.shape[1], self.n_classes)
             optimizer = torch.optim.AdamW(net.parameters(), lr=self.RATE)
             least = float("inf")
             for _ in range(self.EPOCHS):

@@ -24,6 +24,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from eegfm.contracts import EegfmError
+from eegfm.nn.head import class_probabilities
 from eegfm.tasks.decision import decide
 
 
@@ -60,10 +61,7 @@ def probabilities(logits: Float[Tensor, "window logit"]) -> Float[np.ndarray, "w
 
     In float64, where a confident model's logits do not yet saturate to ties (float32's sigmoid is 1 from 17 on).
     """
-    logits = logits.detach().cpu().double()
-    if logits.shape[1] == 1:
-        return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1).numpy()
-    return torch.softmax(logits, dim=1).numpy()
+    return class_probabilities(logits.detach().cpu().double()).numpy()
 
 
 def scores(
