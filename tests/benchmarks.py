@@ -101,12 +101,12 @@ def _loaders(store: "SampleStore", order: np.ndarray) -> Iterator[tuple[str, Ite
     import torch
     from torch.utils.data import DataLoader
 
-    from eegfm.data.module import EpochShuffle, SplitDataset, _as_is
+    from eegfm.data.loaders import EpochShuffle, SplitDataset, as_is
     from eegfm.data.resident import ResidentLoader
 
     data = SplitDataset(store, order, torch.zeros(store.shape[0], 3))
     shuffle = EpochShuffle(len(order), seed=0)
-    yield "a loader's epoch", DataLoader(data, batch_size=64, sampler=shuffle, collate_fn=_as_is)
+    yield "a loader's epoch", DataLoader(data, batch_size=64, sampler=shuffle, collate_fn=as_is)
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
         yield (
             f"a loader's epoch, device_cache=true ({device})",
@@ -118,7 +118,7 @@ def prepare() -> None:
     """Preparing 200 made recordings of two minutes with the steps of Mumtaz2016: plain MNE, one worker, two workers."""
     import mne
 
-    from eegfm.data import pipeline
+    from eegfm.data.preparing import pipeline
     from tests import many_recordings
 
     n = 200
@@ -157,7 +157,8 @@ def prepare() -> None:
         for workers in (1, 2):
             cache = Path(place) / f"{workers}"
             program = (
-                "import resource, sys, time; from pathlib import Path; from eegfm.data.pipeline import prepare; "
+                "import resource, sys, time; from pathlib import Path; "
+                "from eegfm.data.preparing.pipeline import prepare; "
                 "from tests.many_recordings import benchmark; start = time.perf_counter(); "
                 f"prepare(benchmark({n}), Path(sys.argv[1]), Path(sys.argv[2]), workers={workers}, progress=False); "
                 "print(time.perf_counter() - start, *(resource.getrusage(who).ru_maxrss / 1024 for who in "

@@ -30,7 +30,7 @@ from matplotlib.ticker import NullLocator
 from rich.table import Table
 from torch import Tensor, nn
 
-from eegfm import figures
+from eegfm.drawing import style
 from eegfm.models.eegm2 import Eegm2
 from eegfm.nn import mamba2, ssd
 from eegfm.nn.mamba2 import scans_used
@@ -91,7 +91,7 @@ def lengths(longest: str | int = LONGEST, device: Device = "cpu", out: Path = OU
     with open(out / f"{name}.csv", "w", newline="") as file:
         csv.writer(file).writerows([Point._fields, *points])
     drawn = over_length(points, machine(device), cuda=is_cuda(device))
-    place = figures.save(drawn, out / f"{name}.png")
+    place = style.save(drawn, out / f"{name}.png")
     console.print(f"figure: {place}")
     return points
 
@@ -187,7 +187,7 @@ def over_length(points: Sequence[Point], where: str, *, cuda: bool = False) -> F
     clock = ("seconds", "seconds") if cuda else ("cpu_s", "CPU seconds")
     figure = Figure(figsize=(10.0, 4.4), layout="constrained", facecolor="white")
     panels = figure.subplots(1, 2)
-    colours = (figures.BLUE, figures.SKY, figures.ORANGE, figures.PURPLE)
+    colours = (style.BLUE, style.SKY, style.ORANGE, style.PURPLE)
     for axis, (what, label) in zip(panels, (clock, ("megabytes", "peak MB")), strict=True):
         for network, colour, marker in zip(NETWORKS, colours, "os^D", strict=True):
             own = [p for p in points if p.network == network and not math.isnan(getattr(p, what))]
@@ -201,11 +201,11 @@ def over_length(points: Sequence[Point], where: str, *, cuda: bool = False) -> F
         axis.set_xlabel(f"samples a window of {CHANNELS} channels")
         axis.set_ylabel(label)
         axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(color=figures.FAINT, linewidth=0.8)
+        axis.grid(color=style.FAINT, linewidth=0.8)
         axis.set_axisbelow(True)
     panels[0].legend(frameon=False, fontsize=9)
     title = f"EEGM2 and attention: one window, {BOTH}\n{where}"
-    figure.suptitle(title, fontsize=11, color=figures.INK)
+    figure.suptitle(title, fontsize=11, color=style.INK)
     return figure
 
 

@@ -25,9 +25,12 @@ from hydra import initialize_config_dir
 from omegaconf import DictConfig
 from rich.table import Table
 
-from eegfm.build import build_data, config_dir, make, register, without_hydra
+from eegfm.build import build_data
+from eegfm.config.identity import without_hydra
+from eegfm.config.make import make
+from eegfm.config.schema import config_dir, register
 from eegfm.tasks.metrics import probabilities, scores
-from eegfm.train import train
+from eegfm.training.run import train
 from tests.benchmarks_eegm2 import machine
 from tests.benchmarks_scan import alternating, console
 

@@ -7,7 +7,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from eegfm.build import build, config_dir, register
+from eegfm.build import build
+from eegfm.config.schema import config_dir, register
 from eegfm.signal.formats.edf_writer import EdfWriter
 from tests.doors.made_run import make_run
 from tests.nn.tokens import seeded

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eegfm.results import read_predictions, read_result
-from eegfm.status import read_status
+from eegfm.runs.predictions import read_predictions
+from eegfm.runs.results import read_result
+from eegfm.runs.status import read_status
 from eegfm.tasks.metrics import scores
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from eegfm.loading import data_of
-from eegfm.results import read_predictions
+from eegfm.export.from_run import data_of
+from eegfm.runs.predictions import read_predictions
 from tests.test_walk import door, environment, only_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -49,7 +49,7 @@ def test_an_exported_run_predicts_in_another_process_what_the_run_did(name, tmp_
 
 def windows_of(run, place) -> np.ndarray:
     """The test windows of a run in microvolts, in stored order."""
-    from eegfm.build import config_of_run
+    from eegfm.runs.checkpoints import config_of_run
 
     config = config_of_run(run)
     config.data.cache = str(place / config.data.cache)

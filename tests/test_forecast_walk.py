@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from eegfm.commands import stream
+from eegfm.commands import streaming
 from eegfm.contracts import EegfmError
-from eegfm.results import read_result
+from eegfm.runs.results import read_result
 from tests.test_walk import door
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -75,7 +75,7 @@ def test_a_forecast_does_not_stream(forecast, place, monkeypatch):
     """It would give back the ends of windows alone."""
     monkeypatch.chdir(place)
     with pytest.raises(EegfmError, match="task=reconstruct is wanted, not Forecast"):
-        stream._trained(
+        streaming._trained(
             forecast, OmegaConf.create({"paths": OmegaConf.load(forecast / "config.yaml").paths})
         )
 

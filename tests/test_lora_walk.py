@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 import torch
 
-from eegfm.results import read_result
+from eegfm.runs.results import read_result
 from tests.test_walk import door, only_run
 
 absent = [name for name in ("tsfm_public", "peft") if importlib.util.find_spec(name) is None]

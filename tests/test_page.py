@@ -10,10 +10,10 @@ import pytest
 
 from eegfm.benchmarks.spec import Census
 from eegfm.contracts import EegfmError
-from eegfm.data.convert import convert
 from eegfm.data.module import EEGDataModule
-from eegfm.markup import linked, prose
-from eegfm.page import page
+from eegfm.data.preparing.convert import convert
+from eegfm.drawing.html import linked, prose
+from eegfm.reporting.data_page import page
 from eegfm.signal.montage import montage_of
 from tests.corpus import TINY, sources, write
 from tests.data.test_convert import TINY as IMPORTABLE

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import periodogram
 
-from eegfm import pictures
-from eegfm.page import frequencies, nice, spectrum
+from eegfm.drawing import svg as drawing_svg
+from eegfm.reporting.data_page import frequencies, nice, spectrum
 from eegfm.signal.montage import montage_of
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -47,7 +47,7 @@ def trace_uv(picture: ET.Element) -> list[np.ndarray]:
     (plot,) = (svg for svg in picture.iter(f"{SVG}svg") if "data-uv-per-unit" in svg.attrib)
     unit = float(plot.get("data-uv-per-unit", ""))
     rows = [points(path.get("d", "")) for path in plot.iter(f"{SVG}path")]
-    step = pictures.row_height(len(rows)) * pictures.UNITS
+    step = drawing_svg.row_height(len(rows)) * drawing_svg.UNITS
     return [
         np.stack([row[:, 0], (step * (i + 1) - row[:, 1]) * unit], axis=1) for i, row in enumerate(rows)
     ]
@@ -55,7 +55,7 @@ def trace_uv(picture: ET.Element) -> list[np.ndarray]:
 
 def drawn(window: np.ndarray, **more) -> str:
     settings = {"names": [f"ch{i}" for i in range(len(window))], "sfreq": 200.0, "row_uv": 50.0}
-    return pictures.traces(window, **{**settings, "title": "S01/3s", "width": 400, **more})
+    return drawing_svg.traces(window, **{**settings, "title": "S01/3s", "width": 400, **more})
 
 
 @pytest.mark.parametrize("n_channels", [1, 20, 21, 64])
@@ -64,7 +64,7 @@ def test_a_trace_holds_the_windows_values(n_channels):
     rng = np.random.default_rng(n_channels)
     window = 20 * rng.standard_normal((n_channels, 800)) + rng.uniform(-500, 500, (n_channels, 1))
     rows = trace_uv(parsed(drawn(window)))
-    half = 50 / (pictures.row_height(n_channels) * pictures.UNITS) / 2
+    half = 50 / (drawing_svg.row_height(n_channels) * drawing_svg.UNITS) / 2
     assert len(rows) == n_channels
     for row, values in zip(rows, window, strict=True):
         np.testing.assert_array_equal(row[:, 0], np.arange(800))
@@ -116,7 +116,7 @@ def test_a_tone_peaks_at_its_frequency():
     assert power.shape == (6, 3, len(hz))
     near = (hz > 8) & (hz < 12)
     assert power[..., near].sum(-1) * (hz[1] - hz[0]) == pytest.approx(50, rel=0.02)
-    picture = parsed(pictures.spectra(hz, [("tone", 0, np.median(power, axis=1))]))
+    picture = parsed(drawing_svg.spectra(hz, [("tone", 0, np.median(power, axis=1))]))
     (line,) = picture.iter(f"{SVG}polyline")
     curve = np.array([point.split(",") for point in line.get("points", "").split()], dtype=float)
     ticks = {float(t): x for t, (x, _) in placed(picture).items() if t in ("2", "8", "20", "30")}
@@ -136,7 +136,7 @@ def test_a_band_holds_the_quartiles_and_the_line_the_median():
     """Read back from the axis: windows of 1, 2, 4, 8 and 16 µV²/Hz at every frequency."""
     hz = np.arange(1.0, 80)
     power = np.repeat(2.0 ** np.arange(5), len(hz)).reshape(5, -1)
-    picture = parsed(pictures.spectra(hz, [("a", 0, power)], between_uv2=(0.1, 100)))
+    picture = parsed(drawing_svg.spectra(hz, [("a", 0, power)], between_uv2=(0.1, 100)))
     tick = {t: y - 4 for t, (x, y) in placed(picture).items() if t in ("0.1", "10") and x < 60}
 
     def value(y: float) -> float:
@@ -151,7 +151,7 @@ def test_a_band_holds_the_quartiles_and_the_line_the_median():
 
 def test_left_is_left_and_the_nose_is_up():
     at = placed(
-        parsed(pictures.montage_map(montage_of(["T7", "T8", "Fpz", "Oz", "Cz", "C3", "A1", "A2-A1"])))
+        parsed(drawing_svg.montage_map(montage_of(["T7", "T8", "Fpz", "Oz", "Cz", "C3", "A1", "A2-A1"])))
     )
     middle = (at["T7"][0] + at["T8"][0]) / 2
     assert at["T7"][0] < at["C3"][0] < at["Cz"][0] < at["T8"][0] and at["A1"][0] < at["T7"][0]
@@ -162,7 +162,7 @@ def test_left_is_left_and_the_nose_is_up():
 
 
 def test_a_bipolar_row_is_a_line_between_its_electrodes():
-    picture = parsed(pictures.montage_map(montage_of(TCP)))
+    picture = parsed(drawing_svg.montage_map(montage_of(TCP)))
     at = placed(picture)
     lines = [p.get("d", "") for p in picture.iter(f"{SVG}path") if p.get("class") == "pair"]
     assert len(lines) == len(TCP)
@@ -179,7 +179,7 @@ def test_a_bipolar_row_is_a_line_between_its_electrodes():
 def test_bars_are_counts_and_shares():
     counts = {"train": [30, 10], "val": [0, 0], "test": [1_000, 3_000]}
     picture = parsed(
-        pictures.balance(["rest", "task"], counts, {"train": 1, "val": 0, "test": 2}),
+        drawing_svg.balance(["rest", "task"], counts, {"train": 1, "val": 0, "test": 2}),
     )
     said = texts(picture)
     for text in (
@@ -200,7 +200,7 @@ def test_bars_are_counts_and_shares():
 def test_amplitudes_stand_at_their_medians():
     """Channels of 4, 8 and 16 µV: equal steps on a logarithmic axis, in the order of the rows."""
     uv = np.tile([4.0, 8.0, 16.0], (9, 1)) * np.linspace(0.8, 1.2, 9)[:, None]
-    picture = parsed(pictures.amplitudes(["a", "b", "c"], uv))
+    picture = parsed(drawing_svg.amplitudes(["a", "b", "c"], uv))
     at = [
         float(p.get("d", "").removeprefix("M").split()[0])
         for p in picture.iter(f"{SVG}path")
@@ -220,10 +220,10 @@ def test_nothing_that_is_named_becomes_markup():
         hz = np.arange(1.0, 5)
         for svg in (
             drawn(np.zeros((1, 4)), names=[name], title=name),
-            pictures.spectra(hz, [(name, 0, np.ones((2, 4)))]),
-            pictures.spectra(hz, [(name, 0, np.ones((2, 4))), ("b", 1, np.ones((2, 4)))]),
-            pictures.balance([name, "b"], {name: [1, 2]}, {name: 1}),
-            pictures.amplitudes([name], np.ones((2, 1))),
+            drawing_svg.spectra(hz, [(name, 0, np.ones((2, 4)))]),
+            drawing_svg.spectra(hz, [(name, 0, np.ones((2, 4))), ("b", 1, np.ones((2, 4)))]),
+            drawing_svg.balance([name, "b"], {name: [1, 2]}, {name: 1}),
+            drawing_svg.amplitudes([name], np.ones((2, 1))),
         ):
             picture = parsed(svg)
             assert any(name in text for text in texts(picture))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from eegfm.results import read_result
-from eegfm.status import look, read_status
+from eegfm.runs.results import read_result
+from eegfm.runs.status import look, read_status
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 STATUS = {signal.SIGUSR2: 140, signal.SIGTERM: 143, signal.SIGKILL: -9}

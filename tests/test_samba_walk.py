@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eegfm.results import read_result
+from eegfm.runs.results import read_result
 from tests.test_walk import door
 
 pytestmark = pytest.mark.slow

@@ -18,8 +18,9 @@ import torch
 from lightning.pytorch.loggers.wandb import WandbLogger  # noqa: F401  the walk needs it; a broken install fails here
 
 from eegfm.benchmarks.synthetic import lead_field
-from eegfm.results import read_predictions, read_result
-from eegfm.status import look
+from eegfm.runs.predictions import read_predictions
+from eegfm.runs.results import read_result
+from eegfm.runs.status import look
 from eegfm.tasks.metrics import scores
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from eegfm.portable import Portable
+    from eegfm.export.model import Portable
 
 __version__ = "0.1.0"
 
@@ -17,8 +17,8 @@ __version__ = "0.1.0"
 def load(place: "str | Path", *, revision: str | None = None, tokens: bool = False) -> "Portable":
     """A trained model as a torch module, from a run folder, an exported folder or "hub:<user>/<name>".
 
-    See `eegfm.loading.load` for the arguments and `eegfm.portable.Portable` for what comes back.
+    See `eegfm.export.from_run.load` for the arguments and `eegfm.export.model.Portable` for what comes back.
     """
-    from eegfm.loading import load
+    from eegfm.export.from_run import load
 
     return load(place, revision=revision, tokens=tokens)

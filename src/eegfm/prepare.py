@@ -1,24 +1,19 @@
 """`python -m eegfm.prepare data=<benchmark> [encoder=<encoder>]`: make the store ahead of training."""
 
-from typing import TYPE_CHECKING
-
 from omegaconf import DictConfig, OmegaConf
 
-from eegfm.build import door, make
-
-if TYPE_CHECKING:
-    from eegfm.benchmarks.spec import BenchmarkSpec
-    from eegfm.data.store import SampleStore
+from eegfm.benchmarks.spec import BenchmarkSpec
+from eegfm.config.doors import door
+from eegfm.config.make import make
+from eegfm.data.ready import as_part
+from eegfm.data.store import SampleStore
 
 # of a data module's arguments, those that concern a batch
 OF_LOADERS = ("_target_", "seed", "train_ratio", "batch_size", "device_cache", "num_workers")
 
 
-@door("prepare")
-def main(config: DictConfig) -> None:
+def prepare(config: DictConfig) -> None:
     if "corpora" in config.data:
-        from eegfm.data.ready import as_part
-
         for name, data in config.data.corpora.items():
             with as_part(name):
                 _prepare(data, config)
@@ -59,6 +54,8 @@ def show(store: "SampleStore", benchmark: "BenchmarkSpec") -> None:
     for left_out in manifest.get("left_out", [])[:10]:
         console.print(f"  left out: {left_out['recording']}: {left_out['reason']}")
 
+
+main = door("prepare", "eegfm.prepare:prepare", purpose=__doc__)
 
 if __name__ == "__main__":
     main()

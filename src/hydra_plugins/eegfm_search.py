@@ -1,4 +1,4 @@
-"""The sweeper behind `hparams_search=optuna`: how Hydra comes to `eegfm.search`.
+"""The sweeper behind `hparams_search=optuna`: how Hydra comes to `eegfm.search.loop`.
 
 It is not in `eegfm`, because Hydra takes sweepers from the namespace package `hydra_plugins` alone: it finds them
 there by itself, by walking that package, and refuses a class of any other. There is no `hydra_plugins/__init__.py`,
@@ -31,7 +31,7 @@ ConfigStore.instance().store(
 
 
 class SearchSweeper(Sweeper):
-    """Hands a search on to `eegfm.search`, with the launcher that its runs are to be started by."""
+    """Hands a search on to `eegfm.search.loop`, with the launcher that its runs are to be started by."""
 
     def __init__(self, params: Mapping[str, str] | None = None) -> None:
         super().__init__()
@@ -48,9 +48,9 @@ class SearchSweeper(Sweeper):
         )
 
     def sweep(self, arguments: List[str]) -> Any:  # noqa: UP006
-        from eegfm.build import Refusal
+        from eegfm.config.doors import Refusal
         from eegfm.contracts import EegfmError
-        from eegfm.search import search
+        from eegfm.search.loop import search
 
         assert self.config is not None and self.hydra_context is not None
         overrides = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from eegfm.status import Status, look, queue
+from eegfm.runs.status import Status, look, queue
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 pytest.importorskip("submitit", reason="the extra `slurm` is not installed")

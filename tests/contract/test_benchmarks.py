@@ -11,7 +11,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
 
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec
-from eegfm.build import benchmark_options, config_dir
+from eegfm.config.schema import benchmark_options, config_dir
 from eegfm.data.store import Recipe
 from eegfm.signal.montage import NOT_A_PLACE
 

@@ -19,7 +19,7 @@ from torch.optim import AdamW
 
 from eegfm.contracts import EegfmError
 from eegfm.nn.masks import Spans
-from eegfm.results import read_result
+from eegfm.runs.results import read_result
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.weights import load_backbone
 from tests.contract.test_backbones import CONF, is_backbone, model_config

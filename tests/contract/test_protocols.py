@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eegfm.data.pipeline import prepare
+from eegfm.data.preparing.pipeline import prepare
 from tests.corpora import Corpus, corpora, made
 
 CORPORA = corpora().values()

@@ -19,7 +19,7 @@ from hypothesis.strategies import SearchStrategy
 from omegaconf import OmegaConf
 
 from eegfm.benchmarks.spec import BenchmarkSpec
-from eegfm.build import config_dir
+from eegfm.config.schema import config_dir
 
 
 class Truth(NamedTuple):

@@ -9,7 +9,7 @@ import scipy.signal
 from eegfm.benchmarks.bciciv2a import CHANNELS, CLASSES, SPLITS, bciciv2a, reference_key
 from eegfm.benchmarks.spec import SPLITS as SPLIT_NAMES
 from eegfm.contracts import EegfmError
-from eegfm.data.pipeline import prepare, process
+from eegfm.data.preparing.pipeline import prepare, process
 from tests.corpora.bciciv2a import CHANNELS as WRITTEN
 from tests.corpora.bciciv2a import GAP, layout, mat_cells, write, write_cells, write_competition, write_mat
 

@@ -14,7 +14,7 @@ from eegfm.benchmarks.chb_mit import CASES, CHANNELS, chb_mit, read_summary
 from eegfm.benchmarks.spec import BenchmarkSpec, LeftOut, Source
 from eegfm.contracts import EegfmError
 from eegfm.data.census import leakage
-from eegfm.data.pipeline import prepare, process
+from eegfm.data.preparing.pipeline import prepare, process
 from eegfm.signal.steps import BandPass
 from tests.corpora.chb_mit import NEW, TABLE, File, repaired, summary, write
 

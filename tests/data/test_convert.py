@@ -30,13 +30,13 @@ from eegfm.benchmarks.shu_mi import shu_mi
 from eegfm.benchmarks.spec import BenchmarkSpec, Census, ReferenceWindow, SplitName
 from eegfm.benchmarks.tuev import tuev
 from eegfm.contracts import EegfmError
-from eegfm.data.convert import convert
 from eegfm.data.module import EEGDataModule
-from eegfm.data.pipeline import prepare
+from eegfm.data.preparing.convert import convert
+from eegfm.data.preparing.pipeline import prepare
 from eegfm.data.splits import FewShot, KFold
 from eegfm.data.store import Recipe, SampleStore
 from eegfm.encoders.spectrum import Spectrum
-from eegfm.results import read_result
+from eegfm.runs.results import read_result
 from tests import corpus
 
 # ---- the reference's two writers -------------------------------------------------------------------------------------

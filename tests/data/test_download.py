@@ -19,7 +19,7 @@ import pytest
 
 from eegfm.benchmarks.spec import BenchmarkSpec, Census, Recording, Source, Window
 from eegfm.contracts import EegfmError
-from eegfm.data.download import PIECE, download
+from eegfm.data.preparing.download import PIECE, download
 
 SIZES = {"S001/S001R04.edf": 300_000, "S001/S001R06.edf": 120_001, "S002/S002R04.edf": 7}
 FIRST, SECOND, LAST = SIZES
@@ -123,7 +123,7 @@ def any_server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eegfm.data.download.WAITS_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr("eegfm.data.preparing.download.WAITS_S", (0.01, 0.01, 0.01))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eegfm.contracts import EegfmError
-from eegfm.data.pipeline import prepare
+from eegfm.data.preparing.pipeline import prepare
 from tests import corpus
 from tests.corpus import TINY
 

@@ -20,18 +20,22 @@ from torch import nn
 from torch.optim import AdamW
 
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, Census, Source, Window
-from eegfm.build import build_data, config_dir, identity_hash, make, register
+from eegfm.build import build_data
+from eegfm.config.identity import identity_hash
+from eegfm.config.make import make
+from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
+from eegfm.data.census import leakage_sentence
 from eegfm.data.mix import Batches, Mix, in_a_later_split, shared_rows
 from eegfm.data.module import EEGDataModule
 from eegfm.data.splits import KFold
 from eegfm.data.store import SampleStore
-from eegfm.groups import group_runs, marks, read_runs
 from eegfm.nn.masks import Spans
-from eegfm.results import BenchmarkFacts, read_result
+from eegfm.reporting.groups import group_runs, marks, read_runs
+from eegfm.runs.history import read_history
+from eegfm.runs.results import BenchmarkFacts, read_result
+from eegfm.runs.summary import show
 from eegfm.signal.formats.edf import read_edf
-from eegfm.summary import leakage_sentence, show
-from eegfm.tasks.history import read_history
 from eegfm.tasks.reconstruct import Reconstruct
 from tests.corpora import tone, tuab, tuev
 from tests.corpus import TINY, write_edf

@@ -16,11 +16,12 @@ from eegfm.build import Run
 from eegfm.contracts import EegfmError
 from eegfm.models.eegm2 import Eegm2
 from eegfm.nn.masks import Spans
-from eegfm.results import BenchmarkFacts, write_errors
+from eegfm.runs.record import write_errors
+from eegfm.runs.results import BenchmarkFacts
 from eegfm.tasks.errors import mean_there
-from eegfm.tasks.history import History
 from eegfm.tasks.reconstruct import Reconstruct
-from eegfm.train import _of_windows
+from eegfm.training.history import History
+from eegfm.training.record import figures_of_windows
 from tests.data.test_mix import FIRST, SECOND, TWO, mix, places, ready, signal, write  # noqa: F401
 from tests.tasks.toy import trainer
 
@@ -124,7 +125,7 @@ def test_a_corpus_may_have_nobody_to_test_on_and_every_result_says_so(tmp_path):
     facts = BenchmarkFacts(**data.provenance())
     assert facts.without() == ["no validation subject of second", "no test subject of second"]
     assert facts.census["train"] == [18, 24] and facts.census["test"] == [6, 0]
-    drawn = _of_windows(
+    drawn = figures_of_windows(
         tmp_path, Run(task, data, None, {}), task.outputs, SimpleNamespace(best_epoch=0), "title"
     )
     assert {"reconstruction_first", "error_by_channel"} <= set(drawn)

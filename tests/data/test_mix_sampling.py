@@ -20,11 +20,11 @@ from eegfm.build import Run
 from eegfm.contracts import EEGBatch, EegfmError
 from eegfm.data.mix import Batches, Loader, shares
 from eegfm.nn.masks import Spans
-from eegfm.results import BenchmarkFacts
+from eegfm.runs.results import BenchmarkFacts
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.schedules import one_cycle
-from eegfm.tasks.selection import keep
-from eegfm.train import _save_steps
+from eegfm.training.fit import save_steps
+from eegfm.training.selection import keep
 from tests.data import ddp_mix
 from tests.data.test_mix import mix, places, ready, task_of  # noqa: F401
 from tests.tasks.toy import trainer
@@ -275,9 +275,9 @@ class Stop(Callback):
 def test_saving_every_no_steps_is_refused(places):  # noqa: F811
     data = mix(places)
     with pytest.raises(EegfmError, match=r"save_steps=0: .*above 0"):
-        _save_steps(Run(None, data, None, {"save_steps": 0}))
-    assert _save_steps(Run(None, data, None, {"save_steps": 2})) == 2
-    assert _save_steps(Run(None, data, None, {"save_steps": None})) is None
+        save_steps(Run(None, data, None, {"save_steps": 0}))
+    assert save_steps(Run(None, data, None, {"save_steps": 2})) == 2
+    assert save_steps(Run(None, data, None, {"save_steps": None})) is None
 
 
 @pytest.mark.slow

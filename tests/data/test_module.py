@@ -8,9 +8,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from eegfm.contracts import EegfmError
-from eegfm.data.embed import embed, processes_for
-from eegfm.data.module import EEGDataModule, EpochShuffle
-from eegfm.data.pipeline import prepare
+from eegfm.data.loaders import EpochShuffle
+from eegfm.data.module import EEGDataModule
+from eegfm.data.preparing.embed import embed, processes_for
+from eegfm.data.preparing.pipeline import prepare
 from eegfm.data.splits import FewShot, KFold
 from eegfm.data.store import Recipe, SampleIndex, digests, write_store
 from tests import corpus
@@ -234,10 +235,10 @@ def test_every_gpu_is_used_where_an_encoder_takes_any(monkeypatch, device):
 
 def test_a_long_recording_goes_through_in_blocks(tmp_path, monkeypatch, caplog):
     """Of whole windows; how many series a second that was is said in the end."""
-    monkeypatch.setattr("eegfm.data.embed.BLOCK", 9)
+    monkeypatch.setattr("eegfm.data.preparing.embed.BLOCK", 9)
     x = np.random.default_rng(1).normal(0, 20, (5, 2, 400)).astype(np.float32)
     encoder = Counts()
-    with caplog.at_level("INFO", logger="eegfm.data.embed"):
+    with caplog.at_level("INFO", logger="eegfm.data.preparing.embed"):
         store = embed(store_of(x, list("aaaaa"), tmp_path / "raw"), encoder, tmp_path, progress=False)
     assert encoder.given == [8, 8, 4]
     np.testing.assert_allclose(store.read(range(5))[:, :, 1, 1], x[..., 200], rtol=1e-3)

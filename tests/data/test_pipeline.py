@@ -17,7 +17,7 @@ import pytest
 from eegfm.benchmarks.spec import Census, LeftOut
 from eegfm.contracts import EegfmError
 from eegfm.data.census import leakage
-from eegfm.data.pipeline import prepare
+from eegfm.data.preparing.pipeline import prepare
 from eegfm.data.store import Recipe, SampleStore
 from eegfm.signal.steps import Resample
 from tests import corpus
@@ -66,7 +66,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(raw, tmp_path, workers
 KILLED = """
 import sys
 from pathlib import Path
-from eegfm.data.pipeline import prepare
+from eegfm.data.preparing.pipeline import prepare
 from tests.corpus import TINY
 prepare(TINY, Path(sys.argv[1]), Path(sys.argv[2]), workers=int(sys.argv[3]), progress=False)
 """

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eegfm.contracts import EegfmError
-from eegfm.data.module import EpochShuffle
+from eegfm.data.loaders import EpochShuffle
 from eegfm.data.shared import Shared, block, refuse_too_many, share
 
 

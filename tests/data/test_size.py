@@ -13,7 +13,7 @@ SECONDS = 50
 PREPARE = """
 import resource, sys
 from pathlib import Path
-from eegfm.data.pipeline import prepare
+from eegfm.data.preparing.pipeline import prepare
 from tests.many_recordings import benchmark
 raw, cache, n, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 store = prepare(benchmark(n), raw, cache, workers=workers, progress=False)

@@ -20,7 +20,7 @@ from eegfm.benchmarks import synthetic
 from eegfm.benchmarks.spec import Source
 from eegfm.benchmarks.synthetic import CHANNELS, SUBJECTS, SYNTHETIC, lead_field, source_positions
 from eegfm.contracts import EegfmError
-from eegfm.data.pipeline import prepare
+from eegfm.data.preparing.pipeline import prepare
 from eegfm.data.store import SampleStore
 from eegfm.signal.montage import montage_of
 from eegfm.signal.recording import Recording

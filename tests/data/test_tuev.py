@@ -20,7 +20,7 @@ from eegfm.benchmarks.tuev import (
     tuev,
 )
 from eegfm.contracts import EegfmError
-from eegfm.data.pipeline import prepare, process
+from eegfm.data.preparing.pipeline import prepare, process
 from eegfm.signal.montage import montage_of
 from eegfm.signal.recording import Recording
 from eegfm.signal.steps import WrapEnds

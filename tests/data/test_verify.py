@@ -15,12 +15,12 @@ import scipy.signal
 
 from eegfm.benchmarks.spec import BenchmarkSpec, Census, LeftOut
 from eegfm.contracts import EegfmError
-from eegfm.data.checks import Check
-from eegfm.data.gates import power_gain
 from eegfm.data.module import EEGDataModule
-from eegfm.data.pipeline import prepare
+from eegfm.data.preparing.pipeline import prepare
 from eegfm.data.store import Recipe, SampleIndex, SampleStore, digests, write_store
-from eegfm.data.verify import FILE, is_verified, last_verified, verify
+from eegfm.data.verifying.checks import Check
+from eegfm.data.verifying.gates import power_gain
+from eegfm.data.verifying.verify import FILE, is_verified, last_verified, verify
 from eegfm.encoders.spectrum import Spectrum
 from eegfm.signal.steps import BandPass, CausalButterworth, Notch, Resample, Step
 from tests import corpus

@@ -22,14 +22,17 @@ from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.mental_arithmetic import MENTAL_ARITHMETIC
 from eegfm.benchmarks.spec import LeftOut, Window
 from eegfm.benchmarks.synthetic import SYNTHETIC
-from eegfm.build import build_data, config_dir, identity_hash, make, register
+from eegfm.build import build_data
+from eegfm.config.identity import identity_hash
+from eegfm.config.make import make
+from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 from eegfm.data.census import leakage
 from eegfm.data.module import EEGDataModule
-from eegfm.data.pipeline import is_there, prepare, process
+from eegfm.data.preparing.pipeline import is_there, prepare, process
 from eegfm.data.ready import ready
 from eegfm.data.store import Recipe
-from eegfm.data.verify import verify
+from eegfm.data.verifying.verify import verify
 from eegfm.models.eegm2 import Eegm2
 from tests import corpus
 from tests.contract.test_benchmarks import FORMS

@@ -8,14 +8,10 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
-from eegfm.results import (
-    BenchmarkFacts,
-    RunResult,
-    environment,
-    subject_scores,
-    write_predictions,
-    write_result,
-)
+from eegfm.runs.machine import environment
+from eegfm.runs.predictions import write_predictions
+from eegfm.runs.record import subject_scores
+from eegfm.runs.results import BenchmarkFacts, RunResult, write_result
 from eegfm.tasks.metrics import scores
 
 CLASSES = {2: ("rest", "arithmetic"), 4: ("left", "right", "fists", "feet")}

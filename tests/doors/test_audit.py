@@ -11,15 +11,19 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from eegfm.build import config_dir, corpora_seen, identity_hash, make, register, seen_here, without_seen
+from eegfm.analysis.controls import refuse_undiagnosable
+from eegfm.analysis.persons import person_alone, persons_told
+from eegfm.config.identity import identity_hash, without_seen
+from eegfm.config.make import make
+from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGDataModule
 from eegfm.data.store import SampleIndex
-from eegfm.diagnostics import refuse_undiagnosable
-from eegfm.groups import controls, find_runs, group_runs, marks, read_runs
 from eegfm.report import main
-from eegfm.results import diagnostic_sentences, read_result, write_result
-from eegfm.tasks.identity import person_alone, persons_told
+from eegfm.reporting.groups import controls, find_runs, group_runs, marks, read_runs
+from eegfm.runs.results import read_result, write_result
+from eegfm.runs.seen import corpora_seen, seen_here
+from eegfm.runs.sentences import diagnostic_sentences
 from eegfm.tasks.metrics import scores
 from tests.doors.made_run import make_run
 

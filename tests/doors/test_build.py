@@ -15,20 +15,12 @@ from hydra.errors import ConfigCompositionException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from eegfm.build import (
-    build,
-    build_data,
-    check_types,
-    chosen,
-    config_dir,
-    identity_hash,
-    make,
-    named,
-    pretraining,
-    register,
-)
+from eegfm.build import build, build_data, pretraining
+from eegfm.config.identity import chosen, identity_hash, named
+from eegfm.config.make import check_types, make
+from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
-from eegfm.published import published
+from eegfm.reporting.published import published
 
 register()
 GROUPS = ("data", "model", "encoder", "task", "trainer", "logger", "adapt", "method", "experiment")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from eegfm.comparisons import (
+from eegfm.reporting.comparisons import (
     ALL_SIGNS_UP_TO,
     FEWEST,
     compare,

@@ -12,11 +12,12 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from eegfm.contests import comparable, contests
-from eegfm.costs import energy, gpu_hours, of_a_thousand
-from eegfm.groups import Run, find_runs, group_runs, read_runs
 from eegfm.report import main
-from eegfm.results import read_predictions, read_result, write_result
+from eegfm.reporting.contests import comparable, contests
+from eegfm.reporting.costs import energy, gpu_hours, of_a_thousand
+from eegfm.reporting.groups import Run, find_runs, group_runs, read_runs
+from eegfm.runs.predictions import read_predictions
+from eegfm.runs.results import read_result, write_result
 from tests.doors.made_run import make_run
 
 SIX = tuple(f"S{i}" for i in range(30, 36))

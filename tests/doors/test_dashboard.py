@@ -15,12 +15,12 @@ import pytest
 from omegaconf import OmegaConf
 from sklearn.metrics import roc_auc_score
 
-from eegfm import dashboard
 from eegfm.commands.dashboard import main
-from eegfm.dashboard import collected, page
-from eegfm.intervals import intervals
-from eegfm.results import read_predictions
-from eegfm.status import LOCK, Status, write_status
+from eegfm.reporting import dashboard
+from eegfm.reporting.dashboard import collected, page
+from eegfm.runs.intervals import intervals
+from eegfm.runs.predictions import read_predictions
+from eegfm.runs.status import LOCK, Status, write_status
 from tests.doors.made_run import config, make_run
 
 PIXEL = base64.b64decode(

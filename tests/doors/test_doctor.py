@@ -17,9 +17,11 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from torch import nn
 
-from eegfm.build import config_dir
 from eegfm.commands import doctor
-from eegfm.commands.doctor import Row, as_json, as_text, examine
+from eegfm.commands.doctor import examine
+from eegfm.commands.examining import gpus, machine, models, packages, wandb
+from eegfm.commands.examining.screen import Row, as_json, as_text
+from eegfm.config.schema import config_dir
 from eegfm.nn.mamba2 import Mamba2
 from tests.contract import test_backbones
 
@@ -97,7 +99,7 @@ def test_folders_are_those_of_the_environment_and_are_left_alone(tmp_path, monke
     here.mkdir()
     monkeypatch.setenv("EEGFM_CACHE", str(here))
     monkeypatch.setenv("EEGFM_RUNS", str(tmp_path / "not" / "yet"))
-    found = facts(doctor.folders())
+    found = facts(machine.folders())
     assert (
         found["stores"]["path"] == str(here) and found["stores"]["exists"] and not found["runs"]["exists"]
     )
@@ -111,7 +113,7 @@ def test_folders_are_those_of_the_environment_and_are_left_alone(tmp_path, monke
 def test_runs_that_cannot_be_written_are_off_and_raw_files_a_warning(monkeypatch):
     monkeypatch.setenv("EEGFM_RUNS", "/proc/eegfm-runs")
     monkeypatch.setenv("EEGFM_DATA", "/proc/eegfm-data")
-    found = list(doctor.folders())
+    found = list(machine.folders())
     assert named(found, "runs").verdict == "off" and "export EEGFM_RUNS=" in named(found, "runs").remedy
     assert named(found, "raw files").verdict == "warning"
 
@@ -128,13 +130,13 @@ def test_packages_have_the_versions_that_are_installed_and_pyproject_s_ranges(ro
 def test_every_package_is_looked_up_under_the_name_that_it_is_imported_by():
     """importlib.metadata reads that from the files that were installed."""
     listed = metadata.packages_distributions()
-    for requirements in doctor.wanted_packages().values():
+    for requirements in packages.wanted_packages().values():
         for name in (requirement.name for requirement in requirements):
             try:
                 metadata.version(name)
             except metadata.PackageNotFoundError:
                 continue
-            module = doctor.module_of(name).partition(".")[0]
+            module = packages.module_of(name).partition(".")[0]
             assert canonicalize_name(name) in map(canonicalize_name, listed[module]), name
 
 
@@ -153,7 +155,7 @@ def test_a_version_out_of_range_is_off_with_the_command(
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert Version(metadata.version(name)) == Version(version)
-    row = named(doctor.packages(), name)
+    row = named(packages.packages(), name)
     assert row.verdict == "off" and row.found.startswith(f"{version} {fault}")
     assert row.remedy.endswith(f"-m pip install '{wanted}'")
 
@@ -161,12 +163,12 @@ def test_a_version_out_of_range_is_off_with_the_command(
 def test_more_threads_than_cpus_are_a_warning():
     before = torch.get_num_threads()
     try:
-        torch.set_num_threads(int(doctor.usable_cpus()) + 1)
-        row = named(doctor.torch_and_gpus(), "threads")
+        torch.set_num_threads(int(machine.usable_cpus()) + 1)
+        row = named(gpus.torch_and_gpus(), "threads")
     finally:
         torch.set_num_threads(before)
     assert row.verdict == "warning"
-    assert row.remedy == f"export OMP_NUM_THREADS={max(1, int(doctor.usable_cpus()))}"
+    assert row.remedy == f"export OMP_NUM_THREADS={max(1, int(machine.usable_cpus()))}"
 
 
 @pytest.mark.skipif(torch.cuda.is_available() or sys.platform == "win32", reason="torch reaches a GPU here")
@@ -177,12 +179,12 @@ def test_a_gpu_that_torch_does_not_reach_is_a_warning_with_the_reason(tmp_path, 
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    row = named(doctor.torch_and_gpus(), "GPU")
+    row = named(gpus.torch_and_gpus(), "GPU")
     assert row.verdict == "warning" and row.found.startswith("NVIDIA H200, driver 570.86.15, but")
     if torch.version.cuda is None:
         assert "built for the CPU only" in row.found and "pip uninstall -y torch && " in row.remedy
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert named(doctor.torch_and_gpus(), "GPU").remedy == "unset CUDA_VISIBLE_DEVICES"
+    assert named(gpus.torch_and_gpus(), "GPU").remedy == "unset CUDA_VISIBLE_DEVICES"
 
 
 class Layers(nn.Module):
@@ -198,7 +200,7 @@ def test_a_model_s_way_is_the_one_that_its_config_says(tmp_path, scan):
     target = f"{__name__}.Layers"
     node = {"_target_": target, "_partial_": True, "scan": scan}
     (tmp_path / "some.yaml").write_text(OmegaConf.to_yaml({"model": node}))
-    (row,) = doctor.models(tmp_path)
+    (row,) = models.models(tmp_path)
     assert row.name == "some" and row.facts["layers"] == 1
     if scan == "fused" and not torch.cuda.is_available():
         assert "need CUDA" in row.found and "scan=fused cannot be had" in row.found
@@ -221,22 +223,22 @@ def test_every_model_with_mamba_2_layers_is_listed_and_no_other(rows):
 
 def test_an_encoder_without_its_weights_says_where_they_belong(tmp_path, monkeypatch):
     monkeypatch.setenv("EEGFM_WEIGHTS", str(tmp_path))
-    row = named(doctor.encoders(), "ttm")
+    row = named(models.encoders(), "ttm")
     place = tmp_path / "ttm-r2-512-96" / "model.safetensors"
     assert row.verdict == "absent" and not row.facts["has_weights"]
     assert f"-o {place} https://huggingface.co/ibm-granite/granite-timeseries-ttm-r2/" in row.remedy
     place.parent.mkdir()
     place.touch()
-    row = named(doctor.encoders(), "ttm")
+    row = named(models.encoders(), "ttm")
     assert row.facts["has_weights"] and "curl" not in row.remedy
-    large = named(doctor.encoders(), "moment")  # the size that its config names, at its commit
+    large = named(models.encoders(), "moment")  # the size that its config names, at its commit
     assert f"-o {tmp_path}/moment-1-large/model.safetensors " in large.remedy
     assert "huggingface.co/AutonLab/MOMENT-1-large/resolve/ca58581b" in large.remedy
 
 
 def test_the_cache_of_hugging_face_counts_as_well(tmp_path, monkeypatch):
     monkeypatch.setattr("eegfm.encoders.base.in_cache", lambda *named: tmp_path / "cached" / "a.file")
-    row = named(doctor.encoders(), "moment")
+    row = named(models.encoders(), "moment")
     assert row.facts["has_weights"] and f"weights in {tmp_path / 'cached'}" in row.found
 
 
@@ -244,16 +246,16 @@ def test_wandb_s_key_is_found_where_wandb_looks_for_it(tmp_path, monkeypatch):
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    row = named(doctor.wandb(), "W&B")
+    row = named(wandb.wandb(), "W&B")
     assert row.facts["key"] is None and row.remedy.endswith("wandb login") and row.verdict == "absent"
     (tmp_path / "netrc").write_text("machine api.wandb.ai\n  login user\n  password 0123456789abcdef\n")
-    assert named(doctor.wandb(), "W&B").facts["key"] == "netrc"
+    assert named(wandb.wandb(), "W&B").facts["key"] == "netrc"
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.lab.example:8080")
-    assert named(doctor.wandb(), "W&B").facts["key"] is None
+    assert named(wandb.wandb(), "W&B").facts["key"] is None
     (tmp_path / "netrc").write_text(
         "machine wandb.lab.example:8080\n  login user\n  password 0123456789abcdef\n"
     )
-    assert named(doctor.wandb(), "W&B").facts["key"] == "netrc"
+    assert named(wandb.wandb(), "W&B").facts["key"] == "netrc"
 
 
 def test_the_screen_fits_80_columns_and_commands_stay_whole(rows):

@@ -9,9 +9,9 @@ import pytest
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from eegfm.build import send_figures, wandb_of
-from eegfm.explain import to_wandb
-from eegfm.figures import save
+from eegfm.analysis.explain import to_wandb
+from eegfm.drawing.style import save
+from eegfm.runs.wandb import send_figures, wandb_of
 
 CONF = Path(__file__).parents[2] / "conf"
 SPLIT = "explain_test/attention_0"

@@ -15,16 +15,21 @@ import torch
 from huggingface_hub import ModelCard, constants
 
 import eegfm
-from eegfm import hub, loading, portable, programs
-from eegfm.build import build, checkpoint_of, config_of_run
+from eegfm.build import build
 from eegfm.commands.export import _programs
 from eegfm.commands.export import main as door
 from eegfm.contracts import EegfmError, SampleSpec
-from eegfm.intervals import intervals
+from eegfm.export import described as export_described
+from eegfm.export import fitted as export_fitted
+from eegfm.export import from_run, hub, programs
+from eegfm.export import model as export_model
+from eegfm.export.model import Portable
 from eegfm.models.bandpower import BandPower
 from eegfm.models.majority import Majority
-from eegfm.portable import Portable
-from eegfm.results import read_predictions, read_result
+from eegfm.runs.checkpoints import checkpoint_of, config_of_run
+from eegfm.runs.intervals import intervals
+from eegfm.runs.predictions import read_predictions
+from eegfm.runs.results import read_result
 from eegfm.tasks import heads, stream
 from eegfm.tasks.estimate import Estimate
 from eegfm.tasks.metrics import probabilities
@@ -51,13 +56,13 @@ def config(name: str, kind: str = "raw", *, task: str = "classify", scale=50.0, 
     for key, value in TINY.get(name, {}).items():
         node[key] = value
     return {
-        "format": portable.FORMAT,
-        "schema": portable.SCHEMA,
+        "format": export_described.FORMAT,
+        "schema": export_described.SCHEMA,
         "kind": task,
-        "input": portable.spec_json(spec_of(kind)),
+        "input": export_described.spec_json(spec_of(kind)),
         "scale": scale,
         "encoder": None,
-        "backbone": loading._described(node),
+        "backbone": from_run._described(node),
         "head": {"hidden": [], "activation": "elu", "dropout": 0.0} if task == "classify" else None,
         "encoder_left_out": "",
         "steps": {},
@@ -90,7 +95,7 @@ def over_spectrum() -> dict:
 def test_a_folder_gives_back_the_module_to_the_bit(name, kind, tmp_path):
     """Its weights are not those that the same config draws, and nothing in it is but plain values and tensors."""
     model = drawn(name, kind, seed=1)
-    portable.write(model, tmp_path)
+    export_model.write(model, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
     again = eegfm.load(tmp_path)
     assert not again.training
@@ -108,7 +113,9 @@ def test_a_montage_comes_back_with_its_holes_and_both_ends():
     spec = SampleSpec(
         type(spec.montage)(spec.montage.names, coords, ends), spec.shape, 128.0, (), ("a",), ()
     )
-    again = portable.spec_of(json.loads(json.dumps(portable.spec_json(spec), allow_nan=False)))
+    again = export_described.spec_of(
+        json.loads(json.dumps(export_described.spec_json(spec), allow_nan=False))
+    )
     np.testing.assert_array_equal(again.montage.coords, coords)
     np.testing.assert_array_equal(again.montage.ends, ends)
     assert (again.shape, again.sfreq, again.classes, again.corpora) == (spec.shape, 128.0, (), ("a",))
@@ -132,12 +139,12 @@ def test_a_montage_comes_back_with_its_holes_and_both_ends():
 )
 def test_a_config_makes_our_models_and_encoders_and_nothing_else(node):
     with pytest.raises(EegfmError, match=r"no model or encoder|does not have|has an encoder read"):
-        portable.made(node)
+        export_described.made(node)
 
 
 def test_what_is_not_a_whole_export_is_refused_with_a_sentence(tmp_path):
     model = drawn("cbramod", seed=1)
-    portable.write(model, tmp_path)
+    export_model.write(model, tmp_path)
     good = json.loads((tmp_path / "config.json").read_text())
     for broken, sentence in (
         ("{", "damaged"),
@@ -239,8 +246,8 @@ def test_a_fitted_head_is_scikit_learns_to_rounding(head, classes):
         return  # its network has an output a class, whichever it has met
     fitted = heads.HEADS[head](n_classes, balanced=True, seed=0)
     fitted.fit(x, label, x, label)
-    node, arrays = loading._head(fitted, n_classes)
-    module = portable.FittedHead(n_classes=n_classes, **json.loads(json.dumps(node)))
+    node, arrays = from_run._head(fitted, n_classes)
+    module = export_fitted.FittedHead(n_classes=n_classes, **json.loads(json.dumps(node)))
     module.load_state_dict({k: torch.as_tensor(v, dtype=torch.float64) for k, v in arrays.items()})
     found = module.eval()(torch.from_numpy(x)).detach().numpy()
     np.testing.assert_allclose(found, fitted.probabilities(x), rtol=1e-4, atol=1e-6)
@@ -251,13 +258,13 @@ def test_nearest_neighbours_would_be_other_peoples_windows():
     x, label = np.random.default_rng(0).normal(size=(40, 3)), np.resize((0, 1), 40)
     fitted.fit(x, label, x, label)
     with pytest.raises(EegfmError, match="training windows themselves"):
-        loading._head(fitted, 2)
+        from_run._head(fitted, 2)
 
 
 def classical(name: str, spec: SampleSpec):
     """The model as conf/model has it, and those settings."""
     described = config(name)["backbone"]
-    return described, portable.made(described)(spec)
+    return described, export_described.made(described)(spec)
 
 
 @pytest.mark.parametrize("name", ["majority", "bandpower", "csp_lda", "tangent"])
@@ -269,9 +276,9 @@ def test_a_classical_model_predicts_from_its_folder_as_it_did(name, tmp_path):
     x[label == 2, 1] *= 3
     described, model = classical(name, spec)
     model.fit(x, label, x, label)
-    more, state = loading._of_fit("estimate", Estimate(model, spec), 3)
+    more, state = from_run._of_fit("estimate", Estimate(model, spec), 3)
     made = Portable({**config("eegm2", task="estimate", scale=None), "backbone": described, **more})
-    portable.write(portable.filled(made, state, "here"), tmp_path)
+    export_model.write(export_model.filled(made, state, "here"), tmp_path)
     again = eegfm.load(tmp_path)
     with torch.no_grad():
         np.testing.assert_allclose(again(torch.from_numpy(x)).numpy(), model.probabilities(x), atol=1e-6)
@@ -368,7 +375,7 @@ def test_the_command_wants_a_run(place, tmp_path):
 
 def test_the_mixin_saves_and_reads_a_local_folder(tmp_path):
     model = drawn("cbramod", seed=1)
-    portable.write(model, tmp_path / "a")
+    export_model.write(model, tmp_path / "a")
     (tmp_path / "a" / "README.md").write_text("mine")
     first = hub.OnHub.from_pretrained(tmp_path / "a")
     first.save_pretrained(tmp_path / "b")
@@ -383,7 +390,7 @@ def test_what_the_hubs_cache_holds_is_loaded_by_its_revision(tmp_path, monkeypat
     commit = "0123456789" * 4
     model = drawn("cbramod", seed=1)
     place = tmp_path / "models--some--one"
-    portable.write(model, place / "snapshots" / commit)
+    export_model.write(model, place / "snapshots" / commit)
     (place / "refs").mkdir()
     (place / "refs" / "weights-01234567").write_text(commit)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
@@ -402,14 +409,14 @@ def test_what_is_pushed_is_what_is_loaded_and_carries_the_tag_of_its_card(tmp_pa
     model = drawn("cbramod", seed=1)
     for name in ("a", "there"):
         (tmp_path / name).mkdir()
-    portable.write(model, tmp_path / "a")
+    export_model.write(model, tmp_path / "a")
     for name in ("README.md", "model.pt2", "notes.txt"):
         (tmp_path / "a" / name).write_text("---\nlibrary_name: eegfm\n---\n")
     monkeypatch.setenv("HF_TOKEN", "hf_nobody")
     with fake_hub(tmp_path / "there") as (address, asked):
         monkeypatch.setattr(constants, "ENDPOINT", address)
         commit, tag = hub.push(tmp_path / "a", "some/one")
-    assert commit.endswith(COMMIT) and tag == portable.tag_of(tmp_path / "a")
+    assert commit.endswith(COMMIT) and tag == export_model.tag_of(tmp_path / "a")
     assert f"/api/models/some/one/tag/{COMMIT}" in asked
     names = {path.name for path in (tmp_path / "there").iterdir()}
     assert names == {"README.md", "config.json", "model.pt2", "model.safetensors"}
@@ -421,7 +428,7 @@ def test_nothing_is_pushed_without_a_login(tmp_path, monkeypatch):
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
-    portable.write(drawn("cbramod"), tmp_path)
+    export_model.write(drawn("cbramod"), tmp_path)
     with pytest.raises(EegfmError, match="hf auth login"):
         hub.push(tmp_path, "some/one")
 
@@ -507,7 +514,7 @@ def test_what_onnx_has_no_operator_for_is_said_by_its_name(tmp_path):
 
 @pytest.mark.slow
 def test_a_folder_is_read_without_hydra_and_lightning(tmp_path):
-    portable.write(drawn("eegm2"), tmp_path)
+    export_model.write(drawn("eegm2"), tmp_path)
     code = (
         "import sys, eegfm; assert 'torch' not in sys.modules; "
         f"model = eegfm.load({str(tmp_path)!r}); print(model.spec.n_channels); "

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eegfm.formats import TEX, Sheet, html, latex, markdown, tex
+from eegfm.drawing.sheet import TEX, Sheet, html, latex, markdown, tex
 
 AWKWARD = Sheet(
     title="50 % of R² & more_of {it}",

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from eegfm.build import benchmark_options, config_dir, make
+from eegfm.config.make import make
+from eegfm.config.schema import benchmark_options, config_dir
 from eegfm.contracts import EegfmError
 from tests.test_pictures import parsed
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eegfm.intervals import ALL_UP_TO, DRAWS, _by_draw, draws, intervals
-from eegfm.results import PredictionTable
+from eegfm.runs.intervals import ALL_UP_TO, DRAWS, _by_draw, draws, intervals
+from eegfm.runs.predictions import PredictionTable
 from eegfm.tasks.metrics import scores
 
 

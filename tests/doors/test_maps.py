@@ -12,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from eegfm import maps
+from eegfm.analysis import maps
+from eegfm.analysis.places import FRAMES, START, Kept, Look, kept
 from eegfm.benchmarks.synthetic import CHANNELS, lead_field
 from eegfm.contracts import Montage, SampleSpec
-from eegfm.groups import find_runs, group_runs, places, read_runs
 from eegfm.report import main as report
-from eegfm.results import read_result, spatial_sentences, write_result
+from eegfm.reporting.groups import find_runs, group_runs, places, read_runs
+from eegfm.runs.results import read_result, write_result
+from eegfm.runs.sentences import spatial_sentences
 from eegfm.signal.montage import layout, montage_of
-from eegfm.tasks.places import FRAMES, START, Kept, Look, kept
 from tests.doors.made_run import make_run
 from tests.tasks.test_reconstruct import door
 
@@ -238,7 +239,7 @@ def test_a_run_finds_the_source_and_shows_it(tmp_path):
     found = read_result(folder).spatial["synthetic"]
     assert spatial_sentences({"synthetic": found})[0] in said
     like = {when: found[when]["correlation"]["gradient"] for when in ("start", "end")}
-    assert like["end"] > like["start"] + 0.2  # ranks say less here: see eegfm.maps
+    assert like["end"] > like["start"] + 0.2  # ranks say less here: see eegfm.analysis.maps
     for when, best in (("end", True), ("start", False)):
         strongest = np.argsort(found[when]["importance"]["gradient"])[-2:]
         assert ({found["channels"][row] for row in strongest} == {"C3", "C4"}) == best

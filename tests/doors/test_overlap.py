@@ -10,14 +10,16 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
-from eegfm.build import build_data, config_dir, named, pretraining, register
+from eegfm.build import build_data, pretraining
+from eegfm.config.identity import named
+from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 from eegfm.data.splits import FewShot, KFold
-from eegfm.groups import group_runs, marks, read_runs, reservations
-from eegfm.overlap import check_overlap, joined, overlap, people_of, seen_by
-from eegfm.report import markdown
-from eegfm.results import read_result
-from eegfm.train import train
+from eegfm.reporting.groups import group_runs, marks, read_runs, reservations
+from eegfm.reporting.tables import markdown
+from eegfm.runs.overlap import check_overlap, joined, overlap, people_of, seen_by
+from eegfm.runs.results import read_result
+from eegfm.training.run import train
 from tests import corpora
 from tests.data.test_mix import FIRST, SECOND, places, ready  # noqa: F401
 

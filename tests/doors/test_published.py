@@ -9,11 +9,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from eegfm.against import rows, sheet
-from eegfm.build import config_dir, register
-from eegfm.groups import find_runs, group_runs, read_runs, setting_differences
-from eegfm.published import published
+from eegfm.config.schema import config_dir, register
 from eegfm.report import main
+from eegfm.reporting.against import rows, sheet
+from eegfm.reporting.groups import find_runs, group_runs, read_runs, setting_differences
+from eegfm.reporting.published import published
 from tests.doors.made_run import make_run
 
 BINARY = {"shu_mi", "mental_arithmetic", "mumtaz2016", "tuab"}

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from eegfm.groups import find_runs, group_runs, marks, read_runs, remarks
-from eegfm.report import SHORT, main, markdown, score
-from eegfm.results import read_predictions, read_result
-from eegfm.scores import difference
+from eegfm.report import main
+from eegfm.reporting.groups import find_runs, group_runs, marks, read_runs, remarks
+from eegfm.reporting.scores import SHORT, difference, score
+from eegfm.reporting.tables import markdown
+from eegfm.runs.predictions import read_predictions
+from eegfm.runs.results import read_result
 from tests.doors.made_run import make_run
 
 PARTIAL = {"complete": False, "subjects_total": 36, "missing": ["Subject00_1"]}

@@ -15,16 +15,13 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.metrics import confusion_matrix as sk_confusion_matrix
 
-from eegfm import figures, results
 from eegfm.contracts import EegfmError
-from eegfm.results import (
-    environment,
-    read_predictions,
-    read_result,
-    subject_scores,
-    write_predictions,
-    write_result,
-)
+from eegfm.drawing import runs, style
+from eegfm.runs import machine
+from eegfm.runs.machine import environment
+from eegfm.runs.predictions import read_predictions, write_predictions
+from eegfm.runs.record import subject_scores
+from eegfm.runs.results import read_result, write_result
 from tests.doors.made_run import make_run
 
 
@@ -159,11 +156,11 @@ def test_the_commit_is_that_of_the_checkout_which_holds_the_code(tmp_path: Path)
         "commit.gpgsign=false",
     ]
     subprocess.run([*git, "init", "-q"], check=True)
-    shutil.copy(results.__file__, tmp_path / "results_copy.py")
-    spec = util.spec_from_file_location("results_copy", tmp_path / "results_copy.py")
+    shutil.copy(machine.__file__, tmp_path / "machine_copy.py")
+    spec = util.spec_from_file_location("machine_copy", tmp_path / "machine_copy.py")
     assert spec is not None and spec.loader is not None
     copy = util.module_from_spec(spec)
-    sys.modules["results_copy"] = copy  # dataclasses look their module up
+    sys.modules["machine_copy"] = copy  # dataclasses look their module up
     spec.loader.exec_module(copy)
     shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
     assert copy._git() == {"commit": None, "dirty": None}
@@ -188,7 +185,7 @@ def test_the_environment_needs_no_git(monkeypatch: pytest.MonkeyPatch, tmp_path:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_peak_memory_remembers_what_was_freed() -> None:
     program = (
-        "from eegfm.results import peak_memory_mb as peak; a = peak()['host']; b = bytearray(200_000_000); del b; "
+        "from eegfm.runs.machine import peak_memory_mb as peak; a = peak()['host']; b = bytearray(200_000_000); del b; "
         "print(peak()['host'] - a)"
     )
     grown = subprocess.run(
@@ -197,7 +194,7 @@ def test_peak_memory_remembers_what_was_freed() -> None:
     assert 195 < float(grown) < 230
 
 
-def _texts(figure: figures.Figure) -> list[str]:
+def _texts(figure: runs.Figure) -> list[str]:
     return [text.get_text() for axis in figure.axes for text in axis.texts]
 
 
@@ -208,7 +205,7 @@ def test_the_confusion_matrix_shows_scikit_learns_counts_and_their_share_of_the_
         random.integers(0, 4, 2000),
     )  # nothing is of the fourth class
     truth = sk_confusion_matrix(labels, predicted, labels=range(4))
-    shown = _texts(figures.confusion_matrix(labels, predicted, ("a", "b", "c", "d")))
+    shown = _texts(runs.confusion_matrix(labels, predicted, ("a", "b", "c", "d")))
     assert [text for text in shown if "%" not in text and text != "–"] == [f"{n:,}" for n in truth.ravel()]
     shares = [text for text in shown if "%" in text]
     assert shares == [f"{100 * n / row.sum():.0f} %" for row in truth[:3] for n in row]
@@ -219,7 +216,7 @@ def test_the_learning_curve_marks_the_kept_epoch_and_leaves_gaps() -> None:
     history = [
         {"epoch": str(e), "train/loss": "0.5", "val/auroc": "" if e == 1 else "0.75"} for e in range(4)
     ]
-    figure = figures.learning_curve(history, chosen_epoch=2)
+    figure = runs.learning_curve(history, chosen_epoch=2)
     loss, metric = figure.axes
     assert [line.get_label() for line in loss.get_lines()] == ["train", "kept: epoch 2"]
     assert list(np.atleast_1d(loss.get_lines()[1].get_xdata())) == [2, 2]
@@ -232,7 +229,7 @@ def test_the_learning_curve_marks_the_kept_epoch_and_leaves_gaps() -> None:
 
 
 def test_a_history_of_nothing_is_a_figure_too(tmp_path: Path) -> None:
-    assert figures.save(figures.learning_curve([]), tmp_path / "figures" / "a.png").stat().st_size > 0
+    assert style.save(runs.learning_curve([]), tmp_path / "figures" / "a.png").stat().st_size > 0
 
 
 def test_subjects_stand_best_first_and_the_undefined_last() -> None:
@@ -241,7 +238,7 @@ def test_subjects_stand_best_first_and_the_undefined_last() -> None:
         "y": {"n_windows": 1, "cohen_kappa": math.nan},
         "z": {"n_windows": 1234, "cohen_kappa": 0.5},
     }
-    (axis,) = figures.by_subject(subjects, "cohen_kappa", n_classes=4, overall=0.1).axes
+    (axis,) = runs.by_subject(subjects, "cohen_kappa", n_classes=4, overall=0.1).axes
     assert [label.get_text() for label in axis.get_yticklabels()] == [
         "z  (n=1,234)",
         "x  (n=1)",
@@ -253,8 +250,8 @@ def test_subjects_stand_best_first_and_the_undefined_last() -> None:
 
 def test_figures_need_no_display_and_no_pyplot_and_repeat_to_the_byte(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from eegfm import figures as f; "
-        "[f.save(f.confusion_matrix([0, 1], [0, 0], 'ab'), Path(p)) for p in sys.argv[1:]]; "
+        "import sys; from pathlib import Path; from eegfm.drawing import runs, style; "
+        "[style.save(runs.confusion_matrix([0, 1], [0, 0], 'ab'), Path(p)) for p in sys.argv[1:]]; "
         "assert 'matplotlib.pyplot' not in sys.modules and 'torch' not in sys.modules"
     )
     paths = [tmp_path / "1.png", tmp_path / "2.png"]

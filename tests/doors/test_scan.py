@@ -10,18 +10,18 @@ import torch
 from torch import nn
 
 from eegfm.nn.mamba2 import Mamba2
-from eegfm.results import read_result
-from eegfm.train import _scans
+from eegfm.runs.results import read_result
+from eegfm.training.record import scans_of
 
 
 @pytest.mark.parametrize("scan", ["chunked", "recurrent"])
 def test_the_way_of_the_last_pass_is_told_of_a_network_and_of_a_task_that_holds_one(scan):
     model = nn.Sequential(Mamba2(16, d_state=8, headdim=8, scan=scan), nn.Linear(16, 2))
-    assert _scans(model) == []  # nothing was computed yet
+    assert scans_of(model) == []  # nothing was computed yet
     with torch.no_grad():
         model(torch.zeros(1, 5, 16))
-    assert _scans(model) == _scans(SimpleNamespace(backbone=model)) == [scan]
-    assert _scans(SimpleNamespace(backbone="no network")) == []
+    assert scans_of(model) == scans_of(SimpleNamespace(backbone=model)) == [scan]
+    assert scans_of(SimpleNamespace(backbone="no network")) == []
 
 
 @pytest.mark.slow

@@ -16,11 +16,12 @@ pytest.importorskip("optuna", reason="the extra `search` is not installed")
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from eegfm.build import run_identity
 from eegfm.commands.sweep import collect, searchers_of, status
+from eegfm.config.identity import run_identity
 from eegfm.contracts import EegfmError
-from eegfm.search import distribution_of, open_storage, refuse_key, values_of
-from eegfm.status import look
+from eegfm.runs.status import look
+from eegfm.search.space import distribution_of, refuse_key, values_of
+from eegfm.search.study import open_storage
 from tests.doors.toy_search import main, quick, value_of
 
 SEARCH = "hparams_search=optuna"
@@ -295,10 +296,10 @@ def test_a_fit_that_falls_behind_is_given_up_and_goes_on_where_it_was(place):
     import optuna
     import torch
 
-    from eegfm.pruning import Prune
-    from eegfm.status import Pruned, at_work
-    from eegfm.tasks.history import History
-    from eegfm.tasks.selection import keep
+    from eegfm.runs.status import Pruned, at_work
+    from eegfm.search.prune import Prune
+    from eegfm.training.history import History
+    from eegfm.training.selection import keep
 
     class Straight(lightning.LightningModule):
         """Its validation metric is what it is told: `level` times the number of the epoch."""

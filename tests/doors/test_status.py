@@ -12,12 +12,12 @@ import pytest
 
 from eegfm.commands.sweep import expected_end
 from eegfm.contracts import EegfmError
-from eegfm.status import LOCK, STALE_S, Status, at_work, look, progress, read_status, write_status
+from eegfm.runs.status import LOCK, STALE_S, Status, at_work, look, progress, read_status, write_status
 
 WORKER = """
 import sys, time
 from pathlib import Path
-from eegfm.status import at_work
+from eegfm.runs.status import at_work
 with at_work(Path(sys.argv[1])):
     print("begun", flush=True)
     time.sleep(60)
@@ -108,7 +108,7 @@ RACER = """
 import sys
 from pathlib import Path
 from eegfm.contracts import EegfmError
-from eegfm.status import at_work
+from eegfm.runs.status import at_work
 folder, mine = Path(sys.argv[1]), 0
 while mine < 4:
     try:

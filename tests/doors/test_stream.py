@@ -13,13 +13,15 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from eegfm import figures
 from eegfm.benchmarks.synthetic import CHANNELS
 from eegfm.benchmarks.tuev import ELECTRODES
-from eegfm.build import build, checkpoint_of, config_dir, config_of_run
-from eegfm.commands.stream import main
+from eegfm.build import build
+from eegfm.commands import streaming
+from eegfm.config.schema import config_dir
 from eegfm.contracts import EegfmError
-from eegfm.results import read_predictions
+from eegfm.drawing import recordings
+from eegfm.runs.checkpoints import checkpoint_of, config_of_run
+from eegfm.runs.predictions import read_predictions
 from eegfm.signal.formats.edf import read_edf
 from eegfm.tasks.weights import read_state
 from tests.stream_runs import SMALL, untrained_run, write_recording
@@ -41,7 +43,7 @@ def stream(*overrides: str) -> None:
     """The command without its process and its telling: errors come as they are raised."""
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = compose("stream", overrides=list(overrides))
-    main.__wrapped__(config)
+    streaming.stream(config)
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -222,13 +224,13 @@ def test_pictures_take_any_number_of_classes_and_moments(n_bins, n_classes):
     """And say of every class when it was the most probable one."""
     probability = np.random.default_rng(0).dirichlet(np.ones(n_classes), n_bins)
     names = [f"class {i}" for i in range(n_classes)]
-    drawn = figures.probabilities_over_time(5.0 * np.arange(n_bins), probability, names)
+    drawn = recordings.probabilities_over_time(5.0 * np.arange(n_bins), probability, names)
     drawn.draw_without_rendering()
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == names
     held = [len(area.get_paths()) > 0 for area in drawn.axes[1].collections]
     assert held == [bool((probability.argmax(axis=1) == i).any()) for i in range(n_classes)]
     rmse = 1 + np.random.default_rng(0).random((n_bins, 1 + n_classes))
-    drawn = figures.errors_over_time(
+    drawn = recordings.errors_over_time(
         np.arange(n_bins) * 3600.0, rmse, names, marks=[(0.0, 2.0, "high error")]
     )
     drawn.draw_without_rendering()

@@ -9,7 +9,7 @@ import pytest
 
 from eegfm.commands.sweep import cancel, cells_of, collect, main, status, submit
 from eegfm.contracts import EegfmError
-from eegfm.status import Status, read_status, write_status
+from eegfm.runs.status import Status, read_status, write_status
 from tests.doors.made_run import make_run
 
 SWEEP = ["data=synthetic", "model=stamp,bandpower", "seed=0,1", "experiment=demo"]
@@ -130,7 +130,7 @@ def cells(tmp_path):
 WORKER = """
 import sys, time
 from pathlib import Path
-from eegfm.status import at_work, progress
+from eegfm.runs.status import at_work, progress
 with at_work(Path(sys.argv[1])):
     progress(Path(sys.argv[1]), 10, 40, 0.5)
     print("begun", flush=True)

@@ -10,13 +10,14 @@ import wandb
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from eegfm.build import wandb_of
 from eegfm.commands.sync import main, offline_runs, unsent
-from eegfm.figures import save
-from eegfm.intervals import intervals
-from eegfm.results import read_predictions, read_result
-from eegfm.status import Status, write_status
-from eegfm.wandb_run import send as tell
+from eegfm.drawing.style import save
+from eegfm.runs.intervals import intervals
+from eegfm.runs.predictions import read_predictions
+from eegfm.runs.results import read_result
+from eegfm.runs.status import Status, write_status
+from eegfm.runs.wandb import send as tell
+from eegfm.runs.wandb import wandb_of
 from tests.doors.made_run import make_run
 from tests.doors.wandb_server import serving
 

@@ -10,11 +10,11 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from eegfm.benchmarks.synthetic import SYNTHETIC
-from eegfm.build import benchmark_options, config_dir, register
-from eegfm.commands.verify import Surveyed, overview, show_checks, show_overview
-from eegfm.data.checks import Check
-from eegfm.data.pipeline import prepare
-from eegfm.data.verify import verify
+from eegfm.commands.verifying import Surveyed, overview, show_checks, show_overview
+from eegfm.config.schema import benchmark_options, config_dir, register
+from eegfm.data.preparing.pipeline import prepare
+from eegfm.data.verifying.checks import Check
+from eegfm.data.verifying.verify import verify
 from eegfm.signal.steps import BandPass, Resample
 from tests import corpora
 

@@ -10,7 +10,7 @@ from wandb_workspaces.reports.v2 import internal as of_reports
 from wandb_workspaces.workspaces import internal as of_workspaces
 
 from eegfm.contracts import EegfmError
-from eegfm.wandb_page import KEPT, means, page_of, report, save, workspace
+from eegfm.reporting.wandb_page import KEPT, means, page_of, report, save, workspace
 from tests.doors.made_run import make_run
 from tests.doors.wandb_server import serving
 

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from eegfm.intervals import intervals
-from eegfm.results import read_predictions
-from eegfm.wandb_run import CONFUSION, SUBJECTS, begin, end, send, summary, tables
+from eegfm.runs.intervals import intervals
+from eegfm.runs.predictions import read_predictions
+from eegfm.runs.wandb import CONFUSION, SUBJECTS, begin, end, send, summary, tables
 from tests.doors.made_run import make_run
 
 

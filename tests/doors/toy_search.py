@@ -22,10 +22,11 @@ from hydra.errors import ConfigCompositionException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
-from eegfm.build import config_dir, register, run_name
+from eegfm.config.identity import run_name
+from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
-from eegfm.search import search
-from eegfm.status import at_work
+from eegfm.runs.status import at_work
+from eegfm.search.loop import search
 
 GROUPS = ("data", "encoder", "model")
 CONFIG = """

@@ -8,7 +8,7 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from eegfm.build import make
+from eegfm.config.make import make
 from eegfm.contracts import EegfmError, Encodes
 from eegfm.encoders.base import Pretrained
 from eegfm.encoders.spectrum import Spectrum

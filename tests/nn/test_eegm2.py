@@ -11,11 +11,12 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eegfm.build import check_types, config_dir, make, register
+from eegfm.config.make import check_types, make
+from eegfm.config.schema import config_dir, register
 from eegfm.contracts import Embeds, ShowsLayers
 from eegfm.models.eegm2 import Eegm2
 from eegfm.nn.mamba2 import scans_used
-from eegfm.results import read_result
+from eegfm.runs.results import read_result
 from tests.nn.eegm2 import COORDS, raw_spec
 from tests.nn.tokens import as_a_person, float64, randn, randomise, seeded
 

@@ -15,7 +15,8 @@ from hydra import compose, initialize_config_dir
 from torch import nn
 
 from eegfm.benchmarks.tuab import CLASSES, tuab
-from eegfm.build import config_dir, make, register
+from eegfm.config.make import make
+from eegfm.config.schema import config_dir, register
 from eegfm.models.eegm2 import Eegm2, from_reference
 from eegfm.nn.losses import WeightedSum, l1, mse, spectral
 from eegfm.nn.mamba2 import Mamba2

@@ -24,8 +24,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from eegfm.build import config_dir, register
-from eegfm.data.embed import embed
+from eegfm.config.schema import config_dir, register
+from eegfm.data.preparing.embed import embed
 from eegfm.data.splits import subset
 from eegfm.models.cbramod import CBraMod
 from eegfm.models.stamp import Stamp

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from eegfm.tasks.classify import Classify
-from eegfm.tasks.cost import energy_j, forward_flops
+from eegfm.training.cost import energy_j, forward_flops
 from tests.tasks.toy import N_CHANNELS, N_TIMES, Backbone, Windows, spec_of
 
 

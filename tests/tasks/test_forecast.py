@@ -9,7 +9,8 @@ from hydra import compose, initialize_config_dir
 from torch import nn
 from torch.optim import AdamW
 
-from eegfm.build import config_dir, make, register
+from eegfm.config.make import make
+from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EEGBatch, EegfmError, Montage, SampleSpec
 from eegfm.nn.losses import l1
 from eegfm.tasks.forecast import Forecast, Mamba

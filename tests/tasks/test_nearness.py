@@ -7,9 +7,9 @@ from sklearn.model_selection import LeaveOneGroupOut, LeaveOneOut, cross_val_pre
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from eegfm import figures_embedding
+from eegfm.analysis.nearness import flat, nearness, votes
 from eegfm.contracts import EegfmError
-from eegfm.tasks.nearness import flat, nearness, votes
+from eegfm.drawing import embeddings
 
 N_CLASSES, N_SUBJECTS, N = 2, 4, 160
 
@@ -92,7 +92,7 @@ def test_the_picture_is_seeded_and_takes_what_there_is():
         flat(x[:4], seed=0)
     for one in (subject, np.arange(N) % 20, np.zeros(N, dtype=int)):
         names = [f"S{i}" for i in range(20)]
-        figure = figures_embedding.embedding_map(
+        figure = embeddings.embedding_map(
             {"raw": xy, "trained": xy},
             dict.fromkeys(("raw", "trained"), nearness(x, label, one)),
             label,

@@ -8,11 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import Dataset
 
-from eegfm.contracts import Montage, SampleSpec
-from eegfm.nn.spatial import Spatial
-from eegfm.signal.montage import montage_of
-from eegfm.tasks.classify import Classify
-from eegfm.tasks.places import (
+from eegfm.analysis.places import (
     FRAMES,
     START,
     KeepPlaces,
@@ -23,6 +19,10 @@ from eegfm.tasks.places import (
     maps_places,
     margin,
 )
+from eegfm.contracts import Montage, SampleSpec
+from eegfm.nn.spatial import Spatial
+from eegfm.signal.montage import montage_of
+from eegfm.tasks.classify import Classify
 from tests.tasks import toy
 from tests.tasks.looker import eight
 

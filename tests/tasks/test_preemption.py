@@ -8,10 +8,10 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from eegfm.data.module import EpochShuffle, deaf
-from eegfm.preemption import Preempted, SaveAndLeave, listening
-from eegfm.tasks.history import History
-from eegfm.tasks.selection import keep
+from eegfm.data.loaders import EpochShuffle, ignore_stop_signals
+from eegfm.training.history import History
+from eegfm.training.preemption import Preempted, SaveAndLeave, listening
+from eegfm.training.selection import keep
 from tests.data.test_mix import mix, places, task_of  # noqa: F401
 from tests.data.test_mix_sampling import Traced
 from tests.tasks.toy import trainer
@@ -163,7 +163,7 @@ def test_a_forked_child_does_not_take_itself_for_the_run(signum, is_worker, stat
         child = os.fork()
         if child == 0:
             if is_worker:
-                deaf(0)
+                ignore_stop_signals(0)
             os.kill(os.getpid(), signum)
             os._exit(0)
         ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

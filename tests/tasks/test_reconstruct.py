@@ -16,16 +16,19 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 from torch.optim import AdamW
 
-from eegfm import figures
-from eegfm.build import config_dir, make, register
+from eegfm.config.make import make
+from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError, Montage, SampleSpec
+from eegfm.drawing import recordings
 from eegfm.nn import masks_published
 from eegfm.nn.losses import l1, mse, spectral
 from eegfm.nn.masks import Spans, interpolate
-from eegfm.results import read_result, write_errors
-from eegfm.tasks.history import History, read_history
+from eegfm.runs.history import read_history
+from eegfm.runs.record import write_errors
+from eegfm.runs.results import read_result
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.schedules import one_cycle
+from eegfm.training.history import History
 
 from .autoencoder import N_CHANNELS, N_TIMES, PLACES, SIZES, SPEC, Autoencoder, Data
 from .toy import trainer
@@ -446,12 +449,12 @@ def test_figures_take_what_montages_and_masks_there_are():
     for coords in places.values():
         montage = Montage(tuple(f"E{i}" for i in range(len(coords))), coords)
         values = np.linspace(1, 2, len(coords))
-        maps = figures.scalp_maps({"a": values, "b": 0 * values + 1}, montage, unit="µV")
+        maps = recordings.scalp_maps({"a": values, "b": 0 * values + 1}, montage, unit="µV")
         maps.draw_without_rendering()
         assert len(maps.axes) == 3  # the last one is the scale
     x = np.random.default_rng(0).normal(size=(2, 1, 40)).astype(np.float32)
     for hidden in (None, x > 1):
-        drawn = figures.reconstruction(
+        drawn = recordings.reconstruction(
             x, x, 0 * x, hidden=hidden, names=["Cz"], sfreq=20.0, keys=["a", "b"]
         )
         drawn.draw_without_rendering()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from eegfm.tasks.selection import keep
+from eegfm.training.selection import keep
 
 
 class Scripted(lightning.LightningModule):

@@ -67,7 +67,7 @@ WindowsOf = Callable[[Recording, Source], list[Window]]
 
 @dataclass(frozen=True)
 class ReferenceWindow:
-    """What the key of a window says in a store that the reference's own scripts have made (see `eegfm.data.convert`).
+    """What the key of a window says in a store that the reference's own scripts have made.
 
     `recording` is named as its `Source` names it. `number` orders the windows of a recording and is unique in it.
     `onset_s` is the window's first second, None where the key does not tell it. `label` and `split` are what the

@@ -4,55 +4,9 @@ Every key, label and split is held against the protocol and its census. Nothing 
 is. Train on what comes out with data.imported=true.
 """
 
-import shlex
-from pathlib import Path
+from eegfm.config.doors import door
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
-
-from eegfm.build import door, make, one_benchmark
-
-
-@door("convert")
-def main(config: DictConfig) -> None:
-    from rich.console import Console
-
-    from eegfm.contracts import EegfmError
-    from eegfm.data.convert import convert
-
-    if OmegaConf.is_missing(config, "lmdb"):
-        raise EegfmError("Name the LMDB of the reference: lmdb=<folder>")
-    data = make(one_benchmark(config, "eegfm convert"), "data")()
-    for name, value in (("steps", data.steps), ("window_s", data.window_s)):
-        if value is not None:
-            raise EegfmError(
-                f"data.{name} cannot be applied: the reference's windows are processed and cut already. Leave it out."
-            )
-    store = convert(
-        data.benchmark,
-        Path(str(config.lmdb)).expanduser(),
-        data.cache,
-        allow_partial=data.allow_partial,
-        progress=data.progress,
-    )
-    manifest = store.manifest
-    census = manifest["census"]
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        f"[bold]{data.benchmark.title}[/] ({data.benchmark.protocol}), {manifest['imported']['said']}: {store.folder}"
-    )
-    for split, subjects in census["subjects"].items():
-        classes = census["per_class"][split]
-        console.print(f"  {split:<6}{sum(classes):,} windows {classes}, {len(subjects)} subjects")
-    if not store.complete:
-        used = len({subject for subjects in census["subjects"].values() for subject in subjects})
-        console.print(f"  [yellow]PARTIAL: {used} of {manifest['subjects_total']} subjects[/]")
-        for difference in manifest["census_differences"]:
-            console.print(f"  [yellow]{difference}[/]")
-    same = [shlex.quote(said) for said in HydraConfig.get().overrides.task if not said.startswith("lmdb=")]
-    said = " ".join([*same, *([] if "data.imported=true" in same else ["data.imported=true"])])
-    console.print(f"next   eegfm train {said} model=stamp encoder=spectrum", markup=False)
-
+main = door("convert", "eegfm.commands.converting:convert_store", purpose=__doc__)
 
 if __name__ == "__main__":
     main()

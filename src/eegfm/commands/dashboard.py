@@ -14,9 +14,9 @@ from pathlib import Path
 def main(argv: Sequence[str] | None = None) -> None:
     """The door. Exits with 1 and a sentence where there is nothing to show or no place to write."""
     options = _parser().parse_args(argv)
-    from eegfm.costs import of_a_thousand
-    from eegfm.dashboard import page
-    from eegfm.status import queue
+    from eegfm.reporting.costs import of_a_thousand
+    from eegfm.reporting.dashboard import page
+    from eegfm.runs.status import queue
 
     folder: Path = options.folder.parent if options.folder.is_file() else options.folder
     to: Path = options.to or folder / "dashboard.html"
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(f"{to} cannot be written: {error.strerror}. Choose another place: --to <file.html>")
     print(f"{to.resolve()} ({of_a_thousand(len(html.encode()))}B). Open it in any browser.")
     if options.wandb:
-        from eegfm.wandb_page import save
+        from eegfm.reporting.wandb_page import save
 
         try:
             for what, url in save(folder).items():

@@ -63,9 +63,10 @@ def export(
         raise EegfmError(
             f"{folder} is there and holds something else than an exported model. Name another: --to <folder>"
         )
-    from eegfm.cards import card
-    from eegfm.loading import benchmarks_of, of_run
-    from eegfm.portable import CARD, CONFIG, WEIGHTS, read, tag_of, write
+    from eegfm.export.card import card
+    from eegfm.export.described import CARD, CONFIG, WEIGHTS
+    from eegfm.export.from_run import benchmarks_of, of_run
+    from eegfm.export.model import read, tag_of, write
 
     model = of_run(place, tokens=tokens)
     for name in ("model.pt2", "model.onnx"):  # of an earlier export, whose weights were others
@@ -88,14 +89,14 @@ def export(
 
 def _strangers(folder: Path) -> list[str]:
     """What lies in a folder that an export has not written."""
-    from eegfm.portable import FILES
+    from eegfm.export.described import FILES
 
     return [path.name for path in folder.iterdir() if path.name not in FILES]
 
 
 def _programs(model: Any, folder: Path, *, torch: bool, onnx: bool) -> tuple[dict[str, str], list[str]]:
     """What was written, a sentence a file, and of what could not be, why."""
-    from eegfm.programs import BATCHES, exported, to_onnx, to_torch
+    from eegfm.export.programs import BATCHES, exported, to_onnx, to_torch
 
     written: dict[str, str] = {}
     refused: list[str] = []
@@ -127,7 +128,7 @@ def _programs(model: Any, folder: Path, *, torch: bool, onnx: bool) -> tuple[dic
 
 
 def _push(folder: Path, name: str) -> None:
-    from eegfm.loading import the_hub
+    from eegfm.export.from_run import the_hub
 
     commit, tag = the_hub().push(folder, name)
     print(f"pushed: {commit}")

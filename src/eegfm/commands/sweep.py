@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from eegfm.contracts import EegfmError
-from eegfm.status import Status, look, now, queue, read_status, write_status
+from eegfm.runs.status import Status, look, now, queue, read_status, write_status
 
 NONE = "–"
 SEARCHES = "searches"  # in an experiment's folder: its searches, which are no cells
@@ -138,7 +138,8 @@ def cells_of(overrides: Sequence[str]) -> list[Cell]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from eegfm.build import config_dir, register, run_name
+    from eegfm.config.identity import run_name
+    from eegfm.config.schema import config_dir, register
 
     register()
     cells: dict[Path, Cell] = {}
@@ -195,8 +196,9 @@ def searchers_of(overrides: Sequence[str], n: int) -> list[Cell]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from eegfm.build import config_dir, register
-    from eegfm.search import plan_of, worker_folder
+    from eegfm.config.schema import config_dir, register
+    from eegfm.search.plan import plan_of
+    from eegfm.search.trials import worker_folder
 
     register()
     try:

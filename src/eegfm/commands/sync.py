@@ -44,7 +44,7 @@ def sync(folders: Sequence[Path]) -> None:
     Raises:
         EegfmError: nothing was ever written there, W&B does not answer or does not know who sends, or some run failed.
     """
-    from eegfm.status import queue
+    from eegfm.runs.status import queue
 
     jobs = queue()
     found = offline_runs(folders)
@@ -104,7 +104,7 @@ def _is_sent(fragment: Path) -> bool:
 
 
 def _works(run: Path, jobs: Mapping[str, str] | None) -> bool:
-    from eegfm.status import look
+    from eegfm.runs.status import look
 
     found = look(run, jobs)
     return found is not None and found.state == "running"

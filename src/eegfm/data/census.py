@@ -145,3 +145,28 @@ def _shared(values: np.ndarray, split: np.ndarray) -> dict[Any, list[str]]:
         names[i].item(): [name for name, has in zip(SPLITS, member[:, i], strict=True) if has]
         for i in np.flatnonzero(member.sum(axis=0) > 1)
     }
+
+
+def leakage_sentence(leakage: Mapping[str, Any]) -> str:
+    """What the splits of a run have in common, in a line (see `eegfm.data.census.Leakage` and `eegfm.data.mix`)."""
+    subjects, identical = len(leakage["shared_subjects"]), len(leakage["identical"])
+    across = [
+        f"left out of {gone['corpus']}, {gone['split']}: {gone['windows']:,} windows of {len(gone['subjects'])} "
+        f"subjects ({gone['what']} in a later split of another corpus)"
+        for gone in leakage.get("left_out", [])
+    ]
+    across += [
+        f"{name}: {gap}, so that they are not recognised in other corpora"
+        for name, gap in leakage.get("not_told", {}).items()
+    ]
+    if not subjects and not identical and leakage["nearest_s"] is None:
+        return "; ".join(["none; splits share no subject, no recording and no window", *across])
+    said = [f"{subjects} subjects in more than one split" if subjects else "splits share no subject"]
+    if leakage["nearest_s"] is not None:
+        first, second = leakage["nearest"]
+        said.append(
+            f"{len(leakage['shared_recordings'])} recordings shared, windows of different splits as near as "
+            f"{leakage['nearest_s']:g} s ({first} and {second})"
+        )
+    said.append(f"{identical} byte-identical windows across splits" if identical else "no window twice")
+    return "; ".join([*said, *across])

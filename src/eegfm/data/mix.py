@@ -27,7 +27,8 @@ from torch.utils.data.distributed import DistributedSampler
 from eegfm.benchmarks.spec import SPLITS, SplitName
 from eegfm.contracts import EEGBatch, EegfmError, Encodes, SampleSpec
 from eegfm.data.census import leakage
-from eegfm.data.module import EEGDataModule, LateLoader, SplitDataset, deaf
+from eegfm.data.loaders import LateLoader, SplitDataset, ignore_stop_signals
+from eegfm.data.module import EEGDataModule
 from eegfm.data.ready import as_part
 from eegfm.data.shared import block, refuse_too_many, share
 from eegfm.data.splits import Division
@@ -446,7 +447,7 @@ class Mix(lightning.LightningDataModule):
             batch_size=None,  # what the sampler gives is a batch already
             sampler=batches,
             num_workers=self.num_workers,
-            worker_init_fn=deaf,
+            worker_init_fn=ignore_stop_signals,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.num_workers > 0,
         )

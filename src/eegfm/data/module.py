@@ -1,6 +1,5 @@
 """The Lightning data module: a benchmark, prepared where needed, as batches of `EEGBatch`."""
 
-import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,96 +8,21 @@ from typing import Any
 import lightning.pytorch as lightning
 import numpy as np
 import torch
-from jaxtyping import Int
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
 from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, SplitName
 from eegfm.contracts import EEGBatch, EegfmError, Encodes, SampleSpec
 from eegfm.data.census import Leakage, count, leakage
-from eegfm.data.embed import encoded_recipe
+from eegfm.data.loaders import EpochShuffle, LateLoader, SplitDataset, as_is, ignore_stop_signals
+from eegfm.data.preparing.embed import encoded_recipe
 from eegfm.data.ready import ready
 from eegfm.data.resident import ResidentLoader
 from eegfm.data.shared import Shared, block, refuse_too_many
 from eegfm.data.splits import Division, subset
 from eegfm.data.store import Recipe, SampleIndex, SampleStore
 from eegfm.signal.steps import Step
-
-
-class SplitDataset(Dataset[EEGBatch]):
-    """Rows of a store. A loader asks for a whole batch at a time, which costs one read transaction."""
-
-    def __init__(self, store: SampleStore, rows: Int[np.ndarray, " row"], coords: Tensor) -> None:
-        self.store, self.rows, self.coords = store, rows, coords
-        position = {subject: i for i, subject in enumerate(store.subjects)}
-        self.subject = np.array(
-            [position[subject] for subject in store.index.subject.tolist()], dtype=np.int64
-        )
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitems__(self, items: Sequence[int]) -> EEGBatch:
-        rows = self.rows[np.asarray(items)]
-        return EEGBatch(
-            x=torch.from_numpy(self.store.read(rows)).float(),
-            coords=self.coords,
-            label=torch.from_numpy(self.store.index.label[rows]),
-            subject=torch.from_numpy(self.subject[rows]),
-            key=[self.store.index.key(row) for row in rows.tolist()],
-            part=getattr(items, "part", 1.0),
-        )
-
-    def __getitem__(self, item: int) -> EEGBatch:
-        return self.__getitems__([item])
-
-
-class EpochShuffle(Sampler[int]):
-    """A random order that is a function of the seed and the epoch alone, whatever else has drawn random numbers."""
-
-    def __init__(self, n: int, seed: int) -> None:
-        self.n, self.seed, self.epoch = n, seed, 0
-        self.skipped: tuple[int, int] = (0, 0)
-
-    def set_epoch(self, epoch: int) -> None:  # called by Lightning at the start of every epoch
-        self.epoch = epoch
-
-    def skip(self, epoch: int, n: int) -> None:
-        """Leave out the first `n` of an epoch that was interrupted, and of no other; the length stays the whole's."""
-        self.skipped = (epoch, n)
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __iter__(self) -> Iterator[int]:
-        epoch, n = self.skipped
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n)
-        yield from order[n if epoch == self.epoch else 0 :].tolist()
-
-
-class LateLoader(DataLoader[EEGBatch]):
-    """A loader whose workers begin with the first batch.
-
-    Lightning asks for an iterator before it says which epoch it is: of a fit that goes on in a later one, workers that
-    began at once would draw the order of the first.
-    """
-
-    def __iter__(self) -> Iterator[EEGBatch]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        yield from super().__iter__()
-
-
-def _as_is(batch: Any) -> EEGBatch:
-    return batch  # the data set hands over whole batches
-
-
-def deaf(worker: int) -> None:
-    """Make a loader's worker deaf to the signals that ask a run to stop: a cluster sends them to every process.
-
-    The run saves first and ends its workers itself; one that had died before would end it with an error.
-    """
-    for signum in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(signum, signal.SIG_IGN)
 
 
 class EEGDataModule(lightning.LightningDataModule):
@@ -114,7 +38,7 @@ class EEGDataModule(lightning.LightningDataModule):
         train_ratio: the part of the training windows to train on: seeded, the same of every class.
         steps: signal processing other than the published one, or None.
         window_s: length of the windows in seconds, other than the protocol's (see `eegfm.benchmarks.length`), or None.
-        imported: use what `eegfm.data.convert` has made of a store of the reference; nothing is prepared from `raw`.
+        imported: use what `eegfm convert` has made of a store of the reference; nothing is prepared from `raw`.
         batch_size: windows a batch, in every split; of several processes, all of theirs together.
         num_workers: loader processes. 0 is the fastest for stores that fit in memory: a batch is one read.
         prepare_workers: processes that prepare recordings side by side.
@@ -361,8 +285,8 @@ class EEGDataModule(lightning.LightningDataModule):
             data,
             **self._batches(len(data), sampler),
             num_workers=self.num_workers,
-            collate_fn=_as_is,
-            worker_init_fn=deaf,
+            collate_fn=as_is,
+            worker_init_fn=ignore_stop_signals,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.num_workers > 0,
         )

@@ -10,9 +10,10 @@ from pathlib import Path
 from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.contracts import EegfmError, Encodes
-from eegfm.data.pipeline import prepare, refuse_partial
+from eegfm.data.preparing.download import download as fetch
+from eegfm.data.preparing.pipeline import prepare, refuse_partial
 from eegfm.data.store import Recipe, SampleStore
-from eegfm.data.verify import verify_once
+from eegfm.data.verifying.verify import verify_once
 from eegfm.signal.steps import Step
 
 
@@ -51,8 +52,6 @@ def ready(
             refuse_partial(benchmark, store, allow_partial)
     else:
         if download and not ((folder / "recipe.json").exists() and SampleStore(folder).complete):
-            from eegfm.data.download import download as fetch
-
             fetch(benchmark, raw, progress=progress)
         store = prepare(
             benchmark,
@@ -66,7 +65,9 @@ def ready(
     verify_once(benchmark, raw, cache, recipe=recipe, progress=progress)
     if encoder is None:
         return store
-    from eegfm.data.embed import embed
+    from eegfm.data.preparing.embed import (
+        embed,  # torch and Lightning: a finished store is told of without them
+    )
 
     return embed(store, encoder, cache, progress=progress)
 

@@ -4,14 +4,11 @@ The eight benchmarks take 0.1 to 7 GB as float32 windows, less behind most encod
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
 
 from eegfm.contracts import EEGBatch, EegfmError
-
-if TYPE_CHECKING:
-    from eegfm.data.module import EpochShuffle, SplitDataset
+from eegfm.data.loaders import EpochShuffle, SplitDataset
 
 CHUNK = 1024  # windows read at a time on the way to the device
 

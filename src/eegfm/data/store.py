@@ -26,6 +26,7 @@ from jaxtyping import Float, Int
 
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec
 from eegfm.contracts import EegfmError, Encodes
+from eegfm.files import sync_to_disk, write_json
 from eegfm.signal.steps import Step
 
 PAGE = 4096  # LMDB's page on every platform we meet; only the size estimate depends on it
@@ -49,7 +50,7 @@ class Recipe:
         """The recipe of a benchmark's windows, or of an encoder's vectors of them.
 
         `steps` replaces the published steps; then the recipe says so and the fingerprint is another. So it does where
-        the windows are `imported` (see `eegfm.data.convert`): the steps are then those that others are said to have
+        the windows are `imported` (by `eegfm convert`): the steps are then those that others are said to have
         taken.
         """
         chosen = benchmark.steps if steps is None else tuple(steps)
@@ -164,7 +165,7 @@ class SampleIndex:
         with open(path, "wb") as file:
             np.savez(file, **{f.name: getattr(self, f.name) for f in fields(self)})
             if sync:
-                _sync(file)
+                sync_to_disk(file)
 
     @classmethod
     def load(cls, path: Path) -> "SampleIndex":
@@ -339,19 +340,3 @@ def write_store(
     _forget(folder / "samples.mdb")
     os.rename(unfinished, folder)
     return SampleStore(folder)
-
-
-def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
-    """Readable JSON, on disk under its name only when all of it is."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
-        file.write("\n")
-        if sync:
-            _sync(file)
-    os.replace(temporary, path)
-
-
-def _sync(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())

@@ -32,7 +32,7 @@ class Task(LightningModule):
     A task says which of its validation metrics chooses a checkpoint, and its better end: `monitor`.
 
     `config_yaml` is the run's resolved configuration as text, "" outside a run; it is saved as the checkpoint's
-    "config". `people` is whom the weights were trained and validated on (see `eegfm.overlap`), None outside a run.
+    "config". `people` is whom the weights were trained and validated on (see `eegfm.runs.overlap`), None outside a run.
 
     Noise (dropout, masks) is a function of `seed` and of the place in training alone: torch's generators are seeded
     anew before every training batch, so a resumed fit continues exactly as an uninterrupted one. Several processes draw

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
+from eegfm.encoders.base import published_file, sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,6 @@ def published_weights(backbone: nn.Module, folder: Path) -> Path:
     Raises:
         EegfmError: there is none.
     """
-    from eegfm.encoders.base import published_file, sha256_of
 
     name = type(backbone).__name__
     if not isinstance(backbone, Published):

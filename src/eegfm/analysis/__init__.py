@@ -1,0 +1,1 @@
+"""Looking closer at trained models: explanations, maps of places and embeddings, controls."""

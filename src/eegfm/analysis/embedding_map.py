@@ -1,0 +1,129 @@
+"""Where windows lie for a run: raw, by random weights of its model, by its own; a picture, and numbers beside it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import seed_everything
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from eegfm.analysis.nearness import flat, nearness
+from eegfm.benchmarks.spec import SplitName
+from eegfm.build import build
+from eegfm.contracts import EegfmError
+from eegfm.drawing.embeddings import embedding_map
+from eegfm.drawing.style import save
+from eegfm.files import write_json
+from eegfm.nn.scaling import size_of
+from eegfm.runs.checkpoints import checkpoint_of
+from eegfm.tasks.classify import FitsInput
+from eegfm.tasks.features import Features
+from eegfm.tasks.metrics import refuse_unlabelled
+from eegfm.tasks.probe import Probe, labels_of, stratified, table
+from eegfm.tasks.reconstruct import Reconstruct
+from eegfm.tasks.weights import load_backbone, read_state
+
+AT_MOST = 500  # windows
+
+
+def draw(config: DictConfig, weights: str | None, place: Path, split: SplitName) -> Path:
+    """Write `embedding_map_<split>.json` and its picture in `figures/` into a run's folder; returns the first.
+
+    `config` is the run's own, `place` its folder or a checkpoint in it, `weights` what its backbone was started from,
+    if its task fits in one go and so has no checkpoint of its own. Of the split, windows are drawn by the run's seed,
+    the same part of every class. Features are those that the run uses: of a probe its layer's statistics, else the
+    backbone's embedding.
+
+    Raises:
+        EegfmError: data without labels, a model that is no network, too few windows.
+    """
+    seed_everything(config.seed, verbose=False)
+    run = build(config, None)
+    data, classes = run.data, run.data.spec.classes
+    refuse_unlabelled(classes, "draw an embedding map")
+    features = _features(run.task)
+    data.prepare_data()
+    data.setup("fit")
+    if isinstance(features.backbone, FitsInput):
+        # statistics belong to the data, not to the weights: random ones get them too
+        features.backbone.fit_input(x / size_of(x, features.scale) for x in data.train_inputs())
+    if split == "test":
+        data.setup("test")
+    rows = data.dataset(split)
+    part = stratified(labels_of(rows), AT_MOST, config.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    features.backbone.to(device)
+
+    spaces = {"raw windows": rows.__getitems__(part.tolist()).x.flatten(1).numpy()}
+    spaces["random weights"] = table(features, rows, part, data.batch_size, device)
+    if isinstance(run.task, nn.Module):
+        run.task.load_state_dict(read_state(checkpoint_of(place)))
+    elif weights is not None:
+        load_backbone(features.backbone, checkpoint_of(Path(weights)))
+    spaces["this run"] = table(features, rows, part, data.batch_size, device)
+
+    label, subject = labels_of(rows)[part], rows.subject[rows.rows][part]
+    numbers = {name: nearness(x, label, subject) for name, x in spaces.items()}
+    n_subjects = len(np.unique(subject))
+    folder = place if place.is_dir() else place.parent
+    title = f"{data.benchmark.title}, {split} split: {len(part)} windows of {n_subjects} subjects"
+    figure = embedding_map(
+        {name: flat(x, config.seed) for name, x in spaces.items()},
+        numbers,
+        label,
+        subject,
+        classes=classes,
+        subjects=data.subjects,
+        title=title + ", SIMULATED" * data.provenance()["simulated"],
+    )
+    picture = save(figure, folder / "figures" / f"embedding_map_{split}.png")
+    facts: dict[str, Any] = {
+        "split": split,
+        "seed": config.seed,
+        "n_windows": len(part),
+        "classes": list(classes),
+        "subjects": [data.subjects[i] for i in np.unique(subject)],
+        "class_told_by": "windows of other subjects" if n_subjects > 1 else "other windows",
+        "subject_told_by": "other windows",
+        "n_features": {name: x.shape[1] for name, x in spaces.items()},
+        "spaces": numbers,
+    }
+    path = folder / f"embedding_map_{split}.json"
+    write_json(path, facts)
+    _show(title, numbers, facts["class_told_by"], path, picture)
+    return path
+
+
+def _features(task: Any) -> Features:
+    if isinstance(task, Probe):
+        return task.features
+    if not isinstance(task.backbone, nn.Module):
+        raise EegfmError(
+            f"{type(task.backbone).__name__} is no network: it has no features to draw a map of. Choose a run of "
+            "task=probe or task=classify."
+        )
+    layer = task.observe.layer if isinstance(task, Reconstruct) else None
+    return Features(task.backbone, layer=layer, scale=task.scale)
+
+
+def _show(title: str, numbers: dict[str, Any], told_by: str, path: Path, picture: Path) -> None:
+    console = Console(highlight=False)
+    console.rule(title, style="dim")
+    shown = Table("", "class: silhouette", "5 nearest", "subject: silhouette", "5 nearest")
+    for name, found in numbers.items():
+        cells = [
+            found[what][key] for what in ("class", "subject") for key in ("silhouette", "balanced_accuracy")
+        ]
+        shown.add_row(name, *("–" if value is None else f"{value:z.3f}" for value in cells))
+    chance = [numbers["raw windows"][what]["chance"] for what in ("class", "subject")]
+    shown.add_row(
+        "chance", *(text for value in chance for text in ("", "–" if value is None else f"{value:.3f}"))
+    )
+    console.print(shown)
+    console.print(f"5 nearest: balanced accuracy of their vote; for the class among {told_by}")
+    console.print(f"numbers {path}", soft_wrap=True)
+    console.print(f"picture {picture}", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""What `eegfm doctor` looks at."""

@@ -1,0 +1,155 @@
+"""torch, the GPUs and the compiled kernels."""
+
+import importlib
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+
+from eegfm.commands.examining.machine import usable_cpus
+from eegfm.commands.examining.packages import torch_wanted, version_of
+from eegfm.commands.examining.screen import GB, Row, first_line, output_of, pip
+from eegfm.nn.mamba2 import INSTALL, KERNELS
+
+
+def torch_and_gpus() -> Iterator[Row]:
+    """torch, its threads, and every GPU, with which something is computed."""
+    import torch
+
+    cuda, hip = torch.version.cuda, getattr(torch.version, "hip", None)
+    built = f"CUDA {cuda}" if cuda else f"ROCm {hip}" if hip else "CPU only"
+    yield Row(
+        "torch",
+        "torch",
+        f"{torch.__version__}, built for {built}",
+        facts={"version": torch.__version__, "cuda": cuda, "rocm": hip},
+    )
+    threads, usable, asked = torch.get_num_threads(), usable_cpus(), os.environ.get("OMP_NUM_THREADS")
+    crowded = threads > max(1, usable)
+    yield Row(
+        "torch",
+        "threads",
+        f"{threads} for {usable:g} CPUs{f' (OMP_NUM_THREADS={asked})' if asked else ''}"
+        + ": more threads than CPUs wait for one another" * crowded,
+        "warning" if crowded else "ok",
+        f"export OMP_NUM_THREADS={max(1, int(usable))}" if crowded else "",
+        {"threads": threads, "usable": usable, "OMP_NUM_THREADS": asked},
+    )
+    seen = driver_says()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a driver that is too old; it is said below
+        n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    for i in range(n_gpus):
+        yield _gpu(i, seen)
+    if n_gpus:
+        yield _compiler()
+    elif seen:
+        yield _unused(seen)
+    elif torch.backends.mps.is_available():
+        yield Row("torch", "GPU", "Apple's (mps)", facts={"mps": True})
+    else:
+        yield Row("torch", "GPU", "none; everything runs on the CPU", "absent")
+
+
+def _gpu(i: int, seen: Sequence[dict[str, str]]) -> Row:
+    import torch
+
+    card = torch.cuda.get_device_properties(i)
+    driver = seen[0]["driver"] if seen else None
+    capability = f"{card.major}.{card.minor}"
+    facts = {
+        "name": card.name,
+        "memory_bytes": card.total_memory,
+        "capability": capability,
+        "driver": driver,
+        "built_for": torch.cuda.get_arch_list(),
+    }
+    said = f"{card.name}, {card.total_memory / GB:.0f} GB, compute capability {capability}"
+    said += f", driver {driver}" if driver else ""
+    try:
+        assert torch.ones(8, device=f"cuda:{i}").sum().item() == 8
+    except (
+        RuntimeError,
+        AssertionError,
+    ) as error:  # in use by somebody alone; no code for its capability; broken
+        built = " ".join(facts["built_for"])
+        return Row(
+            "torch",
+            f"GPU {i}",
+            f"{said}: does not compute ({first_line(error)}; torch has code for {built})",
+            "warning",
+            "eegfm train trainer=cpu ...  keeps off it; another torch: https://pytorch.org/get-started/locally",
+            {**facts, "works": False},
+        )
+    return Row("torch", f"GPU {i}", said, facts={**facts, "works": True})
+
+
+def _unused(seen: Sequence[dict[str, str]]) -> Row:
+    """A GPU that the driver knows and torch does not reach."""
+    import torch
+
+    said = f"{seen[0]['name']}, driver {seen[0]['driver']}, but torch does not reach it: "
+    facts = {"name": seen[0]["name"], "driver": seen[0]["driver"], "works": False}
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if hidden in ("", "-1", "NoDevFiles"):
+        why, remedy = f"CUDA_VISIBLE_DEVICES={hidden}", "unset CUDA_VISIBLE_DEVICES"
+    elif torch.version.cuda is None:
+        why = "it is built for the CPU only"
+        remedy = f"{pip()} uninstall -y torch && {pip()} install {torch_wanted()}"
+    else:
+        why = "no reason given"
+        try:
+            torch.cuda.init()
+        except (RuntimeError, AssertionError) as error:
+            why = first_line(error)
+        remedy = (
+            f"a driver for CUDA {torch.version.cuda} (https://www.nvidia.com/drivers), "
+            "or a torch for this driver (https://pytorch.org/get-started/locally)"
+        )
+    return Row("torch", "GPU", said + why, "warning", remedy, {**facts, "why": why})
+
+
+def _compiler() -> Row:
+    """What torch.compile needs on a GPU: Triton, and a C compiler that it calls."""
+    compiler = os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
+    triton = version_of("triton")
+    facts = {"triton": triton, "compiler": compiler}
+    if triton and compiler:
+        return Row("torch", "torch.compile", f"Triton {triton}, {compiler}", facts=facts)
+    lacks = " and ".join(["Triton"] * (not triton) + ["a C compiler"] * (not compiler))
+    remedy = f"{pip()} install triton" if not triton else "apt-get install gcc  (or module load gcc)"
+    found = f"without {lacks}: scans run uncompiled"
+    return Row("torch", "torch.compile", found, "warning", remedy, facts)
+
+
+def driver_says() -> list[dict[str, str]]:
+    """The GPUs that NVIDIA's driver lists, whatever torch thinks of them."""
+    said = output_of("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    rows = [line.rpartition(", ") for line in said.splitlines() if ", " in line]
+    return [{"name": name, "driver": driver} for name, _, driver in rows]
+
+
+def kernels() -> Iterator[Row]:
+    """mamba-ssm and causal-conv1d: there, importable, or why not. They are for NVIDIA GPUs alone."""
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    for module in KERNELS:
+        name = module.partition(".")[0].replace("_", "-")
+        version, why = version_of(name), None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                importlib.import_module(module)
+        except Exception as error:  # absent; built for another torch; no driver; a Triton that fits neither
+            why = first_line(error)
+        facts = {"version": version, "importable": why is None, "why": why}
+        if why is None:
+            yield Row("kernels", name, f"{version}, can be imported", facts=facts)
+            continue
+        found = "not installed" if version is None else f"{version}, cannot be imported ({why})"
+        if on_gpu:
+            remedy = INSTALL.replace("pip", pip(), 1)
+            yield Row("kernels", name, f"{found}; the chunked form runs instead", "warning", remedy, facts)
+        else:
+            yield Row("kernels", name, f"{found}; of use on an NVIDIA GPU alone", "absent", "", facts)

@@ -1,0 +1,127 @@
+"""Cores, memory, disks and folders."""
+
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from eegfm import __version__
+from eegfm.commands.examining.screen import GB, LITTLE, Row, Verdict, output_of, read_text
+from eegfm.config.schema import config_dir
+from eegfm.runs.machine import environment
+
+
+def machine() -> Iterator[Row]:
+    """Python, system, CPU and memory."""
+
+    git = environment()["git"]
+    at = f", commit {git['commit'][:8]}{' with changes' * bool(git['dirty'])}" if git["commit"] else ""
+    yield Row("machine", "eegfm", f"{__version__}{at}", facts={"version": __version__, **git})
+    python = platform.python_version()
+    yield Row(
+        "machine",
+        "Python",
+        f"{python} ({platform.python_implementation()})",
+        facts={"version": python, "implementation": platform.python_implementation()},
+    )
+    system = platform.platform()
+    yield Row(
+        "machine",
+        "system",
+        f"{system}, {platform.machine()}",
+        facts={"platform": system, "machine": platform.machine()},
+    )
+    threads, usable, cores = os.cpu_count() or 1, usable_cpus(), physical_cores()
+    said = f"{cores} cores, {threads} threads" if cores else f"{threads} threads"
+    yield Row(
+        "machine",
+        "CPU",
+        f"{said}{'' if usable == threads else f', {usable:g} of them for this process'}",
+        facts={"cores": cores, "threads": threads, "usable": usable},
+    )
+    total, available = memory()
+    if total is not None:
+        free = "" if available is None else f", {available / GB:.1f} GB available"
+        facts = {"total_bytes": total, "available_bytes": available}
+        yield Row("machine", "memory", f"{total / GB:.1f} GB{free}", facts=facts)
+
+
+def usable_cpus() -> float:
+    """CPUs that this process may use: those of its affinity, or of the container's quota where that is less."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = read_text("/sys/fs/cgroup/cpu.max").partition(" ")
+    return min(count, int(quota) / int(period)) if quota.isdigit() and period.strip().isdigit() else count
+
+
+def physical_cores() -> int | None:
+    """Cores without hyperthreads; None where the system does not say."""
+    if sys.platform == "darwin":
+        said = output_of("sysctl", "-n", "hw.physicalcpu")
+        return int(said) if said else None
+    packages = re.findall(r"^physical id\s*: (\d+)", read_text("/proc/cpuinfo"), flags=re.MULTILINE)
+    cores = re.findall(r"^core id\s*: (\d+)", read_text("/proc/cpuinfo"), flags=re.MULTILINE)
+    return len(set(zip(packages, cores, strict=False))) or None
+
+
+def memory() -> tuple[int | None, int | None]:
+    """Bytes in all and available, those of the container where it is limited; None where the system does not say."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None, None
+    free = re.search(r"MemAvailable:\s+(\d+) kB", read_text("/proc/meminfo"))
+    available = int(free[1]) * 1024 if free else None
+    limit, used = (read_text(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
+    if limit.isdigit() and used.isdigit() and int(limit) < total:
+        rest = int(limit) - int(used)
+        return int(limit), rest if available is None else min(available, rest)
+    return total, available
+
+
+WHAT = {"raw": "raw files", "weights": "weights", "cache": "stores", "runs": "runs"}
+
+
+def folders() -> Iterator[Row]:
+    """The folders of conf/paths.yaml: how much room, and whether a file can be made there. None is made or left."""
+    for key, place in configured_paths().items():
+        folder = Path(place)
+        there = folder.absolute()
+        while not there.is_dir() and there != there.parent:
+            there = there.parent
+        free = shutil.disk_usage(there).free
+        writable = _is_writable(there)
+        found = f"{place}: {free / GB:,.1f} GB free"
+        found += "" if folder.is_dir() else ", made when it is needed" if writable else ", not there"
+        variable = f"EEGFM_{'DATA' if key == 'raw' else key.upper()}"
+        facts = {"path": place, "exists": folder.is_dir(), "free_bytes": free, "writable": writable}
+        verdict: Verdict = "ok"
+        remedy = ""
+        if not writable:
+            # raw files and weights are read; they are written by downloads alone
+            verdict = "off" if key in ("cache", "runs") else "warning"
+            found += ", not writable"
+            remedy = f"export {variable}=<a folder that you may write to>"
+        elif free < LITTLE:
+            verdict = "warning"
+            remedy = f"export {variable}=<a folder on a disk with more room>"
+        yield Row("folders", WHAT.get(key, key), found, verdict, remedy, facts)
+
+
+def _is_writable(folder: Path) -> bool:
+    try:  # access() says yes where a quota or the server of a network disk says no
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def configured_paths() -> dict[str, str]:
+    from omegaconf import OmegaConf
+
+    found = OmegaConf.to_container(OmegaConf.load(config_dir() / "paths.yaml"), resolve=True)
+    assert isinstance(found, dict)
+    return {str(key): str(value) for key, value in found.items()}

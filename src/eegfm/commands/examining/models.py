@@ -1,0 +1,122 @@
+"""Models and encoders that can be made here, and the weights they want."""
+
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from eegfm.commands.examining.machine import configured_paths
+from eegfm.commands.examining.screen import Row, first_line, is_findable, silent
+from eegfm.config.make import make
+from eegfm.config.schema import config_dir
+from eegfm.contracts import Montage, SampleSpec
+from eegfm.encoders.base import published_file
+from eegfm.nn.mamba2 import Mamba2
+
+
+def models(folder: Path | None = None) -> Iterator[Row]:
+    """Which way the Mamba-2 layers of every model=<name> take on the device that trainer=auto chooses, and why."""
+    import torch
+
+    on_gpu, on_mac = torch.cuda.is_available(), torch.backends.mps.is_available()
+    device = "cuda" if on_gpu else "mps" if on_mac else "cpu"
+    for name, model in _models(folder):
+        if isinstance(model, Exception):
+            yield Row(
+                "models",
+                name,
+                f"cannot be made here ({first_line(model)})",
+                "warning",
+                f"eegfm train model={name}",
+            )
+            continue
+        layers = [m for m in getattr(model, "modules", list)() if isinstance(m, Mamba2)]
+        paths, reasons = set(), set()
+        for layer in layers:
+            u = torch.empty(1, 1, layer.d_model, device=device)
+            try:
+                with silent("eegfm.nn.mamba2"):  # path() warns of what the row says
+                    paths.add(layer.path(u))
+            except ValueError as error:
+                paths.add(f"refused: {error}")
+            reasons.add(layer.not_fused(u) if layer.scan in ("auto", "fused") else f"scan={layer.scan}")
+        why = "; ".join(sorted(filter(None, reasons)))
+        if layers:
+            path = " and ".join(sorted(paths))
+            found = f"{path} scan on {device}{f': {why}' if why else ''}"
+            facts = {"device": device, "paths": sorted(paths), "why": why or None, "layers": len(layers)}
+            yield Row("models", name, found, facts=facts)
+
+
+def _models(folder: Path | None) -> Iterator[tuple[str, Any]]:
+    """Every model of the config tree that has Mamba-2 layers, or why it cannot be made."""
+    import numpy as np
+    from omegaconf import OmegaConf
+
+    montage = Montage(tuple(f"E{i}" for i in range(16)), np.zeros((16, 3)))
+    for path in sorted((folder or config_dir() / "model").glob("*.yaml")):
+        config: Any = OmegaConf.load(path)
+        if "scan" not in config.model:  # such models have no Mamba-2, and the others take seconds to import
+            continue
+        chosen: dict[str, str] = {}
+        for node in config.get("defaults", []):
+            chosen |= {} if isinstance(node, str) else dict(node)
+        encoder = chosen.get("override /encoder", "raw")
+        shape = (16, 800) if encoder == "raw" else (16, 4, 64)
+        values = OmegaConf.load(config_dir() / "encoder" / f"{encoder}.yaml")
+        root = OmegaConf.create({"paths": configured_paths(), "encoder": values, "model": config.model})
+        try:
+            yield path.stem, make(root.model, "model")(SampleSpec(montage, shape, 200.0, ("a", "b")))
+        except Exception as error:  # one model that cannot be made does not hide the others
+            yield path.stem, error
+
+
+def encoders() -> Iterator[Row]:
+    """Every encoder=<name>: its package and its weights, and where these are looked for."""
+    from hydra.utils import get_object
+    from omegaconf import OmegaConf
+
+    for path in sorted((config_dir() / "encoder").glob("*.yaml")):
+        node: Any = OmegaConf.create({"paths": configured_paths(), "encoder": OmegaConf.load(path)}).encoder
+        module = sys.modules[getattr(get_object(node._target_), "__module__", "eegfm")]
+        package, folder = getattr(module, "PACKAGE", None), node.get("weights")
+        if package is None and folder is None:
+            yield Row("encoders", path.stem, "needs nothing", facts={"package": None, "weights": None})
+            continue
+        has_package = package is None or is_findable(package)
+        at, url = _weights(node) if folder else (None, "")
+        has_weights = not folder or at is not None
+        said = [f"package {package} {'is there' if has_package else 'is missing'}"] * (package is not None)
+        said += [f"weights {f'in {at.parent}' if at else f'not in {folder}'}"] * (folder is not None)
+        remedies = [] if has_package else [module.INSTALL]
+        if not has_weights:
+            target = shlex.quote(f"{folder}/{url.rpartition('/')[2]}")
+            remedies.append(f"curl -L --create-dirs -o {target} {url}")
+        facts = {
+            "package": package,
+            "has_package": has_package,
+            "weights": folder,
+            "has_weights": has_weights,
+        }
+        yield Row(
+            "encoders",
+            path.stem,
+            ", ".join(said),
+            "absent" if remedies else "ok",
+            "\n".join(remedies),
+            facts,
+        )
+
+
+def _weights(node: Any) -> tuple[Path | None, str]:
+    """The file that an encoder's config means, where it is there, and where it is published."""
+    from hydra.utils import get_object
+    from omegaconf import OmegaConf
+
+    options: Any = OmegaConf.to_container(node, resolve=True)
+    target, folder = get_object(options.pop("_target_")), Path(options["weights"])
+    options.pop("seen", None)  # a declaration, which is no argument
+    encoder = target(**{**options, "weights": "random"})  # nothing is built yet: it knows its repository
+    found = published_file(folder, encoder.repository, encoder.file, encoder.revision)
+    return found, f"https://huggingface.co/{encoder.repository}/resolve/{encoder.revision}/{encoder.file}"

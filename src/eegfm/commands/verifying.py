@@ -1,0 +1,228 @@
+"""What `eegfm verify` does: one benchmark checked, or an overview of all."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from eegfm.benchmarks.length import of_length
+from eegfm.benchmarks.spec import BenchmarkSpec
+from eegfm.config.make import make, one_benchmark
+from eegfm.config.schema import benchmark_options
+from eegfm.contracts import EegfmError
+from eegfm.data.preparing.pipeline import is_there
+from eegfm.data.store import Recipe
+from eegfm.data.verifying.checks import Check
+from eegfm.data.verifying.verify import last_verified, verify
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+STYLE = {"ok": "green", "warning": "yellow", "off": "bold red"}
+MARK = {"ok": "ok", "warning": "warn", "off": "OFF"}
+NONE = "–"
+TEXT = 22  # characters of a licence and of where a corpus is from, for the overview to fit 80 columns
+
+
+def verify_benchmarks(config: DictConfig) -> None:
+    # neither torch nor Lightning is loaded here: the data module is not made
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if "data" not in config:
+        show_overview(overview(config), console)
+        return
+
+    data = one_benchmark(config, "eegfm verify")
+    benchmark = of_length(make(data.benchmark, "data.benchmark"), data.window_s)
+    steps = None if data.steps is None else [make(node, "data.steps") for node in data.steps]
+    recipe = Recipe.of(benchmark, steps, imported=data.imported)
+    checks = verify(benchmark, Path(data.raw), Path(data.cache), recipe=recipe)
+    show_checks(f"{benchmark.title} ({benchmark.protocol})", checks, console)
+    if any(check.verdict == "off" for check in checks):
+        raise SystemExit(1)
+
+
+def show_checks(title: str, checks: "Sequence[Check]", console: "Console") -> None:
+    """The table of one benchmark, then what to do about each row that is not ok."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, width=min(console.width, 120))
+    table.add_column("", no_wrap=True)
+    table.add_column("check", no_wrap=True)
+    table.add_column("found", overflow="fold", ratio=3)
+    table.add_column("wanted", overflow="fold", ratio=2)  # fold: a path is one long word
+    remedies: dict[str, list[str]] = defaultdict(list)
+    for check in checks:
+        style = STYLE[check.verdict]
+        table.add_row(
+            f"[{style}]{MARK[check.verdict]}[/]", check.name, escape(check.found), escape(check.wanted)
+        )
+        if check.verdict != "ok" and check.remedy:
+            remedies[check.remedy].append(check.name.strip())
+    console.print(f"[bold]{escape(title)}[/]")
+    console.print(table)
+    for remedy, names in remedies.items():
+        console.print(f"{', '.join(names)}: {escape(remedy)}", soft_wrap=True)
+    n = {verdict: sum(check.verdict == verdict for check in checks) for verdict in STYLE}
+    verdict = next(verdict for verdict in ("off", "warning", "ok") if n[verdict] or verdict == "ok")
+    console.print(
+        f"[{STYLE[verdict]}]{n['ok']} ok, {_n(n['warning'], 'warning')}, {n['off']} off[/]", style=None
+    )
+
+
+# ---- every benchmark -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """A benchmark as the disk has it: the raw recordings, the store of `data=<name>` as it is, and what comes next."""
+
+    name: str
+    raw: str
+    store: str
+    prepared: str
+    verified: str
+    others: int
+    bytes: int
+    licence: str
+    access: str
+    next: str
+
+
+def overview(config: DictConfig) -> list[Surveyed]:
+    """Every `data=<name>`, the simulated ones last."""
+    found = []
+    for path in benchmark_options():
+        node = OmegaConf.merge({"paths": config.paths}, OmegaConf.load(path))
+        benchmark = make(node.benchmark, "data.benchmark")
+        found.append((benchmark.simulated, path.stem, benchmark, Path(node.raw)))
+    cache = Path(config.paths.cache)
+    return [
+        survey(name, benchmark, raw, cache)
+        for _, name, benchmark, raw in sorted(found, key=lambda f: f[:2])
+    ]
+
+
+def survey(name: str, benchmark: "BenchmarkSpec", raw: Path, cache: Path) -> Surveyed:
+    """What is there of a benchmark; no recording and no window is opened."""
+
+    try:
+        sources = benchmark.sources(raw)
+        present = [source for source in sources if is_there(source)]
+        wanted = max(len(sources), benchmark.census.recordings or 0)
+        counted = f"{len(present)}/{wanted}"
+    except (EegfmError, OSError):  # `verify data=` says what
+        sources, present, wanted, counted = [], [], 1, "unclear"
+    recipe = Recipe.of(benchmark)
+    manifests = {
+        path.parent: _manifest(path) for path in sorted((cache / benchmark.name).glob("*/recipe.json"))
+    }
+    own = manifests.pop(cache / recipe.folder, None)
+    last = last_verified(cache / recipe.folder, benchmark) if own else None
+    state = NONE if own is None else "complete" if own.get("complete") else "partial"
+    verified = NONE if own is None else "no" if last is None else "yes" if last.ok else "failed"
+    files = dict.fromkeys(path for source in present for path in source.files)
+    stored = (path for path in (cache / benchmark.name).rglob("*") if path.is_file())
+    partial = " data.allow_partial=true" if state == "partial" else ""
+    if own is not None:
+        step = f"eegfm train data={{}}{partial}" if verified == "yes" else "eegfm verify data={}"
+    elif counted == "unclear" or 0 < len(present) < wanted:
+        step = "eegfm verify data={}"
+    elif present or benchmark.make is not None:
+        step = "eegfm prepare data={}"
+    elif benchmark.open_files:
+        step = "eegfm prepare data={} data.download=true"
+    else:
+        step = "ask for it or fetch it by hand (data/README.md), then: eegfm prepare data={}"
+    return Surveyed(
+        name=name,
+        raw=counted,
+        store=NONE if own is None else recipe.fingerprint,
+        prepared=state,
+        verified=verified,
+        # a store of vectors is made of one of windows, and is no store of its own here
+        others=sum("encoder" not in manifest.get("recipe", {}) for manifest in manifests.values()),
+        bytes=sum(path.stat().st_size for path in (*files, *stored)),
+        licence=_short(benchmark.licence),
+        access="made here"
+        if benchmark.make is not None
+        else "open"
+        if benchmark.open_files
+        else benchmark.access.partition(":")[0],
+        next=step,
+    )
+
+
+def _manifest(path: Path) -> Mapping[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # `verify data=` says what
+        return {}
+
+
+def _short(licence: str) -> str:
+    """The name that a licence is known by, where it has one: "ODC-By 1.0"."""
+    return licence.rpartition("(")[2].rstrip(")") if licence.endswith("0)") else licence
+
+
+def show_overview(surveyed: Sequence[Surveyed], console: "Console") -> None:
+    """One screen: a row a benchmark, then the command that each wants next."""
+    from rich import box
+    from rich.table import Table
+
+    wide = console.width >= 110
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for name in ("benchmark", "raw", *(("store",) if wide else ()), "prepared", "verified", "on disk"):
+        table.add_column(name, no_wrap=True, justify="right" if name in ("raw", "on disk") else "left")
+    for name in (*(("licence",) if wide else ()), "access"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=TEXT)
+    colour = {
+        "yes": "green",
+        "complete": "green",
+        "partial": "yellow",
+        "no": "yellow",
+        "failed": "bold red",
+    }
+
+    def coloured(text: str) -> str:
+        return f"[{colour[text]}]{text}[/]" if text in colour else text
+
+    for row in surveyed:
+        table.add_row(
+            row.name,
+            row.raw,
+            *((row.store,) if wide else ()),
+            coloured(row.prepared) + (f" +{row.others}" if row.others else ""),
+            coloured(row.verified),
+            _size(row.bytes),
+            *((row.licence,) if wide else ()),
+            row.access,
+        )
+    console.print(table)
+    if any(row.others for row in surveyed):
+        console.print("+1: one more store, of another variant or of other steps")
+    steps: dict[str, list[str]] = defaultdict(list)
+    for row in surveyed:
+        steps[row.next].append(row.name)
+    console.print("[bold]next[/]")
+    for step, names in steps.items():
+        shown = step.format(names[0] if len(names) == 1 else "<name>")
+        console.print(f"  {shown}" + (f"   {' '.join(names)}" if len(names) > 1 else ""), soft_wrap=True)
+
+
+def _size(n_bytes: int) -> str:
+    if not n_bytes:
+        return NONE
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.0f} MB"
+
+
+def _n(n: int, what: str) -> str:
+    return f"{n} {what}" + ("" if n == 1 else "s")

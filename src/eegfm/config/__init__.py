@@ -1,0 +1,1 @@
+"""The floor that knows Hydra: schema, commands, names of runs, objects out of config nodes."""

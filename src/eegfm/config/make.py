@@ -1,0 +1,115 @@
+"""Objects out of config nodes, after their values were held against the constructors."""
+
+from copy import deepcopy
+from typing import Any, Literal, get_args, get_origin
+
+from omegaconf import DictConfig, OmegaConf
+
+from eegfm.config.identity import SEEN
+from eegfm.contracts import EegfmError
+
+
+def make(node: DictConfig, path: str) -> Any:
+    """Instantiate a config node, after holding its values against the constructor's types."""
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    node = _undeclared(node)
+    if "_target_" in node:
+        check_types(node, path)
+    try:
+        return instantiate(node, _convert_="object")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, EegfmError):
+            raise error.__cause__ from None
+        raise
+
+
+def check_types(node: DictConfig, path: str) -> None:
+    """Refuse values that the target's constructor has another type for, before anything is made.
+
+    Only plain types are held against their values (int, float, bool, str, Literal, None, and unions of them): the
+    rest is the constructor's own to check.
+    """
+    from inspect import signature
+    from typing import get_type_hints
+
+    from hydra.utils import get_object
+
+    target = get_object(node["_target_"])
+    if not str(getattr(target, "__module__", "")).startswith("eegfm."):
+        return
+    hints = get_type_hints(target.__init__ if isinstance(target, type) else target)
+    known = signature(target).parameters
+    for key, value in OmegaConf.to_container(node, resolve=True).items():  # type: ignore[union-attr]
+        if str(key).startswith("_") or key == SEEN:  # a declaration, which is no argument
+            continue
+        if isinstance(value, dict):
+            inner = {f"{path}.{key}": node[key]}
+            if "_target_" not in value:  # the corpora of a mix
+                inner = {f"{path}.{key}.{name}": node[key][name] for name in value}
+            for place, one in inner.items():
+                if OmegaConf.is_dict(one) and str(one.get("_target_", "")).startswith("eegfm."):
+                    check_types(one, place)
+        if key not in known:
+            raise EegfmError(
+                f"{path}.{key}: {node['_target_']} has no such argument. It has: {', '.join(known)}."
+            )
+        if key in hints and not _fits(value, hints[key]):
+            raise EegfmError(f"{path}.{key}={value}: {_say(hints[key])} is wanted here.")
+
+
+def _undeclared(node: DictConfig) -> DictConfig:
+    """The same node, where it was in its config, without what it and the nodes in it declare."""
+    copy = deepcopy(node)
+    OmegaConf.set_struct(copy, False)
+    nodes: list[Any] = [copy]
+    while nodes:
+        one = nodes.pop()
+        one.pop(SEEN, None)
+        nodes += [one._get_node(key) for key in one if OmegaConf.is_dict(one._get_node(key))]
+    return copy
+
+
+PLAIN = (int, float, bool, str, type(None))
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    options = (
+        get_args(hint) if get_origin(hint) is not None and get_origin(hint) is not Literal else (hint,)
+    )
+    if isinstance(value, dict | list) or not all(o in PLAIN or get_origin(o) is Literal for o in options):
+        return True
+    return any(_is(value, option) for option in options)
+
+
+def _is(value: Any, option: Any) -> bool:
+    if get_origin(option) is Literal:
+        return value in get_args(option)
+    if isinstance(value, bool):
+        return option is bool
+    return isinstance(value, (int, float)) if option is float else isinstance(value, option)
+
+
+def _say(hint: Any) -> str:
+    names = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "a text",
+        type(None): "null",
+    }
+    if get_origin(hint) is Literal:
+        return " or ".join(repr(option) for option in get_args(hint))
+    if get_args(hint):
+        return " or ".join(_say(option) for option in get_args(hint))
+    return names.get(hint, str(hint))
+
+
+def one_benchmark(config: DictConfig, what: str) -> DictConfig:
+    """The config's `data`, for a door that has to do with one benchmark (it does `what`): a mix is refused."""
+
+    if "corpora" in config.data:
+        each = " or ".join(f"data={name}" for name in config.data.corpora) or "data=<benchmark>"
+        raise EegfmError(f"A mix of benchmarks was given to {what}. Take one at a time: {each}")
+    return config.data

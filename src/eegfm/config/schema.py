@@ -1,0 +1,100 @@
+"""Where the config tree lies, and what stands at the top of a training config."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+from eegfm.config.identity import run_name
+
+
+def config_dir() -> Path:
+    """The config tree: `eegfm/conf` inside an installed wheel, `conf/` at the top of a checkout."""
+    packaged = Path(__file__).resolve().parents[1] / "conf"
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[3] / "conf"
+
+
+class Keep(Enum):
+    """Which epoch's weights are tested."""
+
+    best = "best"
+    last = "last"
+
+
+@dataclass
+class Selection:
+    """Which epoch is tested: the best on validation (see `eegfm.training.selection.BestEpoch`), or the last."""
+
+    keep: Keep = Keep.best
+    min_delta: float = 0.0
+    first_epoch: int = 0
+
+
+@dataclass
+class Paths:
+    """Where raw files, weights of encoders, stores and runs lie."""
+
+    raw: str = MISSING
+    weights: str = MISSING
+    cache: str = MISSING
+    runs: str = MISSING
+
+
+@dataclass
+class Resources:
+    """What a SLURM job of a run wants, where a model's file says it (`conf/hydra/launcher/slurm.yaml` has the rest)."""
+
+    partition: str | None = None
+    gpus: int | None = None  # a node
+    cpus: int | None = None  # a task
+    mem_gb: int | None = None
+    minutes: int | None = None
+
+
+@dataclass
+class RunSchema:
+    """The top level of a training config. Below it the constructors are the schema."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    encoder: dict[str, Any] = field(default_factory=dict)
+    split: dict[str, Any] = field(default_factory=dict)
+    task: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    trainer: dict[str, Any] = field(default_factory=dict)
+    logger: dict[str, Any] = field(default_factory=dict)
+    paths: Paths = field(default_factory=Paths)
+    seed: int = MISSING
+    weights: str | None = None
+    pretrain: dict[str, Any] = field(default_factory=dict)
+    allow_overlap: bool = False
+    seen: dict[str, Any] = field(default_factory=dict)
+    diagnostics: bool = False
+    save_steps: int | None = None
+    selection: Selection = field(default_factory=Selection)
+    paper: Any = None
+    search: dict[str, Any] = field(default_factory=dict)
+    resources: Resources = field(default_factory=Resources)
+
+
+def register() -> None:
+    """Tell Hydra the schema and the name of a run's folder. Called by the doors before they compose."""
+    ConfigStore.instance().store("run_schema", RunSchema)
+    OmegaConf.register_new_resolver("eegfm.run", run_name, use_cache=False, replace=True)
+    OmegaConf.register_new_resolver("eegfm.first", _first, replace=True)
+    # data=mix data/corpora=[tuab,tuev] is short for +data@data.corpora.tuab=tuab +data@data.corpora.tuev=tuev
+    for name in (path.stem for path in benchmark_options()):
+        ConfigStore.instance().store(name, {"defaults": [{f"/data@{name}": name}]}, group="data/corpora")
+
+
+def _first(*values: Any) -> Any:
+    """The first value that is one."""
+    return next((value for value in values if value is not None), None)
+
+
+def benchmark_options() -> list[Path]:
+    """The files of data=..., sorted, without the mixes: what is one benchmark."""
+    files = sorted((config_dir() / "data").glob("*.yaml"))
+    return [path for path in files if "\nbenchmark:" in path.read_text(encoding="utf-8")]

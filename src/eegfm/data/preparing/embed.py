@@ -1,0 +1,228 @@
+"""Store -> frozen encoder -> store of vectors."""
+
+import hashlib
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from eegfm.contracts import EegfmError, Encodes
+from eegfm.data.preparing.embed_ranks import over_ranks
+from eegfm.data.preparing.parts import (
+    bar_of,
+    disk_full_explained,
+    only_one,
+    part_stamp,
+    read_part,
+    write_part,
+)
+from eegfm.data.store import Recipe, SampleIndex, SampleStore, plain, write_store
+
+log = logging.getLogger(__name__)
+
+# Series an encoder is given at once: enough to fill a GPU, and on a CPU the progress still moves. Fixed, because
+# another batch may change the last bits of a vector, and a resumed store is the same bytes.
+BLOCK = 4096
+
+
+def embed(
+    source: SampleStore,
+    encoder: Encodes,
+    cache: Path,
+    *,
+    progress: bool = True,
+    processes: int | None = None,
+) -> SampleStore:
+    """The store of an encoder's vectors, [channel, second, width] in float16, made where it is not in the cache yet.
+
+    Every (channel, second) is embedded alone, in the order window, channel, second; rows and index are those of the
+    source store. A window that came before, bit by bit, has the vectors it had there. Resumable by recording, like
+    `prepare`. Recordings are divided among `processes`, by themselves as `processes_for` says; the store is the same.
+
+    Raises:
+        EegfmError: the encoder reads another rate, or the store's type cannot hold what it gives.
+    """
+    recipe = encoded_recipe(source.recipe, encoder)
+    folder = cache / recipe.folder
+    channels, n_times = source.shape
+    per_second = round(encoder.sfreq)
+    if source.recipe.facts["sfreq"] != encoder.sfreq or n_times % per_second:
+        raise EegfmError(
+            f"encoder={encoder.name} reads seconds of {per_second} samples at {encoder.sfreq:g} Hz; "
+            f"{source.recipe.facts['benchmark']} has windows of {n_times} samples at "
+            f"{source.recipe.facts['sfreq']:g} Hz. Choose another encoder, or encoder=raw."
+        )
+    shape = (channels, n_times // per_second, encoder.width)
+    with only_one(folder):
+        if (folder / "recipe.json").exists():
+            store = SampleStore(folder)
+            if store.manifest["source"] == _source_facts(source):
+                return store
+        stamp = {"source": _source_facts(source)}
+        work = Embedding(
+            source, encoder, folder.with_name(folder.name + ".parts"), shape=shape, stamp=stamp
+        )
+        with disk_full_explained(folder):
+            work.folder.mkdir(parents=True, exist_ok=True)
+            _write_parts(work, processes or processes_for(encoder), progress=progress)
+            keep = (
+                "protocol",
+                "complete",
+                "simulated",
+                "within_subject",
+                "census",
+                "census_differences",
+                "recordings",
+                "missing",
+                "unusable",
+                "left_out",
+                "imported",
+                "subjects_total",
+                "prepared_with",
+            )
+            manifest = {**{key: source.manifest[key] for key in keep if key in source.manifest}, **stamp}
+            store = write_store(
+                folder,
+                recipe,
+                manifest,
+                (read_part(work.folder, name) for name, _ in work.recordings),
+                shape=shape,
+                n_rows=len(source),
+            )
+            shutil.rmtree(work.folder, ignore_errors=True)
+    return store
+
+
+def encoded_recipe(raw: Recipe, encoder: Encodes) -> Recipe:
+    """The recipe of an encoder's vectors of a store with the given recipe."""
+    facts = {**raw.facts, "dtype": "float16", "encoder": {"name": encoder.name, **encoder.settings()}}
+    return Recipe(plain(facts))
+
+
+def _source_facts(store: SampleStore) -> dict[str, Any]:
+    """What ties an embedded store to the one it was made from."""
+    content = hashlib.sha256(store.index.digest.tobytes()).hexdigest()[:16]
+    return {"fingerprint": store.recipe.fingerprint, "windows": len(store), "content": content}
+
+
+class Embedding:
+    """What there is to embed, and the folder of parts where a recording's vectors are written."""
+
+    def __init__(
+        self,
+        source: SampleStore,
+        encoder: Encodes,
+        folder: Path,
+        *,
+        shape: tuple[int, int, int],
+        stamp: dict[str, Any],
+    ) -> None:
+        self.source, self.encoder, self.shape = source, encoder, shape
+        self.folder, self.stamp = folder, stamp
+        self.recordings = _runs(source.index.recording)
+        self.origin = _first_of(source.index.digest)
+        sizes = [len(rows) for _, rows in self.recordings]
+        self.home = np.repeat(np.arange(len(sizes)), sizes)  # of every row
+        self.per_window = shape[0] * shape[1]
+
+    def todo(self) -> list[int]:
+        """The recordings that have no part yet, in stored order."""
+        return [
+            i for i, (name, _) in enumerate(self.recordings) if part_stamp(self.folder, name) != self.stamp
+        ]
+
+    def n_series(self, which: list[int]) -> int:
+        """How many series of these recordings have to be embedded."""
+        rows = [self.recordings[i][1] for i in which]
+        return sum(int((self.origin[some] == some).sum()) for some in rows) * self.per_window
+
+    def borrows(self, i: int) -> bool:
+        """Whether a recording has windows that an earlier one has had."""
+        return bool((self.home[self.origin[self.recordings[i][1]]] != i).any())
+
+    def write(self, i: int, advance: Callable[[int], None] = lambda _: None) -> None:
+        """Embed and write a recording; parts of those that it borrows from are there. `advance` is told of series."""
+        name, rows = self.recordings[i]
+        origin, step = self.origin, max(1, BLOCK // self.per_window)
+        vectors = np.empty((len(rows), *self.shape), "<f2")
+        new = np.flatnonzero(origin[rows] == rows)
+        for start in range(0, len(new), step):
+            block = new[start : start + step]
+            windows = torch.from_numpy(self.source.read(rows[block]).astype(np.float32, copy=False))
+            found = self.encoder.encode(windows.reshape(len(block) * self.per_window, -1)).cpu().numpy()
+            with np.errstate(over="ignore"):  # looked for below
+                vectors[block] = found.reshape(len(block), *self.shape)
+            advance(len(found))
+        if not np.isfinite(vectors[new]).all():
+            benchmark = self.source.recipe.facts["benchmark"]
+            raise EegfmError(
+                f"encoder={self.encoder.name} gives numbers for {benchmark}/{name} that a float16 store cannot hold. "
+                "With encoder.precision=float16 it is the network that overflows: use bfloat16 or float32."
+            )
+        for k in np.flatnonzero(origin[rows] != rows):
+            there, first = self.recordings[self.home[origin[rows[k]]]]
+            known = vectors if there == name else read_part(self.folder, there)[0]
+            vectors[k] = known[origin[rows[k]] - first[0]]
+        write_part(self.folder, name, vectors, _take(self.source.index, rows), self.stamp)
+
+
+def _write_parts(work: Embedding, processes: int, *, progress: bool) -> None:
+    """The part of every recording that has none yet."""
+    benchmark, n_series, started = work.source.recipe.facts["benchmark"], 0, time.monotonic()
+
+    def rate() -> str:
+        return f"{n_series / (time.monotonic() - started):,.0f}"
+
+    # what borrows, and what a process could not do, is left to the loop below: there the reason is told
+    alone = [i for i in work.todo() if not work.borrows(i)] if processes > 1 else []
+    if len(alone) > 1:
+        over_ranks(work.write, alone, min(processes, len(alone)), progress=progress)
+        n_series = work.n_series(sorted(set(alone) - set(work.todo())))
+    todo = work.todo()
+    with bar_of(progress) as bar:
+        task = bar.add_task(f"Embedding {benchmark}", total=work.n_series(todo), unit="series")
+
+        def advance(n: int) -> None:
+            nonlocal n_series
+            n_series += n
+            bar.update(task, advance=n, unit=f"series, {rate()}/s")
+
+        for i in todo:
+            work.write(i, advance)
+    if n_series:
+        log.info(
+            "%s: %s series through %s, %s a second", benchmark, f"{n_series:,}", work.encoder.name, rate()
+        )
+
+
+def processes_for(encoder: Encodes) -> int:
+    """One for each GPU, for an encoder that takes what there is; one where a launcher has divided them already.
+
+    A session at a prompt is one process as well: others could not be started from there.
+    """
+    if getattr(encoder, "device", None) != "auto" or "LOCAL_RANK" in os.environ or hasattr(sys, "ps1"):
+        return 1
+    return max(1, torch.cuda.device_count())
+
+
+def _first_of(digest: np.ndarray) -> np.ndarray:
+    """Of every row the first one with the same digest, which is itself where the window is new."""
+    _, first, which = np.unique(digest, return_index=True, return_inverse=True)
+    return first[which]
+
+
+def _runs(names: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Stretches of equal names with their rows; a recording's rows lie together."""
+    starts = np.flatnonzero(np.r_[True, names[1:] != names[:-1]])
+    return [(str(names[rows[0]]), rows) for rows in np.split(np.arange(len(names)), starts[1:])]
+
+
+def _take(index: SampleIndex, rows: np.ndarray) -> SampleIndex:
+    return SampleIndex(*(getattr(index, name)[rows] for name in SampleIndex.__dataclass_fields__))

@@ -1,0 +1,113 @@
+"""Finished pieces of a preparation, one a recording, so that stopping it at any point loses one recording at most.
+
+A part is three files in `<store>.parts/`: the samples, their index, and a stamp that is written last and says from what
+the part was made. A part counts as there when its stamp is the expected one and the other two have the sizes that it
+says: they are not forced to the disk one by one, which would cost as much as a filter, and a computer that loses its
+power may have written the last and not the first.
+"""
+
+import errno
+import fcntl
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import numpy as np
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from eegfm.contracts import EegfmError
+from eegfm.data.store import SampleIndex
+from eegfm.files import write_json
+
+log = logging.getLogger(__name__)
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# how LMDB and NumPy say it, without a number; LMDB calls a write that was cut short an I/O error
+SAID = ("No space left", "File too large", "Input/output error", "requested and")
+
+
+def write_part(
+    parts: Path, name: str, samples: np.ndarray, index: SampleIndex, stamp: dict[str, Any], **facts: Any
+) -> None:
+    """Write a part; `stamp` says from what it was made, `facts` are kept beside it."""
+    np.save(parts / f"{name}.npy", samples)
+    index.save(parts / f"{name}.npz", sync=False)
+    facts = {"stamp": stamp, "sizes": _sizes(parts, name), **facts}
+    write_json(parts / f"{name}.json", facts, sync=False)  # last: a part is there when its stamp is
+
+
+def part_facts(parts: Path, name: str) -> dict[str, Any]:
+    """What was written beside a part; empty where there is no whole one."""
+    try:
+        facts = json.loads((parts / f"{name}.json").read_text(encoding="utf-8"))
+        return facts if facts["sizes"] == _sizes(parts, name) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _sizes(parts: Path, name: str) -> list[int]:
+    return [(parts / f"{name}{suffix}").stat().st_size for suffix in (".npy", ".npz")]
+
+
+def part_stamp(parts: Path, name: str) -> dict[str, Any] | None:
+    """From what a part was made, or None where there is none."""
+    return part_facts(parts, name).get("stamp")
+
+
+def read_part(parts: Path, name: str) -> tuple[np.ndarray, SampleIndex]:
+    index = SampleIndex.load(parts / f"{name}.npz")
+    mapped = "r" if len(index) else None  # nothing cannot be mapped
+    return np.load(parts / f"{name}.npy", mmap_mode=mapped, allow_pickle=False), index
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Let one process at a time make a store; the others wait and then find it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_name(folder.name + ".lock"), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.warning("Another process is at work on %s; waiting for it.", folder)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def disk_full_explained(folder: Path, kept: str = "Finished recordings are kept") -> Iterator[None]:
+    """Make a sentence of a full disk; `kept` says what is not lost."""
+    try:
+        yield
+    except (OSError, lmdb.Error) as error:
+        if getattr(error, "errno", None) not in DISK_FULL and not any(text in str(error) for text in SAID):
+            raise
+        free = shutil.disk_usage(folder.parent).free
+        raise EegfmError(
+            f"The disk of {folder.parent} is full or failing ({free / 1e6:,.0f} MB free). {kept}: "
+            "make room and run the same command again, or move the cache with paths.cache=<folder>."
+        ) from error
+
+
+def bar_of(shown: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+        disable=not shown,
+    )

@@ -1,0 +1,8 @@
+"""Loads what a process that prepares recordings needs: MNE and SciPy load their parts only when first used."""
+
+import mne
+import scipy
+
+import eegfm.data.preparing.pipeline  # noqa: F401
+
+LOADED = (mne.filter.resample, mne.filter.filter_data, mne.io.read_raw_edf, scipy.signal.resample)

@@ -1,0 +1,1 @@
+"""Raw files and stores are checked before anything is trained on them."""

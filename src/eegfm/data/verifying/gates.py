@@ -1,0 +1,221 @@
+"""Gates on the signal of a store: do its windows look as if the unit were right and the recipe's filters had been run?
+
+They are wide: none says whether a recording is good.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import scipy  # its parts load when they are used
+from jaxtyping import Bool, Float, Int
+
+from eegfm.benchmarks.spec import BenchmarkSpec
+from eegfm.data.store import SampleStore
+from eegfm.data.verifying.checks import Check
+from eegfm.words import some
+
+SPECTRA = 512  # windows, spread evenly over the store, whose spectrum is looked at
+AMPLITUDE_UV = (0.1, 500.0)  # the typical absolute value of a channel; a factor of 1e6 away means volts
+MAINS_HZ = (50.0, 60.0)
+NOTCHED = 1.5  # power at the mains over that around it, at most, where it was notched; without a notch and mains: 1
+LOUD = 4.0  # from where mains that the protocol leaves in are worth a warning
+# Power density outside the pass-band: off where it is both above this part of that in the nearest octave inside, and
+# above this part of that in the whole band (rounding to float32 alone may fill an octave that holds nothing).
+OUTSIDE, FLOOR = 0.05, 1e-6
+OFFSET = 0.5  # mean over a channel's typical absolute value; an offset alone gives 1, a high-pass leaves nearly 0
+
+
+class Signal:
+    """What the gates need to know of stored windows, measured chunk by chunk.
+
+    Lists hold an array a chunk: of every window and channel the median absolute value, the mean, and whether it is
+    constant; of some windows the power density in µV²/Hz.
+    """
+
+    def __init__(self, store: SampleStore) -> None:
+        n_times, sfreq = store.shape[1], float(store.recipe.facts["sfreq"])
+        self.hz = np.fft.rfftfreq(n_times, 1 / sfreq)
+        self._chosen = np.linspace(0, len(store) - 1, min(len(store), SPECTRA)).round().astype(int)
+        self._taper = np.hanning(n_times + 1)[:-1].astype(np.float32)
+        self._scale = 2 / (sfreq * float((self._taper**2).sum()))
+        self._every = max(1, n_times // 256)  # a median needs no more samples than these
+        self.median_uv: list[Float[np.ndarray, "window channel"]] = []
+        self.mean_uv: list[Float[np.ndarray, "window channel"]] = []
+        self.constant: list[Bool[np.ndarray, "window channel"]] = []
+        self.density: list[Float[np.ndarray, "window frequency"]] = []
+
+    def add(
+        self, rows: Int[np.ndarray, " window"], windows: Float[np.ndarray, "window channel time"]
+    ) -> None:
+        """Measure the next chunk."""
+        mean = windows.mean(axis=2)
+        self.mean_uv.append(mean)
+        self.median_uv.append(np.median(np.abs(windows[:, :, :: self._every]), axis=2))
+        self.constant.append(windows.max(axis=2) == windows.min(axis=2))
+        picked = np.isin(rows, self._chosen)
+        if picked.any():
+            tapered = (windows[picked] - mean[picked][:, :, None]) * self._taper
+            power = np.abs(np.fft.rfft(tapered)) ** 2 * self._scale
+            # the geometric mean over channels: one bad electrode is not the protocol's fault
+            self.density.append(np.exp(np.log(np.maximum(power, 1e-30)).mean(axis=1)))
+
+
+def check_signal(benchmark: BenchmarkSpec, store: SampleStore, signal: Signal) -> list[Check]:
+    """The gates, on the windows of a whole store."""
+    steps = store.recipe.facts["steps"]
+    _, recording = np.unique(store.index.recording, return_inverse=True)
+    median_uv, mean_uv = np.concatenate(signal.median_uv), np.concatenate(signal.mean_uv)
+    density = np.median(np.concatenate(signal.density), axis=0)  # of the typical window
+    # what the filters let through, at the worst and at the best within the main lobe of the taper
+    lobe, raw_sfreq = 2 / benchmark.window_s, max(benchmark.raw_sfreq, default=np.inf)
+    gains = [power_gain(steps, np.abs(signal.hz + shift), raw_sfreq) for shift in (-lobe, 0, lobe)]
+    least, most = np.min(gains, axis=0), np.max(gains, axis=0)
+    return [
+        _amplitude(benchmark.channels, store.index.recording, recording, median_uv),
+        *_flat(benchmark.channels, np.concatenate(signal.constant)),
+        *_offset(steps, recording, mean_uv, median_uv),
+        *(
+            _mains(steps, signal.hz, density, least, freq, lobe)
+            for freq in MAINS_HZ
+            if freq + 5 + 2 * lobe < signal.hz[-1]
+        ),
+        *_pass_band(signal.hz, density, least, most),
+    ]
+
+
+def _amplitude(
+    channels: Sequence[str],
+    names: np.ndarray,
+    recording: Int[np.ndarray, " window"],
+    median_uv: Float[np.ndarray, "window channel"],
+) -> Check:
+    low, high = AMPLITUDE_UV
+    wanted = f"{low:g} to {high:g} µV everywhere"
+    by_channel = np.median(median_uv, axis=0)
+    order = np.argsort(recording, kind="stable")
+    starts = np.flatnonzero(np.diff(recording[order], prepend=-1))
+    by_recording = [np.median(median_uv[rows]) for rows in np.split(order, starts[1:])]
+    sizes = [*zip(channels, by_channel, strict=True), *zip(names[order[starts]], by_recording, strict=True)]
+    wrong = [f"{name} {size:.3g}" for name, size in sizes if not low <= size <= high]  # true of NaN as well
+    if not wrong:
+        return Check("amplitude", f"median {by_channel.min():.3g} to {by_channel.max():.3g} µV", wanted)
+    remedy = "A factor of 1e6 means volts: look at the unit in the files' headers."
+    return Check("amplitude", f"µV: {some(wrong)}", wanted, "off", remedy)
+
+
+def _flat(channels: Sequence[str], constant: Bool[np.ndarray, "window channel"]) -> list[Check]:
+    if not constant.any():
+        return []
+    n = constant.sum(axis=0)
+    names = some([f"{channels[i]} in {n[i]:,}" for i in np.argsort(-n, kind="stable") if n[i]])
+    found = f"a channel is constant in {constant.any(axis=1).sum():,} of {len(constant):,} windows: {names}"
+    return [Check("flat", found, "none", "warning", "Look at these channels before trusting them.")]
+
+
+def _offset(
+    steps: Sequence[Mapping[str, Any]],
+    recording: Int[np.ndarray, " window"],
+    mean_uv: Float[np.ndarray, "window channel"],
+    median_uv: Float[np.ndarray, "window channel"],
+) -> list[Check]:
+    """A high-pass leaves no offset in a recording. Its edge is mostly too low for a window to see."""
+    edges = [step["low"] for step in steps if step["step"] == "BandPass" and step["low"] is not None]
+    if not edges:
+        return []
+    sums = [
+        np.stack([np.bincount(recording, weights) for weights in values.T])
+        for values in (mean_uv, median_uv)
+    ]
+    ratio = float(np.median(np.abs(sums[0]) / np.maximum(sums[1], 1e-12)))
+    found, wanted = f"{ratio:.2g} of the amplitude", f"high-pass: at most {OFFSET:g}"
+    if ratio <= OFFSET:
+        return [Check("offset", found, wanted)]
+    return [Check("offset", found, wanted, "off", "The high-pass was not run.")]
+
+
+def _mains(
+    steps: Sequence[Mapping[str, Any]],
+    hz: Float[np.ndarray, " frequency"],
+    density: Float[np.ndarray, " frequency"],
+    gain: Float[np.ndarray, " frequency"],
+    freq: float,
+    lobe: float,
+) -> Check:
+    """Power at a mains frequency over the power some hertz to either side of it."""
+    name, away = f"{freq:g} Hz", np.abs(hz - freq)
+    if gain[away <= 5 + lobe].min() < 0.5:
+        return Check(name, "outside the pass-band", "not judged")
+    sides = [
+        np.median(density[(away >= 1 + lobe) & (away <= 5 + lobe) & side])
+        for side in (hz < freq, hz > freq)
+    ]
+    # the geometric mean of the sides: spectra fall
+    ratio = float(density[np.argmin(away)] / np.sqrt(sides[0] * sides[1]))
+    found = f"{ratio:.2g} of the power around it"
+    if any(step["step"] == "Notch" and step["freq"] == freq for step in steps):
+        wanted = f"notched: at most {NOTCHED:g}"
+        if ratio <= NOTCHED:
+            return Check(name, found, wanted)
+        return Check(name, found, wanted, "off", "The notch was not run.")
+    wanted = "not notched"
+    if ratio <= LOUD:
+        return Check(name, found, wanted)
+    remedy = "Nothing to do: the protocol leaves mains in. A model may learn of them."
+    return Check(name, found, wanted, "warning", remedy)
+
+
+def _pass_band(
+    hz: Float[np.ndarray, " frequency"],
+    density: Float[np.ndarray, " frequency"],
+    least: Float[np.ndarray, " frequency"],
+    most: Float[np.ndarray, " frequency"],
+) -> list[Check]:
+    """Power where the filters let nothing through, over that in the nearest octave where they let all through."""
+    inside, outside = (least >= 0.5) & (hz > 0), (most < 1e-3) & (hz > 0)
+    if not inside.any() or not outside.any():
+        return []
+    low, high = hz[inside].min(), hz[inside].max()
+    checks = []
+    for side, octave, edge in (
+        (hz < low, hz <= 2 * low, f"below {low:g} Hz"),
+        (hz > high, hz >= high / 2, f"above {high:g} Hz"),
+    ):
+        if not (outside & side).any():
+            continue
+        out = np.median(density[outside & side])
+        ratio = float(out / np.median(density[inside & octave]))
+        found = f"{edge} {ratio:.1g} of the power"
+        wanted = f"at most {OUTSIDE:g} of that inside"
+        if ratio <= OUTSIDE or out <= FLOOR * density[inside].mean():
+            checks.append(Check("pass-band", found, wanted))
+        else:
+            checks.append(Check("pass-band", found, wanted, "off", "The filter was not run."))
+    return checks
+
+
+def power_gain(
+    steps: Sequence[Mapping[str, Any]], hz: Float[np.ndarray, " frequency"], raw_sfreq: float
+) -> Float[np.ndarray, " frequency"]:
+    """How much power the filters of a recipe let through at each frequency, from 0 to 1; notches are left out.
+
+    `steps` as a recipe has them, `raw_sfreq` the (highest) rate of the files. Of a `BandPass` the straight line over
+    its transition stands for the flank of its kernel; see its docstring for the widths.
+    """
+    amplitude, sfreq = np.ones(len(hz)), raw_sfreq
+    for step in steps:
+        if step["step"] == "BandPass":
+            if step["low"] is not None:
+                low = step["low"]
+                amplitude *= np.interp(hz, [low - min(max(low / 4, 2), low), low], [0, 1])
+            if step["high"] is not None:
+                high = step["high"]
+                amplitude *= np.interp(hz, [high, high + min(max(high / 4, 2), sfreq / 2 - high)], [1, 0])
+        elif step["step"] == "CausalButterworth":
+            edges = (step["low"], step["high"])
+            sections = scipy.signal.butter(step["order"], edges, "bandpass", output="sos", fs=sfreq)
+            _, response = scipy.signal.sosfreqz(sections, np.minimum(hz, sfreq / 2), fs=sfreq)
+            amplitude *= np.abs(response)
+        elif "sfreq" in step:  # every step that has a rate changes to it
+            sfreq = step["sfreq"]
+    return amplitude**2

@@ -1,0 +1,213 @@
+"""Checks of a raw folder: what is there, whether it is what a store was made of, whether it can be read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eegfm.benchmarks.spec import BenchmarkSpec, LeftOut, Source
+from eegfm.contracts import EegfmError
+from eegfm.data.census import copies
+from eegfm.data.preparing.pipeline import is_there
+from eegfm.data.preparing.sums import SUMS, sha256_of, sums_beside
+from eegfm.data.store import SampleStore
+from eegfm.data.verifying.checks import Check, Meter, Verdict, how_to_get, prepare_again
+from eegfm.signal.quality import check_recording
+from eegfm.words import some
+
+
+@dataclass
+class _Files:
+    """What the raw folder holds, seen from the protocol and from the store; reasons by recording."""
+
+    benchmark: BenchmarkSpec
+    raw: Path
+    store: SampleStore | None
+    sources: list[Source]
+    sha256: dict[Path, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.manifest: Mapping[str, Any] = {} if self.store is None else self.store.manifest
+        self.known = {
+            recording["recording"]: recording for recording in self.manifest.get("recordings", [])
+        }
+        self.unusable = {fact["recording"]: fact["reason"] for fact in self.manifest.get("unusable", [])}
+        self.present = [source for source in self.sources if is_there(source)]
+        # what the store does not speak of: only these are opened
+        self.strangers = [
+            s for s in self.present if s.recording not in self.known and s.recording not in self.unusable
+        ]
+
+
+def check_raw(
+    benchmark: BenchmarkSpec, raw: Path, store: SampleStore | None, meter: Meter, *, may_be_gone: bool
+) -> list[Check]:
+    """Files found, missing, changed, unreadable, duplicated; recordings that the protocol leaves out.
+
+    With `may_be_gone`, files that the store has may be missing from the folder: a warning then.
+    """
+    if store is not None and "imported" in store.manifest:
+        return [Check("raw files", store.manifest["imported"]["said"], "not compared")]
+    try:
+        files = _Files(benchmark, raw, store, benchmark.sources(raw))
+    except (EegfmError, OSError) as error:
+        return [Check("raw files", str(error), "a folder of the corpus", "off", how_to_get(benchmark))]
+    _hash_all(files, meter)
+    _open_strangers(files, meter)
+    return [
+        _found(files, may_be_gone),
+        *_as_prepared(files),
+        *_as_published(files),
+        *_come_since(files),
+        *_readable(files),
+        *_duplicated(files),
+        *_left_out(files),
+    ]
+
+
+def _hash_all(files: _Files, meter: Meter) -> None:
+    """SHA-256 of every file that is there, once also where several recordings come from it."""
+    paths = dict.fromkeys(path for source in files.present for path in source.files)
+    sizes = {path: path.stat().st_size for path in paths}
+    meter.expect(sum(sizes.values()))
+    for path, size in sizes.items():
+        try:
+            files.sha256[path] = sha256_of(path)
+        except OSError as error:
+            owners = [source.recording for source in files.present if path in source.files]
+            files.unreadable.update(dict.fromkeys(owners, f"{path} ({error.strerror or error})"))
+        meter.did(size)
+
+
+def _open_strangers(files: _Files, meter: Meter) -> None:
+    """Read recordings that no store knows, as a preparation would."""
+    todo = [source for source in files.strangers if source.recording not in files.unreadable]
+    sizes = [source.path.stat().st_size for source in todo]
+    meter.expect(sum(sizes))
+    for source, size in zip(todo, sizes, strict=True):
+        try:
+            check_recording(files.benchmark.read(source), raw_sfreq=files.benchmark.raw_sfreq)
+        except LeftOut as reason:
+            files.left_out[source.recording] = str(reason)
+        except EegfmError as error:
+            files.unreadable[source.recording] = str(error)
+        except Exception as error:  # a reader may raise anything on a damaged file
+            files.unreadable[source.recording] = f"{source.path} ({type(error).__name__}: {error})"
+        meter.did(size)
+
+
+def _found(files: _Files, may_be_gone: bool) -> Check:
+    benchmark, store = files.benchmark, files.store
+    there = {source.recording for source in files.present}
+    gone = [name for name in files.known if name not in there]
+    absent = [source.recording for source in files.sources if source.recording not in there]
+    n = max(len(files.sources), benchmark.census.recordings or 0, len(files.known))
+    wanted = f"{n:,} recordings"
+    if len(there) == n:
+        return Check("raw files", f"{n:,} in {files.raw}", wanted)
+    if benchmark.make is not None and not there:
+        return Check("raw files", "none; they are made when they are needed", wanted)
+    if store is not None and not there:
+        found = f"none in {files.raw}; the store does not need them"
+        return Check(
+            "raw files", found, wanted, "warning", "To compare them with the store: data.raw=<folder>"
+        )
+    missing = list(dict.fromkeys([*gone, *absent]))
+    names = f"; missing: {some(missing)}" if missing else ""
+    found = f"{len(there):,} of {n:,} in {files.raw}{names}"
+    # a partial store says itself what it lacks, wherever it is used
+    excused = store is not None and ((not store.complete and not gone) or may_be_gone)
+    return Check("raw files", found, wanted, "warning" if excused else "off", how_to_get(benchmark))
+
+
+def _as_prepared(files: _Files) -> list[Check]:
+    """Whether the files are those that the store was made of."""
+    compared, changed = 0, []
+    for source in files.present:
+        known = files.known.get(source.recording, {})
+        was = {file["name"]: file["sha256"] for file in known.get("files", [])}
+        if "sha256" in known:  # as the first versions wrote it
+            was[source.path.name] = known["sha256"]
+        for path in source.files if was else ():
+            if path in files.sha256:
+                compared += 1
+                if was.get(path.name) != files.sha256[path]:
+                    changed.append(path.name)
+    if not compared:
+        return []
+    assert files.store is not None
+    wanted = "as the store was made of"
+    if not changed:
+        return [Check("unchanged", f"{compared:,} files, each SHA-256 as then", wanted)]
+    found = f"{len(changed):,} of {compared:,} files hold other bytes: {some(changed)}"
+    # a made corpus is made anew where it was deleted; its files hold the time of making, so their bytes differ
+    verdict: Verdict = "warning" if files.benchmark.make is not None else "off"
+    remedy = f"Put the old files back, or: {prepare_again(files.benchmark, files.store.folder)}"
+    return [Check("unchanged", found, wanted, verdict, remedy)]
+
+
+def _as_published(files: _Files) -> list[Check]:
+    sums = sums_beside(files.raw, files.sha256)
+    wrong = [path.name for path, sha256 in sums.items() if files.sha256[path] != sha256]
+    if not sums:
+        return []
+    if not wrong:
+        return [
+            Check("published", f"{len(sums):,} files, each SHA-256 as in {SUMS}", "the published files")
+        ]
+    found = f"{len(wrong):,} of {len(sums):,} files have another SHA-256 than in {SUMS}: {some(wrong)}"
+    return [Check("published", found, "the published files", "off", "Fetch them again.")]
+
+
+def _come_since(files: _Files) -> list[Check]:
+    if files.store is None or not files.strangers:
+        return []
+    names = some([source.recording for source in files.strangers])
+    found = f"{len(files.strangers):,} recordings that the store does not know: {names}"
+    if files.store.complete:
+        remedy = prepare_again(files.benchmark, files.store.folder)
+        return [Check("come since", found, "none", "off", remedy)]
+    remedy = f"eegfm prepare data={files.benchmark.name} makes a fuller store."
+    return [Check("come since", found, "none", "warning", remedy)]
+
+
+def _readable(files: _Files) -> list[Check]:
+    checks = []
+    if files.unreadable:
+        reasons = [f"{name}: {reason}" for name, reason in files.unreadable.items()]
+        found = f"{len(reasons):,} of {len(files.present):,} recordings are not: {'; '.join(reasons[:5])}"
+        checks.append(Check("readable", found, "every recording", "off", "Fetch them again."))
+    elif files.strangers:
+        checks.append(Check("readable", f"{len(files.strangers):,} recordings opened", "every recording"))
+    if files.unusable:
+        reasons = [f"{name}: {reason}" for name, reason in files.unusable.items()]
+        found = f"{len(reasons):,} when the store was made: {'; '.join(reasons[:5])}"
+        remedy = "Put these files right, delete the store's folder and prepare again."
+        checks.append(Check("unusable", found, "none", "warning", remedy))
+    return checks
+
+
+def _duplicated(files: _Files) -> list[Check]:
+    """Different files of the protocol with the same bytes, unless the benchmark says that they have."""
+    if not any(source.path in files.sha256 for source in files.present):
+        return []
+    found = copies(files.benchmark, files.present, files.sha256)
+    wanted = "no two files alike"
+    wrong, n = found.named(), len(found.groups)
+    if not wrong:
+        return [Check("duplicated", f"{n} groups, as declared" if n else "none", wanted)]
+    remedy = "One of each is a copy under a wrong name: fetch it again."
+    return [Check("duplicated", f"{len(wrong):,} groups: {'; '.join(wrong[:5])}", wanted, "off", remedy)]
+
+
+def _left_out(files: _Files) -> list[Check]:
+    reasons = {fact["recording"]: fact["reason"] for fact in files.manifest.get("left_out", [])}
+    reasons |= files.left_out
+    if not reasons:
+        return []
+    shown = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:3])
+    more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+    found = f"{len(reasons):,} recordings: {shown}{more}"
+    return [Check("left out", found, "as the protocol says")]

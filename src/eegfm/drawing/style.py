@@ -1,0 +1,69 @@
+"""Colours and axes that all figures share."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BLUE, SKY, ORANGE, GREEN, PURPLE = "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7"
+
+
+SET = (BLUE, ORANGE, GREEN, PURPLE, SKY)
+
+
+INK, GREY, FAINT = "#222222", "#777777", "#DDDDDD"
+
+
+PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # behind a text that a line may cross
+
+
+MARKED = 40  # epochs up to which every point gets a marker
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a PNG of 120 dots an inch, with its folder where that is missing. Equal figures give equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120, format="png", metadata={"Software": None})
+    return path
+
+
+def axis_range(values: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Ends of a scale that holds all values; a little around them where they are one."""
+    every = np.concatenate([value[np.isfinite(value)] for value in values])
+    low, high = (float(every.min()), float(every.max())) if len(every) else (0.0, 1.0)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def new_figure(
+    size: tuple[float, float], *, rows: int = 1, title: str = "", heights: Sequence[float] | None = None
+) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    axes = list(figure.subplots(rows, 1, squeeze=False, sharex=rows > 1, height_ratios=heights)[:, 0])
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.spines[["left", "bottom"]].set_color(GREY)
+        axis.tick_params(colors=INK, labelsize=9)
+        axis.set_axisbelow(True)
+    if title:
+        figure.suptitle(title, fontsize=11, color=INK)
+    return figure, axes
+
+
+def marked_line(axis: Axes, x: np.ndarray, y: np.ndarray, label: str, colour: str, marker: str) -> None:
+    if not np.isfinite(y).any():
+        return
+    dots = marker if len(x) <= MARKED else ""
+    axis.plot(x, y, color=colour, marker=dots, markersize=4, linewidth=1.6, label=label, zorder=2)
+
+
+def column_of(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    return np.array([number(row.get(name)) for row in rows], dtype=float)
+
+
+def number(value: Any) -> float:
+    """NaN for what a row lacks: None, or the empty text of a CSV."""
+    return math.nan if value is None or value == "" else float(value)

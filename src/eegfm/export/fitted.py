@@ -1,0 +1,91 @@
+"""Models fitted in one go (probe, estimate, classical) as torch modules."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from eegfm.contracts import EegfmError
+from eegfm.nn.head import class_probabilities, light_mlp
+
+
+class FittedHead(nn.Module):
+    """Probabilities of all classes from features: what `eegfm.tasks.heads` and the classical models have fitted.
+
+    `link` is how they come of the linear values: "softmax" (of one value a sigmoid), "rest" (a sigmoid a class, then
+    shares); or "mlp", EEGM2 Light's network. Computed in double precision. `classes` are those that the training
+    windows were of; the others have probability zero.
+    """
+
+    mean: Tensor
+    std: Tensor
+    place: Tensor
+
+    def __init__(
+        self, *, n_classes: int, link: str, n_features: int, n_values: int, classes: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.link = link
+        self.register_buffer("mean", torch.zeros(n_features, dtype=torch.float64))
+        self.register_buffer("std", torch.ones(n_features, dtype=torch.float64))
+        place = F.one_hot(torch.tensor(classes), n_classes).double()
+        self.register_buffer("place", place, persistent=False)
+        values = light_mlp if link == "mlp" else nn.Linear
+        self.values: nn.Module = values(n_features, n_values).double()
+
+    def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch class"]:
+        values = self.values((features.double() - self.mean) / self.std)
+        if self.link == "rest" and values.shape[1] > 1:
+            shares = values.sigmoid()
+            return shares / shares.sum(1, keepdim=True) @ self.place
+        return class_probabilities(values) @ self.place
+
+
+class Classical(nn.Module):
+    """The features of a model that was fitted in one go, by its own code; what that has fitted are buffers."""
+
+    def __init__(self, model: Any, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.model = model
+        self.names = list(config["fitted"])
+        for name, shape in config["fitted"].items():
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
+
+    def features(self, x: Float[Tensor, "batch channel time"]) -> Float[Tensor, "batch feature"]:
+        """Raises EegfmError where pyriemann is wanted and not installed."""
+        refuse_export()
+        if not hasattr(self.model, "features"):  # majority: nothing is looked at
+            return x.new_zeros(len(x), 1, dtype=torch.float64)
+        if self.names:
+            self.model.transform = transform_of(self.model)
+            for name in self.names:
+                setattr(self.model.transform, name, self.get_buffer(name).numpy(force=True))
+        found = self.model.features(x.detach().cpu().numpy())
+        return torch.from_numpy(np.asarray(found, dtype=np.float64)).to(x.device)
+
+
+def refuse_export() -> None:
+    """Raise EegfmError in an export, of what computes outside of torch."""
+    if torch.compiler.is_compiling():
+        raise EegfmError(
+            "Classical models compute with scikit-learn and pyriemann, so that there is no program of torch operators "
+            "to write. model.safetensors and config.json hold all of them: eegfm.load(<folder>)"
+        )
+
+
+def transform_of(model: Any) -> Any:
+    """What pyriemann fits for a classical model, not fitted. Raises EegfmError where it is not installed."""
+    try:
+        from pyriemann.spatialfilters import CSP
+        from pyriemann.tangentspace import TangentSpace
+    except ImportError as error:
+        raise EegfmError(
+            f"{type(model).__name__} needs pyriemann ({error}). Type: python -m pip install 'pyriemann>=0.8'"
+        ) from error
+    if hasattr(model, "filters"):
+        return CSP(nfilter=int(max(model.filters)), metric="euclid", log=True)
+    return TangentSpace(metric=model.metric)

@@ -1,0 +1,331 @@
+"""`eegfm.load`: a trained model from its run folder, from a folder of `eegfm export`, or from the Hugging Face hub.
+
+Of a run the weights are those of its checkpoint, read with `weights_only=True`. What is fitted in one go keeps none: it
+is fitted again on its store, and held against what the run has predicted.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eegfm.build import build
+from eegfm.config.make import make
+from eegfm.contracts import EegfmError, Montage, SampleSpec
+from eegfm.export import hub
+from eegfm.export.described import CONFIG, FORMAT, OURS, SCHEMA, montage_json, spec_json
+from eegfm.export.model import Portable, filled, read
+from eegfm.runs.checkpoints import checkpoint_of, config_of_run
+from eegfm.runs.predictions import read_predictions
+from eegfm.runs.results import read_result
+from eegfm.tasks.weights import read_state
+
+if TYPE_CHECKING:
+    import numpy as np
+    from omegaconf import DictConfig
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+HUB = "hub:"
+TASKS = {
+    "eegfm.tasks.classify.Classify": "classify",
+    "eegfm.tasks.reconstruct.Reconstruct": "reconstruct",
+    "eegfm.tasks.forecast.Forecast": "forecast",
+    "eegfm.tasks.probe.Probe": "probe",
+    "eegfm.tasks.estimate.Estimate": "estimate",
+}
+AGAIN = 1e-4  # how far a probability of a second fit may lie from the first
+
+
+def load(place: str | Path, *, revision: str | None = None, tokens: bool = False) -> Portable:
+    """A trained model as a torch module: see `eegfm.export.model.Portable`.
+
+    Args:
+        place: a run folder, a folder that `eegfm export` has written, or "hub:<user>/<name>".
+        revision: of the hub, the commit (or tag, or branch) to take.
+        tokens: of a run over an encoder, the model behind it alone, which takes the encoder's vectors.
+
+    Raises:
+        EegfmError: nothing of that kind there, or not whole.
+    """
+    if str(place).startswith(HUB):
+        return the_hub().from_hub(str(place).removeprefix(HUB), revision)
+    if revision is not None:
+        raise EegfmError(
+            f"revision={revision} is of the hub: eegfm.load('{HUB}<user>/<name>', revision=...)"
+        )
+    folder = Path(place)
+    if (folder / "config.yaml").is_file():
+        return of_run(folder, tokens=tokens)
+    if (folder / CONFIG).is_file():
+        return read(folder)
+    raise EegfmError(
+        f"No model at {folder}: wanted a run folder (runs/<experiment>/<name>), a folder that eegfm export has "
+        f"written, or {HUB}<user>/<name>."
+    )
+
+
+def the_hub() -> Any:
+    """`eegfm.export.hub`, whose package is an extra. Raises EegfmError where it is not installed."""
+    try:
+        pass
+    except ImportError as error:
+        raise EegfmError(
+            f"The hub needs huggingface_hub ({error}). Type: pip install 'eegfm[hub]'"
+        ) from error
+    return hub
+
+
+def of_run(place: Path, *, tokens: bool = False) -> Portable:
+    """The model of a finished run. Raises EegfmError where the run has not ended, or its task leaves no model."""
+
+    result = read_result(place)
+    run = config_of_run(place)
+    kind = TASKS.get(run.task["_target_"])
+    if kind is None:
+        raise EegfmError(
+            f"{place}: a model of {run.task['_target_']} cannot be taken elsewhere, only of {', '.join(TASKS)}."
+        )
+    spec, encoder, why = _input(run, result.benchmark.fingerprint)
+    if encoder is not None and tokens:
+        spec, encoder, why = _tokens(run), None, "it was asked for without"
+    config: dict[str, Any] = {
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "kind": kind,
+        "input": spec_json(spec),
+        "scale": run.task.get("scale"),
+        "encoder": None if encoder is None else _described(run.encoder),
+        "backbone": _described(run.model),
+        "head": None,
+        "encoder_left_out": why,
+        "encoder_weights": _weights(run.encoder) or _weights(run.model.get("encoder") or {}),
+        "steps": {
+            part.benchmark.name: [
+                repr(s) for s in (part.benchmark.steps if part.steps is None else part.steps)
+            ]
+            for part in _parts(run)
+        },
+    }
+    if kind in ("probe", "estimate"):
+        task = _fitted_again(place, result.started_from.get("weights"))
+        more, state = _of_fit(kind, task, len(spec.classes))
+        config |= more
+    else:
+        config |= _of_training(kind, run)
+        held = read_state(checkpoint_of(place))
+        state = {key: value for key, value in held.items() if key.startswith(("backbone.", "head."))}
+    if encoder is not None and hasattr(encoder, "network"):
+        state |= {f"encoder.network.{key}": value for key, value in encoder.network.state_dict().items()}
+    return filled(Portable(config), state, str(place))
+
+
+def _input(run: "DictConfig", fingerprint: str) -> tuple[SampleSpec, Any, str]:
+    """What goes in: windows, with the encoder that they meet first, if any; or tokens, and why no windows."""
+
+    encoder, why = None, ""
+    try:
+        encoder = make(run.encoder, "encoder")
+        if encoder is None:
+            return data_of(run).spec, None, ""
+        _ = getattr(encoder, "network", None)  # built now: its package may be missing
+        data = data_of(run, encoder)
+        made_with = data.recipe.fingerprint if hasattr(data, "recipe") else fingerprint
+        if made_with == fingerprint:
+            return data_of(run).spec, encoder, ""
+        why = "the one at hand is not that of the run's store"
+        reason = f"the store is {fingerprint}, and this encoder would make {made_with}"
+    except EegfmError as error:
+        if encoder is None and "weights" not in run.encoder:
+            raise
+        # without the paths of this machine, which would go into the card
+        why, reason = "its weights or its package were not at hand", str(error).splitlines()[0]
+    log.warning("The encoder is left out, so the model takes its vectors: %s (%s)", why, reason)
+    return _tokens(run), None, why
+
+
+def _tokens(run: "DictConfig") -> SampleSpec:
+    """What a sample is behind the run's encoder, whose weights may be elsewhere."""
+
+    node = run.encoder.copy()
+    if "weights" in node:
+        node.weights = "random"
+    return data_of(run, make(node, "encoder")).spec
+
+
+def data_of(run: "DictConfig", encoder: Any = None) -> Any:
+    """The run's data module, which opens nothing."""
+
+    return make(run.data, "data")(encoder=encoder, split=None)
+
+
+def _parts(run: "DictConfig") -> list[Any]:
+    """The data module of every corpus."""
+    data = data_of(run)
+    return [*data.parts.values()] if hasattr(data, "parts") else [data]
+
+
+def benchmarks_of(place: Path) -> dict[str, Any]:
+    """The specifications of a run's data, by name: one, or those of a mix."""
+
+    return {part.benchmark.name: part.benchmark for part in _parts(config_of_run(place))}
+
+
+def _weights(node: Mapping[Any, Any]) -> str | None:
+    """Whether an encoder has published weights or random ones; None where it has none."""
+    if "weights" not in node:
+        return None
+    return "random" if node["weights"] == "random" else "published"
+
+
+def _described(node: Any) -> Any:
+    """A node of a config in JSON: classes of ours with their arguments; what others make of theirs, as it is."""
+    import numpy as np
+    from omegaconf import OmegaConf
+
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=True)
+    if isinstance(node, list):
+        return [_described(one) for one in node]
+    if not isinstance(node, Mapping):
+        return node
+    name = node.get("_target_")
+    if name is None:
+        return {key: _described(value) for key, value in node.items()}
+    if not OURS.fullmatch(name):  # places and transforms: what they are, not how they are found
+        found = make(OmegaConf.create(dict(node)), "model")
+        if isinstance(found, Montage):
+            return {"montage": montage_json(found)}
+        if isinstance(found, np.ndarray):
+            return {"array": found.tolist()}
+        raise EegfmError(
+            f"{name} makes a {type(found).__name__}, which a file of plain values cannot hold."
+        )
+    arguments = {
+        key: _described(value) for key, value in node.items() if not key.startswith("_") and key != "seen"
+    }
+    # an encoder's weights come with the file, and go where the module goes
+    arguments |= {
+        key: value for key, value in (("weights", "random"), ("device", "cpu")) if key in arguments
+    }
+    described: dict[str, Any] = {"class": name, "arguments": arguments}
+    return {**described, "partial": True} if node.get("_partial_") else described
+
+
+def _of_training(kind: str, run: "DictConfig") -> dict[str, Any]:
+    """What a trained task adds to its backbone."""
+    from omegaconf import OmegaConf
+
+    if kind == "classify":
+        names = ("hidden", "activation", "dropout")
+        head = {name: run.task[name] for name in names if name in run.task}
+        return {"head": OmegaConf.to_container(OmegaConf.create(head))}
+    if kind == "forecast":
+        name = run.task.get("head")
+        return {"ratio": run.task.get("ratio", 0.3), "head": None if name is None else {"name": name}}
+    return {}
+
+
+def _fitted_again(place: Path, weights: str | None) -> Any:
+    """The task of a run that was fitted in one go, from its store.
+
+    Raises:
+        EegfmError: the store cannot be had, or the fit is not the one whose predictions lie in the run folder.
+    """
+    import lightning.pytorch as lightning
+    import numpy as np
+
+    config = config_of_run(place)
+    config.data.download = False
+    lightning.seed_everything(config.seed, verbose=False)  # where a probe has random weights, the same ones
+    run = build(config, weights)
+    run.data.prepare_data()
+    run.data.setup("fit")
+    run.task.fit(run.data)
+    then, now = read_predictions(place / "predictions_val.csv"), run.task.predict(run.data, "val")
+    same = then.keys == now.keys and np.abs(then.probabilities - now.probability).max() < AGAIN
+    if not same:
+        raise EegfmError(
+            f"{place} was fitted in one go and keeps no weights; fitted again on {run.data.open().folder} it does not "
+            "predict what predictions_val.csv holds: the store or the version is another. Train it anew."
+        )
+    return run.task
+
+
+def _of_fit(kind: str, task: Any, n_classes: int) -> tuple[dict[str, Any], dict[str, "Tensor"]]:
+    """What a fit in one go has found: for the config, and as tensors."""
+    import torch
+
+    if kind == "probe":
+        fitted, at_places = task.head, {}
+        state = {f"backbone.{key}": value for key, value in task.backbone.state_dict().items()}
+        more: dict[str, Any] = {"layer": task.features.layer}
+    else:
+        model = task.backbone
+        fitted, at_places = model, _transform(model)
+        state = {f"backbone.{key}": torch.from_numpy(value) for key, value in at_places.items()}
+        more = {"fitted": {key: list(value.shape) for key, value in at_places.items()}}
+    head, arrays = _head(fitted, n_classes)
+    state |= {f"head.{key}": torch.as_tensor(value, dtype=torch.float64) for key, value in arrays.items()}
+    return {**more, "head": head}, state
+
+
+def _transform(model: Any) -> dict[str, "np.ndarray"]:
+    """What pyriemann has fitted: the spatial filters, or the mean covariance."""
+    import numpy as np
+
+    transform = getattr(model, "transform", None)
+    names = [name for name in ("filters_", "reference_") if hasattr(transform, name)]
+    return {name: np.ascontiguousarray(getattr(transform, name), dtype=np.float64) for name in names}
+
+
+def _head(fitted: Any, n_classes: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`FittedHead`'s arguments and its tensors, of a head of `eegfm.tasks.heads` or of a classical model."""
+    import numpy as np
+    from sklearn.linear_model import RidgeClassifier
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.preprocessing import StandardScaler
+
+    frequency = getattr(fitted, "frequency", None)
+    if frequency is not None:  # majority: the logarithm of a frequency, whatever the window
+        present = np.flatnonzero(frequency)
+        values = np.log(frequency[present])
+        return _linear(np.zeros((len(values), 1)), values, present, "softmax", None)
+    network = getattr(fitted, "net", None)
+    if network is not None:
+        arrays = {f"values.{key}": value for key, value in network.state_dict().items()}
+        arrays |= {"mean": fitted.scaler.mean_, "std": fitted.scaler.scale_}
+        head = {"link": "mlp", "n_features": len(fitted.scaler.mean_), "n_values": n_classes}
+        return {**head, "classes": list(range(n_classes))}, arrays
+    steps = [*getattr(fitted.estimator, "named_steps", {"": fitted.estimator}).values()]
+    last: Any = steps[-1]
+    if isinstance(last, KNeighborsClassifier):
+        raise EegfmError(
+            "task.head=knn is the training windows themselves, which do not go into a file for others. Choose a run of "
+            "another head: logistic, ridge, mlp."
+        )
+    scaler = next((step for step in steps if isinstance(step, StandardScaler)), None)
+    if isinstance(last, OneVsRestClassifier):
+        parts: Any = last.estimators_
+        coef, intercept = (np.concatenate([getattr(p, n) for p in parts]) for n in ("coef_", "intercept_"))
+        return _linear(coef, intercept, last.classes_, "rest", scaler)
+    # plus and minus a value are two classes' of ridge regression: their difference is twice as large
+    factor = 2 if isinstance(last, RidgeClassifier) and len(last.classes_) == 2 else 1
+    coef = np.atleast_2d(last.coef_) * factor
+    transform = _transform(fitted).get("filters_")
+    if transform is not None:  # only the first filters were chosen
+        coef = np.pad(coef, ((0, 0), (0, len(transform) - coef.shape[1])))
+    return _linear(coef, np.atleast_1d(last.intercept_) * factor, last.classes_, "softmax", scaler)
+
+
+def _linear(
+    coef: "np.ndarray", intercept: "np.ndarray", classes: Any, link: str, scaler: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    n_values, n_features = coef.shape
+    arrays: dict[str, Any] = {"values.weight": coef, "values.bias": intercept}
+    arrays["mean"] = [0.0] * n_features if scaler is None else scaler.mean_
+    arrays["std"] = [1.0] * n_features if scaler is None else scaler.scale_
+    head = {"link": link, "n_features": n_features, "n_values": n_values}
+    return {**head, "classes": [int(i) for i in classes]}, arrays

@@ -1,0 +1,174 @@
+"""`report --against paper`: every published score of what was run, beside ours, and what must not be compared and why.
+
+A row is a score of a paper and the runs that repeat it; where an experiment repeats a published table (`paper.tables`),
+also those of its scores that no run has yet. A difference is given only where nothing is in its way.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from eegfm.drawing.sheet import Sheet, csv_text, raised
+from eegfm.reporting.groups import (
+    Group,
+    deviation,
+    mean,
+    repeated,
+    reservations,
+    setting_differences,
+    tables_repeated,
+)
+from eegfm.reporting.published import Reference, protocols, published
+from eegfm.reporting.scores import NONE, SHORT, interval, score
+
+HEADER = ["data set", "score", "our runs", "published", "paper", "ours", "difference"]
+HEADER += ["95 % over subjects", "comparable"]
+TEXT = (0, 1, 2, 3, 8)  # columns of words
+OTHER_SETTINGS = "yes, of other settings"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A published score and the runs that repeat it, or the experiment that would."""
+
+    reference: Reference
+    group: Group | None
+    experiment: str = ""
+
+    @cached_property
+    def reasons(self) -> list[str]:
+        """Why the two must not be compared."""
+        return reservations(self.group, self.reference) if self.group else []
+
+    @cached_property
+    def settings(self) -> list[str]:
+        """In what ours is another model than the published one."""
+        return setting_differences(self.group, self.reference) if self.group else []
+
+    @property
+    def comparable(self) -> str:
+        if self.group is None:
+            return "not run"
+        if self.reasons:
+            return f"no: {', '.join(self.reasons)}"
+        return OTHER_SETTINGS if self.settings else "yes"
+
+    @property
+    def difference(self) -> float:
+        """Our mean less the paper's; NaN where they are not to be compared."""
+        if self.group is None or self.reasons:
+            return math.nan
+        return mean(self.group.test(self.reference.metric)) - self.reference.mean
+
+
+def rows(groups: Sequence[Group]) -> list[Row]:
+    """By data set and score, in the order of `published.yaml`; what was not run is behind what was."""
+    references, found = published(), []
+    for group in groups:
+        found += [Row(reference, group) for reference in repeated(group, references)]
+    run = {id(row.reference) for row in found}
+    for group in groups:
+        for reference in references:
+            wanted = reference.table in tables_repeated(group) and reference.model == group.first.model
+            if wanted and id(reference) not in run:
+                found.append(Row(reference, None, group.first.experiment))
+                run.add(id(reference))
+    order = {id(reference): i for i, reference in enumerate(references)}
+    data = list(dict.fromkeys(r.data for r in references))
+    return sorted(
+        found,
+        key=lambda row: (
+            row.group is None,
+            data.index(row.reference.data),
+            [*SHORT].index(row.reference.metric),
+            order[id(row.reference)],
+        ),
+    )
+
+
+def sheet(found: Sequence[Row]) -> Sheet:
+    """The table, and below it what its words mean: settings that differ, protocols, experiments, sources."""
+    sources = list(dict.fromkeys(row.reference.source for row in found))
+    body = []
+    for row in found:
+        reference, group = row.reference, row.group
+        body.append(
+            [
+                reference.data,
+                SHORT[reference.metric],
+                _runs(group) if group else NONE,
+                reference.title,
+                f"{reference}{raised(sources.index(reference.source) + 1)}",
+                score(group, reference.metric) if group else NONE,
+                NONE if math.isnan(row.difference) else f"{row.difference:+.4f}",
+                interval(group, reference.metric) or NONE if group else NONE,
+                row.comparable,
+            ]
+        )
+    ran = sum(row.group is not None for row in found)
+    return Sheet(
+        "Against the papers",
+        HEADER,
+        body,
+        [*_notes(found), *(f"{raised(i)} {source}" for i, source in enumerate(sources, 1))],
+        rules=[ran] if 0 < ran < len(found) else [],
+        text=TEXT,
+    )
+
+
+def _runs(group: Group) -> str:
+    n = len(group.runs)
+    return f"{group.label}, {n} seed{'s' * (n != 1)}"
+
+
+def _notes(found: Sequence[Row]) -> list[str]:
+    notes = [
+        "paper and ours: mean ± standard deviation over seeds (ours: ddof 0); difference: ours less the paper's, "
+        "where both are of the same data, split and protocol; 95 % over subjects: where ours lies with other test "
+        "subjects, by bootstrap, too short where they are few"
+    ]
+    settings = {
+        f"{row.group.label} beside {row.reference.title}, settings, ours (published): {', '.join(row.settings)}": None
+        for row in found
+        if row.group and row.settings
+    }
+    notes += settings
+    foreign = {row.reference.protocol for row in found} - {next(iter(protocols()))}
+    notes += [f"protocol {name}: {protocols()[name]}" for name in sorted(foreign)]
+    missing = dict.fromkeys(row.experiment for row in found if row.group is None)
+    notes += [f"not run: eegfm train experiment={name} runs what is missing" for name in missing]
+    return notes
+
+
+def csv(found: Sequence[Row]) -> str:
+    """One row a score, with all digits; the difference is empty where the two are not to be compared."""
+    return csv_text([_flat(row) for row in found])
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    reference, group = row.reference, row.group
+    values = group.test(reference.metric) if group else []
+    low, high = group.intervals.get(reference.metric, ("", "")) if group else ("", "")
+    return {
+        "data": reference.data,
+        "metric": reference.metric,
+        "ours": group.label if group else "",
+        "seeds": len(values),
+        "published": reference.title,
+        "table": reference.table,
+        "protocol": reference.protocol,
+        "paper_mean": reference.mean,
+        "paper_std": "" if reference.std is None else reference.std,
+        "ours_mean": mean(values) if values else "",
+        "ours_std": deviation(values) if values else "",
+        "ours_low": low,
+        "ours_high": high,
+        "difference": "" if math.isnan(row.difference) else row.difference,
+        "comparable": row.comparable.partition(":")[0],
+        "reasons": "; ".join(row.reasons),
+        "settings": "; ".join(row.settings),
+        "experiment": row.experiment,
+        "source": reference.source,
+    }

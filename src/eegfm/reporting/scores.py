@@ -1,0 +1,69 @@
+"""A group's numbers as text: names of metrics, mean and deviation, intervals, differences. Read before torch is."""
+
+import math
+
+from eegfm.reporting.groups import Group, deviation, mean, reservations
+
+# Metrics in the order of the published tables, as short as a column wants them. Others follow under their own names.
+SHORT = {
+    "balanced_accuracy": "balanced acc.",
+    "auroc": "AUROC",
+    "auc_pr": "AUC-PR",
+    "cohen_kappa": "Cohen's kappa",
+    "weighted_f1": "weighted F1",
+    "average_precision": "avg. precision",
+    "prevalence": "AUC-PR chance",
+    "accuracy": "accuracy",
+    "rmse_uv": "RMSE µV",
+    "hidden_rmse_uv": "hidden µV",
+    "interpolation_rmse_uv": "straight lines µV",
+    "visible_rmse_uv": "visible µV",
+    "persistence_rmse_uv": "last sample held µV",
+    "mean_rmse_uv": "mean of the past µV",
+    "zero_rmse_uv": "zero µV",
+    "mae_uv": "MAE µV",
+    "r2": "R²",
+}
+PUBLISHED_METRICS = ("balanced_accuracy", "auroc", "auc_pr", "cohen_kappa", "weighted_f1")
+NONE = "–"
+LEGEND = (
+    "mean ± population standard deviation (ddof 0, as published) over seeds; [95 % interval over test subjects, by "
+    "bootstrap: too short where they are few]; (lowest … highest test subject)"
+)
+
+
+def score(group: Group, metric: str) -> str:
+    """`0.6123 ± 0.0123`; the deviation of a single seed is none and is left out."""
+    values = group.test(metric)
+    centre = mean(values)
+    if math.isnan(centre):
+        return NONE
+    return f"{centre:.4f}" if len(values) == 1 else f"{centre:.4f} ± {deviation(values):.4f}"
+
+
+def interval(group: Group, metric: str) -> str:
+    """Where the mean lies with other test subjects."""
+    ends = group.intervals.get(metric)
+    return f"[{ends[0]:.2f}, {ends[1]:.2f}]" if ends else ""
+
+
+def difference(group: Group, metric: str) -> str:
+    """Our mean less the published one, which is held still, and where that lies with other test subjects.
+
+    None is given where the two must not be held against one another.
+    """
+    if reservations(group, group.references[metric]):
+        return f"{NONE} not comparable"
+    published_mean = group.references[metric].mean
+    centre = mean(group.test(metric)) - published_mean
+    low, high = (end - published_mean for end in group.intervals.get(metric, (math.nan, math.nan)))
+    return f"{centre:+.4f}" + ("" if math.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")
+
+
+def spread(group: Group, metric: str) -> str:
+    """Lowest and highest test subject; none for what is no score, and where no subject has one."""
+    if metric == "prevalence":
+        return ""
+    values = [row.get(metric, math.nan) for row in group.subjects().values()]
+    values = [value for value in values if not math.isnan(value)]
+    return f"({min(values):.2f} … {max(values):.2f})" if values else ""

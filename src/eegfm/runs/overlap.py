@@ -1,0 +1,160 @@
+"""Whom weights were trained on, so that nobody whom they have seen is tested on unawares.
+
+A checkpoint carries the people of its run and of the runs that it started from: those trained on and those validated
+on, by pool or benchmark (see `BenchmarkSpec.pool`). A run that starts from it is refused where its own test subjects
+are among them, unless allow_overlap=true, which every report then says.
+
+People are compared by their ids, and only within a pool or a benchmark: one person under two names in two corpora is
+not found. (A mix compares files and windows of its own corpora as well: `eegfm.data.mix`.) Where a protocol itself
+tests on training subjects, weights that were trained beside the very same test windows may be used there.
+"""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from eegfm.contracts import EegfmError
+from eegfm.data.mix import Mix
+from eegfm.data.module import EEGDataModule
+
+log = logging.getLogger(__name__)
+
+# by pool or benchmark: {"subjects": [ids], "beside": [digests of the test windows that were not trained on]}
+People = dict[str, dict[str, list[str]]]
+
+
+def people_of(data: "EEGDataModule | Mix") -> People:
+    """Whom a run on these data trains and validates on. The data must be set up."""
+    found: People = {}
+    for part in _parts(data):
+        index = part.index
+        seen = (index.split == "train") | (index.split == "val")
+        facts = {"subjects": sorted(set(index.subject[seen].tolist())), "beside": [_tested(part)]}
+        found = joined(found, {_pool(part): facts})
+    return found
+
+
+def joined(*several: People) -> People:
+    """All of these people."""
+    names = sorted({name for people in several for name in people})
+    return {
+        name: {
+            key: sorted({value for people in several for value in people.get(name, {}).get(key, [])})
+            for key in ("subjects", "beside")
+        }
+        for name in names
+    }
+
+
+def seen_by(checkpoint: Path) -> tuple[People, bool]:
+    """Whom the weights of a checkpoint have seen, and whether that is all of them.
+
+    A checkpoint from before people were kept says nothing; then the results of its run and of those before it do, as
+    far as they are there.
+    """
+    people: People = {}
+    seen_paths: set[Path] = set()
+    place: Path | None = checkpoint
+    while place is not None and place not in seen_paths:
+        seen_paths.add(place)
+        kept = _kept(place)
+        if kept is not None:
+            return joined(people, kept["people"]), bool(kept["whole"])
+        result = _result_beside(place)
+        if result is None:
+            return people, False
+        people = joined(people, _people_of_result(result))
+        start = result.get("started_from", {}).get("weights")
+        place = Path(start) if start else None
+        if place is None:
+            return people, True
+    return people, False
+
+
+def overlap(data: "EEGDataModule | Mix", people: People) -> list[str]:
+    """The test subjects of these data who are among the people, each behind the name of the benchmark."""
+    found = []
+    for part in _parts(data):
+        index = part.index
+        tested = set(index.subject[index.split == "test"].tolist())
+        seen: set[str] = set()
+        for name in {_pool(part), part.benchmark.name}:
+            known = people.get(name, {})
+            if not (part.within_subject and known.get("beside") == [_tested(part)]):
+                seen |= set(known.get("subjects", []))
+        found += [f"{part.benchmark.name}/{subject}" for subject in sorted(tested & seen)]
+    return found
+
+
+def check_overlap(
+    data: "EEGDataModule | Mix", people: People, *, whole: bool, weights: str, allowed: bool
+) -> list[str]:
+    """The overlap of these data and the people that weights have seen; it is refused unless it is allowed.
+
+    Raises:
+        EegfmError: test subjects are among them.
+    """
+
+    found = overlap(data, people)
+    if not whole:
+        log.warning(
+            "It is not known whom %s was trained on%s: that none of them is a test subject here cannot be checked.",
+            weights,
+            " in all" if people else "",
+        )
+    if found and not allowed:
+        more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+        raise EegfmError(
+            f"{weights} was trained or validated on {len(found)} of this run's test subjects: "
+            f"{', '.join(found[:8])}{more}. Scores of them would not be those of new people. Start from weights that "
+            "have not seen them; or, to have it said in every report: allow_overlap=true"
+        )
+    return found
+
+
+def _parts(data: "EEGDataModule | Mix") -> "list[EEGDataModule]":
+    return list(getattr(data, "parts", {"": data}).values())
+
+
+def _pool(part: "EEGDataModule") -> str:
+    return part.benchmark.pool or part.benchmark.name
+
+
+def _tested(part: "EEGDataModule") -> str:
+    """What names the test windows of a corpus: equal where the same are tested on."""
+    index = part.index
+    keys = sorted(index.key(int(row)) for row in index.rows("test"))
+    return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
+
+
+def _kept(checkpoint: Path) -> dict[str, Any] | None:
+    """What a checkpoint of ours carries of people."""
+    import torch
+
+    if checkpoint.suffix == ".safetensors" or not checkpoint.is_file():
+        return None
+    kept = torch.load(checkpoint, map_location="cpu", weights_only=True).get("seen")
+    return kept if isinstance(kept, dict) and kept.keys() >= {"people", "whole"} else None
+
+
+def _result_beside(checkpoint: Path) -> dict[str, Any] | None:
+    """The result of the run that a checkpoint lies in, whatever version wrote it."""
+    import json
+
+    try:
+        path = checkpoint.parents[1] / "result.json"
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, IndexError):
+        return None
+    return result if isinstance(result, dict) and "benchmark" in result else None
+
+
+def _people_of_result(result: Mapping[str, Any]) -> People:
+    facts = result["benchmark"]
+    found: People = {}
+    for one in facts.get("corpora", {}).values() or [facts]:
+        subjects = {name for split in ("train", "val") for name in one["subjects"].get(split, [])}
+        found = joined(found, {one["benchmark"]: {"subjects": sorted(subjects), "beside": []}})
+    return found

@@ -1,0 +1,69 @@
+"""Predictions of a split as a file: one row a window, with the probability of every class."""
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from eegfm.runs.results import unreadable
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionTable:
+    """Predictions as read from a file: `labels` are positions in `classes`, `probabilities` has a column a class."""
+
+    keys: list[str]
+    subjects: list[str]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    classes: tuple[str, ...]
+
+
+def write_predictions(
+    path: Path,
+    keys: Sequence[str],
+    subjects: Sequence[str],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+) -> None:
+    """One row a window: its name, its subject's id, the name of its class, the probability of every class.
+
+    Probabilities keep all their digits, so scores computed from the file are those of the run to the last one.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["key", "subject", "label", *(f"p({name})" for name in classes)])
+        for key, subject, label, row in zip(keys, subjects, labels, probabilities, strict=True):
+            writer.writerow([key, subject, classes[int(label)], *(repr(float(p)) for p in row)])
+    os.replace(temporary, path)
+
+
+def read_predictions(path: Path) -> PredictionTable:
+    """What `write_predictions` wrote.
+
+    Raises:
+        EegfmError: no such file, or not one of predictions.
+    """
+    if not path.is_file():
+        raise unreadable(f"No predictions at {path}. A finished run has predictions_val.csv and _test.csv.")
+    with open(path, newline="", encoding="utf-8") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    classes = tuple(name[2:-1] for name in header[3:] if name.startswith("p(") and name.endswith(")"))
+    if header[:3] != ["key", "subject", "label"] or len(classes) != len(header) - 3 or not classes:
+        raise unreadable(
+            f"{path} is not a file of predictions: its columns are {', '.join(header) or 'none'}."
+        )
+    position = {name: i for i, name in enumerate(classes)}
+    try:
+        labels = np.array([position[row[2]] for row in rows], dtype=np.int64)
+        values = np.array([[float(p) for p in row[3:]] for row in rows]).reshape(len(rows), len(classes))
+    except (KeyError, IndexError, ValueError) as error:
+        raise unreadable(
+            f"{path} is damaged: {error!r}. Evaluate the run again to write it anew."
+        ) from None
+    return PredictionTable([row[0] for row in rows], [row[1] for row in rows], labels, values, classes)

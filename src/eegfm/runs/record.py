@@ -1,0 +1,91 @@
+"""What a task has said of a split, written into the run folder and scored."""
+
+import csv
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eegfm.contracts import SampleSpec
+from eegfm.runs.predictions import write_predictions
+from eegfm.tasks.errors import Reconstructions
+from eegfm.tasks.metrics import Predictions, scores, scores_by_subject
+
+# Metrics that compare classes: scikit-learn gives them numbers, where it does, also for a subject of one class only.
+NEEDS_TWO_CLASSES = ("auroc", "auc_pr", "average_precision", "cohen_kappa")
+
+
+def subject_scores(
+    probabilities: np.ndarray, labels: np.ndarray, subjects: Sequence[str], classes: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Every subject's number of windows, in all and by class, and its metrics; by subject id.
+
+    Arguments as for `write_predictions`. Where a subject has windows of one class only, the metrics that compare
+    classes (`NEEDS_TWO_CLASSES`) are NaN, and its balanced accuracy is the recall of that class.
+    """
+    ids, position = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
+    labels = np.asarray(labels)
+    found = scores_by_subject(probabilities, labels, position, len(classes))
+    rows: dict[str, dict[str, Any]] = {}
+    for i, subject in enumerate(ids.tolist()):
+        counts = np.bincount(labels[position == i], minlength=len(classes)).tolist()
+        row = found[i]
+        if sum(count > 0 for count in counts) < 2:
+            row = {name: math.nan if name in NEEDS_TWO_CLASSES else v for name, v in row.items()}
+        per_class = dict(zip(classes, counts, strict=True))
+        rows[subject] = {"n_windows": sum(counts), "per_class": per_class, **row}
+    return rows
+
+
+def record(
+    folder: Path,
+    split: str,
+    found: Predictions | Reconstructions,
+    subjects: Sequence[str],
+    spec: SampleSpec,
+) -> tuple[Path, dict[str, float], dict[str, dict[str, Any]]]:
+    """Write what a task has said of a split, and score it: the file, the split's metrics, and those of each subject.
+
+    `subjects` are the ids of the subjects of the windows.
+    """
+    if isinstance(found, Predictions):
+        path, classes = folder / f"predictions_{split}.csv", spec.classes
+        write_predictions(path, found.keys, subjects, found.label, found.probability, classes)
+        by_subject = subject_scores(found.probability, found.label, subjects, classes)
+        return path, scores(found.probability, found.label, len(classes)), by_subject
+    path = folder / f"reconstruction_{split}.csv"
+    write_errors(path, found, subjects, spec.montage.names)
+    ids = dict(zip(found.subject.tolist(), subjects, strict=True))
+    rows = {
+        ids[i]: {"n_windows": int((found.subject == i).sum()), "per_class": {}, **errors}
+        for i, errors in found.by_subject().items()
+    }
+    return path, found.metrics(), rows
+
+
+def write_errors(
+    path: Path, found: Reconstructions, subjects: Sequence[str], channels: Sequence[str]
+) -> None:
+    """One row a window: its name, its subject's id, and root mean squared errors in µV, of all channels and of each.
+
+    With a mask also those of the hidden samples, of the visible ones, and of straight lines over the hidden ones, of
+    all channels. The field of a channel that a window does not have is empty. Errors have all their digits; their
+    squares average to those of the split.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    parts = [part for part in found.square if part != "all"]
+    with open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        names = ["rmse_uv", *(f"{part}_rmse_uv" for part in parts)]
+        writer.writerow(["key", "subject", *names, *(f"rmse_uv({name})" for name in channels)])
+        whole = [found.by_window(part) for part in ("all", *parts)]
+        columns = [*whole, *(found.square["all"] ** 0.5).T]
+        for key, subject, *row in zip(found.keys, subjects, *columns, strict=True):
+            # NaN is a channel that the window does not have
+            writer.writerow(
+                [key, subject, *("" if value != value else repr(float(value)) for value in row)]
+            )
+    os.replace(temporary, path)

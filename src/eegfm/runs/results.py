@@ -1,0 +1,203 @@
+"""What a run leaves behind, and how it is read again: `result.json` and `predictions_<split>.csv`.
+
+Both are for people as much as for programs: plain JSON and plain CSV. A result says what came out, on which subjects of
+which corpus under which protocol, from which code on which machine. Predictions keep every digit, so every number of a
+report can be computed again from them. This module is read before torch is; what needs it is imported where it is used.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from eegfm.contracts import EegfmError
+from eegfm.files import write_json
+
+SCHEMA = 1
+
+# Facts of a subject in `by_subject`, beside its metrics.
+SUBJECT_FACTS = ("n_windows", "per_class")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkFacts:
+    """What the data of a run were: the fields of `EEGDataModule.provenance()`.
+
+    `subjects` are those found, by split, of `subjects_total` in the protocol; `missing` and `unusable` are recordings.
+    `census` counts windows by split and class, `census_differences` says where a partial corpus is not the protocol's.
+    `within_subject`: some test subject is also a training subject. `split` is the division (see `eegfm.data.splits`)
+    and the part of the training windows, empty where both are the published ones; `leakage` what its splits have in
+    common (see `eegfm.data.census.Leakage`). `imported` says where a store is from that was not made from raw files.
+    `window_s` is the length of windows in seconds where they are not the protocol's. Of a mix (`eegfm.data.mix`) these
+    are the facts of all corpora at once, `census` counts windows by corpus in place of classes, and `corpora` holds the
+    facts of each; `draws` are the windows of each in an epoch of training, empty where they are all and each once.
+    """
+
+    benchmark: str
+    title: str
+    protocol: str
+    published_steps: bool
+    fingerprint: str
+    store: str
+    complete: bool
+    simulated: bool
+    subjects: dict[str, list[str]]
+    subjects_total: int
+    missing: list[str]
+    unusable: list[dict[str, str]]
+    census: dict[str, list[int]]
+    within_subject: bool = False
+    census_differences: list[str] = field(default_factory=list)
+    split: dict[str, Any] = field(default_factory=dict)
+    leakage: dict[str, Any] = field(default_factory=dict)
+    imported: str = ""
+    window_s: float | None = None
+    corpora: dict[str, dict[str, Any]] = field(default_factory=dict)
+    draws: dict[str, int] = field(default_factory=dict)
+
+    def which(self, fact: str, value: bool) -> str:
+        """Of a mix, the corpora of which a fact has this value: " (tuab, tuev)"; of one corpus nothing."""
+        names = [name for name, facts in self.corpora.items() if facts[fact] == value]
+        return f" ({', '.join(names)})" if names else ""
+
+    def without(self) -> list[str]:
+        """Of a mix, the splits that some corpora have nothing for: "no validation subject of eye_state"."""
+        found = []
+        for split, name in (("val", "validation"), ("test", "test")):
+            corpora = [corpus for corpus, facts in self.corpora.items() if not sum(facts["census"][split])]
+            found += [f"no {name} subject of {', '.join(corpora)}"] * bool(corpora)
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """One finished run.
+
+    `metrics` are those of whole splits, `by_subject` those of each subject's windows alone with `SUBJECT_FACTS`; a
+    value that is not defined is NaN here and null in the file. `monitor` names the validation metric that chose the
+    weights ("auroc"), `monitor_value` and `best_epoch` (counted from 0) what it chose. `started_from` is empty where
+    the backbone's weights were random at the start; else it holds "weights", the checkpoint, and "left_out", those of
+    its tensors that are not the backbone's. `overlap` are test subjects whom these weights were trained or validated on
+    (see `runs.overlap`), "tuab/aaaaaaaq". `seen` are the benchmarks tested on that published weights were trained on,
+    and how that is known (see `corpora_seen`). `diagnostics` are numbers of controls, by control, empty
+    where none were asked for (see `analysis.controls`). `wall_s` is the time of the process that finished the run,
+    without those that were interrupted. `scan` is how the model's Mamba-2 layers were computed (see
+    `eegfm.nn.mamba2.scans_used`), empty where it has none. `spatial` is what a model that maps places sees of them, by
+    corpus, at the start and at the end (see `analysis.maps.facts`), empty for others. `flops` are the operations of one
+    window through what was trained (see `training.cost`), without an encoder whose output is stored; None of what is
+    no network. `devices` trained it together. `energy_wh` is what their GPUs took meanwhile, None where that is not
+    known (see `energy_j`). `peak_memory_mb`, of the first process, and `environment()`'s fields are
+    described there.
+    """
+
+    name: str
+    experiment: str
+    status: str = "done"
+    model: str
+    encoder: str
+    data: str
+    task: str
+    seed: int
+    classes: list[str]
+    metrics: dict[str, dict[str, float]]
+    by_subject: dict[str, dict[str, dict[str, Any]]]
+    monitor: str
+    monitor_value: float | None
+    best_epoch: int | None
+    benchmark: BenchmarkFacts
+    parameters: dict[str, int]
+    wall_s: float
+    peak_memory_mb: dict[str, float]
+    device: str
+    machine: dict[str, Any]
+    python: str
+    packages: dict[str, str]
+    git: dict[str, Any]
+    command: str
+    finished_at: str
+    started_from: dict[str, Any] = field(default_factory=dict)
+    scan: list[str] = field(default_factory=list)
+    overlap: list[str] = field(default_factory=list)
+    seen: dict[str, str] = field(default_factory=dict)
+    diagnostics: dict[str, dict[str, float]] = field(default_factory=dict)
+    adapt: str | None = None  # the option of that group, which says more than the task
+    spatial: dict[str, dict[str, Any]] = field(default_factory=dict)
+    flops: int | None = None
+    devices: int = 1
+    energy_wh: float | None = None
+    schema: int = SCHEMA
+
+
+def write_result(folder: Path, result: RunResult) -> Path:
+    """Write `<folder>/result.json`, on disk under that name only when all of it is; returns its path."""
+
+    path = folder / "result.json"
+    write_json(path, {"schema": result.schema, **json_values(asdict(result))})
+    return path
+
+
+def read_result(folder: Path) -> RunResult:
+    """The result of a run folder.
+
+    Raises:
+        EegfmError: no result there, or one that is not ours, not whole, or of another schema.
+    """
+    path = folder / "result.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise unreadable(
+            f"No finished run at {folder}: it has no result.json. Is the path right, and has the run ended?"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise unreadable(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(values, dict) or values.get("schema") != SCHEMA:
+        found = values.get("schema") if isinstance(values, dict) else type(values).__name__
+        raise unreadable(f"{path} has schema {found}; this version of eegfm reads schema {SCHEMA}.")
+    _check_names(path, "", values, RunResult)
+    _check_names(path, "benchmark.", values["benchmark"], BenchmarkFacts)
+    values["benchmark"] = BenchmarkFacts(**values["benchmark"])
+    values["metrics"] = {split: _nan_for_null(found) for split, found in values["metrics"].items()}
+    values["by_subject"] = {
+        split: {subject: _nan_for_null(found) for subject, found in subjects.items()}
+        for split, subjects in values["by_subject"].items()
+    }
+    values["diagnostics"] = {
+        name: _nan_for_null(found) for name, found in values.get("diagnostics", {}).items()
+    }
+    return RunResult(**values)
+
+
+def json_values(value: Any) -> Any:
+    """The value in JSON's types; what is not a finite number becomes null, which JSON has, unlike NaN."""
+    if isinstance(value, Mapping):
+        return {str(key): json_values(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_values(item) for item in value]
+    if value is None or isinstance(value, str | bool):
+        return value
+    number = value.item() if hasattr(value, "item") else value  # a scalar of numpy or torch
+    return None if isinstance(number, float) and not math.isfinite(number) else number
+
+
+def _nan_for_null(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: math.nan if value is None else value for name, value in values.items()}
+
+
+def _check_names(path: Path, place: str, values: Any, kind: type) -> None:
+    known = {field.name for field in fields(kind)}
+    # what has a default came later than some results, or goes without saying
+    wanted = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+    found = set(values) if isinstance(values, dict) else set()
+    lacks, knows_not = sorted(wanted - found), sorted(found - known)
+    if lacks or knows_not:
+        parts = [f"lacks {place}{', '.join(lacks)}"] * bool(lacks)
+        parts += [f"has an unknown {place}{', '.join(knows_not)}"] * bool(knows_not)
+        raise unreadable(f"{path} {' and '.join(parts)}. Was it edited, or written by another version?")
+
+
+def unreadable(sentence: str) -> ValueError:
+
+    return EegfmError(sentence)

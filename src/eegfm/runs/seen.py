@@ -1,0 +1,55 @@
+"""Which benchmarks the published weights of a run were trained on."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+
+from eegfm.config.identity import PRETRAIN, PUBLISHED, SEEN
+from eegfm.runs.checkpoints import checkpoint_of
+from eegfm.tasks.weights import config_of
+
+
+def corpora_seen(config: Mapping[str, Any], weights: str | Path | None) -> dict[str, str]:
+    """By benchmark, how the published weights of a run came to be trained on it: what their YAML files declare.
+
+    An encoder's `seen` holds unless its weights are random. The model's (the top level's, since its file is global)
+    holds where the backbone starts from weights that no run of ours has written; where one has, what that run declares
+    holds. Of a file of several models (`model.name`) a model's own stands under its name. `weights` is what
+    `config.weights` stands for, a plain config's.
+    """
+    found = _declared(config)
+    if weights is None or (weights != PUBLISHED and not Path(weights).exists()):
+        return found
+    theirs = ""
+    if weights != PUBLISHED:
+        theirs = config_of(checkpoint_of(Path(weights)))
+    if not theirs:
+        declared = config.get(SEEN) or {}
+        own = declared.get(config["model"].get("name")) or {}
+        return found | {name: how for name, how in declared.items() if isinstance(how, str)} | dict(own)
+    before = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.create(theirs)))
+    start = before.get("weights")
+    return found | corpora_seen(before, None if start == PRETRAIN else start)
+
+
+def seen_here(
+    config: Mapping[str, Any], weights: str | Path | None, facts: Mapping[str, Any]
+) -> dict[str, str]:
+    """`corpora_seen`, of the data that these facts (`EEGDataModule.provenance()`) are of."""
+    known = corpora_seen(config, None if weights == PRETRAIN else weights)
+    names = list(facts.get("corpora") or [facts["benchmark"]])
+    return {name: known[name] for name in names if name in known}
+
+
+def _declared(node: Mapping[Any, Any]) -> dict[str, str]:
+    """What the nodes below this one declare, but for those of random weights."""
+    found: dict[str, str] = {}
+    for key, value in node.items():
+        if key == SEEN or not isinstance(value, Mapping):
+            continue
+        if value.get("weights") != "random":
+            found |= dict(value.get(SEEN) or {})
+        found |= _declared(value)
+    return found

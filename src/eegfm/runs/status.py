@@ -1,0 +1,354 @@
+"""`status.json`: what has become of a run, for a sweep's table; and the lock that lets one process write a run folder.
+
+The lock is `running.lock`, there while a process writes the folder. The kernel holds it for the process (POSIX record
+locks, which NFS carries from node to node and forked loader workers do not inherit), so that it is gone with a process
+that was killed. Some file systems keep such locks on one node, or have none: the file therefore says whose it is, and
+its time is set every half minute. One of another node is stale when SLURM says that its job no longer runs, or else
+after ten minutes without that.
+
+Nothing heavy is imported here: `eegfm sweep status` reads hundreds of these.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from eegfm.contracts import EegfmError
+
+FILE, LOCK = "status.json", "running.lock"
+BEAT_S, STALE_S = 30, 600
+ANSWER_S = 20  # a controller that does not answer must not stop a table
+
+State = Literal["queued", "running", "preempted", "done", "pruned", "failed", "lost"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What has become of a run. "lost" is never written: it is what a reader finds of a process that is gone.
+
+    "pruned" is one that a search has given up (see `eegfm.search.loop`); trained by itself it goes on from there.
+
+    `job` is the SLURM job ("12_3" in an array), "" outside of one. `step` of `steps` training steps are done,
+    `steps_per_s` is the rate of the process that wrote them; `starts` counts the processes that have worked on the run.
+    `overrides` are those of the cell, where `eegfm sweep submit` has sent it off. Times are UTC.
+    """
+
+    state: State
+    reason: str = ""
+    job: str = ""
+    host: str = ""
+    pid: int = 0
+    starts: int = 0
+    step: int = 0
+    steps: int = 0
+    steps_per_s: float = 0.0
+    queued_at: str = ""
+    started_at: str = ""
+    updated_at: str = ""
+    overrides: list[str] = field(default_factory=list)
+
+
+class Pruned(Exception):
+    """Ends a run that a search sees no hope in; its text says why, for `status.json`."""
+
+
+def read_status(folder: Path) -> Status | None:
+    """The status as it was written last; None where there is none."""
+    try:
+        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        known = {one.name for one in fields(Status)}
+        return Status(**{key: value for key, value in found.items() if key in known})
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_status(folder: Path, status: Status) -> Status:
+    """Write `status.json`, under its name only when all of it is."""
+    status = replace(status, updated_at=now())
+    temporary = folder / f"{FILE}.{os.getpid()}.tmp"
+    temporary.write_text(json.dumps(asdict(status), indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / FILE)
+    return status
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def this_job() -> str:
+    """The SLURM job of this process, as `squeue -r` names it; "" outside of one."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
+
+
+# ---- the one that writes ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def at_work(folder: Path) -> Iterator[None]:
+    """Write a run folder, alone, and leave in `status.json` how it went.
+
+    Raises:
+        EegfmError: another process is at work on the folder.
+    """
+    with _held(folder):
+        before = read_status(folder) or Status(state="queued")
+        write_status(
+            folder,
+            replace(
+                before,
+                state="running",
+                reason="",
+                job=this_job(),
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                starts=before.starts + 1,
+                steps_per_s=0.0,
+                started_at=now(),
+            ),
+        )
+        try:
+            yield
+        except Pruned as why:
+            _end(folder, "pruned", str(why))
+            raise
+        except Exception as error:
+            _end(folder, "failed", _sentence(error))
+            raise
+        except BaseException as stop:  # a signal, or Ctrl-C
+            said = stop.args[1] if len(stop.args) > 1 else f"stopped ({type(stop).__name__})"
+            _end(folder, "preempted", said)
+            raise
+        _end(folder, "done", "")
+
+
+def progress(folder: Path, step: int, steps: int, steps_per_s: float) -> None:
+    """Say how far the running run has come."""
+    status = read_status(folder)
+    if status is not None:
+        write_status(folder, replace(status, step=step, steps=steps, steps_per_s=steps_per_s))
+
+
+def _end(folder: Path, state: State, reason: str) -> None:
+    status = read_status(folder) or Status(state=state)
+    with suppress(OSError):  # of a full disk: what it was that went wrong is on its way up already
+        write_status(folder, replace(status, state=state, reason=reason))
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, EegfmError):
+        return str(error)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {str(error)[:500]} ({Path(where.filename).name}:{where.lineno})"
+
+
+# ---- the lock --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    path, me = folder / LOCK, {"host": socket.gethostname(), "pid": os.getpid(), "job": this_job()}
+    descriptor = _take(path, me)
+    stop = threading.Event()
+    threading.Thread(target=_beat, args=(path, stop), daemon=True).start()
+    try:
+        yield
+    finally:
+        stop.set()
+        # before its lock goes: whoever has opened it meanwhile sees that it is no longer the file of that name
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _take(path: Path, me: Mapping[str, Any]) -> int:
+    # more than once: a killed process holds it until the kernel is done with it, a reader for an instant
+    for _ in range(20):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        if _locked(descriptor, fcntl.LOCK_EX) and _is(descriptor, path):
+            owner = _parsed(os.pread(descriptor, 4096, 0))
+            alive = owner is not None and _alive_elsewhere(owner, path, queue())
+            if alive:
+                os.close(descriptor)
+                break
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(me).encode(), 0)
+            os.fsync(descriptor)
+            if not me["job"]:
+                return descriptor
+            time.sleep(1)  # of nodes that do not see each other's locks the last to write has it
+            if _record(path) == me and _locked(descriptor, fcntl.LOCK_EX):
+                return descriptor
+        os.close(descriptor)
+        time.sleep(0.1)
+    owner = _record(path) or {}
+    raise EegfmError(
+        f"Another process is at work on {path.parent} (host {owner.get('host', 'unknown')}, process "
+        f"{owner.get('pid', 'unknown')}{', job ' + owner['job'] if owner.get('job') else ''}). Leave it to that one; "
+        f"where it is certainly gone: rm {path}"
+    )
+
+
+def _is(descriptor: int, path: Path) -> bool:
+    """Whether the open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    """Whether the kernel gives the lock; True as well where the file system has none to give."""
+    try:
+        fcntl.lockf(descriptor, kind | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    """Whose the lock is. Where it is this process's own, it has to be asked for again: closing a file gives it up."""
+    try:
+        return _parsed(path.read_bytes())
+    except OSError:
+        return None
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+        return found if {"host", "pid", "job"} <= found.keys() else None
+    except (ValueError, AttributeError):  # empty, or cut short: its process died over it
+        return None
+
+
+def _alive_elsewhere(owner: Mapping[str, Any], path: Path, jobs: Mapping[str, str] | None) -> bool:
+    """Whether the owner of a lock that the kernel would give us works all the same, on a node it does not see."""
+    if owner["host"] == socket.gethostname() or (owner["job"] and owner["job"] == this_job()):
+        return False  # the second: this job, which was sent off again
+    if owner["job"] and jobs is not None:
+        return jobs.get(owner["job"]) in ("RUNNING", "COMPLETING")
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent) as probe:  # by the clock of the file server
+            return os.stat(probe.name).st_mtime - path.stat().st_mtime < STALE_S
+    except OSError:
+        return path.exists() and time.time() - path.stat().st_mtime < STALE_S
+
+
+def _beat(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(BEAT_S):
+        with suppress(OSError):  # a file server that is away for a while
+            os.utime(path)
+
+
+# ---- the one that reads ----------------------------------------------------------------------------------------------
+
+
+def look(folder: Path, jobs: Mapping[str, str] | None = None) -> Status | None:
+    """What has become of a run: as it was written, held against what still runs. `jobs` is `queue()`.
+
+    None where the folder is no run's. A run whose process or job is gone without a word is "lost", with the reason
+    where SLURM knows it: killed, out of memory, out of time, or its node failed.
+    """
+    status = read_status(folder)
+    if (folder / "result.json").exists() and (status is None or status.state != "running"):
+        return replace(status or Status(state="done"), state="done", reason="")
+    if status is None:
+        return None
+    if status.state == "running" and not works(folder, jobs):
+        if jobs and jobs.get(status.job, "RUNNING") != "RUNNING":
+            return replace(status, state="preempted", reason=f"job {status.job} waits to go on")
+        return replace(status, state="lost", reason=_last_words(status))
+    gone = status.job and jobs is not None and status.job not in jobs
+    if status.state == "queued" and (gone or _background_gone(status)):
+        return replace(status, state="failed", reason=_last_words(status))
+    if status.state == "preempted" and gone:
+        return replace(status, job="", reason=f"{status.reason}; then {_last_words(status)}")
+    return status
+
+
+def _background_gone(status: Status) -> bool:
+    """Whether the process on this machine that was to begin a queued run is gone."""
+    if status.job or not status.pid or status.host != socket.gethostname():
+        return False
+    try:
+        os.kill(status.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
+def works(folder: Path, jobs: Mapping[str, str] | None) -> bool:
+    """Whether a process is at work on a run folder."""
+    path = folder / LOCK
+    owner = _record(path)
+    if owner is None:
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not _locked(descriptor, fcntl.LOCK_SH) or _alive_elsewhere(owner, path, jobs)
+    finally:
+        os.close(descriptor)
+
+
+def queue() -> dict[str, str] | None:
+    """The state of every job that SLURM has in its queue, by id ("12_3" in an array); None where there is no SLURM."""
+    text = _ask("squeue", "--noheader", "--array", "--all", "--format=%i %T")
+    return (
+        None if text is None else {line.split()[0]: line.split()[1] for line in text.splitlines() if line}
+    )
+
+
+def _last_words(status: Status) -> str:
+    said = _how_it_ended(status.job) if status.job else ""
+    if said:
+        return f"job {status.job}: {said}"
+    if status.state == "running":
+        return f"process {status.pid} on {status.host} is gone without a word: killed, or out of memory"
+    if not status.job:
+        return f"process {status.pid} on {status.host}, which was to begin it, is gone"
+    if status.state == "queued":
+        return f"job {status.job} left the queue before it began: cancelled, or it could not start"
+    return f"job {status.job} left the queue"
+
+
+def _how_it_ended(job: str) -> str:
+    text = _ask(
+        "sacct", "--noheader", "--allocations", "--parsable2", f"--jobs={job}", "--format=State,ExitCode"
+    )
+    if text:
+        return text.splitlines()[-1].replace("|", ", exit code ")
+    text = _ask("scontrol", "--oneliner", "show", "job", job) or ""  # remembers some minutes
+    facts = dict(word.split("=", 1) for word in text.split() if "=" in word)
+    return f"{facts['JobState']}, exit code {facts['ExitCode']}" if "JobState" in facts else ""
+
+
+def _ask(*command: str) -> str | None:
+    """What a program of SLURM's says; None where it is not there or does not answer."""
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,140 @@
+"""What a door says at its end: one screen."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from eegfm.data.census import leakage_sentence
+from eegfm.runs.results import SUBJECT_FACTS, BenchmarkFacts, RunResult
+from eegfm.runs.sentences import diagnostic_sentences, overlap_sentence, seen_sentence, spatial_sentences
+
+# the metrics of the published tables; result.json has more
+PUBLISHED = ("balanced_accuracy", "auroc", "auc_pr", "cohen_kappa", "weighted_f1")
+# of a reconstruction
+ERRORS = ("rmse_uv", "r2", "hidden_rmse_uv", "interpolation_rmse_uv", "persistence_rmse_uv", "zero_rmse_uv")
+
+
+def show(result: RunResult, folder: Path, note: str | None = None) -> None:
+    """A finished run: what was trained, on what, how well it tests, where things are, and what to type next."""
+    console = Console(highlight=False)
+    facts = result.benchmark
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
+    console.rule(f"{result.model} on {facts.title}", style="dim")
+    if note:
+        console.print(note)
+    chosen = "" if result.best_epoch is None else f", epoch {result.best_epoch + 1}"
+    scan = f", {' and '.join(result.scan)} scan" if result.scan else ""
+    console.print(
+        f"{result.parameters['trainable']:,} trainable parameters, encoder {result.encoder}, seed {result.seed}, "
+        f"{result.device}{scan}, {result.wall_s:.0f} s{chosen} "
+        f"(validation {result.monitor} {_number(result.monitor_value)})"
+    )
+    start = result.started_from
+    if start:
+        console.print(
+            f"backbone from {start['weights']}; left out of it: {', '.join(start['left_out']) or 'nothing'}",
+            soft_wrap=True,
+        )
+    elif result.task == "probe":
+        console.print("[yellow]RANDOM WEIGHTS: the probed backbone was not trained (weights=...).[/]")
+    if result.overlap:
+        console.print(f"[yellow]{overlap_sentence(result)}.[/]")
+    if result.seen:
+        console.print(f"[yellow]{seen_sentence(result.seen)}.[/]")
+    _data(console, facts)
+    _scores(console, result.metrics["test"], result.by_subject["test"])
+    controls = diagnostic_sentences(result.diagnostics, result.metrics["test"])
+    for sentence in [*spatial_sentences(result.spatial), *controls]:
+        console.print(sentence, soft_wrap=True)
+    console.print(f"run folder  {folder}", soft_wrap=True)
+    each = (
+        "predictions_test.csv" if (folder / "predictions_test.csv").exists() else "reconstruction_test.csv"
+    )
+    console.print(f"            config.yaml result.json metrics.csv {each} figures/", soft_wrap=True)
+    console.print(f"next        python -m eegfm.report {folder.parent}", soft_wrap=True)
+
+
+def show_scores(
+    title: str,
+    scores: Mapping[str, float],
+    by_subject: Mapping[str, Mapping[str, Any]],
+    provenance: Mapping[str, Any],
+    out: Path,
+    *,
+    seen: Mapping[str, str],
+) -> None:
+    """An evaluation of one split; `seen` is that of `eegfm.runs.seen.seen_here`."""
+    console = Console(highlight=False)
+    console.rule(title, style="dim")
+    if seen:
+        console.print(f"[yellow]{seen_sentence(seen)}.[/]")
+    _data(console, BenchmarkFacts(**provenance))
+    _scores(console, scores, by_subject)
+    console.print(f"predictions {out}", soft_wrap=True)
+
+
+def _data(console: Console, facts: BenchmarkFacts) -> None:
+    corpora = {f"{name}: ": BenchmarkFacts(**one) for name, one in facts.corpora.items()} or {"": facts}
+    for name, one in corpora.items():
+        people = "  ".join(
+            f"{split} {sum(one.census[split]):,} ({len(ids)} subjects)"
+            for split, ids in one.subjects.items()
+        )
+        console.print(f"{name}{one.protocol}, store {one.fingerprint}, windows: {people}")
+    if facts.draws:
+        said = ", ".join(f"{name} {n:,}" for name, n in facts.draws.items())
+        console.print(f"windows an epoch: {said} (data.weights, data.epoch_windows)")
+    if facts.leakage:
+        console.print(f"leakage: {leakage_sentence(facts.leakage)}")
+    used = len({subject for ids in facts.subjects.values() for subject in ids})
+    if facts.simulated:
+        console.print(f"[yellow]SIMULATED{facts.which('simulated', True)}: no person was recorded.[/]")
+    if facts.imported:
+        console.print(f"[yellow]IMPORTED: {facts.imported}.[/]")
+    if not facts.complete:
+        console.print(
+            f"[yellow]PARTIAL corpus{facts.which('complete', False)}: {used} of {facts.subjects_total} subjects. "
+            "Not comparable to the paper.[/]"
+        )
+    for difference in facts.census_differences:
+        console.print(f"[yellow]  {difference}[/]")
+    for what in facts.without():
+        console.print(f"[yellow]{what}: trained on, and not looked at there.[/]")
+    if facts.within_subject:
+        console.print("[yellow]WITHIN-SUBJECT: test subjects are also training subjects.[/]")
+    if facts.split:
+        said = ", ".join(f"{key}={value}" for key, value in facts.split.items())
+        console.print(f"[yellow]The split is not the published one: {said}[/]")
+    if not facts.published_steps:
+        console.print("[yellow]The signal processing is not the published one (data.steps).[/]")
+    if facts.window_s is not None:
+        console.print(
+            f"[yellow]Windows of {facts.window_s:g} s are not the published ones (data.window_s).[/]"
+        )
+
+
+def _scores(
+    console: Console, scores: Mapping[str, float], by_subject: Mapping[str, Mapping[str, Any]]
+) -> None:
+    names = [name for name in scores if name in PUBLISHED + ERRORS]
+    table = Table("", "windows", *names)
+    n = sum(row["n_windows"] for row in by_subject.values())
+    table.add_row("all", f"{n:,}", *(f"[bold]{_number(scores[name])}[/]" for name in names))
+    for corpus in dict.fromkeys(name.partition("/")[2] for name in scores if "/" in name):
+        of_corpus = [row["n_windows"] for s, row in by_subject.items() if s.startswith(f"{corpus}/")]
+        found = (f"[bold]{_number(scores.get(f'{name}/{corpus}'))}[/]" for name in names)
+        table.add_row(corpus, f"{sum(of_corpus):,}", *found)
+    for subject, row in by_subject.items():
+        found = (_number(row.get(name)) for name in names)
+        table.add_row(subject, f"{row[SUBJECT_FACTS[0]]:,}", *found)
+    console.print(table)
+    if "prevalence" in scores:
+        console.print(f"chance: auc_pr {_number(scores['prevalence'])}, the others 0.5")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{value:.4f}"

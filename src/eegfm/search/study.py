@@ -1,0 +1,126 @@
+"""Optuna's study: its storage, its sampler, its pruner."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+
+from eegfm.config.make import make
+from eegfm.contracts import EegfmError
+from eegfm.search.plan import Plan
+from eegfm.search.prune import Prune
+from eegfm.search.space import values_of
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+    from optuna.storages import BaseStorage
+    from optuna.study import Study
+
+
+def require_optuna() -> None:
+    try:
+        import optuna
+    except ImportError:
+        raise EegfmError(
+            "hparams_search=optuna wants Optuna, which is not installed. Type: pip install 'eegfm[search]'"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+def open_storage(url: str) -> "BaseStorage":
+    """The storage of studies at a URL, or in the journal file of a path."""
+    from optuna.storages import JournalStorage, get_storage
+    from optuna.storages.journal import JournalFileBackend
+
+    return get_storage(url) if "://" in url else JournalStorage(JournalFileBackend(url))
+
+
+def open_study(plan: Plan) -> "Study":
+    import optuna
+
+    return optuna.create_study(
+        storage=open_storage(plan.storage),
+        study_name=plan.name,
+        load_if_exists=True,
+        direction="maximize" if plan.maximize else "minimize",
+        sampler=_sampler_by_trial(plan),
+    )
+
+
+def _sampler_by_trial(plan: Plan) -> "BaseSampler":
+    """A sampler whose random numbers are a function of the search's seed and the trial's number.
+
+    Optuna's own draw from where they were made: a search that goes on would try its first settings again, and so would
+    two processes with one seed. Grids and quasi-random sequences share their points out by number, so that each trial
+    needs them in the same order.
+    """
+    import optuna
+
+    make_sampler(plan, 0)  # what is wrong with it is said here
+
+    class ByTrial(optuna.samplers.BaseSampler):
+        inner: Any = None
+
+        def before_trial(self, study: Any, trial: Any) -> None:
+            self.inner = make_sampler(plan, trial.number)
+            self.inner.before_trial(study, trial)
+
+        def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
+            return self.inner.infer_relative_search_space(study, trial)
+
+        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
+            return self.inner.sample_relative(study, trial, search_space)
+
+        def sample_independent(
+            self, study: Any, trial: Any, param_name: str, param_distribution: Any
+        ) -> Any:
+            return self.inner.sample_independent(study, trial, param_name, param_distribution)
+
+        def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
+            inner = make_sampler(plan, trial.number)
+            # these two use it to stop Optuna's own loop; ours counts the points of the space
+            if not isinstance(inner, optuna.samplers.GridSampler | optuna.samplers.BruteForceSampler):
+                inner.after_trial(study, trial, state, values)
+
+    return ByTrial()
+
+
+def make_sampler(plan: Plan, number: int) -> "BaseSampler":
+    """The sampler of a trial, as `search.sampler` says."""
+    from inspect import signature
+
+    import optuna
+    from hydra.utils import get_object
+    from numpy.random import SeedSequence
+
+    node: Any = OmegaConf.to_container(plan.base.search.sampler, resolve=True)
+    target = get_object(node["_target_"])
+    known = signature(target).parameters
+    in_order = issubclass(target, optuna.samplers.GridSampler | optuna.samplers.QMCSampler)
+    if "seed" in known:
+        entropy = [plan.base.search.seed] if in_order else [plan.base.search.seed, number]
+        node.setdefault("seed", int(SeedSequence(entropy).generate_state(1)[0]))
+    if "search_space" in known and "search_space" not in node:
+        node["search_space"] = {key: values_of(one) for key, one in plan.space.items()}
+        endless = [key for key, values in node["search_space"].items() if values is None]
+        if endless:
+            raise EegfmError(
+                f"A grid has no room for {endless[0]}={plan.said[endless[0]]}: "
+                "name its values, choice(...) or range(...)."
+            )
+    return make(OmegaConf.create(dict(node)), "search.sampler")
+
+
+def callbacks_of(settings: Mapping[str, Any], folder: Path, monitor: tuple[str, Any]) -> list[Any]:
+    """What a run that is a trial of a search reports by, and is stopped by; nothing for any other run."""
+    if settings.get("trial") is None:
+        return []
+    require_optuna()
+    import optuna
+
+    study = optuna.load_study(study_name=settings["study"], storage=open_storage(settings["storage"]))
+    pruner = make(OmegaConf.create(dict(settings["pruner"])), "search.pruner")
+    return [Prune(study, settings["trial"], pruner, folder, monitor)]

@@ -1,0 +1,1 @@
+"""What makes a run: fit, checkpoints, preemption, several processes, the record."""

@@ -1,0 +1,161 @@
+"""A run is trained: by gradient steps, or fitted in one go."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from eegfm.analysis.maps import knows_truth, montages
+from eegfm.analysis.places import KeepPlaces, maps_places
+from eegfm.build import Run
+from eegfm.config.identity import chosen
+from eegfm.contracts import EegfmError
+from eegfm.runs.wandb import begin, wandb_of
+from eegfm.search.study import callbacks_of
+from eegfm.training.cost import energy_j
+from eegfm.training.history import History
+from eegfm.training.preemption import Asked, KeepProgress, SaveAndLeave
+from eegfm.training.progress import progress
+from eegfm.training.ranks import cluster, rank, together
+from eegfm.training.selection import keep
+
+log = logging.getLogger(__name__)
+
+
+def train_by_gradient(
+    run: Run,
+    folder: Path,
+    choices: Mapping[str, Any],
+    asked: "Asked",
+    search: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+
+    task, data = run.task, run.data
+    metric, mode = task.monitor
+    checkpoints = folder / "checkpoints"
+    selection = dict(run.config["selection"])
+    kept = selection.pop("keep")
+    last = checkpoints / "last.ckpt"
+    pruning = callbacks_of(search or {}, folder, task.monitor)
+    trainer = run.make_trainer(
+        logger=False if rank() else begin_logger(run, folder, choices),
+        plugins=cluster(),
+        callbacks=[
+            *progress(sys.stdout),
+            History(folder),
+            *_keeping_places(run, folder),
+            KeepProgress(folder),
+            SaveAndLeave(asked, last),  # behind what has to see the batch
+            *pruning,
+            *keep(checkpoints, monitor=f"val/{metric}", mode=mode, rule=selection, every=save_steps(run)),
+        ],
+        default_root_dir=folder,
+        enable_progress_bar=sys.stdout.isatty(),
+    )
+    if last.exists():
+        log.info("Going on from %s.", last)
+    # what the others train from is there by now
+    config = {**run.config, "weights": run.started_from.get("weights"), "diagnostics": False}
+    before_j = _energy_j(trainer)
+    with together(trainer, config, folder, choices):
+        try:
+            trainer.fit(task, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+        except SystemExit as stop:
+            if stop.code == 1:  # how Lightning ends at Ctrl-C
+                epoch = trainer.current_epoch + 1
+                log.warning("Interrupted in epoch %d. The same command goes on from there.", epoch)
+            raise
+        for one in pruning:
+            one.leave()
+        chosen = checkpoints / f"{kept}.ckpt"
+        if not chosen.exists():
+            raise EegfmError(
+                f"No epoch was kept in {checkpoints}: none came after selection.first_epoch={selection['first_epoch']} "
+                "with a validation metric that is a number. Train longer, or set selection.first_epoch=0."
+            )
+        # the curves end with the training: what is scored here are the chosen weights, which go into the summary
+        loggers, trainer.loggers = trainer.loggers, []
+        predictions = {}
+        for split, evaluate in (("val", trainer.validate), ("test", trainer.test)):
+            evaluate(task, datamodule=data, ckpt_path=chosen, weights_only=True, verbose=False)
+            predictions[split] = task.outputs
+    after_j = _energy_j(trainer)
+    energy_wh = None if before_j is None or after_j is None else round((after_j - before_j) / 3600, 3)
+    return {
+        "predictions": predictions,
+        "epoch": _epoch_of(chosen),
+        "parameters": {
+            "trainable": sum(p.numel() for p in task.parameters() if p.requires_grad),
+            "total": sum(p.numel() for p in task.parameters()),
+        },
+        "device": str(trainer.strategy.root_device),
+        "devices": trainer.world_size,
+        "energy_wh": energy_wh,
+        "loggers": loggers,
+    }
+
+
+def _energy_j(trainer: Any) -> float | None:
+    """Of all GPUs of a fit; None where some are in other machines."""
+
+    on_gpus = trainer.strategy.root_device.type == "cuda" and trainer.num_nodes == 1
+    return energy_j(trainer.device_ids) if on_gpus else None
+
+
+def save_steps(run: Run) -> int | None:
+    """Steps between two savings within an epoch; None where there are none."""
+
+    steps = run.config["save_steps"]
+    if steps is not None and steps < 1:
+        raise EegfmError(f"save_steps={steps}: a number of steps above 0 is wanted.")
+    return steps
+
+
+def _keeping_places(run: Run, folder: Path) -> list[Any]:
+    """What follows the spatial matrix through a fit, where the model has one."""
+
+    if not maps_places(run.task):
+        return []
+
+    spaces = montages(run.data.spec, run.data.benchmark.name)
+    return [KeepPlaces(folder, spaces, judge=any(map(knows_truth, spaces)))]
+
+
+def fit_in_one_go(run: Run) -> dict[str, Any]:
+    run.task.fit(run.data)
+    predictions = {"val": run.task.predict(run.data, "val")}
+    run.data.setup("test")
+    predictions["test"] = run.task.predict(run.data, "test")
+    return {
+        "predictions": predictions,
+        "epoch": None,
+        "parameters": run.task.parameters,
+        "device": str(getattr(run.task, "device", "cpu")),
+        "loggers": [],
+    }
+
+
+def _epoch_of(checkpoint: Path) -> int:
+    import torch
+
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"])
+
+
+def begin_logger(run: Run, folder: Path, choices: Mapping[str, Any]) -> Any:
+    """The W&B logger that the config asks for, or False: metrics.csv is written whatever the logger is."""
+    logger = wandb_of(
+        run.config,
+        folder,
+        job_type=choices["task"],
+        tags=[chosen(choices, key) for key in ("model", "encoder", "data")] + [run.data.benchmark.protocol],
+    )
+    if logger:
+        groups = ("model", "encoder", "data", "task", "adapt")
+        options = {key: chosen(choices, key) for key in groups if choices.get(key)}  # what panels group by
+        logger.experiment.config.update(
+            {**run.config, "option": options, "provenance": run.data.provenance()}, allow_val_change=True
+        )
+
+        begin(logger, folder)
+    return logger

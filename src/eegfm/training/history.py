@@ -1,0 +1,118 @@
+"""The plain record of a fit: `metrics.csv`, a row an epoch, and `loss.csv`, a row a step.
+
+Written by us, whatever the logger, because Lightning's own CSV logger deletes what an interrupted run had written. A
+resumed fit drops the rows behind its checkpoint and goes on, so the files are those of an uninterrupted one. Of several
+processes the first one writes, and a loss is that of the whole batch.
+"""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+from lightning.pytorch import Callback
+from torch import Tensor
+
+from eegfm.runs.history import read_history
+
+
+class History(Callback):
+    """Writes `metrics.csv` (epoch, step, learning rate, every logged metric) and `loss.csv` (step, training loss)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.metrics, self.losses = folder / "metrics.csv", folder / "loss.csv"
+        self.rows: list[dict[str, Any]] = []
+        self.steps: list[tuple[int, Tensor]] = []
+        self.begun: dict[str, Any] = {}
+
+    # not on_fit_start: there Lightning has not restored the step yet
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.steps = []
+        if not trainer.is_global_zero:
+            return
+        done = trainer.global_step
+        self.rows = [row for row in read_history(self.metrics) if int(row["step"]) <= done] if done else []
+        kept = [row for row in read_history(self.losses) if int(row["step"]) <= done] if done else []
+        _write(self.losses, ["step", "loss"], kept)
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        # kept as a tensor: reading it here would make a GPU wait
+        self.steps.append((trainer.global_step, loss * getattr(pl_module, "part", 1.0)))
+        for name, (value, n) in self.begun.items():
+            mean = trainer.fit_loop.epoch_loop._results[name]
+            mean.value += value.to(mean.value.device) / trainer.world_size
+            mean.cumulated_batch_size += n.to(mean.value.device) / trainer.world_size
+        self.begun = {}
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._flush(trainer)
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        values = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if not name.endswith("_step")
+        }
+        self.rows.append(
+            {"epoch": trainer.current_epoch, "step": trainer.global_step, "lr": rate, **values}
+        )
+        if trainer.is_global_zero:
+            _write(self.metrics, list(dict.fromkeys(name for row in self.rows for name in row)), self.rows)
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._flush(
+            trainer
+        )  # a fit that is killed goes on from the checkpoint, in the middle of an epoch perhaps
+        if trainer.training and trainer.fit_loop.batch_idx + 1 < trainer.num_training_batches:
+            # the epoch's means so far, which Lightning keeps to itself and forgets
+            checkpoint["epoch_means"] = {
+                name: (
+                    trainer.strategy.reduce(mean.value.clone(), reduce_op="sum"),
+                    trainer.strategy.reduce(mean.cumulated_batch_size.clone(), reduce_op="sum"),
+                )
+                for name, mean in trainer.fit_loop.epoch_loop._results.items()
+                if mean.is_tensor and mean.meta.on_epoch and mean.meta.is_mean_reduction
+            }
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self.begun = checkpoint.get("epoch_means", {})
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        # one of several processes must not wait for the others here: they may be well. What it leaves out comes again
+        if trainer.world_size == 1:
+            self._flush(trainer)
+
+    def _flush(self, trainer: lightning.Trainer) -> None:
+        if not self.steps:
+            return
+        losses = torch.stack([loss for _, loss in self.steps])
+        if trainer.world_size > 1:
+            losses = trainer.strategy.reduce(losses, reduce_op="mean")
+        if trainer.is_global_zero:
+            rows = zip((step for step, _ in self.steps), losses.tolist(), strict=True)
+            with open(self.losses, "a", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows((step, repr(loss)) for step, loss in rows)
+        self.steps = []
+
+
+def _write(path: Path, names: list[str], rows: list[dict[str, Any]]) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.replace(path)

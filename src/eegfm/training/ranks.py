@@ -1,0 +1,174 @@
+"""Several processes that train one run: which of them this one is, and how the others come to be.
+
+Under `srun` with several tasks, or `torchrun`, they are all there from the start. Anywhere else the first process
+starts the others on its machine when it begins to train, in a sweep for every run anew. Each is told run and folder on
+its standard input, and ends when that closes, so that none outlives a first process that was killed. (Lightning's own
+launcher repeats the command line instead, which is that of the whole sweep in a multirun.)
+
+The first process alone holds the folder's lock, and writes; the others compute.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from eegfm.contracts import EegfmError
+from eegfm.runs.status import read_status, this_job, write_status
+
+LEAVE_S = 60  # for the others to end behind the first, or for the first to see that one has died
+STOP_S = 15  # for them to end where the first was asked to stop
+KNOWN_BY = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "NODE_RANK", "LOCAL_RANK", "RANK")
+
+_others: list[subprocess.Popen[str]] = []
+
+
+def rank() -> int:
+    """Which of the processes of a run this one is; 0 where it is the only one."""
+    if "RANK" in os.environ:
+        return int(os.environ["RANK"])
+    return int(os.environ["SLURM_PROCID"]) if _by_slurm() else 0
+
+
+def cluster() -> list[Any]:
+    """The plugin that tells Lightning which processes belong together; it would take any SLURM job for one."""
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+
+    if _by_slurm():
+        return [SLURMEnvironment(auto_requeue=False)]
+    return [] if "TORCHELASTIC_RUN_ID" in os.environ else [LightningEnvironment()]
+
+
+@contextmanager
+def together(
+    trainer: Any, config: Mapping[str, Any], folder: Path, choices: Mapping[str, Any]
+) -> Iterator[None]:
+    """Train with the other processes of a run, which are started here where nobody else has started them.
+
+    Raises:
+        EegfmError: several processes were started for a run of one, or one for a run of several nodes.
+    """
+    n = trainer.num_devices * trainer.num_nodes
+    if n == 1 and rank():
+        raise EegfmError(
+            f"This is process {rank()} of several, and the run is of one. Type trainer=ddp, or start one process."
+        )
+    if _by_slurm() or "RANK" in os.environ:
+        yield
+        return
+    if trainer.num_nodes > 1:
+        raise EegfmError(
+            f"trainer.num_nodes={trainer.num_nodes}: the processes of several nodes are started by srun, with "
+            "--nodes and --ntasks-per-node, or by torchrun."
+        )
+    if n > 1:
+        _start(n, config, folder, choices)
+    patience = LEAVE_S
+    try:
+        yield
+    except BaseException as stop:
+        # after an error they wait for what will not come
+        patience = 0 if isinstance(stop, Exception) else STOP_S
+        raise
+    finally:
+        _end(patience)
+
+
+@contextmanager
+def until_first_works(folder: Path) -> Iterator[None]:
+    """Wait until the first process is at work on a folder that is not finished, so as to go the same way."""
+    while not (folder / "result.json").exists():
+        status = read_status(folder)
+        if status is not None and status.state == "running" and status.job == this_job():
+            break
+        time.sleep(1)
+    yield
+
+
+def stay_alone() -> None:
+    """Leave the processes that somebody else has started: what comes now is the first one's alone."""
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def follow() -> tuple[dict[str, Any], Path, dict[str, Any]]:
+    """What the first process has told this one: the config, the run folder, and the options chosen by group."""
+    told = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
+    return told["config"], Path(told["folder"]), told["choices"]
+
+
+def _by_slurm() -> bool:
+    """Whether `srun` has started this process, beside others."""
+    return "RANK" not in os.environ and int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
+
+
+def _start(n: int, config: Mapping[str, Any], folder: Path, choices: Mapping[str, Any]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(n), "NODE_RANK": "0"}
+    told = {"config": config, "folder": str(folder.resolve()), "choices": {**choices}}
+    for i in range(1, n):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "eegfm.training.run"],
+            stdin=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **shared, "LOCAL_RANK": str(i), "RANK": str(i)},
+        )
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(told) + "\n")
+        process.stdin.flush()
+        _others.append(process)
+    os.environ.update(shared, LOCAL_RANK="0", RANK="0")
+    threading.Thread(target=_watch, args=([*_others], folder), daemon=True).start()
+
+
+def _end(patience: float) -> None:
+    """Wait for the others, end those that stay, and be the only process again."""
+    end = time.monotonic() + patience
+    others = [*_others]
+    _others.clear()
+    for process in others:
+        try:
+            process.wait(max(0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+    for name in KNOWN_BY:
+        os.environ.pop(name, None)
+    stay_alone()
+
+
+def _watch(others: list[subprocess.Popen[str]], folder: Path) -> None:
+    """End the run where another process has died and the first one has not seen it: GPUs would wait for it for long."""
+    while _others:
+        died = [(i, p.returncode) for i, p in enumerate(others, 1) if p.poll()]
+        if died:
+            time.sleep(LEAVE_S)
+            if not _others:
+                return
+            status = read_status(folder)
+            if status is not None:
+                reason = f"process {died[0][0]} of the run ended with exit status {died[0][1]}"
+                write_status(folder, replace(status, state="failed", reason=reason))
+            os._exit(1)
+        time.sleep(1)
+
+
+def _end_with_the_first() -> None:
+    sys.stdin.read()
+    os._exit(1)

@@ -1,0 +1,246 @@
+"""A trained run is written down: scores, figures, `result.json`."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eegfm.analysis.maps import montages, page
+from eegfm.analysis.places import kept, look, maps_places
+from eegfm.build import Run
+from eegfm.config.identity import chosen
+from eegfm.contracts import Montage
+from eegfm.drawing import recordings, runs, style
+from eegfm.files import write_json
+from eegfm.nn.mamba2 import scans_used
+from eegfm.runs.history import read_history
+from eegfm.runs.machine import environment, peak_memory_mb
+from eegfm.runs.record import record
+from eegfm.runs.results import BenchmarkFacts, RunResult, write_result
+from eegfm.runs.wandb import send
+from eegfm.tasks.decision import decide
+from eegfm.tasks.errors import Reconstructions
+from eegfm.tasks.metrics import Predictions
+from eegfm.training.cost import forward_flops
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+log = logging.getLogger(__name__)
+
+
+def _places(
+    run: Run, folder: Path, title: str, validated: list[str], *, in_one_go: bool
+) -> tuple[dict[str, Any], dict[str, "Figure"]]:
+    """What a model that maps places sees of them at the start and at the end, as facts and as figures."""
+
+    if not maps_places(run.task):
+        return {}, {}
+    from eegfm.analysis import maps
+
+    spaces = maps.montages(run.data.spec, run.data.benchmark.name)
+    judged = [corpus for corpus in spaces if maps.knows_truth(corpus)]
+    end = look(run.task, spaces, run.data if judged else None)
+    frames = kept(folder)
+    # what is fitted in one go leaves the backbone as it was
+    start = end if in_one_go else {corpus: one.start for corpus, one in frames.items()}
+    subjects = [
+        subject.removeprefix(f"{corpus}/")
+        for corpus in judged
+        for subject in validated
+        if corpus in (run.data.benchmark.name, subject.partition("/")[0])
+    ]
+    drawn = maps.draw(start, end, frames, spaces, run.task.backbone.targets, subjects, title)
+    return maps.facts(start, end, spaces, subjects), drawn
+
+
+def scans_of(task: Any) -> list[str]:
+    """How the Mamba-2 layers of a task's model were computed last; a task that fits in one go holds its model."""
+    from torch import nn
+
+    model = task if isinstance(task, nn.Module) else task.backbone
+    return scans_used(model) if isinstance(model, nn.Module) else []
+
+
+def _flops(run: Run) -> int | None:
+    """Of one validation window; None of what is no network, and where the counter fails: a run is not lost for it."""
+    from torch import nn
+
+    if not isinstance(run.task, nn.Module):
+        return None
+    windows = next(rows for rows in run.data.datasets("val").values() if len(rows))
+    try:
+        return forward_flops(run.task, windows.__getitems__([0]))
+    except (RuntimeError, NotImplementedError) as error:
+        log.warning("The operations of a forward pass were not counted: %s", error)
+        return None
+
+
+def record_run(
+    run: Run,
+    folder: Path,
+    outcome: dict[str, Any],
+    wall_s: float,
+    choices: Mapping[str, Any],
+    overlap: list[str],
+    seen: dict[str, str],
+) -> "RunResult":
+    """Predictions, figures and `result.json`; the last makes the run a finished one."""
+
+    classes, subjects = run.data.benchmark.classes, run.data.subjects
+    metrics, by_subject = {}, {}
+    for split, found in outcome["predictions"].items():
+        ids = [subjects[i] for i in found.subject]
+        _, metrics[split], by_subject[split] = record(folder, split, found, ids, run.data.spec)
+    monitor = run.task.monitor[0]
+    facts = BenchmarkFacts(**run.data.provenance())
+    title = _title(choices["model"], facts) + " OVERLAP" * bool(overlap) + " SEEN" * bool(seen)
+    spatial, maps = _places(run, folder, title, facts.subjects["val"], in_one_go=outcome["epoch"] is None)
+    result = RunResult(
+        name=folder.name,
+        experiment=folder.parent.name,
+        model=chosen(choices, "model"),
+        encoder=chosen(choices, "encoder"),
+        data=chosen(choices, "data"),
+        task=choices["task"],
+        seed=run.config["seed"],
+        classes=list(classes),
+        metrics=metrics,
+        by_subject=by_subject,
+        monitor=monitor,
+        monitor_value=metrics["val"][monitor],
+        best_epoch=outcome["epoch"],
+        started_from=run.started_from,
+        overlap=overlap,
+        seen=seen,
+        benchmark=facts,
+        parameters=outcome["parameters"],
+        wall_s=round(wall_s, 2),
+        peak_memory_mb=peak_memory_mb(),
+        device=outcome["device"],
+        devices=outcome.get("devices", 1),
+        energy_wh=outcome.get("energy_wh"),
+        scan=scans_of(run.task),
+        adapt=choices.get("adapt"),
+        spatial=spatial,
+        flops=_flops(run),  # after `scan`: on the CPU a layer may be computed in another way
+        **environment(),
+    )
+    write_json(folder / "leakage.json", {"subjects": result.benchmark.subjects, **result.benchmark.leakage})
+    figures = _draw(folder, run, outcome["predictions"]["test"], result, title, maps)
+    for logger in outcome["loggers"]:
+        send(logger, folder, result, figures)
+    write_result(folder, result)
+    return result
+
+
+def _title(model: str, facts: "BenchmarkFacts") -> str:
+    kind = (
+        " SIMULATED" * facts.simulated
+        + " IMPORTED" * bool(facts.imported)
+        + " PARTIAL" * (not facts.complete)
+    )
+    return f"{model} on {facts.title}{kind}"
+
+
+def _draw(
+    folder: Path,
+    run: Run,
+    test: "Predictions | Reconstructions",
+    result: "RunResult",
+    title: str,
+    maps: Mapping[str, "Figure"],
+) -> dict[str, Path]:
+
+    if isinstance(test, Predictions):
+        drawn = figures_of_classes(folder, test, result, title)
+    else:
+        drawn = figures_of_windows(folder, run, test, result, title)
+    saved = {
+        name: style.save(figure, folder / "figures" / f"{name}.png")
+        for name, figure in {**drawn, **maps}.items()
+    }
+    if result.spatial:
+        shown = {name: saved[name] for name in maps}
+        (folder / "spatial.html").write_text(page(title, result.spatial, shown), encoding="utf-8")
+    return saved
+
+
+def figures_of_classes(
+    folder: Path, test: "Predictions", result: "RunResult", title: str
+) -> dict[str, "Figure"]:
+
+    drawn = {
+        "confusion_matrix": runs.confusion_matrix(
+            test.label, decide(test.probability), result.classes, title=f"{title}, test"
+        ),
+        "by_subject": runs.by_subject(
+            result.by_subject["test"],
+            "balanced_accuracy",
+            n_classes=len(result.classes),
+            overall=result.metrics["test"]["balanced_accuracy"],
+            title=f"{title}, test",
+        ),
+    }
+    history = read_history(folder / "metrics.csv")
+    if history:
+        drawn["learning_curve"] = runs.learning_curve(
+            history, chosen_epoch=result.best_epoch, title=f"{result.model} on {result.benchmark.title}"
+        )
+    return drawn
+
+
+def figures_of_windows(
+    folder: Path, run: Run, test: "Reconstructions", result: "RunResult", title: str
+) -> dict[str, "Figure"]:
+    """Three validation windows as they went in and came back, the error over the scalp, the terms of the loss."""
+    import numpy as np
+    import torch
+
+    task, drawn = run.task.eval(), {}
+    spec, montage, sfreq = run.data.spec, run.data.spec.montage, run.data.spec.sfreq
+    own = montages(spec, "")  # by corpus, where corpora keep their own
+    for corpus, rows in run.data.datasets("val").items():
+        n = len(rows)
+        batch = rows.__getitems__(np.linspace(0, n - 1, min(3, n)).round().astype(int).tolist())
+        batch = batch._replace(x=batch.x.to(task.device), coords=batch.coords.to(task.device))
+        with torch.no_grad():
+            seen = task.see(batch, training=False)
+        uv = [(x * seen.size).float().cpu().numpy() for x in (seen.true, seen.given, seen.pred)]
+        hidden = None if seen.hidden is None else seen.hidden.cpu().numpy()
+        drawn[f"reconstruction_{corpus}" if corpus else "reconstruction"] = recordings.reconstruction(
+            *uv,
+            hidden=hidden,
+            names=own.get(corpus, montage).names,
+            sfreq=sfreq,
+            keys=batch.key,
+            title=f"{title}, validation" + f", {corpus}" * bool(corpus),
+        )
+    parts = {
+        "all": "error of all samples",
+        "hidden": "of hidden samples",
+        "interpolation": "of straight lines there",
+        "persistence": "of holding the last sample",
+    }
+    if "persistence" in test.square:
+        parts["all"] = "error of the future"
+    maps = {label: test.by_channel(part) for part, label in parts.items() if part in test.square}
+    # a channel of corpora that have no test window has no error
+    known = np.isfinite(test.by_channel())
+    tested = Montage(
+        tuple(np.array(montage.names)[known].tolist()),
+        montage.coords[known],
+        None if montage.ends is None else montage.ends[known],
+    )
+    drawn["error_by_channel"] = recordings.scalp_maps(
+        {label: values[known] for label, values in maps.items()},
+        tested,
+        unit="RMSE, µV",
+        title=f"{title}, test",
+    )
+    history = read_history(folder / "metrics.csv")
+    if history:
+        drawn["loss_terms"] = runs.loss_terms(
+            history, list(task.criterion.weights), chosen_epoch=result.best_epoch, title=title
+        )
+    return drawn

@@ -1,0 +1,224 @@
+"""One run from a composed config to a finished folder: prepare, train, test, write down."""
+
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from eegfm.analysis.controls import diagnose, refuse_undiagnosable
+from eegfm.build import Run, build, build_data, on_one_device, pretraining
+from eegfm.config.identity import PRETRAIN, named
+from eegfm.contracts import EegfmError
+from eegfm.data.preparing.parts import only_one
+from eegfm.runs.overlap import check_overlap, joined, people_of, seen_by
+from eegfm.runs.results import RunResult, read_result, write_result
+from eegfm.runs.seen import seen_here
+from eegfm.runs.sentences import seen_sentence
+from eegfm.runs.status import Pruned, at_work
+from eegfm.runs.summary import show
+from eegfm.runs.wandb import end
+from eegfm.training.fit import begin_logger, fit_in_one_go, train_by_gradient
+from eegfm.training.preemption import Asked, listening
+from eegfm.training.ranks import follow as told
+from eegfm.training.ranks import rank, stay_alone, until_first_works
+from eegfm.training.record import record_run
+
+log = logging.getLogger(__name__)
+
+
+def main(config: DictConfig) -> float | None:
+    """Train one run; returns the chosen epoch's validation metric, for sweepers."""
+    runtime = HydraConfig.get().runtime
+    return train(config, Path(runtime.output_dir), runtime.choices)
+
+
+def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float | None:
+    """Everything from a composed config, and the options chosen for it by group, to a finished run folder."""
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products on a GPU
+    finished = (folder / "result.json").exists()
+    if not finished or (config.diagnostics and not read_result(folder).diagnostics):
+        if rank():
+            _follow(config, folder, choices)
+            return None
+        try:
+            with listening() as asked, at_work(folder), _no_run_left_open(folder):
+                finished = (folder / "result.json").exists()  # by another process, a moment ago
+                result = read_result(folder) if finished else _train(config, folder, choices, asked)
+                if config.diagnostics and not result.diagnostics:
+                    result = _diagnosed(config, folder, choices, result, asked)
+        except Pruned as why:
+            log.info("Trial %d: %s, in %s", config.search.trial, why, folder)
+            return None
+    else:
+        result = read_result(folder)
+    trial = (config.get("search") or {}).get("trial")
+    if trial is not None:  # without its test scores: a search is not to be followed by those
+        log.info("Trial %d: validation %s %s, in %s", trial, result.monitor, result.monitor_value, folder)
+        return result.monitor_value
+    show(result, folder, *[f"This run is finished already; delete {folder} to train it anew."] * finished)
+    return result.monitor_value
+
+
+@contextmanager
+def _no_run_left_open(folder: Path) -> Iterator[None]:
+    """End the W&B run of a training that has stopped: the next cell of a sweep, in this process, would go on in it."""
+
+    try:
+        yield
+    except BaseException as stop:
+        wandb = sys.modules.get("wandb")
+        if wandb is not None and wandb.run is not None:
+            if isinstance(stop, SystemExit):  # a signal, or Ctrl-C: it goes on, and has not failed
+                wandb.run.mark_preempting()
+            wandb.finish(exit_code=0 if isinstance(stop, Pruned) else 1)
+            end(folder)
+        raise
+
+
+def _train(config: DictConfig, folder: Path, choices: Mapping[str, Any], asked: "Asked") -> "RunResult":
+    import lightning.pytorch as lightning
+    from omegaconf import OmegaConf
+
+    run = _ready(config, choices)
+    people, overlap = _people(run, config.allow_overlap)
+    seen = _seen(run)
+    OmegaConf.save(OmegaConf.create(run.config), folder / "config.yaml")
+    started = time.monotonic()
+    if isinstance(run.task, lightning.LightningModule):
+        run.task.people = people  # type: ignore[assignment]
+        run.task.config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")  # type: ignore[assignment]
+        outcome = train_by_gradient(run, folder, choices, asked, run.config.get("search"))
+    else:
+        logger = begin_logger(run, folder, choices)
+        outcome = {**fit_in_one_go(run), "loggers": [logger] if logger else []}
+    return record_run(run, folder, outcome, time.monotonic() - started, choices, overlap, seen)
+
+
+def _ready(config: DictConfig, choices: Mapping[str, Any]) -> Run:
+    """The run, with its data prepared and open."""
+    import lightning.pytorch as lightning
+
+    _quieten()
+    weights = _pretrained(config, choices) if config.weights == PRETRAIN else config.weights
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    run = build(config, weights)
+    if config.diagnostics:
+        refuse_undiagnosable(run)
+    run.data.prepare_data()
+    run.data.setup("fit")
+    return run
+
+
+def _follow(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> None:
+    """What every process of a run does but the first: train and score with it, and leave its folder alone."""
+    import lightning.pytorch as lightning
+
+    logging.getLogger().setLevel(logging.ERROR)  # what there is to say, the first says
+    with listening() as asked:
+        run = _ready(config, choices)
+        if isinstance(run.task, lightning.LightningModule):
+            with suppress(Pruned):
+                train_by_gradient(run, folder, choices, asked, run.config.get("search"))
+
+
+def follow() -> None:
+    """The process that another one has started to train its run with it."""
+    from omegaconf import OmegaConf
+
+    config, folder, choices = told()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    try:
+        _follow(OmegaConf.create(config), folder, choices)
+    except EegfmError as error:
+        sys.exit(f"Process {rank()}: {error}")
+
+
+def _quieten() -> None:
+    # a note of torch's to Lightning's authors, printed at every loop
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+    # a run of one device wants no srun of its own, on a login node or in a job
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
+    # what Lightning says at INFO is on our summary or of no use
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _diagnosed(
+    config: DictConfig, folder: Path, choices: Mapping[str, Any], result: "RunResult", asked: "Asked"
+) -> "RunResult":
+    """The finished run's result with its controls in it, on disk as well."""
+    from dataclasses import replace
+
+    import lightning.pytorch as lightning
+
+    def fit(run: Run, place: Path) -> Any:
+        if isinstance(run.task, lightning.LightningModule):
+            return train_by_gradient(run, place, choices, asked)["predictions"]["test"]
+        return fit_in_one_go(run)["predictions"]["test"]
+
+    _quieten()
+    stay_alone()
+    found = diagnose(on_one_device(config), result.started_from.get("weights"), folder, fit)
+    result = replace(result, diagnostics=found)
+    write_result(folder, result)
+    return result
+
+
+def _seen(run: Run) -> dict[str, str]:
+    """The benchmarks that this run tests on and that its published weights were trained on, and how that is known."""
+
+    found = seen_here(run.config, run.started_from.get("weights"), run.data.provenance())
+    if found:
+        log.warning("%s.", seen_sentence(found))
+    return found
+
+
+def _pretrained(config: DictConfig, choices: Mapping[str, Any]) -> Path:
+    """The folder of the finished run that weights=pretrain means; it is trained now where no one has."""
+
+    before, its_choices = pretraining(config, choices)
+    folder = Path(config.paths.runs) / named(before, its_choices)
+    folder.mkdir(parents=True, exist_ok=True)
+    # runs of a sweep that start from the same weights; the other processes of a run do as its first
+    with until_first_works(folder) if rank() else only_one(folder):
+        if not (folder / "result.json").exists():
+            # what is wrong with the run that follows is said before the hours of this one
+            _refuse_overlap(build(config, None).data, before, allowed=config.allow_overlap)
+            log.info("Pre-training first, in %s.", folder)
+            train(before, folder, its_choices)
+    log.info("Starting from the pre-training in %s.", folder)
+    return folder
+
+
+def _refuse_overlap(data: Any, before: DictConfig, *, allowed: bool) -> None:
+    """Raise EegfmError where a pre-training that is still to come would see test subjects of these data."""
+
+    first = build_data(before)
+    for one in (first, data):
+        one.prepare_data()
+        one.setup("fit")
+    check_overlap(data, people_of(first), whole=True, weights="The pre-training", allowed=allowed)
+
+
+def _people(run: Run, allowed: bool) -> tuple[dict[str, Any], list[str]]:
+    """Whom the run's weights will have seen, for its checkpoints; which test subjects they have seen already."""
+
+    people, whole, overlap = {}, True, []
+    if run.started_from:
+        weights = run.started_from["weights"]
+        people, whole = seen_by(Path(weights))
+        overlap = check_overlap(run.data, people, whole=whole, weights=weights, allowed=allowed)
+    return {"people": joined(people, people_of(run.data)), "whole": whole}, overlap
+
+
+if __name__ == "__main__":
+    follow()
