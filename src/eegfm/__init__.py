@@ -6,12 +6,14 @@ model = eegfm.load("runs/<run>")  # or what eegfm export has written, or "hub:<u
 
 from typing import TYPE_CHECKING
 
+from eegfm.version import __version__
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from eegfm.export.model import Portable
 
-__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
 
 
 def load(place: "str | Path", *, revision: str | None = None, tokens: bool = False) -> "Portable":

@@ -41,7 +41,7 @@ def main() -> None:
         return
     command = sys.argv[1]
     if command in ("-V", "--version"):
-        from eegfm import __version__
+        from eegfm.version import __version__
 
         print(__version__)
         return

@@ -1,7 +1,4 @@
-"""Config -> objects: the whole wiring. Hydra builds partials; Python calls them.
-
-This module is read before torch is: everything heavy is imported when the work starts.
-"""
+"""Config -> objects: the whole wiring. Hydra builds partials; Python calls them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +24,6 @@ def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictCon
     Raises:
         EegfmError: nothing says how to pre-train, or the two runs would scale their input differently.
     """
-
     before = without_hydra(config)
     changes = before.pop(PRETRAIN)
     if "task" not in changes:
@@ -91,7 +87,6 @@ def build(config: DictConfig, weights: str | Path | None) -> Run:
 
 def refuse_another_scale(config: DictConfig, theirs: Any, who: str) -> None:
     """Weights expect the input that they are trained on: raise EegfmError where this run would scale it otherwise."""
-
     found, wanted = (OmegaConf.select(c, "task.scale", default=None) for c in (config, theirs))
     if found != wanted:
         said = "null" if wanted is None else wanted

@@ -186,7 +186,6 @@ def _stream(run: "Run", home: Path, file: Path, config: DictConfig) -> None:
 
 def _unlike_eeg(pieces: "Pieces") -> str:
     """What is wrong with the size of the signal: a wrong unit shows in any minute. "" where nothing is."""
-
     half = round(PIECE_S / 2 * pieces.sfreq)
     middle = pieces.n_times // 2
     minute = pieces.take(max(0, middle - half), min(pieces.n_times, middle + half))
@@ -199,7 +198,6 @@ def _unlike_eeg(pieces: "Pieces") -> str:
 
 def _steps_of(data: Any) -> "Sequence[Step]":
     """The steps that the run's windows went through. Raises EegfmError for a mix of corpora, which has several."""
-
     if not hasattr(data.benchmark, "steps"):
         raise EegfmError(
             f"{data.benchmark.title} is a mix of corpora, each with steps of its own. Process the file like one of "
@@ -222,7 +220,6 @@ def _coords(run: "Run", device: Any) -> "Tensor":
 
 def _hop(config: DictConfig, run: "Run", sfreq: float, classes: bool) -> int | None:
     """Samples from window to window, None for one stream. Raises EegfmError for a hop that is none."""
-
     if not classes and can_stream(run.task.backbone):
         if config.hop_s is not None:
             raise EegfmError(
@@ -242,7 +239,6 @@ def _classify(
     run: "Run", pieces: "Pieces", hop: int, out: Path, device: Any, upto: Callable[[int], None]
 ) -> _Found:
     """A row a window: first second, probability of each class, decision. A decision as long as it stays is a note."""
-
     sfreq, window, classes = pieces.sfreq, _window(run.data), run.data.spec.classes
     window_s = window / sfreq
     found = _Found(out / "probabilities.csv", columns=[f"p({name})" for name in classes])

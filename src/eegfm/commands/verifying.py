@@ -113,7 +113,6 @@ def overview(config: DictConfig) -> list[Surveyed]:
 
 def survey(name: str, benchmark: "BenchmarkSpec", raw: Path, cache: Path) -> Surveyed:
     """What is there of a benchmark; no recording and no window is opened."""
-
     try:
         sources = benchmark.sources(raw)
         present = [source for source in sources if is_there(source)]

@@ -108,7 +108,6 @@ def _say(hint: Any) -> str:
 
 def one_benchmark(config: DictConfig, what: str) -> DictConfig:
     """The config's `data`, for a door that has to do with one benchmark (it does `what`): a mix is refused."""
-
     if "corpora" in config.data:
         each = " or ".join(f"data={name}" for name in config.data.corpora) or "data=<benchmark>"
         raise EegfmError(f"A mix of benchmarks was given to {what}. Take one at a time: {each}")

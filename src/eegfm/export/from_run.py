@@ -79,7 +79,6 @@ def the_hub() -> Any:
 
 def of_run(place: Path, *, tokens: bool = False) -> Portable:
     """The model of a finished run. Raises EegfmError where the run has not ended, or its task leaves no model."""
-
     result = read_result(place)
     run = config_of_run(place)
     kind = TASKS.get(run.task["_target_"])
@@ -123,7 +122,6 @@ def of_run(place: Path, *, tokens: bool = False) -> Portable:
 
 def _input(run: "DictConfig", fingerprint: str) -> tuple[SampleSpec, Any, str]:
     """What goes in: windows, with the encoder that they meet first, if any; or tokens, and why no windows."""
-
     encoder, why = None, ""
     try:
         encoder = make(run.encoder, "encoder")
@@ -147,7 +145,6 @@ def _input(run: "DictConfig", fingerprint: str) -> tuple[SampleSpec, Any, str]:
 
 def _tokens(run: "DictConfig") -> SampleSpec:
     """What a sample is behind the run's encoder, whose weights may be elsewhere."""
-
     node = run.encoder.copy()
     if "weights" in node:
         node.weights = "random"
@@ -156,7 +153,6 @@ def _tokens(run: "DictConfig") -> SampleSpec:
 
 def data_of(run: "DictConfig", encoder: Any = None) -> Any:
     """The run's data module, which opens nothing."""
-
     return make(run.data, "data")(encoder=encoder, split=None)
 
 
@@ -168,7 +164,6 @@ def _parts(run: "DictConfig") -> list[Any]:
 
 def benchmarks_of(place: Path) -> dict[str, Any]:
     """The specifications of a run's data, by name: one, or those of a mix."""
-
     return {part.benchmark.name: part.benchmark for part in _parts(config_of_run(place))}
 
 

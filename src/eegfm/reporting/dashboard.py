@@ -2,7 +2,7 @@
 
 It needs nothing else: no server, no network, no library. What is shown lies in it as JSON; `dashboard.js` draws it,
 sorts and filters. Numbers are those of a report (`groups`, `scores`); a run without a score is a row as
-well, with its reason. Read before torch is.
+well, with its reason..
 """
 
 import base64
@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from eegfm import __version__
 from eegfm.config.identity import identity_hash
 from eegfm.drawing.html import LIGHT_AND_DARK, PICTURES, document, paragraph
 from eegfm.reporting.against import Row as Beside
@@ -39,6 +38,7 @@ from eegfm.reporting.groups import (
 from eegfm.reporting.scores import LEGEND, SHORT, difference, interval, score, spread
 from eegfm.runs.results import SUBJECT_FACTS, RunResult, json_values, read_result
 from eegfm.runs.status import Status, look
+from eegfm.version import __version__
 
 FIGURES_MB = 6.0  # of PNG in a page, so that it opens at once; the others are linked
 FIGURE_KB = 150  # the largest figure that is taken in

@@ -1,7 +1,7 @@
 """Run folders, found, read and grouped over seeds, and how far a group compares with what is published.
 
 A group's number is a mean over runs that differ in their seed and in nothing else. A folder that gives no number is a
-`Problem` with its reason; nothing is left out in silence. Read before torch is, so that `eegfm.report` is quick.
+`Problem` with its reason; nothing is left out in silence. Imports no torch, so that `eegfm.report` is quick.
 """
 
 import csv
@@ -35,7 +35,6 @@ class Run:
     @cached_property
     def drawn(self) -> "Drawn | None":
         """Its test scores with other subjects, which take seconds of many windows; None without predictions."""
-
         file = self.folder / "predictions_test.csv"
         return drawn(read_predictions(file)) if file.is_file() else None
 
@@ -139,7 +138,6 @@ class Group:
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
         """95 % of the means by metric with other test subjects (`runs.intervals`); nothing without all predictions."""
-
         seeds = [run.drawn for run in self.runs if run.drawn]
         return ends(seeds) if len(seeds) == len(self.runs) else {}
 
@@ -161,7 +159,6 @@ def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Problem]]:
     A group shares data, protocol, store, subjects, test windows, model, encoder, task, and all of its config that
     `run_identity` keeps, but for the seed. Of two runs of one seed the newest counts; the other is named.
     """
-
     members: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
         r, facts = run.result, run.result.benchmark
@@ -209,7 +206,6 @@ def _label(groups: Sequence[Group]) -> None:
     and the way is said where there are several. So are those that start from nothing and from a pre-training: what the
     pre-training was is said where there are two.
     """
-
     namesakes: dict[tuple[str, str, str, str], list[Group]] = {}
     for group in groups:
         r = group.first

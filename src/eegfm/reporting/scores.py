@@ -1,4 +1,4 @@
-"""A group's numbers as text: names of metrics, mean and deviation, intervals, differences. Read before torch is."""
+"""A group's numbers as text: names of metrics, mean and deviation, intervals, differences.."""
 
 import math
 

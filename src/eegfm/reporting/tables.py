@@ -359,7 +359,6 @@ STYLE = (
 
 def html(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool, more: More) -> str:
     """One page that needs nothing else: every metric, reservations, run folders, and what was asked for beside them."""
-
     body = ["<h1>Test scores</h1>"]
     for table in tables(groups):
         body += drawing_sheet.html(score_sheet(table, table.metrics, whole=True))
@@ -379,7 +378,6 @@ def html(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bo
 
 def _inside(name: str, figure: "Figure") -> str:
     """A figure as an image within the page."""
-
     text = io.BytesIO()
     figure.savefig(text, dpi=120, format="png", metadata={"Software": None})
     return picture(text.getvalue(), name.replace("_", " "))

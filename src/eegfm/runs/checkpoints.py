@@ -9,7 +9,6 @@ from eegfm.contracts import EegfmError
 
 def checkpoint_of(place: Path) -> Path:
     """The checkpoint meant by a path: a file itself, or the epoch that a finished run's folder has kept."""
-
     if place.is_file():
         return place
     if not (place / "config.yaml").is_file():
@@ -27,7 +26,6 @@ def checkpoint_of(place: Path) -> Path:
 
 def config_of_run(place: Path) -> DictConfig:
     """The resolved config of a run folder, or the one that a checkpoint carries."""
-
     if (place / "config.yaml").is_file():
         config = OmegaConf.load(place / "config.yaml")
     elif place.is_file():

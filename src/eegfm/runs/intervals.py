@@ -4,7 +4,7 @@ Windows of one person are alike, so persons are drawn, with replacement, and the
 Efron & Tibshirani 1993, chapter 13). Every draw is the same for all seeds of a group, whose scores are averaged, as in
 the number that the interval stands beside. Up to six subjects, all draws are gone through with their probabilities;
 beyond, 2,000 are drawn. The interval says nothing of other seeds, and of few subjects it is too short, not too long:
-two persons cannot show how a third one would do. Read before torch is.
+two persons cannot show how a third one would do..
 """
 
 import itertools

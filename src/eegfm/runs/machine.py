@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from eegfm import __version__
+from eegfm.version import __version__
 
 
 def environment() -> dict[str, Any]:

@@ -96,7 +96,6 @@ def check_overlap(
     Raises:
         EegfmError: test subjects are among them.
     """
-
     found = overlap(data, people)
     if not whole:
         log.warning(

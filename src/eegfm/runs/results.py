@@ -132,7 +132,6 @@ class RunResult:
 
 def write_result(folder: Path, result: RunResult) -> Path:
     """Write `<folder>/result.json`, on disk under that name only when all of it is; returns its path."""
-
     path = folder / "result.json"
     write_json(path, {"schema": result.schema, **json_values(asdict(result))})
     return path

@@ -34,7 +34,6 @@ def begin(logger: Any, folder: Path) -> None:
     W&B writes offline runs in blocks of 32 KiB: of a process that is killed the last, or only, block is not there. An
     epoch that it did write comes twice, with the same values at the same step.
     """
-
     mark, others = folder / OPEN, ("step", "lr", "train/loss")  # the last is train/loss_epoch
     for row in read_history(folder / "metrics.csv") if mark.exists() else []:
         values = {name: float(value) for name, value in row.items() if value and name not in others}

@@ -1,4 +1,4 @@
-"""What class a window is counted as. Read before torch is, by reports."""
+"""What class a window is counted as. Imports no torch, by reports."""
 
 import numpy as np
 from jaxtyping import Float, Int

@@ -44,7 +44,6 @@ def published_weights(backbone: nn.Module, folder: Path) -> Path:
     Raises:
         EegfmError: there is none.
     """
-
     name = type(backbone).__name__
     if not isinstance(backbone, Published):
         raise EegfmError(

@@ -98,14 +98,12 @@ def train_by_gradient(
 
 def _energy_j(trainer: Any) -> float | None:
     """Of all GPUs of a fit; None where some are in other machines."""
-
     on_gpus = trainer.strategy.root_device.type == "cuda" and trainer.num_nodes == 1
     return energy_j(trainer.device_ids) if on_gpus else None
 
 
 def save_steps(run: Run) -> int | None:
     """Steps between two savings within an epoch; None where there are none."""
-
     steps = run.config["save_steps"]
     if steps is not None and steps < 1:
         raise EegfmError(f"save_steps={steps}: a number of steps above 0 is wanted.")
@@ -114,7 +112,6 @@ def save_steps(run: Run) -> int | None:
 
 def _keeping_places(run: Run, folder: Path) -> list[Any]:
     """What follows the spatial matrix through a fit, where the model has one."""
-
     if not maps_places(run.task):
         return []
 

@@ -33,7 +33,6 @@ def _places(
     run: Run, folder: Path, title: str, validated: list[str], *, in_one_go: bool
 ) -> tuple[dict[str, Any], dict[str, "Figure"]]:
     """What a model that maps places sees of them at the start and at the end, as facts and as figures."""
-
     if not maps_places(run.task):
         return {}, {}
     from eegfm.analysis import maps
@@ -86,7 +85,6 @@ def record_run(
     seen: dict[str, str],
 ) -> "RunResult":
     """Predictions, figures and `result.json`; the last makes the run a finished one."""
-
     classes, subjects = run.data.benchmark.classes, run.data.subjects
     metrics, by_subject = {}, {}
     for split, found in outcome["predictions"].items():

@@ -42,7 +42,6 @@ def main(config: DictConfig) -> float | None:
 
 def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float | None:
     """Everything from a composed config, and the options chosen for it by group, to a finished run folder."""
-
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products on a GPU
     finished = (folder / "result.json").exists()
     if not finished or (config.diagnostics and not read_result(folder).diagnostics):
@@ -71,7 +70,6 @@ def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float
 @contextmanager
 def _no_run_left_open(folder: Path) -> Iterator[None]:
     """End the W&B run of a training that has stopped: the next cell of a sweep, in this process, would go on in it."""
-
     try:
         yield
     except BaseException as stop:
@@ -175,7 +173,6 @@ def _diagnosed(
 
 def _seen(run: Run) -> dict[str, str]:
     """The benchmarks that this run tests on and that its published weights were trained on, and how that is known."""
-
     found = seen_here(run.config, run.started_from.get("weights"), run.data.provenance())
     if found:
         log.warning("%s.", seen_sentence(found))
@@ -184,7 +181,6 @@ def _seen(run: Run) -> dict[str, str]:
 
 def _pretrained(config: DictConfig, choices: Mapping[str, Any]) -> Path:
     """The folder of the finished run that weights=pretrain means; it is trained now where no one has."""
-
     before, its_choices = pretraining(config, choices)
     folder = Path(config.paths.runs) / named(before, its_choices)
     folder.mkdir(parents=True, exist_ok=True)
@@ -201,7 +197,6 @@ def _pretrained(config: DictConfig, choices: Mapping[str, Any]) -> Path:
 
 def _refuse_overlap(data: Any, before: DictConfig, *, allowed: bool) -> None:
     """Raise EegfmError where a pre-training that is still to come would see test subjects of these data."""
-
     first = build_data(before)
     for one in (first, data):
         one.prepare_data()
@@ -211,7 +206,6 @@ def _refuse_overlap(data: Any, before: DictConfig, *, allowed: bool) -> None:
 
 def _people(run: Run, allowed: bool) -> tuple[dict[str, Any], list[str]]:
     """Whom the run's weights will have seen, for its checkpoints; which test subjects they have seen already."""
-
     people, whole, overlap = {}, True, []
     if run.started_from:
         weights = run.started_from["weights"]

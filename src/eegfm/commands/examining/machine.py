@@ -9,15 +9,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from eegfm import __version__
 from eegfm.commands.examining.screen import GB, LITTLE, Row, Verdict, output_of, read_text
 from eegfm.config.schema import config_dir
 from eegfm.runs.machine import environment
+from eegfm.version import __version__
 
 
 def machine() -> Iterator[Row]:
     """Python, system, CPU and memory."""
-
     git = environment()["git"]
     at = f", commit {git['commit'][:8]}{' with changes' * bool(git['dirty'])}" if git["commit"] else ""
     yield Row("machine", "eegfm", f"{__version__}{at}", facts={"version": __version__, **git})
