@@ -32,10 +32,10 @@ class Ask(Callback):
             os.kill(os.getpid(), self.signum)
 
 
-def fitted(places, folder: Path, *asks: Callback, accumulate=1, every=None) -> Traced:  # noqa: F811
+def fitted(places, folder: Path, *asks: Callback, accumulate=1, every=None, device_cache=False) -> Traced:  # noqa: F811
     """One benchmark, shuffled anew every epoch; goes on from the folder's checkpoint where there is one."""
     data = mix(places, own={}).parts["first"]
-    data.batch_size = 5
+    data.batch_size, data.device_cache = 5, device_cache
     task = task_of(data)
     task.__class__, task.trace = Traced, []
     last = folder / "last.ckpt"
@@ -97,6 +97,15 @@ def test_it_goes_on_from_the_step_where_it_was_asked_to_stop(
         assert (tmp_path / name).read_text() == (whole[0] / name).read_text()
     best = [torch.load(folder / "best.ckpt", weights_only=True)["epoch"] for folder in (tmp_path, whole[0])]
     assert best[0] == best[1]
+
+
+def test_a_split_on_the_device_goes_on_as_well(places, whole, tmp_path):  # noqa: F811
+    """Batches that an interrupted epoch has seen are not seen again, nor are those of the next one left out."""
+    with pytest.raises(Preempted):
+        fitted(places, tmp_path, Ask("on_train_batch_start", 2, signal.SIGTERM), device_cache=True)
+    resumed = fitted(places, tmp_path, device_cache=True)
+    assert resumed.trace == whole[1].trace[2:]
+    assert (tmp_path / "loss.csv").read_text() == (whole[0] / "loss.csv").read_text()
 
 
 class PowerCut(Exception):

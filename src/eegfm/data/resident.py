@@ -19,6 +19,8 @@ class ResidentLoader:
     `sampler` gives the order of an epoch (Lightning tells it the epoch), None the stored one.
     """
 
+    batch_sampler = None  # Lightning (2.6) reads it of whatever has a sampler
+
     def __init__(
         self, data: "SplitDataset", batch_size: int, sampler: "EpochShuffle | None", device: torch.device
     ) -> None:
