@@ -30,14 +30,16 @@ class Scripted(lightning.LightningModule):
         self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_completed()
 
 
-def fit(folder, metric: list[float], *, stop_after: int | None = None, **rule) -> dict[str, int]:
+def fit(
+    folder, metric: list[float], *, mode="max", stop_after: int | None = None, **rule
+) -> dict[str, int]:
     """Epochs (from 0) whose weights are in best.ckpt and last.ckpt."""
     one = DataLoader(torch.zeros(1, 1))
     rule = {"min_delta": 0.0, "first_epoch": 0, **rule}
     for epochs in [stop_after, len(metric)] if stop_after else [len(metric)]:
         trainer = lightning.Trainer(
             max_epochs=epochs,
-            callbacks=keep(folder, monitor="val/auroc", mode="max", rule=rule),
+            callbacks=keep(folder, monitor="val/auroc", mode=mode, rule=rule),
             logger=False,
             accelerator="cpu",
             enable_progress_bar=False,
@@ -66,6 +68,18 @@ def test_the_first_of_equals_is_kept(tmp_path):
 def test_a_new_best_must_exceed_the_old_by_more_than_min_delta(tmp_path, min_delta, best):
     """STAMP's reference asks for more than 1e-3, so a slow climb is not followed."""
     assert fit(tmp_path, [0.6, 0.8, 0.8004, 0.8009], min_delta=min_delta)["best"] == best
+
+
+@pytest.mark.parametrize(("min_delta", "best"), [(0.0, 3), (0.001, 1), (0.3, 0)])
+def test_a_new_best_of_a_loss_must_lie_below_the_old_by_more_than_min_delta(tmp_path, min_delta, best):
+    assert fit(tmp_path, [0.4, 0.2, 0.1996, 0.1991, 0.9], mode="min", min_delta=min_delta)["best"] == best
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_a_gain_of_just_min_delta_is_none(tmp_path, mode):
+    """Fractions of two, so that the gain is exact: 0.25, and then 0.375 over the epoch that is still the best."""
+    metric = [0.5, 0.75, 0.875] if mode == "max" else [0.5, 0.25, 0.125]
+    assert fit(tmp_path, metric, mode=mode, min_delta=0.25)["best"] == 2
 
 
 def test_epochs_before_the_first_never_count(tmp_path):
