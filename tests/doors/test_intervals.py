@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eegfm.runs.intervals import ALL_UP_TO, DRAWS, _by_draw, draws, intervals
+from eegfm.runs.intervals import ALL_UP_TO, DRAWS, _by_draw, draws, intervals, percentiles
 from eegfm.runs.predictions import PredictionTable
 from eegfm.tasks.metrics import scores
 
@@ -59,6 +59,22 @@ def test_many_subjects_are_drawn_alike_every_time():
     assert counts.shape == (DRAWS, 20) and (counts.sum(1) == 20).all() and weight.sum() == pytest.approx(1)
     draws.cache_clear()
     np.testing.assert_array_equal(draws(20)[0], counts)
+
+
+def test_an_interval_leaves_out_a_fortieth_on_either_side():
+    """Of 999 equal draws those below the 25th and above the 975th: 24 on either side, and 25 would be too many."""
+    values = np.random.default_rng(0).permutation(999).astype(float)
+    assert percentiles(values, np.full(999, 1 / 999)) == (24, 974)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 60), st.integers(0, 1000))
+def test_the_ends_are_the_quantiles_of_numpy(n, seed):
+    """With weights that do not sum to one, as where some draws have no score."""
+    random = np.random.default_rng(seed)
+    values, weight = random.normal(size=n), random.random(n) + 0.01
+    expected = np.quantile(values, [0.025, 0.975], method="inverted_cdf", weights=weight)
+    assert percentiles(values, weight) == tuple(expected)
 
 
 def test_an_interval_holds_the_score_and_is_of_the_mean_over_seeds():
