@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
@@ -140,6 +141,26 @@ def test_a_class_without_training_windows_keeps_its_column(name):
     assert name == "mlp" or (found[:, 2] == 0).all()
 
 
+def with_nothing_to_choose(monkeypatch):
+    """Heads that choose on the validation split are left one strength and one epoch."""
+    monkeypatch.setattr(HEADS["ridge"], "STRENGTHS", (1.0,))
+    monkeypatch.setattr(HEADS["mlp"], "EPOCHS", 1)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_features_are_standardised_by_the_training_windows_alone(name, monkeypatch):
+    """Validation windows of another place and size change nothing, nor do other windows that are predicted along."""
+    with_nothing_to_choose(monkeypatch)
+    (x, label), (x_val, label_val), (x_test, _) = blobs(90, 2, 0), blobs(40, 2, 1), blobs(30, 2, 2)
+    found = []
+    for moved in (x_val, 7 * x_val + 100):
+        head = HEADS[name](2, seed=0)
+        head.fit(x, label, moved, label_val)
+        found.append(head.probabilities(x_test))
+        np.testing.assert_allclose(head.probabilities(x_test[:3]), found[-1][:3], rtol=1e-5)
+    np.testing.assert_array_equal(*found)
+
+
 def test_the_linear_probe_is_the_references_and_the_neighbours_are_scikit_learns():
     (x, label), (x_test, _) = blobs(300, 3, 0), blobs(50, 3, 1)
     scaler = StandardScaler().fit(x)
@@ -164,6 +185,40 @@ def test_ridge_is_the_closed_form_and_takes_the_strength_that_validation_prefers
     value = scaler.transform(x_test) @ weights + y.mean()
     np.testing.assert_allclose(head.probabilities(x_test)[:, 1], 1 / (1 + np.exp(-2 * value)), rtol=1e-3)
     assert head.n_parameters == 7 and head.strength in head.STRENGTHS
+
+
+def noisy(n, seed):
+    """Two classes and 40 features, most of them noise, so that what fits training windows best is not the best."""
+    random = np.random.default_rng(seed)
+    label = np.arange(n) % 2
+    x = random.normal(size=(n, 40)) + np.where(np.arange(40) < 4, 0.5, 0) * label[:, None]
+    return x.astype(np.float32), label
+
+
+def test_ridge_takes_the_first_strength_of_the_best_auroc_on_validation(monkeypatch):
+    """Oracle: a head for every strength alone. Validation windows are standardised by the training windows too."""
+    train, val, strengths = noisy(60, 0), noisy(200, 1), HEADS["ridge"].STRENGTHS
+    head = HEADS["ridge"](2, seed=0)
+    head.fit(*train, *val)
+    alone = []
+    for strength in strengths:
+        monkeypatch.setattr(HEADS["ridge"], "STRENGTHS", (strength,))
+        one = HEADS["ridge"](2, seed=0)
+        one.fit(*train, *val)
+        alone.append(roc_auc_score(val[1], one.probabilities(val[0])[:, 1]))
+    assert len(set(alone)) > 3 and head.strength == strengths[int(np.argmax(alone))] != strengths[0]
+
+
+def test_the_small_network_keeps_the_epoch_of_the_least_validation_loss(monkeypatch):
+    """More epochs never make it worse; once the loss rises, they change nothing any more."""
+    monkeypatch.setattr(HEADS["mlp"], "RATE", 3e-3)
+    train, val, losses = noisy(60, 0), noisy(200, 1), []
+    for epochs in range(1, 16):
+        monkeypatch.setattr(HEADS["mlp"], "EPOCHS", epochs)
+        head = HEADS["mlp"](2, seed=0)
+        head.fit(*train, *val)
+        losses.append(log_loss(val[1], head.probabilities(val[0])))
+    assert (np.diff(losses) <= 0).all() and losses[-1] == losses[-3] < losses[0]
 
 
 def test_the_small_network_has_the_published_shape():
@@ -211,6 +266,21 @@ def test_a_probe_scores_a_split_in_stored_order(head, layer):
     assert probe.parameters["total"] == n + probe.parameters["trainable"]
     if layer and head != "mlp":  # 5 and 7 Hz, through random filters
         assert ((found.probability[:, 1] > 0.5) == found.label).mean() > 0.8
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_probe_is_fitted_on_the_training_windows_alone(head, monkeypatch):
+    """The validation split chooses: where nothing is left to choose, another one makes no other probe."""
+    with_nothing_to_choose(monkeypatch)
+    louder = Stored()
+    louder.splits["val"].x = 9 * louder.splits["val"].x.flip(0)
+    found = []
+    for data in (Stored(), louder):
+        probe = Probe(backbone(), SPEC, layer="turned", head=head, scale=30.0, device="cpu", seed=0)
+        probe.fit(data)
+        probe.predict(data, "val")
+        found.append(probe.predict(data, "test").probability)
+    np.testing.assert_array_equal(*found)
 
 
 def test_a_probe_sees_at_most_so_many_training_windows():
