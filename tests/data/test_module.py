@@ -42,10 +42,9 @@ def module(places, **options) -> EEGDataModule:
         benchmark=TINY,
         raw=places / "raw",
         cache=places / "cache",
-        seed=3,
         batch_size=8,
         progress=False,
-        **options,
+        **({"seed": 3} | options),
     )
     data.prepare_data()
     return data
@@ -296,6 +295,35 @@ def test_a_split_on_the_device_gives_the_same_batches_in_the_same_order(places):
                     assert a.key == b.key and a.x.dtype == b.x.dtype
                     for name in ("x", "coords", "label", "subject"):
                         assert torch.equal(getattr(a, name), getattr(b, name))
+
+
+@pytest.mark.parametrize("device_cache", [False, True])
+def test_an_interrupted_epoch_goes_on_behind_its_batches_and_the_next_one_is_whole(places, device_cache):
+    """Two batches of eight of epoch 1 are done; also where the split is on the device."""
+    whole, resumed = module(places), module(places, device_cache=device_cache)
+    for data in (whole, resumed):
+        data.setup("fit")
+    resumed.load_state_dict({"epoch": 1, "batches": 2})
+    first, second = whole.train_dataloader(), resumed.train_dataloader()
+    assert len(first) == len(second) == 5
+    for epoch, n_done in ((0, 0), (1, 2), (2, 0)):
+        for loader in (first, second):
+            loader.sampler.set_epoch(epoch)
+        expected, got = ([batch.key for batch in loader] for loader in (first, second))
+        assert got == expected[n_done:]
+
+
+def test_another_seed_gives_another_part_order_and_shuffle_of_labels(places):
+    def drawn(seed: int) -> list:
+        half, data = module(places, train_ratio=0.5, seed=seed), module(places, seed=seed)
+        half.setup("fit")
+        data.setup("fit")
+        order = [key for batch in data.train_dataloader() for key in batch.key]
+        assert data.shuffle_labels(within_subject=False)
+        return [half.index.rows("train").tolist(), order, data.index.label.tolist()]
+
+    for one, same, other in zip(drawn(3), drawn(3), drawn(4), strict=True):
+        assert one == same != other
 
 
 def test_another_division_moves_rows_and_is_told(places):

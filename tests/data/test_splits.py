@@ -66,6 +66,60 @@ def test_one_subject_is_left_out_and_validation_is_drawn_from_the_others(index, 
         LeaveOneSubjectOut(fold=len(subjects))(index, WINDOW_S)
 
 
+def people(n_subjects: int, each: int = 12) -> SampleIndex:
+    """Of every third subject train, val and test windows, of two classes in two recordings."""
+    rows = [
+        (window % 2, f"S{subject:02d}", f"S{subject:02d}_{window % 4 // 2}", window * WINDOW_S, split)
+        for subject in range(n_subjects)
+        for split in [("train", "val", "test")[subject % 3]]
+        for window in range(each)
+    ]
+    label, subject, recording, onset_s, split = map(np.array, zip(*rows, strict=True))
+    digest = np.arange(len(rows), dtype=np.uint64)
+    return SampleIndex(label, subject, np.full(len(rows), ""), recording, onset_s, split, digest)
+
+
+DRAWN = {
+    "train_ratio": lambda index, seed: subset(index, index.split, 0.5, seed),
+    "kfold": lambda index, seed: KFold(fold=1, folds=4, seed=seed)(index, WINDOW_S),
+    "loso": lambda index, seed: LeaveOneSubjectOut(fold=1, seed=seed)(index, WINDOW_S),
+    "few_shot": lambda index, seed: FewShot(shots=1, gap_s=0.0, seed=seed)(index, WINDOW_S),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_another_seed_gives_another_draw_and_the_same_seed_the_same(name):
+    index = people(24)
+    draws = [tuple(DRAWN[name](index, seed).tolist()) for seed in range(10)]
+    assert len(set(draws)) == 10
+    assert draws == [tuple(DRAWN[name](index, seed).tolist()) for seed in range(10)]
+
+
+def test_every_class_of_a_part_and_every_subject_of_few_shots_is_drawn_by_itself():
+    """Of equal classes and subjects, not the same places in each."""
+    index = people(24)
+    part = subset(index, index.split, 0.5, 0)
+    first, second = (part[(index.split == "train") & (index.label == label)] for label in (0, 1))
+    assert not np.array_equal(first, second)
+    shot = FewShot(shots=1, gap_s=0.0)(index, WINDOW_S)
+    places = [np.flatnonzero(shot[index.subject == name] == "train") for name in ("S02", "S05", "S08")]
+    assert len({tuple(one.tolist()) for one in places}) == 3
+
+
+def test_who_is_left_out_is_the_fold_whatever_the_seed_and_each_fold_draws_who_validates():
+    """The seed of loso is of the draw for validation alone: every subject tests once, under any seeds."""
+    index = people(24)
+    subjects = sorted(set(index.subject.tolist()))
+    by_seed = {}
+    for seed in (0, 1):
+        splits = [LeaveOneSubjectOut(fold=fold, seed=seed)(index, WINDOW_S) for fold in range(24)]
+        assert [set(index.subject[split == "test"].tolist()) for split in splits] == [{s} for s in subjects]
+        by_seed[seed] = [frozenset(index.subject[split == "val"].tolist()) for split in splits]
+        assert all(len(val) == 2 for val in by_seed[seed])
+        assert len(set(by_seed[seed])) > 12  # not the same two of every fold's others
+    assert sum(a != b for a, b in zip(by_seed[0], by_seed[1], strict=True)) > 12
+
+
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(
     index=indices(),
@@ -87,6 +141,10 @@ def test_shots_keep_their_distance_from_test_windows(index, shots, gap_s, seed):
             drawn = rows & (index.label == label) & (split == "train")
             assert drawn.sum() <= shots
         assert (split[rows] == "test").any() and (split[rows] == "train").any()
+        for row in np.flatnonzero(rows & (split == "")):
+            taken = rows & (split == "train") & (index.recording == index.recording[row])
+            nearest = np.abs(index.onset_s[taken] - index.onset_s[row]).min(initial=np.inf)
+            assert nearest < WINDOW_S + gap_s, "another recording is never near"
     found = leakage(with_split(index, split), WINDOW_S)
     assert found.nearest_s is None or found.nearest_s >= gap_s
 
