@@ -239,6 +239,21 @@ def test_a_resumed_fit_keeps_the_input_statistics_of_its_checkpoint(tmp_path):
     assert torch.equal(resumed.backbone.mean, task.backbone.mean)
 
 
+def test_a_resumed_fit_keeps_the_class_weights_of_its_checkpoint(tmp_path):
+    """Were they counted again, a training split that has changed meanwhile would change the loss."""
+    task, data = task_of(balanced=True), Data()
+    fit = trainer(tmp_path, max_epochs=1)
+    fit.fit(task, datamodule=data)
+    torch.testing.assert_close(task.class_weight, inverse_frequency(data.class_counts()))
+    fit.save_checkpoint(tmp_path / "a.ckpt")
+    resumed, other = task_of(balanced=True), Data(train=Windows(40, 3, seed=77))
+    assert not torch.equal(other.class_counts(), data.class_counts())
+    trainer(tmp_path, max_epochs=2).fit(
+        resumed, datamodule=other, ckpt_path=tmp_path / "a.ckpt", weights_only=True
+    )
+    assert torch.equal(resumed.class_weight, task.class_weight)
+
+
 def test_a_backbone_that_fits_its_input_says_what_it_misses(tmp_path):
     data = Data()
     with pytest.raises(EegfmError, match=r"no data module with train_inputs\(\)"):
