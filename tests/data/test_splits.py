@@ -1,9 +1,14 @@
 """Divisions: by subject, seeded, and never a training window where a test window should be."""
 
+import inspect
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hydra.utils import get_method
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from eegfm.contracts import EegfmError
 from eegfm.data.census import leakage
@@ -64,6 +69,12 @@ def test_one_subject_is_left_out_and_validation_is_drawn_from_the_others(index, 
         assert not leakage(with_split(index, split), WINDOW_S).shared_subjects
     with pytest.raises(EegfmError, match=f"split.fold={len(subjects)}: there are {len(subjects)} subjects"):
         LeaveOneSubjectOut(fold=len(subjects))(index, WINDOW_S)
+    with pytest.raises(EegfmError, match=r"split\.fold=-1"):
+        LeaveOneSubjectOut(fold=-1, val_subjects=1)(index, WINDOW_S)
+    LeaveOneSubjectOut(fold=0, val_subjects=len(subjects) - 2)(index, WINDOW_S)  # one is left to train
+    for n_val in (0, len(subjects) - 1):
+        with pytest.raises(EegfmError, match=f"split.val_subjects={n_val}: .* so 1 to {len(subjects) - 2}"):
+            LeaveOneSubjectOut(fold=0, val_subjects=n_val)(index, WINDOW_S)
 
 
 def people(n_subjects: int, each: int = 12) -> SampleIndex:
@@ -85,6 +96,40 @@ DRAWN = {
     "loso": lambda index, seed: LeaveOneSubjectOut(fold=1, seed=seed)(index, WINDOW_S),
     "few_shot": lambda index, seed: FewShot(shots=1, gap_s=0.0, seed=seed)(index, WINDOW_S),
 }
+
+
+@pytest.mark.parametrize(
+    "division",
+    [
+        KFold(fold=1),
+        LeaveOneSubjectOut(fold=1),
+        FewShot(shots=1, gap_s=0.0),
+        ByRecording(val=["S01_0"], test=["S01_1"]),
+    ],
+)
+def test_a_division_says_whether_a_test_subject_may_be_a_training_subject(division):
+    index = people(24)
+    shared = leakage(with_split(index, division(index, WINDOW_S)), WINDOW_S).shared_subjects
+    assert bool(shared) == division.within_subject
+
+
+def test_validation_is_the_group_behind_the_one_that_tests():
+    """So that over all folds every subject validates once as well; two folds would leave nobody to train."""
+    index = people(24)
+    splits = [KFold(fold=fold)(index, WINDOW_S) for fold in range(5)]
+    for fold, split in enumerate(splits):
+        np.testing.assert_array_equal(split == "val", splits[(fold + 1) % 5] == "test")
+    with pytest.raises(EegfmError, match=r"split\.folds=2: .* so 3 to 24"):
+        KFold(fold=0, folds=2)(index, WINDOW_S)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "conf" / "split").glob("*.yaml")))
+def test_what_the_config_says_of_a_division_is_what_it_does_by_itself(path):
+    said = OmegaConf.to_container(OmegaConf.load(path))
+    own = inspect.signature(get_method(said.pop("_target_"))).parameters
+    assert {
+        name: own[name].default for name in said if own[name].default is not inspect.Parameter.empty
+    } == {name: value for name, value in said.items() if own[name].default is not inspect.Parameter.empty}
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -137,9 +182,12 @@ def test_shots_keep_their_distance_from_test_windows(index, shots, gap_s, seed):
     np.testing.assert_array_equal(split[~was_test], index.split[~was_test])
     for subject in set(index.subject[was_test].tolist()):
         rows = was_test & (index.subject == subject)
-        for label in set(index.label[rows].tolist()):
-            drawn = rows & (index.label == label) & (split == "train")
-            assert drawn.sum() <= shots
+        labels = sorted(set(index.label[rows].tolist()))
+        for label in labels:
+            of_class = rows & (index.label == label)
+            drawn = (split[of_class] == "train").sum()
+            # a later class may find its windows used up; what an earlier one was given is not taken away
+            assert drawn <= shots if label != labels[0] else drawn == min(shots, of_class.sum())
         assert (split[rows] == "test").any() and (split[rows] == "train").any()
         for row in np.flatnonzero(rows & (split == "")):
             taken = rows & (split == "train") & (index.recording == index.recording[row])

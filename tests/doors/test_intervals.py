@@ -1,5 +1,6 @@
 """Intervals over test subjects: every draw is scored as scikit-learn scores its windows, and the draws are right."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eegfm.runs.intervals import ALL_UP_TO, DRAWS, _by_draw, draws, intervals, percentiles
+from eegfm.runs.intervals import ALL_UP_TO, DRAWS, Drawn, _by_draw, draws, ends, intervals, percentiles
 from eegfm.runs.predictions import PredictionTable
 from eegfm.tasks.metrics import scores
 
@@ -56,6 +57,7 @@ def test_few_subjects_are_drawn_in_every_way_with_its_probability(n):
 
 def test_many_subjects_are_drawn_alike_every_time():
     counts, weight = draws(20)
+    assert ALL_UP_TO == 6 and DRAWS == len(draws(7)[0]) == 2000, "as every page says"
     assert counts.shape == (DRAWS, 20) and (counts.sum(1) == 20).all() and weight.sum() == pytest.approx(1)
     draws.cache_clear()
     np.testing.assert_array_equal(draws(20)[0], counts)
@@ -75,6 +77,22 @@ def test_the_ends_are_the_quantiles_of_numpy(n, seed):
     values, weight = random.normal(size=n), random.random(n) + 0.01
     expected = np.quantile(values, [0.025, 0.975], method="inverted_cdf", weights=weight)
     assert percentiles(values, weight) == tuple(expected)
+
+
+def test_an_interval_of_few_subjects_is_that_of_all_ordered_draws():
+    """Of four subjects 4^4 draws, one as likely as another: the quantiles of their accuracies by hand."""
+    one = table(4, 3, 5)
+    right = (one.probabilities.argmax(1) == one.labels).reshape(4, 12).mean(1)
+    every = [right[list(draw)].mean() for draw in itertools.product(range(4), repeat=4)]
+    expected = np.quantile(every, [0.025, 0.975], method="inverted_cdf")
+    assert intervals([one])["accuracy"] == pytest.approx(tuple(expected))
+    assert intervals([one])["accuracy"] != pytest.approx((min(every), max(every)))
+
+
+def test_a_metric_that_half_of_the_draws_do_not_have_has_no_interval():
+    values = {"rare": np.array([0.7, 0.6, math.nan]), "rarer": np.array([0.7, math.nan, math.nan])}
+    found = ends([Drawn(values, np.array([0.5, 0.2, 0.3]))])
+    assert found == {"rare": (0.6, 0.7)}
 
 
 def test_an_interval_holds_the_score_and_is_of_the_mean_over_seeds():

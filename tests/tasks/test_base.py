@@ -6,13 +6,13 @@ import pytest
 import torch
 from lightning import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
-from torch.optim import AdamW
+from torch.optim import SGD, AdamW
 
 from eegfm.contracts import EegfmError
 from eegfm.tasks.classify import Classify
 from eegfm.tasks.schedules import one_cycle
 
-from .toy import Backbone, Data, spec_of, trainer
+from .toy import Backbone, Data, Windows, spec_of, trainer
 
 ADAMW = partial(AdamW, lr=1e-3, weight_decay=0.05)
 ONE_CYCLE = partial(one_cycle, max_lr=1e-2)
@@ -38,7 +38,7 @@ class Trace(Callback):
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         group = trainer.optimizers[0].param_groups[0]
-        self.rows.append((outputs["loss"].item(), group["lr"], group["betas"][0]))
+        self.rows.append((outputs["loss"].item(), group["lr"], group.get("betas", (None,))[0]))
 
 
 class PowerCutError(Exception):
@@ -138,6 +138,38 @@ def test_all_parameters_decay_in_one_group(tmp_path):
     (group,) = fit.optimizers[0].param_groups
     assert group["weight_decay"] == 0.05
     assert {id(p) for p in group["params"]} == {id(p) for p in task.parameters()}
+
+
+@pytest.mark.parametrize("decay", ["all", "matrices"])
+def test_the_optimiser_is_given_what_is_trained_once_and_nothing_that_is_frozen(tmp_path, decay):
+    fit, task = trainer(tmp_path, max_epochs=1), task_of(freeze=True, decay=decay)
+    fit.fit(task, datamodule=Data())
+    given = {"all": [["weight", "bias"]], "matrices": [["weight"], ["bias"]]}[decay]
+    names = {p: name for name, p in task.head.named_parameters()}
+    groups = fit.optimizers[0].param_groups
+    assert [[names[p] for p in group["params"]] for group in groups] == given
+    assert [group["weight_decay"] for group in groups] == [0.05, 0.0][: len(groups)]
+
+
+def test_a_share_of_a_batch_counts_for_its_part(tmp_path):
+    """As one of several processes has it: half a part, half the step; the loss that is logged is its own."""
+
+    class Shares(Windows):
+        def __init__(self, part):
+            super().__init__(8, 3, seed=0)
+            self.part = part
+
+        def __getitems__(self, rows):
+            return super().__getitems__(rows)._replace(part=self.part)
+
+    moved, losses = {}, {}
+    for part in (1.0, 0.5):
+        task, trace = task_of(optimizer=partial(SGD, lr=0.1, momentum=0.9), schedule=None), Trace()
+        before = task.head.weight.detach().clone()
+        trainer(tmp_path, max_epochs=1, callbacks=[trace]).fit(task, datamodule=Data(train=Shares(part)))
+        moved[part], losses[part] = task.head.weight.detach() - before, trace.rows
+    torch.testing.assert_close(moved[0.5], moved[1.0] / 2)
+    assert moved[1.0].any() and losses[0.5] == losses[1.0]
 
 
 def test_checkpoints_load_with_weights_only_and_carry_the_config(tmp_path):

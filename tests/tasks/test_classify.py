@@ -84,8 +84,9 @@ def test_the_training_loss_is_logged_by_step_and_by_epoch(tmp_path):
             assert trainer.callback_metrics["train/loss_step"] == outputs["loss"]
 
     fit = trainer(tmp_path, max_epochs=1, callbacks=[Losses()])
-    fit.fit(task_of(), datamodule=Data())
-    assert fit.callback_metrics["train/loss_epoch"].item() == pytest.approx(np.mean(losses), rel=1e-6)
+    fit.fit(task_of(), datamodule=Data(train=Windows(22, 3, seed=0)))
+    mean = np.average(losses, weights=[8, 8, 6])  # over windows
+    assert fit.callback_metrics["train/loss_epoch"].item() == pytest.approx(mean, rel=1e-6)
     assert not any("accuracy" in name and name.startswith("train") for name in fit.callback_metrics)
 
 
@@ -117,6 +118,25 @@ def test_a_frozen_head_stays_as_it_was_drawn_and_the_backbone_learns_under_it(tm
     trainer(tmp_path, max_epochs=1).fit(task, Data(3))
     moved = {name for name, p in task.named_parameters() if not torch.equal(p, before[name])}
     assert moved == {name for name, _ in task.named_parameters() if name.startswith("backbone.")}
+
+
+def test_what_only_gives_windows_back_is_not_trained(tmp_path):
+    """It gets no gradient from a classifier; the optimiser must not decay it either."""
+
+    class GivesBack(Backbone):
+        decoder = ("back",)
+
+        def __init__(self):
+            super().__init__()
+            self.back = nn.Linear(2, 2)
+
+    task = task_of(backbone=GivesBack)
+    kept = {name for name, p in task.named_parameters() if not p.requires_grad}
+    assert kept == {"backbone.back.weight", "backbone.back.bias"}
+    fit = trainer(tmp_path, max_epochs=1)
+    fit.fit(task, datamodule=Data())
+    given = {p for group in fit.optimizers[0].param_groups for p in group["params"]}
+    assert given == {p for p in task.parameters() if p.requires_grad}
 
 
 @pytest.mark.parametrize(
@@ -224,6 +244,18 @@ def test_a_backbone_that_fits_its_input_sees_the_training_split_in_stored_order(
     assert torch.equal(task.backbone.order, data.splits["train"].x)
 
 
+@pytest.mark.parametrize("scale", [30.0, "quantile"])
+def test_the_backbone_and_what_it_is_fitted_by_see_windows_divided_by_the_scale(tmp_path, scale):
+    task, plain = task_of(scale=scale, backbone=Standardising), task_of(backbone=Standardising)
+    data, coords = Data(), torch.zeros(3, 3)
+    trainer(tmp_path, max_epochs=1).fit(task, datamodule=data)
+    x = data.splits["train"].x
+    divided = x / (30 if scale == 30.0 else x.abs().quantile(0.95, dim=-1, keepdim=True) + 1e-8)
+    torch.testing.assert_close(task.backbone.order, divided)
+    plain.load_state_dict(task.state_dict())
+    torch.testing.assert_close(task.eval()(x, coords), plain.eval()(divided, coords))
+
+
 def test_a_resumed_fit_keeps_the_input_statistics_of_its_checkpoint(tmp_path):
     """Were they fitted again, a training split that has changed meanwhile would change the network's function."""
     task = task_of(backbone=Standardising)
@@ -279,3 +311,6 @@ def test_a_balanced_loss_is_a_mean_over_windows_whatever_the_batches(n_classes):
     label = torch.randint(n_classes, (8,), generator=generator)
     parts = [task.loss(logits[i : i + 2], label[i : i + 2]) for i in range(0, 8, 2)]
     torch.testing.assert_close(torch.stack(parts).mean(), task.loss(logits, label))
+    plain = task_of(n_classes)
+    alone = torch.stack([plain.loss(logits[i : i + 1], label[i : i + 1]) for i in range(8)])
+    torch.testing.assert_close(task.loss(logits, label), (task.class_weight[label] * alone).mean())

@@ -150,8 +150,11 @@ def test_by_subject_scores_each_subject_alone():
     [
         (np.zeros((0, 2)), np.zeros(0, int), "no window to score"),
         (np.array([[0.5, np.nan], [0.5, 0.5]]), np.array([0, 1]), "1 of 2 windows: training has diverged"),
-        (np.array([[-2.0, 3.0]]), np.array([0]), "from -2 to 3"),
+        (np.array([[np.nan, np.nan], [0.5, 0.5]]), np.array([0, 1]), "1 of 2 windows"),
+        (np.array([[-2.0, 0.5]]), np.array([0]), "from -2 to 0.5"),
+        (np.array([[0.5, 3.0]]), np.array([0]), "from 0.5 to 3"),
         (np.array([[0.5, 0.5]]), np.array([2]), "labels from 2 to 2 for 2 classes"),
+        (np.array([[0.5, 0.5]]), np.array([-1]), "labels from -1 to -1 for 2 classes"),
         (np.array([0.5]), np.array([0]), r"\(1,\) for 1 labels; wanted .* \(1, 2\)"),
     ],
 )

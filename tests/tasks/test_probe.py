@@ -37,7 +37,7 @@ def test_statistics_are_those_of_numpy_in_the_published_order(n_times):
     """pool3 of EEGM2 gives 9 x 256 = 2304 features: minima, maxima, means, deviations, then quantiles by channel."""
     h = randn(3, 256, n_times)
     found, x = time_statistics(h).numpy(), h.double().numpy()
-    assert found.shape == (3, 2304) and PER_CHANNEL == 9
+    assert found.shape == (3, 2304) and PER_CHANNEL == 9 and QUANTILES == (0.05, 0.25, 0.5, 0.75, 0.95)
     quantiles = np.quantile(x, QUANTILES, axis=-1).transpose(1, 2, 0).reshape(3, -1)
     parts = [x.min(-1), x.max(-1), x.mean(-1), x.std(-1, ddof=1), quantiles]
     np.testing.assert_allclose(found, np.concatenate(parts, axis=1), rtol=1e-4, atol=1e-6)
