@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from eegfm.contracts import EegfmError, SampleSpec
+from eegfm.tasks import heads
 from eegfm.tasks.features import PER_CHANNEL, QUANTILES, Features, time_statistics
 from eegfm.tasks.heads import HEADS
 from eegfm.tasks.probe import Probe, labels_of, stratified
@@ -65,6 +66,7 @@ def test_features_leave_no_trace_and_need_nothing_behind_the_layer():
     """Dropout is off whatever the mode; modes and hooks are as before; what follows is not computed."""
     net, x = backbone().train(), randn(2, *SPEC.shape)
     net.middle.eval()
+    net.turned = nn.Sequential(nn.Dropout(0.5), net.turned)
     net.decoder = nn.Linear(1, 1)  # cannot work
     modes = [module.training for module in net.modules()]
     features = Features(net, layer="turned")
@@ -89,6 +91,10 @@ def test_a_layer_that_is_not_shown_is_refused_with_those_that_are():
     net.spare = nn.Identity()
     with pytest.raises(EegfmError, match="does not come through"):
         Features(net, layer="spare")(randn(2, *SPEC.shape), COORDS)
+    for output in (torch.zeros(2, 3, 4, 5), (torch.zeros(2, 3, 4),)):
+        net.noise.register_forward_hook(lambda *_, output=output: output)
+        with pytest.raises(EegfmError, match="no tensor of three axes"):
+            Features(net, layer="noise")(randn(2, *SPEC.shape), COORDS)
 
 
 def blobs(n, n_classes, seed):
@@ -184,13 +190,13 @@ def test_ridge_is_the_closed_form_and_takes_the_strength_that_validation_prefers
     weights = np.linalg.solve(a.T @ a + head.strength * np.eye(6), a.T @ (y - y.mean()))
     value = scaler.transform(x_test) @ weights + y.mean()
     np.testing.assert_allclose(head.probabilities(x_test)[:, 1], 1 / (1 + np.exp(-2 * value)), rtol=1e-3)
-    assert head.n_parameters == 7 and head.strength in head.STRENGTHS
+    assert head.n_parameters == 7 and head.strength == 1  # the first of equals
 
 
-def noisy(n, seed):
+def noisy(n, seed, every=2):
     """Two classes and 40 features, most of them noise, so that what fits training windows best is not the best."""
     random = np.random.default_rng(seed)
-    label = np.arange(n) % 2
+    label = (np.arange(n) % every == 0).astype(int)
     x = random.normal(size=(n, 40)) + np.where(np.arange(40) < 4, 0.5, 0) * label[:, None]
     return x.astype(np.float32), label
 
@@ -209,22 +215,52 @@ def test_ridge_takes_the_first_strength_of_the_best_auroc_on_validation(monkeypa
     assert len(set(alone)) > 3 and head.strength == strengths[int(np.argmax(alone))] != strengths[0]
 
 
-def test_the_small_network_keeps_the_epoch_of_the_least_validation_loss(monkeypatch):
+@pytest.mark.parametrize("balanced", [False, True])
+def test_the_small_network_keeps_the_epoch_of_the_least_validation_loss(balanced, monkeypatch):
     """More epochs never make it worse; once the loss rises, they change nothing any more."""
-    monkeypatch.setattr(HEADS["mlp"], "RATE", 3e-3)
-    train, val, losses = noisy(60, 0), noisy(200, 1), []
-    for epochs in range(1, 16):
+    monkeypatch.setattr(HEADS["mlp"], "RATE", 6e-3)
+    every = 4 if balanced else 2
+    train, val, losses = noisy(60, 0, every), noisy(200, 1, every), []
+    weight = len(train[1]) / np.bincount(train[1])[val[1]] if balanced else None
+    for epochs in range(1, 13):
         monkeypatch.setattr(HEADS["mlp"], "EPOCHS", epochs)
-        head = HEADS["mlp"](2, seed=0)
+        head = HEADS["mlp"](2, balanced=balanced, seed=0)
         head.fit(*train, *val)
-        losses.append(log_loss(val[1], head.probabilities(val[0])))
+        losses.append(log_loss(val[1], head.probabilities(val[0]), sample_weight=weight))
     assert (np.diff(losses) <= 0).all() and losses[-1] == losses[-3] < losses[0]
+
+
+def test_the_small_network_learns_with_dropout_of_its_own_seed(monkeypatch):
+    train, val = noisy(60, 0), noisy(60, 1)
+    made, found = heads.light_mlp, []
+    for without in (False, True):
+
+        def small(*sizes, without=without):
+            return nn.Sequential(*(m for m in made(*sizes) if not (without and isinstance(m, nn.Dropout))))
+
+        monkeypatch.setattr(heads, "light_mlp", small)
+        monkeypatch.setattr(HEADS["mlp"], "EPOCHS", 1)
+        head, noise = HEADS["mlp"](2, seed=0), torch.get_rng_state()
+        head.fit(*train, *val)
+        assert torch.equal(noise, torch.get_rng_state())  # of its own seed, and nobody else's
+        found.append(head.probabilities(val[0]))
+    assert not np.array_equal(*found)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_few_training_windows_and_a_window_far_away_are_no_matter(name):
+    (x, label), (x_test, _) = blobs(12, 2, 0), blobs(6, 2, 1)
+    head = HEADS[name](2, seed=0)
+    head.fit(x, label, x, label)
+    found = head.probabilities(1e6 * x_test)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
 
 
 def test_the_small_network_has_the_published_shape():
     """2304 features of EEGM2's pool3 and two classes: 2304-128-32-2."""
     head = HEADS["mlp"](2, seed=0)
     x = np.random.default_rng(0).normal(size=(20, 2304)).astype(np.float32)
+    assert (head.EPOCHS, head.BATCH, head.RATE) == (30, 64, 1e-4)
     head.EPOCHS = 1
     head.fit(x, np.arange(20) % 2, x, np.arange(20) % 2)
     assert head.n_parameters == 2304 * 128 + 128 + 128 * 32 + 32 + 32 * 2 + 2
@@ -283,6 +319,26 @@ def test_a_probe_is_fitted_on_the_training_windows_alone(head, monkeypatch):
     np.testing.assert_array_equal(*found)
 
 
+def predicted(data=None, *, head="ridge", layer="turned", **options):
+    probe = Probe(backbone(), SPEC, layer=layer, head=head, device="cpu", **({"seed": 0} | options))
+    probe.fit(data or Stored())
+    return probe.predict(data or Stored(), "test").probability
+
+
+def test_every_setting_of_a_probe_tells():
+    """Its seed in the part that is drawn and in the head, its scale, and its balance where classes are uneven."""
+    part = {"at_most": 20, "scale": 30.0}
+    assert not np.array_equal(predicted(seed=0, **part), predicted(seed=1, **part))
+    assert not np.array_equal(predicted(head="mlp", seed=0), predicted(head="mlp", seed=1))
+    divided, uneven = Stored(), Stored()
+    for rows in divided.splits.values():
+        rows.x = rows.x / 30
+    np.testing.assert_allclose(predicted(scale=30.0), predicted(divided), rtol=1e-4)
+    assert not np.allclose(predicted(scale=30.0), predicted(), rtol=1e-4)
+    uneven.splits["train"].label = (torch.arange(96) % 8 == 0).long()
+    assert not np.allclose(predicted(uneven, balanced=True), predicted(uneven), rtol=1e-2)
+
+
 def test_a_probe_sees_at_most_so_many_training_windows():
     seen = []
 
@@ -308,7 +364,7 @@ def test_what_cannot_be_probed_is_refused():
     with pytest.raises(EegfmError, match="task=estimate"):
         Probe(object(), SPEC, seed=0)  # type: ignore[arg-type]
     net = backbone()
-    nn.init.constant_(net.encoder.bias, float("nan"))
-    with pytest.raises(EegfmError, match="not numbers"):
+    nn.init.constant_(net.encoder.bias[:1], float("nan"))  # one channel of sixteen
+    with pytest.raises(EegfmError, match="Features of 96 of 96 windows are not numbers"):
         Probe(net, SPEC, layer="encoder", device="cpu", seed=0).fit(Stored())
     assert labels_of(Stored().dataset("val")).sum() == 11
