@@ -153,20 +153,41 @@ def test_persons_who_differ_are_told_apart_and_others_are_not():
 
 
 def test_neighbours_in_time_do_not_tell_a_person():
-    """Each window is like the one before it and the one after it, in nobody's own way: only interleaved folds tell."""
+    """Windows are alike for a while, and persons have nothing that stays: only interleaved halves tell them apart."""
     random = np.random.default_rng(0)
     subject, when = np.repeat(np.arange(4), 100), np.tile(np.arange(100), 4)
-    x = np.concatenate([np.cumsum(random.normal(size=(100, 6)), axis=0)] * 4)  # all take the same way
-    x += random.normal(size=x.shape)
+    x = random.normal(size=(4, 10, 30))[subject, when // 10] + 0.3 * random.normal(size=(400, 30))
     order = random.permutation(len(x))
     found = persons_told(x[order], subject[order], when[order])
     assert found == persons_told(x, subject, when) and found["balanced_accuracy"] < 0.4
+    assert persons_told(x, subject, when % 2)["balanced_accuracy"] > 0.8  # even windows teach, odd ones ask
+
+
+def test_units_and_the_direction_of_time_change_nothing():
+    """Of two halves that are not equally hard both count."""
+    x, subject, when = people(n_persons=2, n=100, apart=2.0)
+    x[when >= 50] *= 0.2
+    x[when >= 50] += np.random.default_rng(1).normal(size=(100, 12))
+    found = persons_told(x, subject, when)
+    assert persons_told(x * 10.0 ** np.arange(-6, 6), subject, when) == pytest.approx(found)
+    assert persons_told(x, subject, -when) == pytest.approx(found)
+    assert 0.6 < found["balanced_accuracy"] < 0.95
+
+
+def test_a_person_of_few_windows_is_told_as_well_as_one_of_many():
+    """Persons are equally likely, whatever their numbers: with their frequencies the few would never be said."""
+    random = np.random.default_rng(0)
+    subject = np.repeat([0, 1], [400, 20])
+    x = random.normal(size=(420, 3)) + 1.5 * (subject[:, None] * [1, 0, 0])
+    assert persons_told(x, subject, np.arange(420))["balanced_accuracy"] > 0.65
 
 
 def test_too_few_windows_or_persons_say_nothing():
     x, subject, when = people(n_persons=2, n=40)
     keep = (subject == 0) | (when < 3)
     assert persons_told(x[keep], subject[keep], when[keep]) == {}
+    keep = (subject == 0) | (when < 4)
+    assert persons_told(x[keep], subject[keep], when[keep])["persons"] == 2
     assert persons_told(x[subject == 0], subject[subject == 0], when[subject == 0]) == {}
 
 

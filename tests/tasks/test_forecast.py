@@ -7,13 +7,14 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from torch import nn
+from torch.nn import functional as F
 from torch.optim import AdamW
 
 from eegfm.config.make import make
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EEGBatch, EegfmError, Montage, SampleSpec
 from eegfm.nn.losses import l1
-from eegfm.tasks.forecast import Forecast, Mamba
+from eegfm.tasks.forecast import Convolution, Forecast, Mamba
 
 from .autoencoder import N_CHANNELS, N_TIMES, PLACES, SIZES, SPEC, Autoencoder, Data
 from .toy import trainer
@@ -57,6 +58,7 @@ def test_the_future_is_not_looked_at(head, scale):
         assert found.shape == (4, N_CHANNELS, FUTURE) and torch.equal(found, again)
         seen = task.see(batch, training=False)
     torch.testing.assert_close((seen.pred * seen.size)[..., PAST:], found)
+    assert head is None or torch.equal(seen.pred[..., :PAST], seen.true[..., :PAST])
     assert torch.equal(seen.given[..., :PAST], seen.true[..., :PAST]) and not seen.given[..., PAST:].any()
     assert torch.equal(seen.hidden[0, 0].nonzero()[:, 0], torch.arange(PAST, N_TIMES))
     other[..., PAST - 1] += 1000  # the past is
@@ -134,6 +136,22 @@ def test_the_mamba_head_admits_any_number_of_channels(n_channels, width):
     assert head(torch.zeros(2, n_channels, 20), 6).shape == (2, n_channels, 6)
 
 
+def test_the_convolution_is_two_with_a_rectifier_between():
+    head, h = Convolution(3), torch.randn(2, 3, 20, generator=torch.Generator().manual_seed(0))
+    first, last = head.layers[0], head.layers[2]
+    mixed = F.conv1d(F.conv1d(h, first.weight, first.bias, padding=1).clamp(min=0), last.weight, last.bias)
+    wanted = F.interpolate(mixed, size=6, mode="linear", align_corners=False)
+    torch.testing.assert_close(head(h, 6), wanted)
+
+
+def test_the_mamba_head_adds_to_the_mixed_channels():
+    """With a silent Mamba-2 it is the mixing of channels alone, linearly stretched."""
+    head, h = Mamba(3), torch.randn(2, 3, 20, generator=torch.Generator().manual_seed(0))
+    nn.init.zeros_(head.mamba.out_proj.weight)
+    wanted = F.interpolate(head.mix(h), size=6, mode="linear", align_corners=False)
+    torch.testing.assert_close(head(h, 6), wanted)
+
+
 def test_a_window_of_another_length_has_its_own_future():
     task = task_of()
     x = torch.randn(2, N_CHANNELS, 200, generator=torch.Generator().manual_seed(0))
@@ -164,7 +182,7 @@ def test_corpora_of_a_mix_may_differ_in_channels_and_length(tmp_path):
     ("wrong", "sentence"),
     [
         ({"ratio": 0.0}, r"task\.ratio"),
-        ({"ratio": 1.0}, r"task\.ratio"),
+        ({"ratio": 1.0}, r"task\.ratio=1\.0: .* above 0 and below 1"),
         ({"head": "attention"}, "convolution, mamba"),
     ],
 )

@@ -66,12 +66,23 @@ def test_votes_and_silhouettes_are_those_of_scikit_learn():
     np.testing.assert_array_equal(votes(pairwise_distances(scaled), label, others), by_class)
 
 
+def test_no_more_windows_vote_than_everybody_may_ask():
+    """Window 0 may ask two others, both of class 1; those that are nearer may not be asked, and do not fill up."""
+    place = np.array([0.0, 5, 6, 1, 2, 3])
+    label = np.array([0, 1, 1, 0, 0, 0])
+    allowed = ~np.eye(6, dtype=bool)
+    allowed[0, 3:] = False
+    found = votes(np.abs(place[:, None] - place), label, allowed)
+    assert found[0] == 1 and (found[3:] == 0).all()
+
+
 def test_one_subject_is_asked_of_itself_and_what_there_is_one_of_has_no_number():
     x, label, _ = windows(of_class=30)
     found = nearness(x, label, np.zeros(N, dtype=int))
     assert found["class"]["balanced_accuracy"] == 1
     assert set(found["subject"].values()) == {None}
     assert set(nearness(x, np.zeros(N, dtype=int), np.arange(N) % 4)["class"].values()) == {None}
+    assert set(nearness(x, label, np.arange(N))["subject"].values()) == {None}  # a window each
 
 
 def test_a_unit_changes_nothing_and_a_flat_feature_neither():

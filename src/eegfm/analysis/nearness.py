@@ -34,7 +34,6 @@ def nearness(x: Table, label: Labels, subject: Labels) -> dict[str, dict[str, fl
     by other windows of that one.
     """
     distance = euclidean_distances(_standardised(x))
-    np.fill_diagonal(distance, 0.0)
     others = subject[:, None] != subject[None]
     itself = np.eye(len(x), dtype=bool)
     asked = {"class": (label, others if others.any() else ~itself), "subject": (subject, ~itself)}
