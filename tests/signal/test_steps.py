@@ -1,14 +1,29 @@
 """Every step is the method of MNE's Raw of that name, and has the response that it says."""
 
+from dataclasses import replace
+
 import mne
 import numpy as np
 import pytest
-from scipy.signal import freqz, resample_poly
+from scipy.signal import butter, freqz, resample_poly, sosfilt
 
 from eegfm.contracts import EegfmError
 from eegfm.signal.montage import montage_of
-from eegfm.signal.recording import Event, Recording
-from eegfm.signal.steps import AverageReference, BandPass, Notch, PolyphaseResample, Resample
+from eegfm.signal.recording import Event, Piece, Recording
+from eegfm.signal.steps import (
+    AverageReference,
+    BandPass,
+    Bipolar,
+    CausalButterworth,
+    CutAtEvents,
+    Despike,
+    FourierResample,
+    Keep,
+    Notch,
+    PolyphaseResample,
+    Resample,
+    WrapEnds,
+)
 
 NAMES = ("Fz", "Cz", "Pz", "Oz")
 
@@ -32,7 +47,7 @@ def assert_same(recording, raw):
     np.testing.assert_allclose(recording.data, expected, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("sfreq", [500.0, 160.0, 128.0, 256.0, 200.0])
+@pytest.mark.parametrize("sfreq", [500.0, 160.0, 128.0, 256.0, 210.0, 200.0])
 @pytest.mark.parametrize("n_times", [6000, 6007])
 def test_resample_is_raw_resample(sfreq, n_times):
     recording = noise(sfreq, n_times)
@@ -70,6 +85,96 @@ def test_polyphase_resampling_is_scipys():
     recording = noise(250.0, 5003)
     expected = resample_poly(recording.data[:, :5000], 4, 5, axis=1, padtype="reflect")
     np.testing.assert_allclose(PolyphaseResample(200.0)(recording).data, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("step", [Resample(200.0), FourierResample(200.0), PolyphaseResample(200.0)])
+def test_what_has_the_rate_already_is_not_touched(step):
+    recording = noise(200.0, 3007)
+    assert step(recording) is recording
+
+
+@pytest.mark.parametrize("n_times", [1000, 1003])
+def test_fourier_resampling_keeps_the_spectrum_of_one_period(n_times):
+    """Oracle: the coefficients below the lower Nyquist frequency, moved to a grid of the nearest number of samples."""
+    recording = noise(250.0, n_times)
+    found = FourierResample(200.0)(recording)
+    n = round(n_times * 0.8)
+    assert found.n_times == n and found.sfreq == 200
+    whole, part = np.fft.rfft(recording.data), np.fft.rfft(found.data)
+    np.testing.assert_allclose(part[:, : n // 2] / n, whole[:, : n // 2] / n_times, atol=1e-9)
+
+
+def test_a_causal_butterworth_is_its_sections_run_forward_from_rest():
+    recording = noise(250.0, 2000)
+    sections = butter(5, (4.0, 38.0), "bandpass", output="sos", fs=250.0)
+    expected = sosfilt(sections, recording.data, axis=1)
+    found = CausalButterworth(5, 4.0, 38.0)(recording).data
+    np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
+    with pytest.raises(EegfmError, match="250 Hz"):
+        CausalButterworth(5, 4.0, 125.0)(recording)
+
+
+def test_a_bipolar_row_is_the_first_electrode_less_the_second():
+    recording = noise(200.0, 100)
+    before = recording.data.copy()
+    found = Bipolar(("Cz-Oz", "Fz-Cz"))(recording)
+    np.testing.assert_array_equal(found.data, [before[1] - before[3], before[0] - before[1]])
+    np.testing.assert_array_equal(recording.data, before)
+    assert found.montage.names == ("Cz-Oz", "Fz-Cz")
+    with pytest.raises(EegfmError, match="lacks C3, T7 for its bipolar rows"):
+        Bipolar(("Cz-T7", "C3-T7"))(recording)
+
+
+def two_pieces() -> Recording:
+    """Columns that count, at 10 Hz: 30 of them from second 5 on, and 20 from second 60 on; events in both."""
+    data = np.arange(50.0)[None] + [[0], [100]]
+    events = tuple(Event(onset, 0.0, "x") for onset in (6.26, 5.0, 7.9, 8.0, 61.2))
+    return Recording(data, 10.0, montage_of(("Fz", "Cz")), events, pieces=(Piece(0, 5.0), Piece(30, 60.0)))
+
+
+def columns(recording: Recording) -> list[tuple[float, list[float]]]:
+    """Of every piece its first second and what is in it."""
+    return [
+        (pytest.approx(piece.onset_s), recording.data[0, start:end].tolist())
+        for piece, (start, end) in zip(recording.pieces, recording.spans(), strict=True)
+    ]
+
+
+def test_a_cut_is_from_an_event_to_the_next_or_to_the_end_of_its_piece():
+    """An event of second 8, where the first piece ends, lies in none; 6.26 s are at the 13th sample, not the 12th."""
+    found = columns(CutAtEvents()(two_pieces()))
+    wanted = [(5.0, range(13)), (6.3, range(13, 29)), (7.9, range(29, 30)), (61.2, range(42, 50))]
+    assert found == [(onset, list(map(float, part))) for onset, part in wanted]
+
+
+def test_what_is_kept_is_between_two_seconds_of_a_piece_that_has_them_all():
+    found = columns(Keep(0.57, 2.0)(two_pieces()))
+    assert found == [(5.57, list(map(float, range(6, 20)))), (60.57, list(map(float, range(36, 50))))]
+    assert columns(Keep(0.5, 2.1)(two_pieces())) == [(5.5, list(map(float, range(5, 21))))]
+
+
+def test_ends_are_wrapped_round_piece_by_piece():
+    found = columns(WrapEnds(0.3)(two_pieces()))
+    assert found == [
+        (4.7, [27, 28, 29, *range(30), 0, 1, 2]),
+        (59.7, [47, 48, 49, *range(30, 50), 30, 31, 32]),
+    ]
+
+
+def test_every_piece_is_despiked_by_its_own_median_and_the_moments_are_counted_together():
+    """A level that differs from piece to piece is no spike; exactly at the limit is none either."""
+    data = np.zeros((1, 14))
+    data[0, 7:] = 900
+    data[0, [2, 9]] = [600, 300]
+    data[0, 4] = 500
+    recording = Recording(
+        data, 10.0, montage_of(("Cz",)), pieces=(Piece(0, 0.0), Piece(7, 9.0)), notes=("a",)
+    )
+    found = Despike(500.0)(recording)
+    assert found.data[0].tolist() == [0, 0, 0, 0, 500, 0, 0, 900, 900, 900, 900, 900, 900, 900]
+    assert found.notes == ("a", "2 of 14 moments beyond 500 µV drawn over")
+    alone = replace(recording, data=np.array([[0.0, 0, 1000, 1000]]), pieces=(Piece(0, 0.0),))
+    assert Despike(400.0)(alone).data is alone.data  # no sound moment to draw from
 
 
 def test_average_reference_is_raw_set_eeg_reference():
@@ -129,7 +234,7 @@ def test_a_band_that_is_none_is_refused(edges):
         BandPass(*edges)
 
 
-@pytest.mark.parametrize("step", [BandPass(0.3, 75), Notch(100.0), BandPass(80, None)])
+@pytest.mark.parametrize("step", [BandPass(0.3, 75), Notch(100.0), Notch(64.0), BandPass(80, None)])
 def test_a_frequency_above_nyquist_is_refused_with_the_rate(step):
     with pytest.raises(EegfmError, match="128 Hz"):
         step(noise(128.0, 4000))
