@@ -1,4 +1,4 @@
-"""The sweeper behind `hparams_search=optuna`: how Hydra comes to `eegfm.search.loop`.
+"""The sweeper behind `search=optuna`: how Hydra comes to `eegfm.search.loop`.
 
 It is not in `eegfm`, because Hydra takes sweepers from the namespace package `hydra_plugins` alone: it finds them
 there by itself, by walking that package, and refuses a class of any other. There is no `hydra_plugins/__init__.py`,

@@ -24,7 +24,7 @@ from eegfm.search.space import distribution_of, refuse_key, values_of
 from eegfm.search.study import open_storage
 from tests.doors.toy_search import main, quick, value_of
 
-SEARCH = "hparams_search=optuna"
+SEARCH = "search=optuna"
 GRID = "search.sampler._target_=optuna.samplers.GridSampler"
 
 

@@ -31,7 +31,7 @@ def test_a_wheel_in_an_empty_environment_composes_from_anywhere(tmp_path):
     assert Path(run(python, "-c", "import eegfm; print(eegfm.__file__)", cwd="/").strip()).is_relative_to(
         site
     )
-    choices = ("model=stamp", "data=physionet_mi", "hparams_search=optuna")
+    choices = ("model=stamp", "data=physionet_mi", "search=optuna")
     composed = run(python, "-m", "eegfm.train", "--cfg", "all", *choices, cwd="/")
     assert "eegfm.benchmarks.physionet_mi.PHYSIONET_MI" in composed
     assert "hydra_plugins.eegfm_search.SearchSweeper" in composed

@@ -34,7 +34,7 @@ defaults:
   - data: none
   - encoder: none
   - model: none
-  - hparams_search: null
+  - search: null
   - experiment: null
   - override hydra/job_logging: none
   - override hydra/hydra_logging: none
@@ -83,7 +83,7 @@ def train(config: DictConfig, folder: Path) -> float:
 
 
 def main(place: Path, overrides: list[str]) -> None:
-    """Run the door in `place`, with a config tree of its own that has our `hparams_search`."""
+    """Run the door in `place`, with a config tree of its own that has our `search`."""
     tree = place / "conf"
     if not tree.exists():
         tree.mkdir()
@@ -91,8 +91,7 @@ def main(place: Path, overrides: list[str]) -> None:
         for group in GROUPS:
             (tree / group).mkdir()
             (tree / group / "none.yaml").write_text("{}\n")
-        for group in ("hparams_search", "search"):
-            shutil.copytree(config_dir() / group, tree / group)
+        shutil.copytree(config_dir() / "search", tree / "search")
     register()
     before = sys.argv
     sys.argv = ["toy", *overrides]
@@ -140,7 +139,7 @@ class Here(Launcher):
 
 def quick(overrides: list[str]) -> float:
     config = OmegaConf.create(CONFIG)
-    config.search = OmegaConf.load(config_dir() / "hparams_search" / "optuna.yaml").search
+    config.search = OmegaConf.load(config_dir() / "search" / "optuna.yaml").search
     for part, name in {"sampler": "tpe", "pruner": "median"}.items():
         config.search[part] = OmegaConf.load(config_dir() / "search" / part / f"{name}.yaml")
     config.hydra = {"runtime": {"choices": dict.fromkeys(GROUPS, "none")}}

@@ -7,7 +7,7 @@
 
 submit returns at once, and can be typed again: what is finished, runs or waits is left alone, the rest is sent off.
 Each cell is one `eegfm train`, named by its config; its folder holds `status.json` from the moment it is sent off.
-Of a search (`hparams_search=optuna`) a cell is a process that tries one setting after another; `--parallel 4` sends off
+Of a search (`search=optuna`) a cell is a process that tries one setting after another; `--parallel 4` sends off
 four that share one study. Their trials come up in the status by themselves.
 Without SLURM (`hydra/launcher=local`, the default where there is no sbatch) a process in the background works on one
 cell after another, or on `--parallel` at a time.
@@ -92,7 +92,7 @@ def submit(overrides: Sequence[str], parallel: int | None = None) -> None:
         overrides = [*overrides, "hydra/launcher=slurm"]
     elif not on_slurm:  # which wants no launcher, and nothing that has to be installed for one
         overrides = [text for text in overrides if not text.startswith("hydra/launcher=")]
-    searching = [text.partition("=")[2] for text in overrides if text.startswith("hparams_search=")]
+    searching = [text.partition("=")[2] for text in overrides if text.startswith("search=")]
     if searching and searching[-1] != "null":
         cells, jobs = searchers_of(overrides, parallel or 1), queue()
         moot = ("done",)  # a search that has ended may be given more trials
@@ -148,8 +148,8 @@ def cells_of(overrides: Sequence[str]) -> list[Cell]:
             for of_cell in _of_an_experiment(_each(overrides)):
                 config = compose("train", of_cell, return_hydra_config=True)
                 launcher: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
-                if config.hydra.runtime.choices.get("hparams_search"):
-                    raise EegfmError("This experiment is a search. Add: hparams_search=optuna")
+                if config.hydra.runtime.choices.get("search"):
+                    raise EegfmError("This experiment is a search. Add: search=optuna")
                 folder = Path(config.paths.runs) / run_name(_root_=config)
                 own = _of_the_job(of_cell)
                 if config.hydra.mode is not None:  # an experiment's MULTIRUN would be the whole sweep again

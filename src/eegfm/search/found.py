@@ -85,11 +85,11 @@ def report(plan: Plan, study: "Study") -> dict[str, Any]:
 
 def command_of(plan: Plan, params: Mapping[str, str]) -> str:
     """The command that trains settings with five seeds, by themselves."""
-    left_out = ("search.", "search/", "hydra.sweeper", "hydra/sweeper", "hparams_search")
+    left_out = ("search.", "search/", "hydra.sweeper", "hydra/sweeper")
     kept = {key: value for key, value in plan.fixed.items() if not key.lstrip("+~").startswith(left_out)}
     kept.pop("seed", None)
-    if "hparams_search" not in plan.fixed:  # an experiment's file asks for it
-        kept["hparams_search"] = "null"
+    if kept.pop("search", None) is None:  # an experiment's file asks for it
+        kept["search"] = "null"
     return shlex.join(["eegfm", "train", "-m", *as_overrides({**kept, **params}), FIVE_SEEDS])
 
 

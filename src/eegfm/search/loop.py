@@ -1,6 +1,6 @@
-"""A search for good settings with Optuna: `hparams_search=optuna`, whose YAML file says how a space is written.
+"""A search for good settings with Optuna: `search=optuna`, whose YAML file says how a space is written.
 
-  eegfm train -m hparams_search=optuna experiment=demo 'task.schedule.max_lr=tag(log,interval(1e-4,1e-2))'
+  eegfm train -m search=optuna experiment=demo 'task.schedule.max_lr=tag(log,interval(1e-4,1e-2))'
 
 Optuna is asked for settings and told their validation metric; the test subjects play no part in it. A trial is an
 ordinary run, in the folder that its config names: what is finished there is not trained again, and each trial can be
@@ -8,7 +8,7 @@ repeated by its overrides. A study is named by the config that all its trials sh
 command goes on with it. It lies in `runs/<experiment>/searches/<study>/`, with what was found: `search.json`,
 `search.csv` and two figures.
 
-Several processes may search in one study at once: those of `eegfm sweep submit --parallel 4 hparams_search=optuna ...`,
+Several processes may search in one study at once: those of `eegfm sweep submit --parallel 4 search=optuna ...`,
 or the same command typed on several nodes. Each holds a folder `worker-<n>` with a lock and a `status.json`. A trial
 whose process is gone is put back and goes on from its last checkpoint, up to three times; Optuna's own heartbeat for
 this exists for databases only. What failed is told as failed, with the reason, and the search goes on.

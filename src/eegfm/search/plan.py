@@ -76,7 +76,7 @@ def plan_of(config: DictConfig, loader: ConfigLoader, arguments: Sequence[str]) 
             fixed[key] = one.get_value_element_as_str()
     if not space:
         raise EegfmError(
-            "hparams_search=optuna, and nothing to search over. Give at least one value a space: "
+            "search=optuna, and nothing to search over. Give at least one value a space: "
             "'task.schedule.max_lr=tag(log,interval(1e-4,1e-2))', 'model.depth=choice(1,2,4)'"
         )
     base = loader.load_sweep_config(config, as_overrides(fixed))

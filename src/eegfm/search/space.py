@@ -38,7 +38,7 @@ def refuse_key(key: str, *, of_loss: bool = False) -> None:
         raise EegfmError(
             f"A search over {key}: it would change what is learnt from and judged by, so that the values could not be "
             f"compared. Of data it may be {', '.join(f'data.{name}' for name in MAY_CHANGE_OF_DATA)}. Data sets and "
-            "divisions are compared by a plain sweep, without hparams_search."
+            "divisions are compared by a plain sweep, without search=optuna."
         )
     if top == "task" and (not rest or (of_loss and leaf not in MAY_CHANGE_OF_LOSS)):
         raise EegfmError(

@@ -24,7 +24,7 @@ def require_optuna() -> None:
         import optuna
     except ImportError:
         raise EegfmError(
-            "hparams_search=optuna wants Optuna, which is not installed. Type: pip install 'eegfm[search]'"
+            "search=optuna wants Optuna, which is not installed. Type: pip install 'eegfm[search]'"
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
