@@ -37,7 +37,7 @@ from tests.benchmarks_scan import alternating, console
 CELLS = {
     "the demo (a small STAMP)": ["experiment=demo"],
     "EEGM2, an eighth of its width, on raw windows": [
-        "method=eegm2_small",
+        "row=eegm2_small",
         "data.batch_size=32",
         "trainer.max_epochs=15",
     ],

@@ -23,7 +23,7 @@ from eegfm.contracts import EegfmError
 from eegfm.reporting.published import published
 
 register()
-GROUPS = ("data", "model", "encoder", "task", "trainer", "logger", "adapt", "method", "experiment")
+GROUPS = ("data", "model", "encoder", "task", "trainer", "logger", "adapt", "row", "experiment")
 OPTIONS = {group: sorted(path.stem for path in (config_dir() / group).glob("*.yaml")) for group in GROUPS}
 
 
@@ -103,12 +103,12 @@ def test_every_value_that_an_experiment_sweeps_composes(experiment):
         )
 
 
-@pytest.mark.parametrize("method", OPTIONS["method"])
-def test_a_method_is_its_model_and_its_encoder_within_an_experiment(method):
-    text = (config_dir() / "method" / f"{method}.yaml").read_text(encoding="utf-8")
+@pytest.mark.parametrize("row", OPTIONS["row"])
+def test_a_row_is_its_model_and_its_encoder_within_an_experiment(row):
+    text = (config_dir() / "row" / f"{row}.yaml").read_text(encoding="utf-8")
     said = dict(re.findall(r"override /(model|encoder): (\w+)", text))
     alone = composed(*(f"{group}={option}" for group, option in said.items()))
-    config = composed("experiment=mental_arithmetic_table", f"method={method}")
+    config = composed("experiment=mental_arithmetic_table", f"row={row}")
     assert config.model._target_ == alone.model._target_
     assert config.encoder._target_ == alone.encoder._target_
     assert config.trainer.max_epochs == 15  # the experiment's, for the recipe's 50
@@ -283,17 +283,17 @@ def test_other_steps_are_another_recipe_that_says_so():
     assert "steps[1].step: absent → BandPass" in other.recipe.diff(published.recipe)
 
 
-@pytest.mark.parametrize("experiment", [name for name in OPTIONS["experiment"] if name.endswith("_paper")])
-def test_the_papers_experiments_stand_on_the_published_protocol(experiment):
-    """Faults included: only there may their numbers stand beside the paper's."""
-    config = composed(f"experiment={experiment}")
+@pytest.mark.parametrize("data", swept("stamp_spectrum_table")["data"])
+def test_the_papers_recipe_over_spectra_stands_on_the_published_protocol(data):
+    """Faults included: only there may its numbers stand beside the paper's."""
+    config = composed("experiment=stamp_spectrum_table", f"data={data}")
     assert make(config.data.benchmark, "data.benchmark").protocol.split("@")[0] == "cbramod"
     assert (config.selection.min_delta, config.selection.first_epoch) == (0.001, 1)
 
 
 TABLES = {  # the published column, and what is swept beside data and seed
     "stamp_main_table": ("STAMP", []),
-    "stamp_tsfm_table": ("STAMP", ["encoder"]),
+    "stamp_tsfm_table": ("STAMP", ["row"]),
     "stamp_width_study": ("STAMP", ["model.width"]),
     "cbramod_main_table": ("CBraMod", []),
     "eegm2_tuab_table": ("EEGM2", ["data.window_s", "adapt"]),
@@ -316,7 +316,7 @@ def test_every_cell_of_a_published_table_has_its_number(experiment):
         config = composed(f"experiment={experiment}", f"data={option}")
         assert make(config.data.benchmark, "data.benchmark").protocol.split("@")[0] == "cbramod"
     cells = {
-        (option.rpartition("/")[2], tuple(value.rpartition("/")[2] for value in values))
+        (option.rpartition("/")[2], tuple(value.removeprefix("stamp_") for value in values))
         for option, *values in itertools.product(data, *(params[name] for name in more))
     }
 

@@ -35,10 +35,10 @@ def test_what_an_experiment_sweeps_over_is_sent_off_but_for_what_the_command_lin
     monkeypatch.chdir(tmp_path)
     found = cells_of(["experiment=three_models", "seed=0,1", "data=synthetic"])
     said = {
-        tuple(sorted(text for text in cell.overrides if text[:4] in ("meth", "seed"))) for cell in found
+        tuple(sorted(text for text in cell.overrides if text[:4] in ("row=", "seed"))) for cell in found
     }
-    methods = ("stamp_spectrum", "samba_small", "eegm2_small")
-    assert len(found) == 6 and said == {(f"method={m}", f"seed={n}") for m in methods for n in (0, 1)}
+    rows = ("stamp_spectrum", "samba_small", "eegm2_small")
+    assert len(found) == 6 and said == {(f"row={m}", f"seed={n}") for m in rows for n in (0, 1)}
     (alone,) = cells_of(found[0].overrides)  # its job does not sweep again
     assert alone.folder == found[0].folder and "hydra.mode=RUN" in alone.overrides
 

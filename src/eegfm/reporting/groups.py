@@ -288,7 +288,7 @@ def tables_repeated(group: Group) -> list[str]:
 def setting_differences(group: Group, reference: Reference) -> list[str]:
     """Where the group's settings are not those of the published number: "model.width 64 (128)", ours and published."""
     ours = flat(group.runs[0].config)
-    # encoder=moment encoder.size=large is encoder=published/moment_large
+    # the published scores say moment_large
     size = f"_{ours['encoder.size']}" if "encoder.size" in ours else ""
     ours["encoder"] = group.first.encoder.removesuffix(size) + size
     ours["encoder"] += " of random weights" * (ours.get("encoder.weights") == "random")
