@@ -391,30 +391,20 @@ def test_the_model_goes_with_every_task(task):
     assert made is not None
 
 
-def test_the_recipe_is_the_published_one_and_the_presets_differ_where_they_say():
-    """AdamW, one cycle to 5e-4, batches of 64, gradients clipped at 1; the network is one and the same."""
+def test_the_repaired_presets_differ_from_the_published_ones_where_they_say():
+    """Rates, batches and the network are the same; the published values stand in tests/parity/test_eegm2_numbers.py."""
     repaired = composed("model=eegm2", "task=reconstruct")
-    published = composed("model=eegm2", "task=reconstruct_published", "task.scale=quantile")
+    published = composed("model=eegm2", "task=reconstruct_published")
     finetune, published_finetune = (
         composed(f"adapt={a}") for a in ("eegm2_finetune", "eegm2_published_finetune")
     )
-    for config in (repaired, published):
-        assert config.task.optimizer == {
-            "_target_": "torch.optim.AdamW",
-            "_partial_": True,
-            "lr": 5e-5,
-            "weight_decay": 1e-2,
-        }
-        schedule = config.task.schedule
-        assert (schedule.max_lr, schedule.pct_start) == (5e-4, 0.1)
-        assert (schedule.div_factor, schedule.final_div_factor) == (2, 100)
-        assert (config.data.batch_size, config.trainer.gradient_clip_val) == (64, 1.0)
-    assert published.model == repaired.model
-    assert published.task.mask is None and repaired.task.mask.ratio == 0.5
-    assert {k for k, v in published.task.loss.items() if v} == {"l1", "spectral"}
+    for node in ("model", "data", "trainer"):
+        assert published[node] == repaired[node]
+    for node in ("optimizer", "schedule"):
+        assert published.task[node] == repaired.task[node]
+    assert repaired.task.mask.ratio == 0.5
     assert {k for k, v in repaired.task.loss.items() if v} == {"l1", "stft"}
-    assert (published.task.decay, repaired.task.decay) == ("all", "matrices")
-    assert published_finetune.task.optimizer._target_ == "torch.optim.Adam"
+    assert repaired.task.decay == "matrices"
     assert published_finetune.task.scale == published.task.scale == "quantile"
     backbone = make(published_finetune.model, "model")(raw_spec(20, 1000))
     assert backbone.width == 20 * 1000

@@ -1,0 +1,166 @@
+"""Which of two values for one setting holds: what is chosen or typed later wins, and a model's recipe comes early."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from eegfm.build import config_dir, register
+
+register()
+OPTIONS = {
+    group: sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
+    for group in ("model", "task", "trainer", "row", "adapt", "experiment")
+}
+RECIPES = sorted(path.name for path in (config_dir() / "recipe").iterdir())
+# Of every model all tasks, and all trainers; there are more tasks than trainers.
+CELLS = [
+    (model, task, OPTIONS["trainer"][i % len(OPTIONS["trainer"])])
+    for model in OPTIONS["model"]
+    for i, task in enumerate(OPTIONS["task"])
+]
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return compose("train", overrides=list(overrides))
+
+
+def read(*parts: str) -> Any:
+    return OmegaConf.load(config_dir().joinpath(*parts[:-1], f"{parts[-1]}.yaml"))
+
+
+def written(node: Any) -> Any:
+    """A node as it is written, references and all."""
+    return OmegaConf.to_container(node)
+
+
+def stacked(group: str, option: str, recipe: Path) -> Any:
+    """An option's file laid by hand on what its defaults name, with the recipe where they ask for one."""
+    own = read(group, option)
+    defaults = written(own).get("defaults", ["_self_"])
+    own.pop("defaults", None)
+    layers = []
+    for default in defaults:
+        if default == "_self_":
+            layers.append(own)
+        elif isinstance(default, str):
+            layers.append(stacked(group, default, recipe))
+        else:
+            ((key, value),) = default.items()
+            if key.startswith("optional /recipe"):
+                part = recipe / f"{value.rpartition('/')[2]}.yaml"
+                layers += [OmegaConf.load(part)] if part.exists() else []
+            else:  # a mask, of which the last one holds
+                layers.append({"mask": None})
+                layers.append({key.removeprefix("override "): read(group, "mask", value)})
+    return OmegaConf.merge(*layers)
+
+
+def leaves(node: Any, path: str = "") -> dict[str, Any]:
+    """By dotted key, what a node says."""
+    if not OmegaConf.is_dict(node) or not node:
+        return {path: node}
+    return {
+        k: v for key in node for k, v in leaves(node._get_node(key), f"{path}.{key}".lstrip(".")).items()
+    }
+
+
+@pytest.mark.parametrize(("model", "task", "trainer"), CELLS)
+def test_the_chosen_task_and_trainer_overrule_the_recipe_and_it_overrules_what_they_start_from(
+    model, task, trainer
+):
+    """Each is what its files say, laid one on another by hand."""
+    config, recipe = (
+        composed(f"model={model}", f"task={task}", f"trainer={trainer}"),
+        config_dir() / "recipe",
+    )
+    assert written(config.task) == written(stacked("task", task, recipe / model))
+    assert written(config.trainer) == written(stacked("trainer", trainer, recipe / model))
+
+
+@pytest.fixture
+def theirs(tmp_path) -> str:
+    """A config folder of a person's own: for every base an option that says everything otherwise, and a bare model."""
+    files = {
+        "task/mine.yaml": """
+            defaults: [classify, _self_]
+            optimizer: {lr: 7.0, weight_decay: 7.0}
+            schedule: null
+            hidden: [7]
+            head_lr: 7.0
+            label_smoothing: 0.7
+            scale: 7.0""",
+        "task/my_probe.yaml": "{defaults: [probe, _self_], scale: 7.0}",
+        "trainer/quick.yaml": "{defaults: [auto, _self_], max_epochs: 3, gradient_clip_val: 7.0}",
+        "data/mine.yaml": "{defaults: [synthetic, _self_], batch_size: 7}",
+        "model/bare.yaml": """
+            # @package _global_
+            model: {_target_: eegfm.models.majority.Majority, _partial_: true}""",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        lines = text.strip("\n").splitlines()
+        indent = len(lines[0]) - len(lines[0].lstrip())
+        (tmp_path / name).write_text("\n".join(line[indent:] for line in lines) + "\n")
+    return f"hydra.searchpath=[file://{tmp_path}]"
+
+
+@pytest.mark.parametrize("model", RECIPES)
+def test_a_person_s_own_options_overrule_every_recipe(model, theirs):
+    config = composed(theirs, f"model={model}", "task=mine", "trainer=quick", "data=mine")
+    optimizer = {k: v for k, v in config.task.optimizer.items() if k in ("lr", "weight_decay")}
+    assert optimizer == {"lr": 7.0, "weight_decay": 7.0} and config.task.schedule is None
+    task = config.task
+    assert (list(task.hidden), task.head_lr, task.label_smoothing, task.scale) == ([7], 7.0, 0.7, 7.0)
+    assert (config.trainer.max_epochs, config.trainer.gradient_clip_val) == (3, 7.0)
+    assert config.data.batch_size == 7
+    assert composed(theirs, f"model={model}", "task=my_probe").task.scale == 7.0
+
+
+@pytest.mark.parametrize("model", RECIPES)
+def test_what_is_typed_overrules_every_value_of_a_recipe(model):
+    typed = {}
+    for path in sorted((config_dir() / "recipe" / model).glob("*.yaml")):
+        if path.stem != "probe":  # which would be another task's
+            node = {"classify": "task"}.get(path.stem, path.stem)
+            typed |= {f"{node}.{key}": i + 7 for i, key in enumerate(leaves(OmegaConf.load(path)))}
+    config = composed(
+        f"model={model}", "task=classify", *(f"{key}={value}" for key, value in typed.items())
+    )
+    assert {key: OmegaConf.select(config, key) for key in typed} == typed
+
+
+def test_a_model_without_a_recipe_has_what_task_and_trainer_start_from(theirs):
+    config = composed(theirs, "model=bare")
+    assert written(config.task) == written(stacked("task", "classify", Path("nowhere")))
+    assert written(config.trainer) == written(stacked("trainer", "auto", Path("nowhere")))
+    assert config.data.batch_size == 64
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [(g, o) for g in ("row", "adapt", "experiment") for o in OPTIONS[g]]
+)
+def test_what_rows_adaptations_and_experiments_say_is_what_holds(group, option):
+    own = read(group, option)
+    for key in ("defaults", "hydra"):
+        own.pop(key, None)
+    config = composed(f"{group}={option}")
+    said = {key: OmegaConf.select(own, key) for key in leaves(own)} if own else {}
+    found = {key: OmegaConf.select(config, key) for key in said}
+    assert {key: getattr(value, "value", value) for key, value in found.items()} == said
+
+
+@pytest.mark.parametrize("model", OPTIONS["model"])
+def test_a_model_s_file_sets_nothing_of_the_task_the_trainer_or_the_data(model):
+    """It stands behind them, and would overrule what a person has chosen: such values are the recipe's."""
+    assert set(read("model", model)) <= {"defaults", "model", "resources", "seen"}
+
+
+@pytest.mark.parametrize("model", RECIPES)
+def test_a_recipe_has_parts_that_something_asks_for(model):
+    assert model in OPTIONS["model"]
+    parts = {path.stem for path in (config_dir() / "recipe" / model).iterdir()}
+    assert parts <= {"classify", "probe", "trainer", "data"}
