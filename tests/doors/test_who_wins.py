@@ -7,7 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from eegfm.build import config_dir, register
+from eegfm.config.schema import config_dir, register
 
 register()
 OPTIONS = {

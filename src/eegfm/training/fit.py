@@ -3,13 +3,17 @@
 import logging
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from omegaconf import OmegaConf
 
 from eegfm.analysis.maps import knows_truth, montages
 from eegfm.analysis.places import KeepPlaces, maps_places
 from eegfm.build import Run
 from eegfm.config.identity import chosen
+from eegfm.config.make import make
 from eegfm.contracts import EegfmError
 from eegfm.runs.wandb import begin, wandb_of
 from eegfm.search.study import callbacks_of
@@ -46,6 +50,7 @@ def train_by_gradient(
             History(folder),
             *_keeping_places(run, folder),
             KeepProgress(folder),
+            *chosen_callbacks(run.config, monitor=f"val/{metric}", mode=mode),
             SaveAndLeave(asked, last),  # behind what has to see the batch
             *pruning,
             *keep(checkpoints, monitor=f"val/{metric}", mode=mode, rule=selection, every=save_steps(run)),
@@ -117,6 +122,13 @@ def _keeping_places(run: Run, folder: Path) -> list[Any]:
 
     spaces = montages(run.data.spec, run.data.benchmark.name)
     return [KeepPlaces(folder, spaces, judge=any(map(knows_truth, spaces)))]
+
+
+def chosen_callbacks(config: Mapping[str, Any], *, monitor: str, mode: str) -> list[Any]:
+    """What `callbacks=...` adds to our own. A partial one is given the metric by which the best epoch is chosen."""
+    nodes = OmegaConf.create({**config["callbacks"]})
+    made = [make(node, f"callbacks.{name}") for name, node in nodes.items()]
+    return [one(monitor=monitor, mode=mode) if isinstance(one, partial) else one for one in made]
 
 
 def fit_in_one_go(run: Run) -> dict[str, Any]:
