@@ -60,12 +60,10 @@ def stacked(group: str, option: str, recipe: Path) -> Any:
 
 
 def leaves(node: Any, path: str = "") -> dict[str, Any]:
-    """By dotted key, what a node says."""
-    if not OmegaConf.is_dict(node) or not node:
+    """By dotted key, what a node in plain Python says."""
+    if not isinstance(node, dict) or not node:
         return {path: node}
-    return {
-        k: v for key in node for k, v in leaves(node._get_node(key), f"{path}.{key}".lstrip(".")).items()
-    }
+    return {k: v for key in node for k, v in leaves(node[key], f"{path}.{key}".lstrip(".")).items()}
 
 
 @pytest.mark.parametrize(("model", "task", "trainer"), CELLS)
@@ -126,7 +124,7 @@ def test_what_is_typed_overrules_every_value_of_a_recipe(model):
     for path in sorted((config_dir() / "recipe" / model).glob("*.yaml")):
         if path.stem != "probe":  # which would be another task's
             node = {"classify": "task"}.get(path.stem, path.stem)
-            typed |= {f"{node}.{key}": i + 7 for i, key in enumerate(leaves(OmegaConf.load(path)))}
+            typed |= {f"{node}.{key}": i + 7 for i, key in enumerate(leaves(written(OmegaConf.load(path))))}
     config = composed(
         f"model={model}", "task=classify", *(f"{key}={value}" for key, value in typed.items())
     )
@@ -148,7 +146,7 @@ def test_what_rows_adaptations_and_experiments_say_is_what_holds(group, option):
     for key in ("defaults", "hydra"):
         own.pop(key, None)
     config = composed(f"{group}={option}")
-    said = {key: OmegaConf.select(own, key) for key in leaves(own)} if own else {}
+    said = {key: OmegaConf.select(own, key) for key in leaves(written(own))} if own else {}
     found = {key: OmegaConf.select(config, key) for key in said}
     assert {key: getattr(value, "value", value) for key, value in found.items()} == said
 
