@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
+from torch.utils.data import DataLoader
 
 from eegfm.data.loaders import EpochShuffle, ignore_stop_signals
 from eegfm.training.history import History
-from eegfm.training.preemption import Preempted, SaveAndLeave, listening
+from eegfm.training.preemption import KeepProgress, Preempted, SaveAndLeave, listening
 from eegfm.training.selection import keep
 from tests.data.test_mix import mix, places, task_of  # noqa: F401
 from tests.data.test_mix_sampling import Traced
+from tests.tasks.test_selection import Scripted
 from tests.tasks.toy import trainer
 
 EPOCHS, BATCHES = 3, 4  # see `whole`
@@ -187,3 +189,13 @@ def test_what_an_interrupted_epoch_leaves_out_is_what_it_has_seen():
         whole.set_epoch(epoch)
         cut.set_epoch(epoch)
         assert list(cut) == list(whole)[n:] and len(cut) == 50
+
+
+def test_a_fit_that_fails_before_its_first_step_fails_with_its_own_reason(tmp_path):
+    class Wrong(Scripted):
+        def configure_optimizers(self):
+            raise ValueError("no such rate")
+
+    one = DataLoader(torch.zeros(1, 1))
+    with pytest.raises(ValueError, match="no such rate"):
+        trainer(tmp_path, max_epochs=1, callbacks=[KeepProgress(tmp_path)]).fit(Wrong([0.5]), one, one)

@@ -183,6 +183,7 @@ class KeepProgress(Callback):
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder, self.clock = folder, clock
+        self.begun: float | None = None  # the fit may fail before
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self.begun = self.said = self.clock()
@@ -197,10 +198,11 @@ class KeepProgress(Callback):
         self._say(trainer)
 
     def on_exception(self, trainer: lightning.Trainer, *_: Any) -> None:
-        if trainer.training:
+        if trainer.training and self.begun is not None:
             self._say(trainer)
 
     def _say(self, trainer: lightning.Trainer) -> None:
+        assert self.begun is not None
         self.said = self.clock()
         if not trainer.is_global_zero:
             return
