@@ -57,6 +57,14 @@ def facts(**changes: Any) -> BenchmarkFacts:
         "missing": [],
         "unusable": [],
         "census": {"train": [60, 20], "val": [30, 10], "test": [90, 30]},
+        "within_subject": False,
+        "census_differences": [],
+        "split": {},
+        "leakage": {},
+        "imported": "",
+        "window_s": None,
+        "corpora": {},
+        "draws": {},
     }
     return BenchmarkFacts(**{**values, **changes})
 
@@ -126,6 +134,16 @@ def make_run(
         wall_s=12.5,
         peak_memory_mb={"host": 512.0},
         device="cpu",
+        started_from={},
+        scan=[],
+        overlap=[],
+        seen={},
+        diagnostics={},
+        adapt=None,
+        spatial={},
+        flops=None,
+        devices=1,
+        energy_wh=None,
         **about,
     )
     write_result(folder, result)

@@ -1,6 +1,5 @@
 """Nobody is tested on whom the weights have seen: found by subject, through earlier runs, refused or said aloud."""
 
-import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -85,39 +84,16 @@ def test_a_protocol_within_subjects_may_start_from_what_was_trained_beside_its_o
 # ---- what a checkpoint says ------------------------------------------------------------------------------------------
 
 
-def checkpoint(folder: Path, subjects=None, *, whole=True, result=None, started_from=None) -> Path:
-    path = folder / "checkpoints" / "best.ckpt"
-    path.parent.mkdir(parents=True)
-    seen = {"people": {"first": {"subjects": subjects, "beside": []}}, "whole": whole}
-    torch.save({"state_dict": {}} | ({} if subjects is None else {"seen": seen}), path)
-    if result is not None:
-        facts = {"benchmark": "first", "subjects": {"train": result, "val": [], "test": ["e"]}}
-        start = {} if started_from is None else {"weights": str(started_from)}
-        text = json.dumps({"benchmark": facts, "started_from": start})
-        (folder / "result.json").write_text(text)
-    return path
-
-
-def subjects_of(path: Path) -> tuple[list[str], bool]:
-    people, whole = seen_by(path)
-    return people.get("first", {"subjects": []})["subjects"], whole
-
-
-def test_a_checkpoint_is_asked_then_the_results_of_its_run_and_of_those_before(tmp_path):
-    new = checkpoint(tmp_path / "new", ["a", "b"], result=["wrong"])
-    assert subjects_of(new) == (["a", "b"], True)
-    old = checkpoint(tmp_path / "old", result=["c"], started_from=new)
-    assert subjects_of(old) == (["a", "b", "c"], True)
-    older = checkpoint(tmp_path / "older", result=["d"], started_from=old)
-    assert subjects_of(older) == (["a", "b", "c", "d"], True)
-    assert subjects_of(checkpoint(tmp_path / "first", result=["a"])) == (["a"], True)
-    gone = checkpoint(tmp_path / "gone", result=["a"], started_from=tmp_path / "nowhere.ckpt")
-    assert subjects_of(gone) == (["a"], False)
-    assert subjects_of(checkpoint(tmp_path / "bare")) == ([], False)
-    assert subjects_of(checkpoint(tmp_path / "part", ["a"], whole=False)) == (["a"], False)
-    published = tmp_path / "model.safetensors"
+def test_a_checkpoint_says_whom_it_has_seen_and_other_files_nothing(tmp_path):
+    people = {"first": {"subjects": ["a", "b"], "beside": []}}
+    path, bare, published = (tmp_path / name for name in ("best.ckpt", "bare.pth", "model.safetensors"))
+    for whole in (True, False):
+        torch.save({"state_dict": {}, "seen": {"people": people, "whole": whole}}, path)
+        assert seen_by(path) == (people, whole)
+    torch.save({"state_dict": {}}, bare)
     published.write_bytes(b"")
-    assert subjects_of(published) == ([], False)
+    for other in (bare, published, tmp_path / "nowhere.ckpt"):
+        assert seen_by(other) == ({}, False)
 
 
 def test_what_is_not_known_is_in_the_log_and_what_is_found_is_refused_or_said(places, caplog):  # noqa: F811
@@ -246,7 +222,7 @@ def test_the_pre_training_s_data_are_part_of_the_name_of_what_follows():
 
 
 def test_shares_are_typed_on_the_command_line():
-    """A mapping reaches the mix as it was typed; what says only what goes without saying changes no name."""
+    """A mapping reaches the mix as it was typed; a default that is typed changes no name."""
     pair = ("model=eegm2", "data=tuh")
     config, choices = composed(*pair, "data.weights={tuab: 1, tuev: 3}", "data.epoch_windows=64")
     data = build_data(config)

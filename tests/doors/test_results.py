@@ -48,15 +48,6 @@ def test_what_is_not_a_number_is_null_in_the_file_and_nan_again(tmp_path: Path) 
     assert again.by_subject["test"]["S33"]["per_class"] == {"rest": 40, "arithmetic": 0}
 
 
-def test_a_result_from_before_a_field_came_to_exist_can_be_read(tmp_path: Path) -> None:
-    result = make_run(tmp_path / "demo" / "a", 7)
-    path = tmp_path / "demo" / "a" / "result.json"
-    plain = json.loads(path.read_text(encoding="utf-8"))
-    del plain["started_from"], plain["benchmark"]["imported"]
-    path.write_text(json.dumps(plain), encoding="utf-8")
-    assert read_result(path.parent) == result
-
-
 def test_scalars_of_numpy_are_written_as_numbers(tmp_path: Path) -> None:
     result = make_run(tmp_path / "demo" / "a", 7)
     write_result(

@@ -27,24 +27,6 @@ NOT_THE_RUN = {
 }
 
 
-# Values that go without saying: a run that has them keeps the name it had before the setting came to exist.
-LEFT_UNSAID = {
-    "split": {"_target_": "eegfm.data.splits.published"},
-    "data.train_ratio": 1.0,
-    "data.imported": False,
-    "data.window_s": None,
-    "data.weights": None,
-    "data.epoch_windows": None,
-    "allow_overlap": False,
-    "task.scale": None,
-    "task.decay": "all",
-    "task.activation": "elu",
-    "task.last_tensors": None,
-    "task.freeze_head": False,
-    "task.head_lr": None,
-}
-
-
 PUBLISHED = "published"  # weights=published: the file that the model's authors have published
 
 
@@ -70,11 +52,6 @@ def run_identity(config: Mapping[str, Any]) -> dict[str, Any]:
     before = identity.pop(PRETRAIN, {})
     if identity.get("weights") == PRETRAIN:
         identity[PRETRAIN] = run_identity(before)
-    for key, value in LEFT_UNSAID.items():
-        node, _, leaf = key.rpartition(".")
-        holder = identity.get(node, {}) if node else identity
-        if leaf in holder and holder[leaf] == value:
-            del holder[leaf]
     # the store knows an encoder's weights by their hash; here a name is enough
     if "weights" in identity.get("encoder", {}):
         identity["encoder"]["weights"] = Path(identity["encoder"]["weights"]).name

@@ -269,6 +269,8 @@ class EEGDataModule(lightning.LightningDataModule):
             "within_subject": self.within_subject,
             "split": self._split_facts(),
             "leakage": asdict(self.leakage),
+            "corpora": {},
+            "draws": {},
         }
 
     def _split_facts(self) -> dict[str, Any]:

@@ -68,7 +68,6 @@ class Recipe:
             else {split: list(benchmark.splits[split]) for split in SPLITS},
             "dtype": "float32",
         }
-        # absent where there is nothing to say, so that a benchmark without them keeps its fingerprint
         if benchmark.split_rule:
             facts["split_rule"] = benchmark.split_rule
         if benchmark.choices:

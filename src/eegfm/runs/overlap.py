@@ -11,9 +11,7 @@ tests on training subjects, weights that were trained beside the very same test 
 
 import hashlib
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from eegfm.contracts import EegfmError
 from eegfm.data.mix import Mix
@@ -51,26 +49,16 @@ def joined(*several: People) -> People:
 def seen_by(checkpoint: Path) -> tuple[People, bool]:
     """Whom the weights of a checkpoint have seen, and whether that is all of them.
 
-    A checkpoint from before people were kept says nothing; then the results of its run and of those before it do, as
-    far as they are there.
+    A file that no run of ours has written says nothing.
     """
-    people: People = {}
-    seen_paths: set[Path] = set()
-    place: Path | None = checkpoint
-    while place is not None and place not in seen_paths:
-        seen_paths.add(place)
-        kept = _kept(place)
-        if kept is not None:
-            return joined(people, kept["people"]), bool(kept["whole"])
-        result = _result_beside(place)
-        if result is None:
-            return people, False
-        people = joined(people, _people_of_result(result))
-        start = result.get("started_from", {}).get("weights")
-        place = Path(start) if start else None
-        if place is None:
-            return people, True
-    return people, False
+    if checkpoint.suffix == ".safetensors" or not checkpoint.is_file():
+        return {}, False
+    import torch
+
+    kept = torch.load(checkpoint, map_location="cpu", weights_only=True).get("seen")
+    if not isinstance(kept, dict) or not kept.keys() >= {"people", "whole"}:
+        return {}, False
+    return kept["people"], bool(kept["whole"])
 
 
 def overlap(data: "EEGDataModule | Mix", people: People) -> list[str]:
@@ -126,34 +114,3 @@ def _tested(part: "EEGDataModule") -> str:
     index = part.index
     keys = sorted(index.key(int(row)) for row in index.rows("test"))
     return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
-
-
-def _kept(checkpoint: Path) -> dict[str, Any] | None:
-    """What a checkpoint of ours carries of people."""
-    import torch
-
-    if checkpoint.suffix == ".safetensors" or not checkpoint.is_file():
-        return None
-    kept = torch.load(checkpoint, map_location="cpu", weights_only=True).get("seen")
-    return kept if isinstance(kept, dict) and kept.keys() >= {"people", "whole"} else None
-
-
-def _result_beside(checkpoint: Path) -> dict[str, Any] | None:
-    """The result of the run that a checkpoint lies in, whatever version wrote it."""
-    import json
-
-    try:
-        path = checkpoint.parents[1] / "result.json"
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, IndexError):
-        return None
-    return result if isinstance(result, dict) and "benchmark" in result else None
-
-
-def _people_of_result(result: Mapping[str, Any]) -> People:
-    facts = result["benchmark"]
-    found: People = {}
-    for one in facts.get("corpora", {}).values() or [facts]:
-        subjects = {name for split in ("train", "val") for name in one["subjects"].get(split, [])}
-        found = joined(found, {one["benchmark"]: {"subjects": sorted(subjects), "beside": []}})
-    return found

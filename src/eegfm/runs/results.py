@@ -8,7 +8,7 @@ report can be computed again from them. This module is read before torch is; wha
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +48,14 @@ class BenchmarkFacts:
     missing: list[str]
     unusable: list[dict[str, str]]
     census: dict[str, list[int]]
-    within_subject: bool = False
-    census_differences: list[str] = field(default_factory=list)
-    split: dict[str, Any] = field(default_factory=dict)
-    leakage: dict[str, Any] = field(default_factory=dict)
-    imported: str = ""
-    window_s: float | None = None
-    corpora: dict[str, dict[str, Any]] = field(default_factory=dict)
-    draws: dict[str, int] = field(default_factory=dict)
+    within_subject: bool
+    census_differences: list[str]
+    split: dict[str, Any]
+    leakage: dict[str, Any]
+    imported: str
+    window_s: float | None
+    corpora: dict[str, dict[str, Any]]
+    draws: dict[str, int]
 
     def which(self, fact: str, value: bool) -> str:
         """Of a mix, the corpora of which a fact has this value: " (tuab, tuev)"; of one corpus nothing."""
@@ -117,16 +117,16 @@ class RunResult:
     git: dict[str, Any]
     command: str
     finished_at: str
-    started_from: dict[str, Any] = field(default_factory=dict)
-    scan: list[str] = field(default_factory=list)
-    overlap: list[str] = field(default_factory=list)
-    seen: dict[str, str] = field(default_factory=dict)
-    diagnostics: dict[str, dict[str, float]] = field(default_factory=dict)
-    adapt: str | None = None  # the option of that group, which says more than the task
-    spatial: dict[str, dict[str, Any]] = field(default_factory=dict)
-    flops: int | None = None
-    devices: int = 1
-    energy_wh: float | None = None
+    started_from: dict[str, Any]
+    scan: list[str]
+    overlap: list[str]
+    seen: dict[str, str]
+    diagnostics: dict[str, dict[str, float]]
+    adapt: str | None  # the option of that group, which says more than the task
+    spatial: dict[str, dict[str, Any]]
+    flops: int | None
+    devices: int
+    energy_wh: float | None
     schema: int = SCHEMA
 
 
@@ -163,9 +163,7 @@ def read_result(folder: Path) -> RunResult:
         split: {subject: _nan_for_null(found) for subject, found in subjects.items()}
         for split, subjects in values["by_subject"].items()
     }
-    values["diagnostics"] = {
-        name: _nan_for_null(found) for name, found in values.get("diagnostics", {}).items()
-    }
+    values["diagnostics"] = {name: _nan_for_null(found) for name, found in values["diagnostics"].items()}
     return RunResult(**values)
 
 
@@ -187,10 +185,8 @@ def _nan_for_null(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_names(path: Path, place: str, values: Any, kind: type) -> None:
     known = {field.name for field in fields(kind)}
-    # what has a default came later than some results, or goes without saying
-    wanted = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
     found = set(values) if isinstance(values, dict) else set()
-    lacks, knows_not = sorted(wanted - found), sorted(found - known)
+    lacks, knows_not = sorted(known - found), sorted(found - known)
     if lacks or knows_not:
         parts = [f"lacks {place}{', '.join(lacks)}"] * bool(lacks)
         parts += [f"has an unknown {place}{', '.join(knows_not)}"] * bool(knows_not)

@@ -21,7 +21,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -68,9 +68,7 @@ class Pruned(Exception):
 def read_status(folder: Path) -> Status | None:
     """The status as it was written last; None where there is none."""
     try:
-        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        known = {one.name for one in fields(Status)}
-        return Status(**{key: value for key, value in found.items() if key in known})
+        return Status(**json.loads((folder / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 

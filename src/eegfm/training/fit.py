@@ -141,6 +141,8 @@ def fit_in_one_go(run: Run) -> dict[str, Any]:
         "epoch": None,
         "parameters": run.task.parameters,
         "device": str(getattr(run.task, "device", "cpu")),
+        "devices": 1,
+        "energy_wh": None,
         "loggers": [],
     }
 

@@ -116,8 +116,9 @@ def record_run(
         wall_s=round(wall_s, 2),
         peak_memory_mb=peak_memory_mb(),
         device=outcome["device"],
-        devices=outcome.get("devices", 1),
-        energy_wh=outcome.get("energy_wh"),
+        diagnostics={},  # found once the run is finished
+        devices=outcome["devices"],
+        energy_wh=outcome["energy_wh"],
         scan=scans_of(run.task),
         adapt=choices.get("adapt"),
         spatial=spatial,
