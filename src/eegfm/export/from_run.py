@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from eegfm.build import build
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError, Montage, SampleSpec
-from eegfm.export import hub
 from eegfm.export.described import CONFIG, FORMAT, OURS, SCHEMA, montage_json, spec_json
 from eegfm.export.model import Portable, filled, read
 from eegfm.runs.checkpoints import checkpoint_of, config_of_run
@@ -69,7 +68,7 @@ def load(place: str | Path, *, revision: str | None = None, tokens: bool = False
 def the_hub() -> Any:
     """`eegfm.export.hub`, whose package is an extra. Raises EegfmError where it is not installed."""
     try:
-        pass
+        from eegfm.export import hub
     except ImportError as error:
         raise EegfmError(
             f"The hub needs huggingface_hub ({error}). Type: pip install 'eegfm[hub]'"
@@ -217,8 +216,8 @@ def _of_training(kind: str, run: "DictConfig") -> dict[str, Any]:
         head = {name: run.task[name] for name in names if name in run.task}
         return {"head": OmegaConf.to_container(OmegaConf.create(head))}
     if kind == "forecast":
-        name = run.task.get("head")
-        return {"ratio": run.task.get("ratio", 0.3), "head": None if name is None else {"name": name}}
+        name = run.task.head
+        return {"ratio": run.task.ratio, "head": None if name is None else {"name": name}}
     return {}
 
 
