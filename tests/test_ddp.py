@@ -3,8 +3,6 @@
 import csv
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,24 +13,23 @@ from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import read_result
 from eegfm.runs.status import read_status
 from eegfm.tasks.metrics import scores
+from tests.command_line import Process, call, environment, start, start_afresh
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
-RUN = ["-m", "eegfm.train", "experiment=demo", "data.batch_size=7", "model.depth=1", "model.width=16",
+RUN = ["eegfm.train", "experiment=demo", "data.batch_size=7", "model.depth=1", "model.width=16",
        "model.ff_width=16", "model.dropout=0", "trainer.max_epochs=2", "data.train_ratio=0.5"]  # fmt: skip
 DEVICES = {
     1: ["trainer.accelerator=cpu"],
     2: ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"],
 }
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+INTERFACE = {"GLOO_SOCKET_IFNAME": "lo"}
 
 
-def started(place: Path, runs: str, processes: int) -> subprocess.Popen:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("EEGFM_", "SLURM_"))}
+def started(place: Path, runs: str, processes: int) -> Process:
+    env = {k: v for k, v in environment(**INTERFACE).items() if not k.startswith("SLURM_")}
+    begin = start_afresh if processes > 1 else start
     with open(place / f"{runs}.log", "a") as log:
-        return subprocess.Popen(
-            [sys.executable, *RUN, *DEVICES[processes], f"paths.runs={runs}"],
-            cwd=place, env=environment | ENVIRONMENT, stdout=log, stderr=log,
-        )  # fmt: skip
+        return begin(*RUN, *DEVICES[processes], f"paths.runs={runs}", cwd=place, out=log, env=env)
 
 
 def folder_of(place: Path, runs: str) -> Path:
@@ -98,10 +95,8 @@ def test_two_processes_are_one_run(tmp_path):
 
     # the same weights, scored by one process
     before = read_result(two).metrics
-    done = subprocess.run(
-        [sys.executable, "-m", "eegfm.evaluate", f"run={two}", "split=val", f"paths.cache={tmp_path}/data/cache"],
-        cwd=tmp_path, env=os.environ | ENVIRONMENT, capture_output=True, text=True,
-    )  # fmt: skip
+    cache = f"paths.cache={tmp_path}/data/cache"
+    done = call("eegfm.evaluate", f"run={two}", "split=val", cache, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     again = read_predictions(two / "predictions_val.csv")
     assert scores(again.probabilities, again.labels, 2) == pytest.approx(before["val"], abs=1e-6)

@@ -8,6 +8,7 @@ import pytest
 
 from eegfm.export.from_run import data_of
 from eegfm.runs.predictions import read_predictions
+from tests.command_line import call, call_afresh, environment
 from tests.test_walk import door, environment, only_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -35,10 +36,8 @@ def test_an_exported_run_predicts_in_another_process_what_the_run_did(name, tmp_
     done = door(tmp_path, "train", *MODELS[name], *trained)
     assert done.returncode == 0, done.stderr
     run, folder = only_run(tmp_path), tmp_path / "elsewhere"
-    done = subprocess.run(
-        [sys.executable, "-m", "eegfm", "export", str(run.relative_to(tmp_path)), "--to", str(folder)],
-        cwd=tmp_path, capture_output=True, text=True, env=environment(),
-    )  # fmt: skip
+    export = call_afresh if name == "stamp" else call
+    done = export("eegfm", "export", str(run.relative_to(tmp_path)), "--to", str(folder), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     table = read_predictions(run / "predictions_test.csv")
     x, files = windows_of(run, tmp_path), [str(tmp_path / file) for file in ("x.npy", "y.npy")]

@@ -3,6 +3,7 @@
 import pytest
 
 from eegfm.runs.results import read_result
+from tests.command_line import call_afresh
 from tests.test_walk import door
 
 pytestmark = pytest.mark.slow
@@ -51,7 +52,7 @@ def test_probe_and_fine_tuning_start_from_one_pre_training(results, place):
 def test_a_probe_of_a_pre_training_is_evaluated_to_the_same_numbers(results, place):
     folder, result = results["eegm2_probe"]
     written = (folder / "predictions_test.csv").read_bytes()
-    done = door(place, "evaluate", f"run={folder}", "split=test")
+    done = call_afresh("eegfm", "evaluate", f"run={folder}", "split=test", cwd=place)
     assert done.returncode == 0, done.stderr
     assert f"{result.metrics['test']['auroc']:.4f}" in done.stdout
     assert (folder / "predictions_test.csv").read_bytes() == written

@@ -4,13 +4,11 @@ A corpus that is there to be pre-trained on, without classes, has its walk in te
 """
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import call, environment
 from tests.corpora import corpora, made
 
 # one form a benchmark: the default of its config
@@ -57,12 +55,7 @@ def test_prepare_verify_train_report(option, tmp_path):
 
 
 def eegfm(command: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "eegfm", command, *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"},
-        cwd=Path(__file__).parents[1],
-    )
+    checkout = Path(__file__).parents[1]  # from where it can import `tests`
+    done = call("eegfm", command, *arguments, cwd=checkout, env=environment(COLUMNS="160"))
     assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import read_result
 from eegfm.runs.status import look
 from eegfm.tasks.metrics import scores
+from tests.command_line import call, call_afresh, start
 
 pytestmark = pytest.mark.slow
 
@@ -34,16 +34,8 @@ def place(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("walk")
 
 
-def door(place: Path, name: str, *overrides: str, **kwargs) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", f"eegfm.{name}", *overrides],
-        cwd=place, capture_output=True, text=True, timeout=600, env=environment(), **kwargs,
-    )  # fmt: skip
-
-
-def environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EEGFM_", "WANDB_"))}
-    return {**kept, "OMP_NUM_THREADS": "1"}
+def door(place: Path, name: str, *overrides: str) -> subprocess.CompletedProcess[str]:
+    return call(f"eegfm.{name}", *overrides, cwd=place)
 
 
 def only_run(place: Path, experiment: str = "single", name: str = "*") -> Path:
@@ -193,19 +185,21 @@ def test_a_killed_fit_goes_on_with_the_same_trace(place):
     whole = door(place, "train", *overrides, "experiment=demo", "paths.runs=whole")
     assert whole.returncode == 0, whole.stderr
     wanted = next((place / "whole" / "demo").iterdir())
-    command = [sys.executable, "-m", "eegfm.train", *overrides, "experiment=demo", "paths.runs=killed"]
+    command = ("eegfm.train", *overrides, "experiment=demo", "paths.runs=killed")
     killed = place / "killed" / "demo" / wanted.name
     for epochs, how, status in ((1, signal.SIGKILL, -9), (2, signal.SIGINT, 1), (3, signal.SIGTERM, 143)):
-        process = subprocess.Popen(command, cwd=place, env=environment(), stdout=subprocess.DEVNULL)
+        with open(place / "killed.log", "a") as log:
+            process = start(*command, cwd=place, out=log)
         while len(rows(killed / "metrics.csv") if (killed / "metrics.csv").exists() else []) < epochs:
-            assert process.poll() is None, "it ended before it could be killed"
+            assert process.poll() is None, (place / "killed.log").read_text()
             time.sleep(0.005)
         time.sleep(0.1)
         process.send_signal(how)
         assert process.wait() == status
         assert not (killed / "result.json").exists()
         assert look(killed).state == ("lost" if how == signal.SIGKILL else "preempted")
-    assert subprocess.run(command, cwd=place, env=environment(), capture_output=True).returncode == 0
+    # by an interpreter of its own, whose hashes are others, too
+    assert call_afresh(*command, cwd=place).returncode == 0
     assert (killed / "loss.csv").read_text() == (wanted / "loss.csv").read_text()
     assert (killed / "metrics.csv").read_text() == (wanted / "metrics.csv").read_text()
     assert read_result(killed).metrics == read_result(wanted).metrics

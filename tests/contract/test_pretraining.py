@@ -6,9 +6,6 @@ full of fast rhythms it is nearer than the line.
 """
 
 import math
-import os
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +19,7 @@ from eegfm.nn.masks import Spans
 from eegfm.runs.results import read_result
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.weights import load_backbone
+from tests.command_line import call
 from tests.contract.test_backbones import CONF, is_backbone, model_config
 from tests.nn.tokens import seeded
 from tests.tasks.autoencoder import SPEC, Data
@@ -131,12 +129,7 @@ HIDDEN_ALONE = ("task.loss.l1=0", "task.loss.stft=0", "task.loss.mse=1", "task.l
 
 def pretrain(place: Path, *overrides: str) -> dict[str, float]:
     """Test metrics of a run of the real command; "mean_rmse_uv" is the error of the mean of every window's channel."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EEGFM_", "WANDB_"))}
-    done = subprocess.run(
-        [sys.executable, "-m", "eegfm.train", *QUICK, *overrides],
-        cwd=place, env={**kept, "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=900,
-    )  # fmt: skip
+    done = call("eegfm.train", *QUICK, *overrides, cwd=place, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = (place / "runs" / "single").iterdir()
     for name in ("reconstruction", "error_by_channel", "loss_terms"):

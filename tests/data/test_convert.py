@@ -38,6 +38,7 @@ from eegfm.data.store import Recipe, SampleStore
 from eegfm.encoders.spectrum import Spectrum
 from eegfm.runs.results import read_result
 from tests import corpus
+from tests.command_line import call, call_afresh
 
 # ---- the reference's two writers -------------------------------------------------------------------------------------
 
@@ -500,27 +501,16 @@ def test_an_interrupted_conversion_leaves_nothing_that_looks_complete(how, limit
 # ---- the door --------------------------------------------------------------------------------------------------------
 
 
-def door(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EEGFM_", "WANDB_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "eegfm", *words],
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**kept, "OMP_NUM_THREADS": "1"},
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.long
 def test_what_was_converted_trains_by_the_command_that_is_printed(tmp_path):
     _, rows = complete(MENTAL_ARITHMETIC, {"form": "{recording}-{i}"}, n=2)
     write_pickled(tmp_path / "theirs", rows)
-    refused = door(tmp_path, "convert", "data=mental_arithmetic", "lmdb=theirs")
+    refused = call_afresh("eegfm", "convert", "data=mental_arithmetic", "lmdb=theirs", cwd=tmp_path)
     assert refused.returncode == 1 and "the census says 1,707" in refused.stderr, refused.stderr
     assert "Traceback" not in refused.stderr
-    done = door(tmp_path, "convert", "data=mental_arithmetic", "lmdb=theirs", "data.allow_partial=true")
+    theirs = ("data=mental_arithmetic", "lmdb=theirs", "data.allow_partial=true")
+    done = call("eegfm", "convert", *theirs, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "imported from a pickled LMDB" in done.stdout and "PARTIAL" in done.stdout
     last = done.stdout.splitlines()[-1]
@@ -528,7 +518,7 @@ def test_what_was_converted_trains_by_the_command_that_is_printed(tmp_path):
         "next   eegfm train data=mental_arithmetic data.allow_partial=true data.imported=true"
     )
     small = ("trainer.max_epochs=2", "model.depth=1", "model.width=16", "model.ff_width=16", "trainer=cpu")
-    trained = door(tmp_path, *last.split()[2:], *small)
+    trained = call("eegfm", *last.split()[2:], *small, cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     assert "IMPORTED: imported from a pickled LMDB" in trained.stdout.replace("\n", " ")
     (folder,) = (tmp_path / "runs" / "single").iterdir()
@@ -536,5 +526,5 @@ def test_what_was_converted_trains_by_the_command_that_is_printed(tmp_path):
     assert (
         "raw files not seen" in facts.imported and not facts.complete and len(facts.subjects["test"]) == 4
     )
-    report = door(tmp_path, "report", "runs/single")
+    report = call("eegfm", "report", "runs/single", cwd=tmp_path)
     assert "IMPORTED" in report.stdout, report.stdout

@@ -1,9 +1,6 @@
 """A mix of corpora: every window once, one corpus a batch, the right channels, and nobody in two splits."""
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -37,6 +34,7 @@ from eegfm.runs.results import BenchmarkFacts, read_result
 from eegfm.runs.summary import show
 from eegfm.signal.formats.edf import read_edf
 from eegfm.tasks.reconstruct import Reconstruct
+from tests.command_line import call, environment
 from tests.corpora import tone, tuab, tuev
 from tests.corpus import TINY, write_edf
 from tests.doors.made_run import make_run
@@ -500,15 +498,7 @@ def test_what_a_mix_cannot_is_a_sentence(overrides, sentence):
 
 
 def door(place: Path, name: str, *arguments: str) -> str:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EEGFM_", "WANDB_"))}
-    done = subprocess.run(
-        [sys.executable, "-m", f"eegfm.{name}", *arguments],
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
-    )
+    done = call(f"eegfm.{name}", *arguments, cwd=place, env=environment(COLUMNS="200"))
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
 

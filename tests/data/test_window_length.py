@@ -4,10 +4,7 @@ The processed recording and the spans of its pieces are taken from the benchmark
 """
 
 import json
-import os
 import pickle
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +32,7 @@ from eegfm.data.store import Recipe
 from eegfm.data.verifying.verify import verify
 from eegfm.models.eegm2 import Eegm2
 from tests import corpus
+from tests.command_line import call, environment
 from tests.contract.test_benchmarks import FORMS
 from tests.corpora import corpora, made
 from tests.corpus import TINY
@@ -322,13 +320,8 @@ def eegfm(folder: Path, command: str, *arguments: str, status: int = 0) -> str:
     places = [
         f"paths.{name}={folder / name}" for name in ("raw", "cache", *(["runs"] * (command == "train")))
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "eegfm", command, *arguments, *(places if command != "report" else [])],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"},
-        cwd=folder,
-    )
+    arguments += tuple(places if command != "report" else ())
+    done = call("eegfm", command, *arguments, cwd=folder, env=environment(COLUMNS="160"))
     assert done.returncode == status, f"{command}: {done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 

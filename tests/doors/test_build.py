@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -21,6 +20,7 @@ from eegfm.config.make import check_types, make
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 from eegfm.reporting.published import published
+from tests.command_line import call, call_afresh
 
 register()
 GROUPS = ("data", "model", "encoder", "task", "trainer", "logger", "adapt", "row", "experiment")
@@ -231,19 +231,13 @@ def test_a_pre_training_that_cannot_be_used_is_refused_before_it_is_run():
         pretraining(composed("adapt=eegm2_probe", "task.scale=quantile"), {})
 
 
-def ask(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=cwd, capture_output=True, text=True, timeout=120
-    )
-
-
 @pytest.mark.slow
 def test_the_screen_of_commands_names_each(tmp_path):
-    shown = ask("eegfm", cwd=tmp_path)
+    shown = call_afresh("eegfm", cwd=tmp_path)
     assert shown.returncode == 0
     assert all(command in shown.stdout for command in ("train", "prepare", "evaluate", "report"))
     assert len(shown.stdout.splitlines()) < 24
-    wrong = ask("eegfm", "tarin", cwd=tmp_path)
+    wrong = call("eegfm", "tarin", cwd=tmp_path)
     assert wrong.returncode == 2 and "train" in wrong.stderr
 
 
@@ -265,7 +259,7 @@ def test_help_and_composition_load_neither_torch_nor_lightning_nor_mne(tmp_path)
 
 @pytest.mark.slow
 def test_a_refusal_is_a_sentence_and_not_a_traceback(tmp_path):
-    refused = ask("eegfm.prepare", "data=mental_arithmetic", cwd=tmp_path)
+    refused = call_afresh("eegfm.prepare", "data=mental_arithmetic", cwd=tmp_path)
     assert refused.returncode == 1
     assert "72 of 72 recordings are missing" in refused.stderr and "Traceback" not in refused.stderr
 

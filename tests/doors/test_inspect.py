@@ -1,30 +1,18 @@
 """`eegfm inspect`: from nothing to a page, through the real command."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from hydra import compose, initialize_config_dir
 
 from eegfm.config.make import make
 from eegfm.config.schema import benchmark_options, config_dir
 from eegfm.contracts import EegfmError
+from tests.command_line import call, call_afresh
 from tests.test_pictures import parsed
-
-
-def inspect(place: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("EEGFM_")}
-    return subprocess.run(
-        [sys.executable, "-m", "eegfm", "inspect", *overrides],
-        cwd=place, capture_output=True, text=True, timeout=300, env={**kept, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
 
 
 @pytest.mark.slow
 def test_from_nothing_to_a_page(tmp_path):
-    done = inspect(tmp_path, "windows=2")
+    done = call_afresh("eegfm", "inspect", "windows=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "inspect-synthetic.html"
     assert str(out) in done.stdout.splitlines()[-1]
@@ -34,7 +22,7 @@ def test_from_nothing_to_a_page(tmp_path):
     assert out.stat().st_size < 1e6
     for svg in html.split("<svg viewBox")[1:]:  # well-formed, every one
         parsed("<svg viewBox" + svg[: svg.rindex("</svg>") + 6])
-    elsewhere = inspect(tmp_path, "out=pages/a.html")
+    elsewhere = call("eegfm", "inspect", "out=pages/a.html", cwd=tmp_path)
     assert elsewhere.returncode == 0, elsewhere.stderr
     assert (tmp_path / "pages" / "a.html").is_file()
     assert {p.name for p in tmp_path.iterdir()} == {"data", "pages", "inspect-synthetic.html"}
@@ -49,7 +37,7 @@ def test_from_nothing_to_a_page(tmp_path):
     ],
 )
 def test_what_a_person_can_put_right_is_a_sentence(tmp_path, override, sentence):
-    done = inspect(tmp_path, override)
+    done = call("eegfm", "inspect", override, cwd=tmp_path)
     assert done.returncode != 0 and sentence in done.stderr and "Traceback" not in done.stderr
 
 

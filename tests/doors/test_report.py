@@ -18,6 +18,7 @@ from eegfm.reporting.scores import SHORT, difference, score
 from eegfm.reporting.tables import markdown
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import read_result
+from tests.command_line import call, call_afresh
 from tests.doors.made_run import make_run
 
 PARTIAL = {"complete": False, "subjects_total": 36, "missing": ["Subject00_1"]}
@@ -279,11 +280,10 @@ def test_reporting_does_not_wait_for_torch(tmp_path: Path) -> None:
 def test_the_command_line(tmp_path: Path) -> None:
     for seed in (1, 2):
         make_run(tmp_path / "runs" / "e" / f"s{seed}", seed)
-    command = [sys.executable, "-m", "eegfm.report"]
-    done = subprocess.run([*command, "runs", "--by-subject"], cwd=tmp_path, capture_output=True, text=True)
+    done = call_afresh("eegfm.report", "runs", "--by-subject", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "stamp · spectrum" in done.stdout and "2 seeds (1, 2)" in done.stdout and "S34" in done.stdout
-    wrong = subprocess.run([*command, "nowhere"], cwd=tmp_path, capture_output=True, text=True)
+    wrong = call("eegfm.report", "nowhere", cwd=tmp_path)
     assert (
         wrong.returncode == 1
         and "There is no folder nowhere" in wrong.stderr

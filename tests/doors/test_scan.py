@@ -1,8 +1,5 @@
 """A run says how its Mamba-2 layers were computed: in result.json and on the screen at its end."""
 
-import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +9,7 @@ from torch import nn
 from eegfm.nn.mamba2 import Mamba2
 from eegfm.runs.results import read_result
 from eegfm.training.record import scans_of
+from tests.command_line import call
 
 
 @pytest.mark.parametrize("scan", ["chunked", "recurrent"])
@@ -34,11 +32,7 @@ def test_the_way_of_the_last_pass_is_told_of_a_network_and_of_a_task_that_holds_
     ],
 )
 def test_a_run_s_result_and_screen_say_it(tmp_path, model, scan):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EEGFM_", "WANDB_"))}
-    done = subprocess.run(
-        [sys.executable, "-m", "eegfm.train", "data=synthetic", "trainer=smoke", *model],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300, env={**kept, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    done = call("eegfm.train", "data=synthetic", "trainer=smoke", *model, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = (path.parent for path in tmp_path.rglob("result.json"))
     assert read_result(folder).scan == scan

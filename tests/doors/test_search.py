@@ -3,9 +3,7 @@
 import csv
 import json
 import os
-import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from eegfm.contracts import EegfmError
 from eegfm.runs.status import look
 from eegfm.search.space import distribution_of, refuse_key, values_of
 from eegfm.search.study import open_storage
+from tests.command_line import Process, call, environment, start
 from tests.doors.toy_search import main, quick, value_of
 
 SEARCH = "search=optuna"
@@ -224,24 +223,23 @@ def test_a_trial_has_the_name_of_its_run_without_the_search():
 # ---- several processes, and killed ones ------------------------------------------------------------------------------
 
 
-def start(place: Path, *overrides: str, **more: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, **more, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.doors.toy_search", SEARCH, *overrides],
-        cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+def search_of_toys(place: Path, *overrides: str, **more: str) -> Process:
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    env = environment(PYTHONPATH=path, **more)
+    with open(place / "said", "a") as log:
+        return start("tests.doors.toy_search", SEARCH, *overrides, cwd=place, out=log, env=env)
 
 
 @pytest.mark.slow
 def test_a_killed_search_goes_on_and_loses_nothing(place):
     space = ["model.a=choice(0,1,2,3)", GRID]
-    killed = start(place, *space, TOY_HANGS_AT="2")
+    killed = search_of_toys(place, *space, TOY_HANGS_AT="2")
     deadline = time.monotonic() + 60
     while not ((place / "begun").exists() and len(begun(place)) == 2):
-        assert time.monotonic() < deadline and killed.poll() is None, killed.stdout.read()
+        assert time.monotonic() < deadline and killed.poll() is None, (place / "said").read_text()
         time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    killed.kill()
+    killed.wait()
     folder = only_search(place)
     assert look(folder / "worker-0").state == "lost"
     first, second = begun(place)
@@ -265,10 +263,8 @@ def test_two_processes_share_one_study(place):
     """Every setting is trained once, by the one or the other, and none beyond the number wanted."""
     space = ["model.a=interval(0,4)", "search.n_trials=5"]
     main(place, [SEARCH, *space, "search.n_trials=1"])  # the config tree is there then
-    both = [start(place, *space, TOY_WAITS_FOR="3") for _ in range(2)]
-    for one in both:
-        out, _ = one.communicate(timeout=120)
-        assert one.returncode == 0, out
+    both = [search_of_toys(place, *space, TOY_WAITS_FOR="3") for _ in range(2)]
+    assert [one.wait(timeout=120) for one in both] == [0, 0], (place / "said").read_text()
     trials = study_of(only_search(place)).trials
     assert [one.state.name for one in trials] == ["COMPLETE"] * 5
     assert len(set(begun(place))) == len(begun(place)) == 5
@@ -362,7 +358,6 @@ def test_a_fit_that_falls_behind_is_given_up_and_goes_on_where_it_was(place):
 @pytest.mark.long
 def test_the_walk_of_a_search(place, capsys):
     """Real trainings: all given up, then what was best of them finished by the ordinary command."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("EEGFM_", "WANDB_"))}
     small = [
         "model.depth=1",
         "model.width=16",
@@ -372,10 +367,7 @@ def test_the_walk_of_a_search(place, capsys):
     ]
 
     def train(*overrides: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "eegfm.train", *overrides, *small],
-            cwd=place, capture_output=True, text=True, timeout=900, env={**environment, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+        return call("eegfm.train", *overrides, *small, cwd=place)
 
     space = ["task.schedule.max_lr=1e-3,1e-4", GRID]
     out_of_reach = ["search.pruner._target_=optuna.pruners.ThresholdPruner", "+search.pruner.lower=2"]

@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import mne
@@ -24,6 +22,7 @@ from eegfm.runs.checkpoints import checkpoint_of, config_of_run
 from eegfm.runs.predictions import read_predictions
 from eegfm.signal.formats.edf import read_edf
 from eegfm.tasks.weights import read_state
+from tests.command_line import call, call_afresh
 from tests.stream_runs import SMALL, untrained_run, write_recording
 
 SECONDS = 100
@@ -32,11 +31,7 @@ SAMBA = ("model=samba", *EEGM2[1:])
 
 
 def door(place: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EEGFM_", "WANDB_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "eegfm", name, *arguments],
-        cwd=place, capture_output=True, text=True, timeout=900, env={**kept, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    return call("eegfm", name, *arguments, cwd=place)
 
 
 def stream(*overrides: str) -> None:
@@ -317,7 +312,8 @@ def test_two_hours_take_no_more_memory_than_ten_minutes(made):
         file = write_recording(
             made / f"{minutes}.edf", [f"EEG {name}-REF" for name in CHANNELS], 200, 60 * minutes
         )
-        done = door(made, "stream", "run=causal", f"file={file}", f"out={minutes}", "device=cpu")
+        place = (f"file={file}", f"out={minutes}")
+        done = call_afresh("eegfm", "stream", "run=causal", *place, "device=cpu", cwd=made, timeout=900)
         assert done.returncode == 0, done.stderr
         facts = json.loads((made / f"{minutes}" / "stream.json").read_text())
         assert (

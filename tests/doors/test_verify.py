@@ -17,6 +17,7 @@ from eegfm.data.verifying.checks import Check
 from eegfm.data.verifying.verify import verify
 from eegfm.signal.steps import BandPass, Resample
 from tests import corpora
+from tests.command_line import call, call_afresh
 
 register()
 OPTIONS = [path.stem for path in benchmark_options()]
@@ -102,28 +103,22 @@ def test_each_state_of_a_benchmark_is_told_from_the_others(tmp_path):
     assert surveyed(tmp_path)["mumtaz2016"].verified == "failed"
 
 
-def ask(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "eegfm", *arguments], cwd=cwd, capture_output=True, text=True, timeout=120
-    )
-
-
 @pytest.mark.slow
 def test_the_command_line(tmp_path):
     """Not prepared: exit 0 and a next step. Prepared: all is right. Spoilt: exit 1, and the file is named."""
-    before = ask("verify", "data=synthetic", cwd=tmp_path)
+    before = call_afresh("eegfm", "verify", "data=synthetic", cwd=tmp_path)
     assert before.returncode == 0 and "eegfm prepare data=synthetic" in before.stdout, before.stderr
     prepare(SYNTHETIC, tmp_path / "data/raw/synthetic", tmp_path / "data/cache", progress=False)
-    right = ask("verify", "data=synthetic", cwd=tmp_path)
+    right = call("eegfm", "verify", "data=synthetic", cwd=tmp_path)
     assert right.returncode == 0 and right.stdout.rstrip().endswith("0 warnings, 0 off"), right.stdout
-    assert "train data=synthetic" in ask("verify", cwd=tmp_path).stdout
+    assert "train data=synthetic" in call("eegfm", "verify", cwd=tmp_path).stdout
     (tmp_path / "data/raw/synthetic/synthetic_S03_raw.fif").unlink()
-    wrong = ask("verify", "data=synthetic", cwd=tmp_path)
+    wrong = call("eegfm", "verify", "data=synthetic", cwd=tmp_path)
     assert wrong.returncode == 1 and "missing: synthetic_S03" in wrong.stdout, wrong.stdout
     assert "Traceback" not in wrong.stderr
-    variant = ask("verify", "data=mumtaz2016", "data.benchmark.variant=published", cwd=tmp_path)
+    variant = call("eegfm", "verify", "data=mumtaz2016", "data.benchmark.variant=published", cwd=tmp_path)
     assert variant.returncode == 1 and "0 of" in variant.stdout, variant.stderr
-    refused = ask("verify", "data=mumtaz", cwd=tmp_path)
+    refused = call("eegfm", "verify", "data=mumtaz", cwd=tmp_path)
     assert refused.returncode == 1 and "mumtaz2016" in refused.stderr
 
 

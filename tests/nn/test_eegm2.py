@@ -1,8 +1,5 @@
 """What Eegm2 promises about lengths, channels, gradients, embeddings, causality and streams."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from eegfm.contracts import Embeds, ShowsLayers
 from eegfm.models.eegm2 import Eegm2
 from eegfm.nn.mamba2 import scans_used
 from eegfm.runs.results import read_result
+from tests.command_line import call
 from tests.nn.eegm2 import COORDS, raw_spec
 from tests.nn.tokens import as_a_person, float64, randn, randomise, seeded
 
@@ -416,10 +414,8 @@ def test_the_repaired_presets_differ_from_the_published_ones_where_they_say():
 
 
 def train(place, *overrides):
-    done = subprocess.run(
-        [sys.executable, "-m", "eegfm.train", "trainer=smoke", "model.width_scale=4", "data.batch_size=8", *overrides],
-        cwd=place, capture_output=True, text=True, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    small = ("trainer=smoke", "model.width_scale=4", "data.batch_size=8")
+    done = call("eegfm.train", *small, *overrides, cwd=place)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

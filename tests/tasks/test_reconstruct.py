@@ -2,8 +2,6 @@
 
 import csv
 import os
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from eegfm.runs.results import read_result
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.schedules import one_cycle
 from eegfm.training.history import History
+from tests.command_line import call, environment
 
 from .autoencoder import N_CHANNELS, N_TIMES, PLACES, SIZES, SPEC, Autoencoder, Data
 from .toy import trainer
@@ -483,20 +482,8 @@ def place(tmp_path_factory) -> Path:
 
 
 def door(place: Path, name: str, *arguments: str) -> str:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EEGFM_", "WANDB_"))}
-    done = subprocess.run(
-        [sys.executable, "-m", f"eegfm.{name}", *arguments],
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={
-            **kept,
-            "OMP_NUM_THREADS": "1",
-            "COLUMNS": "160",
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-        },
-    )
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    done = call(f"eegfm.{name}", *arguments, cwd=place, env=environment(COLUMNS="160", PYTHONPATH=path))
     assert done.returncode == 0 or "paths.runs=refused" in arguments, f"{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 
