@@ -31,7 +31,7 @@ check: setup  ## format, lint, types, floors and the fast tests
 	$(BIN)/python -m pytest -q -m "not slow and not gpu"
 
 bench: setup  ## measure speed and print the tables (ARGS= names one benchmark)
-	$(BIN)/python -m tests.benchmarks $(ARGS)
+	$(BIN)/python -m tests.bench $(ARGS)
 
 setup: $(READY)  ## make .venv with the tested versions (quick when nothing changed)
 

@@ -9,7 +9,7 @@ import pytest
 from eegfm.export.from_run import data_of
 from eegfm.runs.predictions import read_predictions
 from tests.command_line import call, call_afresh, environment
-from tests.test_walk import door, environment, only_run
+from tests.test_walk import door, only_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 

@@ -1,6 +1,6 @@
 """Embedding with MOMENT, and the adapter on its vectors: what trimming, batching and fusing are worth.
 
-python -m tests.benchmarks_embed [trim [small|base|large]] [batch] [adapter] [gpu]      on a quiet machine
+python -m tests.bench.embed [trim [small|base|large]] [batch] [adapter] [gpu]      on a quiet machine
 
 Weights are random, which costs the same. Medians of runs in turns, in one process; CPU seconds stand beside wall time
 because other work on a machine disturbs them less. "Share" is of the rate of the machine's own product of two large
@@ -20,8 +20,8 @@ from eegfm.contracts import Montage, SampleSpec
 from eegfm.encoders.moment import CONTEXT, PATCH, PATCHES, SIZES, Moment, Size
 from eegfm.models.stamp import Stamp
 from eegfm.nn.pooling import AttentionPooling
-from tests.benchmarks_eegm2 import machine, synchronize
-from tests.benchmarks_scan import alternating, console
+from tests.bench.eegm2 import machine, synchronize
+from tests.bench.scan import alternating, console
 
 SERIES = {"small": 64, "base": 32, "large": 16}  # at once, on a CPU
 CHANNELS, SECONDS, EMBEDDING = 64, 4, 1024  # PhysioNet-MI behind the large model

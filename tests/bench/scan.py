@@ -1,6 +1,6 @@
 """How fast the Mamba-2 layer is and how much it needs: against the recurrence, transformers, and itself kept whole.
 
-python -m tests.benchmarks_scan [speed|memory|length]      on a quiet machine; all three take about two minutes
+python -m tests.bench.scan [speed|memory|length]      on a quiet machine; all three take about two minutes
 
 Times are medians of runs that alternate between what is compared, in one process; CPU seconds stand beside wall time
 because other work on the machine disturbs them less. Memory is the peak of a process of its own, above what it held
@@ -130,7 +130,7 @@ def memory(length: int = 65_536) -> None:
     table = Table(f"forward and backward, B=1, T={length:,}", "peak MB", "of kept", "CPU s", "of kept")
     kept = (1.0, 1.0)
     for name, case in cases.items():
-        command = [sys.executable, "-m", "tests.benchmarks_scan", "one", str(length), *case.split()]
+        command = [sys.executable, "-m", "tests.bench.scan", "one", str(length), *case.split()]
         answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
         peak, cpu = float(answer[0]), float(answer[1])
         if "recompute=False" in case:

@@ -1,6 +1,6 @@
 """What a run costs beyond its training: `eegfm train` against the same loop in plain PyTorch, and composing a config.
 
-python -m tests.benchmarks_harness [cell] [compose]      on a quiet machine
+python -m tests.bench.harness [cell] [compose]      on a quiet machine
 
 The plain loop is what one would write without us: the same batches, network, loss, optimiser and schedule, validation
 after every epoch, the best weights kept in memory, validation and test scored at the end. The cell does the same and
@@ -31,8 +31,8 @@ from eegfm.config.make import make
 from eegfm.config.schema import config_dir, register
 from eegfm.tasks.metrics import probabilities, scores
 from eegfm.training.run import train
-from tests.benchmarks_eegm2 import machine
-from tests.benchmarks_scan import alternating, console
+from tests.bench.eegm2 import machine
+from tests.bench.scan import alternating, console
 
 CELLS = {
     "the demo (a small STAMP)": ["experiment=demo"],

@@ -1,6 +1,6 @@
 """EEGM2 in time and memory: over the length of a window, against attention, against its own parts, and on a GPU.
 
-python -m tests.benchmarks_eegm2 [lengths|step|gpu]      on a quiet machine
+python -m tests.bench.eegm2 [lengths|step|gpu]      on a quiet machine
 
 `lengths` redraws the paper's central figure (Hong et al. 2025, time and memory over the length of a window) from what
 is measured here, into runs/bench/: EEGM2, its encoder alone, and the ablation S5, which has attention in place of
@@ -9,7 +9,7 @@ its attention without the whole matrix; "S5 without dropout" shows what torch ma
 
 Times are medians of runs in turns, in one process; of S5 beyond 3,840 steps, one run. Memory is, on the CPU, the peak
 of a process of its own above what it held before; on a GPU, what torch had allocated at most. With attention, 12,800
-steps want 11 GB and half a minute a pass: `python -m tests.benchmarks_eegm2 lengths 3840` stops at 3,840.
+steps want 11 GB and half a minute a pass: `python -m tests.bench.eegm2 lengths 3840` stops at 3,840.
 """
 
 import csv
@@ -34,7 +34,7 @@ from eegfm.drawing import style
 from eegfm.models.eegm2 import Eegm2
 from eegfm.nn import mamba2, ssd
 from eegfm.nn.mamba2 import scans_used
-from tests.benchmarks_scan import BOTH, FORWARD, Works, alternating, console, import_once, peak
+from tests.bench.scan import BOTH, FORWARD, Works, alternating, console, import_once, peak
 from tests.nn.eegm2 import raw_spec
 from tests.nn.scans import scan_inputs
 
@@ -134,7 +134,7 @@ def network_pass(name: str, length: int, device: Device = "cpu") -> Callable[[],
 
 
 def _of_a_process(name: str, length: int) -> float:
-    command = [sys.executable, "-m", "tests.benchmarks_eegm2", "one", name, str(length)]
+    command = [sys.executable, "-m", "tests.bench.eegm2", "one", name, str(length)]
     done = subprocess.run(command, capture_output=True, text=True)
     # a process that the system ends for its memory says nothing
     return float(done.stdout.split()[0]) if done.returncode == 0 else math.nan

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.benchmarks_harness import as_a_cell, composed, losses, plainly
+from tests.bench.harness import as_a_cell, composed, losses, plainly
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """How fast `eegfm stream` is against the recording, and what it needs for ten minutes and for two hours.
 
-python -m tests.benchmarks_stream [causal] [light] [windows] [stamp]      on a quiet machine, one thread, ten minutes
+python -m tests.bench.stream [causal] [light] [windows] [stamp]      on a quiet machine, one thread, ten minutes
 
 Each row is the real command in a process of its own, on EDF files made here; weights are random, which costs the same.
 Seconds are those of reading, preparing, computing and writing, without the start of the process; memory is the peak of

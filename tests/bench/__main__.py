@@ -1,6 +1,6 @@
 """`make bench`: how fast it is, side by side with the plain way where there is one. Prints tables; fails nothing.
 
-python -m tests.benchmarks [store|prepare|step|embed|scan|eegm2|samba|stream|harness|help]   medians, on a quiet machine
+python -m tests.bench [store|prepare|step|embed|scan|eegm2|samba|stream|harness|help]   medians, on a quiet machine
 """
 
 import pickle
@@ -225,43 +225,43 @@ def help() -> None:
 
 
 def embed() -> None:
-    """MOMENT trimmed and batched, and STAMP's step against plain loops: see tests/benchmarks_embed.py."""
-    from tests.benchmarks_embed import main
+    """MOMENT trimmed and batched, and STAMP's step against plain loops: see tests/bench/embed.py."""
+    from tests.bench.embed import main
 
     main()
 
 
 def scan() -> None:
-    """The Mamba-2 scan: see tests/benchmarks_scan.py, which also takes one of its tables alone."""
-    from tests.benchmarks_scan import main
+    """The Mamba-2 scan: see tests/bench/scan.py, which also takes one of its tables alone."""
+    from tests.bench.scan import main
 
     main()
 
 
 def eegm2() -> None:
-    """EEGM2 over length, against attention and its own parts, and on a GPU: see tests/benchmarks_eegm2.py."""
-    from tests.benchmarks_eegm2 import main
+    """EEGM2 over length, against attention and its own parts, and on a GPU: see tests/bench/eegm2.py."""
+    from tests.bench.eegm2 import main
 
     main()
 
 
 def samba() -> None:
-    """SAMBA's grouped layer against a loop, over length, and what masking costs: see tests/benchmarks_samba.py."""
-    from tests.benchmarks_samba import main
+    """SAMBA's grouped layer against a loop, over length, and what masking costs: see tests/bench/samba.py."""
+    from tests.bench.samba import main
 
     main()
 
 
 def stream() -> None:
-    """A model over hours: see tests/benchmarks_stream.py, which also takes one of its rows alone."""
-    from tests.benchmarks_stream import main
+    """A model over hours: see tests/bench/stream.py, which also takes one of its rows alone."""
+    from tests.bench.stream import main
 
     main()
 
 
 def harness() -> None:
-    """A whole cell against the same loop in plain PyTorch, and composing: see tests/benchmarks_harness.py."""
-    from tests.benchmarks_harness import main
+    """A whole cell against the same loop in plain PyTorch, and composing: see tests/bench/harness.py."""
+    from tests.bench.harness import main
 
     main()
 

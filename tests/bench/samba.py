@@ -1,6 +1,6 @@
 """SAMBA in time and memory: its grouped layer against a loop, over the length of a window, and what masking costs.
 
-python -m tests.benchmarks_samba [grouped|lengths|cost|gpu]      on a quiet machine
+python -m tests.bench.samba [grouped|lengths|cost|gpu]      on a quiet machine
 
 Medians of runs in turns, in one process. Memory is, on the CPU, the peak of a process of its own above what it held
 before. The Transformer is torch's own encoder of about as many parameters, on every sample, with torch's fastest
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from eegfm.nn.diff_mamba import DiffMamba
 from eegfm.nn.masks import Semantic
-from tests.benchmarks_eegm2 import machine
-from tests.benchmarks_scan import BOTH, FORWARD, alternating, console, import_once, peak
+from tests.bench.eegm2 import machine
+from tests.bench.scan import BOTH, FORWARD, alternating, console, import_once, peak
 from tests.nn.differential import pair
 from tests.nn.samba import CAP, coords_of, ours, spec_of
 
@@ -93,7 +93,7 @@ def lengths() -> None:
         of = [name for name in names if name != "Transformer" or length <= TRANSFORMER_LONGEST]
         memory = {}
         for name in of:
-            command = [sys.executable, "-m", "tests.benchmarks_samba", "one", name, str(length)]
+            command = [sys.executable, "-m", "tests.bench.samba", "one", name, str(length)]
             done = subprocess.run(command, capture_output=True, text=True)
             memory[name] = float(done.stdout.split()[0]) if done.returncode == 0 else float("nan")
         works = {name: training_pass(name, length) for name in of}
