@@ -59,8 +59,13 @@ def gives_back(name: str) -> bool:
 
 
 CASES = [
-    # the classic U-Net has no small size: ten million parameters
-    pytest.param(name, options, id=f"{name}-{label}", marks=[pytest.mark.slow] * (label == "U-Net"))
+    # each as it is and causal; the classic U-Net has no small size, but ten million parameters
+    pytest.param(
+        name,
+        options,
+        id=f"{name}-{label}",
+        marks=[pytest.mark.slow] * (label not in ("as it is", "causal")),
+    )
     for name in MODELS
     if gives_back(name)
     for label, options in {"as it is": {}, **VARIANTS.get(name, {})}.items()

@@ -15,9 +15,19 @@ from eegfm.data.preparing.pipeline import prepare
 from tests.corpora import Corpus, corpora, made
 
 CORPORA = corpora().values()
+LARGE = ("faced", "seed_v", "physionet_mi")  # files that the protocol does not let be small
 
 
-@pytest.mark.parametrize("corpus", CORPORA, ids=lambda corpus: corpus.name)
+def marked(corpus: Corpus, *more: pytest.MarkDecorator):
+    return pytest.param(
+        corpus, id=corpus.name, marks=[pytest.mark.slow, *more] if corpus.option in LARGE else []
+    )
+
+
+# of FACED a file alone is drawn, the number of its subject, which the whole corpus has at every edge
+@pytest.mark.parametrize(
+    "corpus", [marked(c, *[pytest.mark.long] * (c.option == "faced")) for c in CORPORA]
+)
 @settings(
     max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
 )
@@ -26,7 +36,7 @@ def test_a_known_signal_comes_back(corpus, data):
     comes_back(corpus, data.draw(corpus.tables, label="table"))
 
 
-@pytest.mark.parametrize("corpus", CORPORA, ids=lambda corpus: corpus.name)
+@pytest.mark.parametrize("corpus", [marked(corpus) for corpus in CORPORA])
 def test_a_whole_small_corpus_comes_back(corpus):
     comes_back(corpus, corpus.table)
 

@@ -72,10 +72,13 @@ def processed(benchmark, source):
 
 
 def cases():
-    seen = {"faced"}  # 27 MB a subject
+    seen = {"faced", "mumtaz2016", "physionet_mi", "seed_v", "tuab", "tuev"}  # large ones
     for name, small in corpora().items():
         if name not in REFUSED:
-            yield pytest.param(small, marks=[pytest.mark.slow] if small.option in seen else [], id=name)
+            marks = [pytest.mark.slow] * (small.option in seen) + [pytest.mark.long] * (
+                name == "faced-published"
+            )
+            yield pytest.param(small, marks=marks, id=name)
             seen.add(small.option)
 
 

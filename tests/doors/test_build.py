@@ -38,9 +38,15 @@ def resolved(*overrides: str) -> dict:
     return plain
 
 
-# data=mix is of nothing yet
-@pytest.mark.parametrize("data", [name for name in OPTIONS["data"] if name != "mix"])
-@pytest.mark.parametrize("model", OPTIONS["model"])
+def pairs():
+    """Every model with every data set; those of one model and of one data set are quick enough for `make check`."""
+    for model, data in itertools.product(OPTIONS["model"], OPTIONS["data"]):
+        if data != "mix":  # which is of nothing yet
+            fast = model == "eegm2" or data == "tuab"
+            yield pytest.param(model, data, marks=[] if fast else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize(("model", "data"), pairs())
 def test_every_model_composes_with_every_data_set(model, data):
     config = composed(f"model={model}", f"data={data}")
     for node in ("data", "encoder", "task", "model"):
@@ -198,7 +204,10 @@ def test_a_run_is_named_by_what_makes_it_what_it_is():
     assert seeds[0] == seeds[1]
 
 
-@pytest.mark.parametrize("adapt", OPTIONS["adapt"])
+@pytest.mark.parametrize(
+    "adapt",
+    [pytest.param(a, marks=[pytest.mark.slow] * (a != "samba_published_probe")) for a in OPTIONS["adapt"]],
+)
 def test_a_pre_training_is_a_run_of_its_own(adapt):
     """Shared by every way to use it, named by what it is, and no part of a run that does not start from it."""
     config = composed("experiment=eegm2_pretrain_probe", f"adapt={adapt}")

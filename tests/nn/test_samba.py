@@ -102,6 +102,7 @@ def test_at_the_start_ours_sees_places_and_the_published_one_the_mean():
     assert isinstance(small(), MapsPlaces)
 
 
+@pytest.mark.slow
 def test_it_learns_to_fill_what_is_hidden():
     """A source that all channels share, as far as they are near: in a few steps better than saying nothing."""
     model = small().train()

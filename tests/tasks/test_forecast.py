@@ -104,6 +104,7 @@ def test_errors_are_of_the_future_in_microvolts_against_numpy(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 def test_rhythms_are_foretold_better_than_by_knowing_nothing(tmp_path, head):
     """Sinusoids of two frequencies; every part of the model is trained, the head among it."""

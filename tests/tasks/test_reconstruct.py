@@ -54,6 +54,7 @@ class Scaled(nn.Module):
         return self.by * x
 
 
+@pytest.mark.slow
 def test_masked_rhythms_are_learned_better_than_straight_lines(tmp_path):
     """Half of every window is hidden in stretches of an eighth of a second, most of a cycle: lines cannot follow."""
     task, data = task_of(mask=HALF, optimizer=partial(AdamW, lr=1e-2)), Data()
