@@ -7,18 +7,27 @@ EXTRAS ?= dev,slurm
 PIP_TORCH_ARGS ?=
 READY := $(VENV)/.ready-$(EXTRAS)
 export UV_SYSTEM_CERTS ?= 1
+# Python keeps what it has compiled: without, every command compiles Lightning and the others again
+unexport PYTHONDONTWRITEBYTECODE
+
+# two files of tests at a time, a thread each: most of their time is Python and models too small for more
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=$(or $(OMP_NUM_THREADS),1) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tsfm setup-braindecode train test test-cluster check bench clean
+.PHONY: help setup setup-tsfm setup-braindecode train test test-all test-cluster check types test-fast bench clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 train: setup  ## set up, then train the demo on simulated EEG (ARGS= replaces "experiment=demo")
 	$(BIN)/python -m eegfm.train $(or $(ARGS),experiment=demo)
 
-test: setup  ## set up, then run the whole test suite (ARGS= is handed to pytest)
-	$(BIN)/python -m pytest -q $(ARGS)
+test: setup  ## set up, then run the tests but for those of minutes each; in ten minutes (ARGS= is handed to pytest)
+	$(PYTEST) -m "not long" $(ARGS)
+
+test-all: setup  ## every test, each command by a new Python: before a release, more than an hour
+	EEGFM_TEST_AFRESH=1 $(PYTEST) $(ARGS)
 
 test-cluster: setup  ## a sweep through a real SLURM that is started here (wants root and Debian's slurm-wlm and munge)
 	$(BIN)/python -m pytest -q -rs tests/cluster $(ARGS)
@@ -26,9 +35,14 @@ test-cluster: setup  ## a sweep through a real SLURM that is started here (wants
 check: setup  ## format, lint, types, floors and the fast tests
 	$(BIN)/ruff format --check src tests
 	$(BIN)/ruff check src tests
-	$(BIN)/pyright src
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -m "not slow and not gpu"
+	@$(MAKE) --no-print-directory -j2 types test-fast
+
+types:
+	$(BIN)/pyright src
+
+test-fast:
+	$(PYTEST) -m "not slow and not gpu" $(ARGS)
 
 bench: setup  ## measure speed and print the tables (ARGS= names one benchmark)
 	$(BIN)/python -m tests.bench $(ARGS)
