@@ -19,7 +19,7 @@ print(json.dumps({
     "argv": sys.argv, "orig_argv": sys.orig_argv[1:], "path": sys.path, "name": __name__, "file": __file__,
     "spec": __spec__.name, "main": sys.modules["__main__"].__dict__ is globals(), "cwd": os.getcwd(),
     "environment": dict(os.environ), "stdin": sys.stdin.read(), "terminal": sys.stdout.isatty(),
-    "handlers": [str(signal.getsignal(number)) for number in (2, 10, 15)], "threads": threading.active_count(),
+    "handlers": [str(signal.getsignal(number)) for number in (10, 15)], "threads": threading.active_count(),
     "own": [name for name in sys.modules if name.startswith(("eegfm", "tests", "pytest"))],
     "torch threads": torch.get_num_threads(),
     "files": sorted(os.readlink(f"/proc/self/fd/{n}").split("/")[-1] for n in (0, *range(3, 40))
