@@ -70,8 +70,8 @@ setup-tsfm: setup  ## add what the pretrained encoders need (granite-tsfm withou
 	@touch $(VENV)/.ready-tsfm
 
 setup-braindecode: setup  ## add braindecode, whose classifiers model=braindecode wraps
-	@test -e $(VENV)/.ready-braindecode || $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt braindecode==1.8.1 \
-	  || $(BIN)/python -m pip install -qq -c constraints.txt braindecode==1.8.1
+	@test -e $(VENV)/.ready-braindecode || $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt braindecode \
+	  || $(BIN)/python -m pip install -qq -c constraints.txt braindecode
 	@# its torchaudio is built for CUDA: beside a torch without it that library stops the import, and nothing here needs it
 	@! $(BIN)/python -c "import sys, torch; sys.exit(torch.version.cuda is not None)" \
 	  || rm -rf $(VENV)/lib/python3*/site-packages/torchaudio/lib
