@@ -48,13 +48,8 @@ class SearchSweeper(Sweeper):
         )
 
     def sweep(self, arguments: List[str]) -> Any:  # noqa: UP006
-        from eegfm.config.doors import Refusal
-        from eegfm.contracts import EegfmError
         from eegfm.search.loop import search
 
         assert self.config is not None and self.hydra_context is not None
         overrides = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
-        try:
-            return search(self.config, self.hydra_context.config_loader, self.launcher, overrides)
-        except EegfmError as error:
-            raise Refusal(str(error)) from None
+        return search(self.config, self.hydra_context.config_loader, self.launcher, overrides)

@@ -25,6 +25,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -139,13 +140,15 @@ def cells_of(overrides: Sequence[str]) -> list[Cell]:
     from omegaconf.errors import OmegaConfBaseException
 
     from eegfm.config.identity import run_name
+    from eegfm.config.mistakes import for_hydra, mistake
     from eegfm.config.schema import config_dir, register
 
     register()
+    settings = {text: for_hydra(text, "train") for text in overrides}
     cells: dict[Path, Cell] = {}
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            for of_cell in _of_an_experiment(_each(overrides)):
+            for of_cell in _of_an_experiment(_each([*settings.values()])):
                 config = compose("train", of_cell, return_hydra_config=True)
                 launcher: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
                 if config.hydra.runtime.choices.get("search"):
@@ -157,18 +160,22 @@ def cells_of(overrides: Sequence[str]) -> list[Cell]:
                 cells.setdefault(folder, Cell(folder, own, launcher))
     except (HydraException, OmegaConfBaseException) as error:
         remedy = "\nType: pip install hydra-submitit-launcher submitit" * ("submitit" in str(error))
-        raise EegfmError(f"Nothing was sent off. {error}{remedy}") from error
+        reason = mistake(error, "train", settings)
+        raise EegfmError(f"Nothing was sent off. {reason}{remedy}") from error
     return [*cells.values()]
 
 
 def _each(overrides: Sequence[str]) -> Iterator[list[str]]:
     """The overrides of every cell that a list with choices in it (seed=0,1) stands for."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    parsed = OverridesParser.create().parse_overrides([*overrides])
-    for batch in BasicSweeper.split_arguments(parsed, None):
-        yield from batch
+    choices = [
+        [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()]
+        if one.is_sweep_override()
+        else [str(one.input_line)]
+        for one in OverridesParser.create().parse_overrides([*overrides])
+    ]
+    yield from map(list, product(*choices))
 
 
 def _of_an_experiment(cells: Iterable[list[str]]) -> Iterator[list[str]]:
@@ -196,21 +203,23 @@ def searchers_of(overrides: Sequence[str], n: int) -> list[Cell]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    from eegfm.config.mistakes import for_hydra, mistake
     from eegfm.config.schema import config_dir, register
     from eegfm.search.plan import plan_of
     from eegfm.search.trials import worker_folder
 
     register()
+    settings = {text: for_hydra(text, "train") for text in overrides}
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
             loader = GlobalHydra.instance().config_loader()
-            config = loader.load_configuration("train", [*overrides], run_mode=RunMode.MULTIRUN)
+            config = loader.load_configuration("train", [*settings.values()], run_mode=RunMode.MULTIRUN)
             params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
             folder = plan_of(config, loader, [*params, *config.hydra.overrides.task]).folder
             launcher: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise EegfmError(f"Nothing was sent off. {error}") from error
-    own = _of_the_job(overrides)
+        raise EegfmError(f"Nothing was sent off. {mistake(error, 'train', settings)}") from error
+    own = _of_the_job([*settings.values()])
     return [Cell(worker_folder(folder, i), [*own, f"search.worker={i}"], launcher) for i in range(n)]
 
 

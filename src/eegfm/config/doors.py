@@ -1,21 +1,29 @@
 """Commands that Hydra composes the config of: `main = door("train", "eegfm.training.run:main", purpose=__doc__)`."""
 
+import os
 import re
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import CompactHydraException
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from eegfm.config.make import refuse_wrong_values
+from eegfm.config.mistakes import for_hydra, mistake
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 
-
-class Refusal(CompactHydraException):
-    """What a door raises for a mistake that a person can put right: Hydra prints the sentence and no traceback."""
+TRACES = "HYDRA_FULL_ERROR"  # Hydra raises what it would print otherwise
 
 
 def door(
@@ -23,8 +31,9 @@ def door(
 ) -> Callable[[], Any]:
     """Make a command out of a config and the function that works with it, kinder than `hydra.main` alone.
 
-    A mistake that a person can put right ends in a sentence instead of a traceback. `--help` is a screen of the options
-    with a phrase on each; it answers at once, where Hydra's reads every file of the tree.
+    A mistake that a person can put right ends in a sentence instead of a traceback, before anything heavy is loaded
+    where that is possible. `--help` is a screen of the options with a phrase on each; it answers at once, where Hydra's
+    reads every file of the tree.
 
     Args:
         config_name: file of the config tree that the command composes. The command's module has the same name.
@@ -34,13 +43,20 @@ def door(
         values: plain values of this command that share their name with a group of the tree. Hydra would take
             `split=val` for a choice of that group, so it is handed on as `values.split=val`, where the config holds it.
     """
+    broken: list[Exception] = []  # what has gone wrong in the work itself
 
     def refusing(config: DictConfig) -> Any:
         module, _, function = work.partition(":")
         try:
+            refuse_wrong_values(config)
             return getattr(import_module(module), function)(config)
         except EegfmError as error:
-            raise Refusal(str(error)) from None
+            if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other cells go on
+                raise
+            sys.exit(str(error))
+        except Exception as error:
+            broken.append(error)
+            raise
 
     # by these Hydra names its job
     refusing.__module__, refusing.__qualname__ = f"eegfm.{config_name}", "main"
@@ -50,32 +66,86 @@ def door(
             print(help_screen(config_name, purpose or ""))
             return None
         register()
-        own = re.compile(rf"({'|'.join(values)})=") if values else None
-        sys.argv[1:] = [f"values.{a}" if own and own.match(a) else a for a in sys.argv[1:]]
+        typed, more = settings_of(sys.argv[1:])
+        own = {text: f"values.{text}" if text.partition("=")[0] in values else text for text in typed}
+        settings = {text: for_hydra(named, config_name) for text, named in own.items()}
         composed = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
-        return composed(refusing)()
+        asked = os.environ.get(TRACES) == "1"
+        with _hydra_raises([settings.get(text, text) for text in sys.argv[1:]]):
+            try:
+                return composed(refusing)()
+            except EegfmError as error:
+                sys.exit(str(error))
+            except Exception as error:
+                found = "" if asked or error in broken else mistake(error, config_name, settings, more)
+                if not found:
+                    raise
+                sys.exit(found)
 
     return main
 
 
+@contextmanager
+def _hydra_raises(arguments: Sequence[str]) -> Iterator[None]:
+    """For a while, Hydra gets these arguments, and raises what it would print and end the process for."""
+    before, sys.argv = sys.argv, [sys.argv[0], *arguments]
+    traces = os.environ.get(TRACES)
+    os.environ[TRACES] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = before
+        if traces is None:
+            del os.environ[TRACES]
+        else:
+            os.environ[TRACES] = traces
+
+
+def settings_of(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The settings among the arguments of a command, and the settings that its options stand for."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    for names in (("--config-dir", "-cd"), ("--config-path", "-cp"), ("--config-name", "-cn"), ("--package", "-p"),
+                  ("--cfg", "-c"), ("--experimental-rerun",)):  # fmt: skip
+        parser.add_argument(*names)
+    parser.add_argument("--info", "-i", nargs="?")
+    options, rest = parser.parse_known_args(arguments)
+    more = [f"hydra.searchpath=[file://{Path(options.config_dir).resolve()}]"] if options.config_dir else []
+    return [text for text in rest if not text.startswith("-")], more
+
+
 def help_screen(config_name: str, purpose: str) -> str:
-    """The door's purpose, then every group that its config composes, with its options and their first comment."""
+    """The door's purpose, then every group that its config composes, with the first sentence on each option."""
     text = (config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8")
-    groups = [
-        group
-        for group in re.findall(r"^  - (\w+):", text, flags=re.MULTILINE)
+    groups = re.findall(r"^  - (\w+):", text, flags=re.MULTILINE)
+    options = {
+        group: {f"  {group}={path.stem}": path for path in sorted((config_dir() / group).glob("*.yaml"))}
+        for group in groups
         if (config_dir() / group).is_dir()
-    ]
-    lines = [purpose.strip(), ""]
-    for group in groups:
-        for path in sorted((config_dir() / group).glob("*.yaml")):
-            comments = [
-                line[2:] for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# ")
+    }
+    column = 2 + max((len(option) for of_group in options.values() for option in of_group), default=0)
+    width = max(min(shutil.get_terminal_size((108, 24)).columns, 128), column + 30)
+    lines = [purpose.strip()]
+    for of_group in options.values():
+        lines.append("")
+        for option, path in of_group.items():
+            about = textwrap.wrap(_first_sentence(path), width - column, break_on_hyphens=False) or [""]
+            lines += [
+                f"{name:<{column}}{line}".rstrip()
+                for name, line in zip_longest([option], about, fillvalue="")
             ]
-            about = next((line for line in comments if not line.startswith("@package")), "")
-            lines.append(f"  {f'{group}={path.stem}':<32}{about.partition('. ')[0]}".rstrip())
     lines += [
         "",
         "Any value can be overridden: model.depth=4. To see all: --cfg job. A sweep: -m seed=1,2,3",
     ]
     return "\n".join(lines)
+
+
+def _first_sentence(path: Path) -> str:
+    """Of the comment at the top of an option's file."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("# ") or line.startswith("#  "):  # an example ends the sentence as well
+            break
+        if not line.startswith("# @package"):
+            lines.append(line.removeprefix("# "))
+    return re.split(r"(?<!\bal)(?<!\.)\.(?=\s|$)", " ".join(lines))[0]

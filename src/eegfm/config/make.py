@@ -1,12 +1,61 @@
 """Objects out of config nodes, after their values were held against the constructors."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any, Literal, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
 
 from eegfm.config.identity import SEEN
+from eegfm.config.signatures import arguments
 from eegfm.contracts import EegfmError
+
+LIMITS = {  # of what others' constructors take: a kind, the least value, and what is taken beside it
+    "trainer.max_epochs": (int, 1, (-1, None)),
+    "trainer.max_steps": (int, 1, (-1,)),
+    "trainer.accumulate_grad_batches": (int, 1, ()),
+    "trainer.gradient_clip_val": (float, 0, (None,)),
+    "task.optimizer.lr": (float, 0, ()),
+    "task.optimizer.weight_decay": (float, 0, ()),
+    "task.schedule.max_lr": (float, 0, ()),
+    "task.head_lr": (float, 0, (None,)),
+    "data.batch_size": (int, 1, ()),
+    "save_steps": (int, 1, (None,)),
+}
+
+
+def refuse_wrong_values(config: DictConfig) -> None:
+    """Raise EegfmError for a value that no run can have; what would use it is not loaded, which takes seconds."""
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        verb, typed = "is" if len(missing) == 1 else "are", " ".join(f"{key}=..." for key in missing)
+        raise EegfmError(f"{' and '.join(missing)} {verb} missing. Type {typed}")
+    for path, node in _made(config):
+        check_types(node, path)
+    for key, (kind, least, beside) in LIMITS.items():
+        for path in (key, f"pretrain.{key}"):
+            value = OmegaConf.select(config, path, default=least)
+            if value in beside or (_is(value, kind) and value >= least):
+                continue
+            wanted = [f"{_say(kind)} of {least} or more", *map(_plainly, beside)]
+            said = " or ".join([", ".join(wanted[:-1]), wanted[-1]][len(wanted) == 1 :])
+            raise EegfmError(f"{path}={_plainly(value)}: {said} is wanted here.")
+
+
+def _made(node: DictConfig, path: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """The nodes that objects are made of, with their paths."""
+    for key in node:
+        if not OmegaConf.is_dict(node[key]):
+            continue
+        inner = f"{path}.{key}".lstrip(".")
+        if "_target_" in node[key]:
+            yield inner, node[key]
+        else:
+            yield from _made(node[key], inner)
+
+
+def _plainly(value: Any) -> str:
+    return "null" if value is None else str(value)
 
 
 def make(node: DictConfig, path: str) -> Any:
@@ -31,16 +80,9 @@ def check_types(node: DictConfig, path: str) -> None:
     Only plain types are held against their values (int, float, bool, str, Literal, None, and unions of them): the
     rest is the constructor's own to check.
     """
-    from inspect import signature
-    from typing import get_type_hints
-
-    from hydra.utils import get_object
-
-    target = get_object(node["_target_"])
-    if not str(getattr(target, "__module__", "")).startswith("eegfm."):
+    known = arguments(node["_target_"])
+    if known is None:
         return
-    hints = get_type_hints(target.__init__ if isinstance(target, type) else target)
-    known = signature(target).parameters
     for key, value in OmegaConf.to_container(node, resolve=True).items():  # type: ignore[union-attr]
         if str(key).startswith("_") or key == SEEN:  # a declaration, which is no argument
             continue
@@ -55,8 +97,8 @@ def check_types(node: DictConfig, path: str) -> None:
             raise EegfmError(
                 f"{path}.{key}: {node['_target_']} has no such argument. It has: {', '.join(known)}."
             )
-        if key in hints and not _fits(value, hints[key]):
-            raise EegfmError(f"{path}.{key}={value}: {_say(hints[key])} is wanted here.")
+        if not _fits(value, known[key]):
+            raise EegfmError(f"{path}.{key}={_plainly(value)}: {_say(known[key])} is wanted here.")
 
 
 def _undeclared(node: DictConfig) -> DictConfig:

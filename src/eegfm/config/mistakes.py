@@ -1,0 +1,235 @@
+"""What a person has typed, as Hydra wants it; and where Hydra refuses it, what is wrong with it in one sentence.
+
+Hydra's own sentences do not say what is near, and advise to append with `+`, which makes a typing error part of the
+config. So the wrong word is looked for again here, in the tree that Hydra has searched.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from eegfm.config.schema import config_dir
+
+KEY = re.compile(r"[+~]{0,2}[\w./@]+=")
+PATH = re.compile(r"(/|~/|\.{1,2}/)")
+WANTED = {
+    "Integer": "a whole number",
+    "Float": "a number",
+    "Boolean": "true or false",
+    "bool": "true or false",
+}
+
+
+# ---- what was typed, as Hydra wants it -------------------------------------------------------------------------------
+
+
+def for_hydra(typed: str, config_name: str) -> str:
+    """One argument, with quotes around a path whose signs Hydra would take for its grammar.
+
+    And `group=null` as `~group`, where a group needs no option: for Hydra null is not one.
+    """
+    key = KEY.match(typed)
+    value = typed[key.end() :] if key else ""
+    if not key or value[:1] in ("", "'", '"', "[", "{", "$"):
+        return typed
+    group = key.group().rstrip("=")
+    if value == "null" and group in optional_groups(config_name):
+        return f"~{group}"
+    return f"{key.group()}'{value}'" if _wants_quotes(typed, value) else typed
+
+
+def optional_groups(config_name: str) -> set[str]:
+    """The groups of a door that need no option."""
+    text = (config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8")
+    defaults = [one for one in yaml.safe_load(text)["defaults"] if isinstance(one, dict)]
+    return {group for one in defaults for group, option in one.items() if option is None}
+
+
+def _wants_quotes(typed: str, value: str) -> bool:
+    if "'" in value or "\\" in value:
+        return False
+    is_path = bool(PATH.match(value))
+    try:
+        override = OverridesParser.create().parse_override(typed)
+    except HydraException:
+        return is_path or "(" not in value  # choice(1,2 is a slip in a sweep
+    # /a,/b are two paths to sweep over, and /a,b is one
+    return override.is_choice_sweep() and is_path and not all(map(PATH.match, value.split(",")))
+
+
+# ---- what is wrong with it -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A setting as it was typed, and as Hydra reads it."""
+
+    typed: str
+    override: Override
+
+    @property
+    def key(self) -> str:
+        return self.override.key_or_group
+
+    @property
+    def for_hydra(self) -> str:
+        return str(self.override.input_line)
+
+    def is_a_sweep_in(self, error: Exception) -> bool:
+        """Whether these are several values, and Hydra wanted one."""
+        return self.override.is_sweep_override() and str(error).startswith("Ambiguous value")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The config tree of a command, with the person's own folders of options (`more`)."""
+
+    loader: ConfigLoader
+    config_name: str
+    more: Sequence[str]
+
+    def options(self, group: str) -> list[str]:
+        """Those of a group and of its folders (`published/tuev`); none of what is no group."""
+        folders = self.inside(group, ObjectType.GROUP)
+        inner = [f"{f}/{one}" for f in folders for one in self.inside(f"{group}/{f}", ObjectType.CONFIG)]
+        return [*self.inside(group, ObjectType.CONFIG), *inner]
+
+    def inside(self, group: str, kind: ObjectType) -> list[str]:
+        """The options or the groups in a group."""
+        return self.loader.get_group_options(group, kind, self.config_name, [*self.more])
+
+    def composed(self, arguments: Iterable[Argument]) -> Any:
+        """The config of these arguments, in plain Python and with its references."""
+        return OmegaConf.to_container(
+            compose(self.config_name, [*self.more, *(one.for_hydra for one in arguments)])
+        )
+
+
+def mistake(
+    error: Exception, config_name: str, settings: Mapping[str, str], more: Sequence[str] = ()
+) -> str:
+    """What is wrong with the settings of a command whose config was refused with `error`; empty where nothing is.
+
+    `settings` are by what was typed as Hydra has got them; `more` are such that nobody typed.
+    """
+    arguments = []
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        for typed, text in settings.items():
+            try:
+                arguments.append(Argument(typed, OverridesParser.create().parse_override(text)))
+            except HydraException:
+                return _unreadable(typed)
+        tree = Tree(GlobalHydra.instance().config_loader(), config_name, more)
+        groups = [one for one in arguments if tree.options(one.key)]
+        others = [one for one in arguments if one not in groups]
+        try:
+            return (
+                next(filter(None, (_wrong_option(tree, one) for one in groups)), "")
+                or _wrong_key(tree, groups, others)
+                or next(filter(None, (_wrong_value(tree, one) for one in others)), "")
+                or next((_sweep(one) for one in arguments if one.is_a_sweep_in(error)), "")
+                or _without_advice(error)
+            )
+        except HydraException:  # a file of the tree itself is wrong
+            return _without_advice(error)
+
+
+def _unreadable(text: str) -> str:
+    key, sign, value = text.partition("=")
+    if not sign:
+        return f"{text}: a setting is written name=value."
+    return f"{text}: this cannot be read. Put the value into quotes of its own: {key}='\"{value}\"'"
+
+
+def _wrong_option(tree: Tree, argument: Argument) -> str:
+    """The sentence for an option that its group does not have."""
+    override, options = argument.override, tree.options(argument.key)
+    if override.is_delete():
+        return ""
+    if override.is_sweep_override():
+        values = [text.strip("'\"") for text in override.sweep_string_iterator()]
+    else:
+        value = override.value()
+        values = value if isinstance(value, list) else [value]
+    for one in values:
+        if one is None:
+            return f"{argument.typed}: one of these is needed: {', '.join(options)}."
+        if str(one) not in options:
+            return _unknown(argument.typed, f"{argument.key} has no {one}", str(one), options)
+    return ""
+
+
+def _wrong_key(tree: Tree, groups: Iterable[Argument], settings: Iterable[Argument]) -> str:
+    """The sentence for the first key that is not in the config of the chosen options."""
+    config = tree.composed(one for one in groups if not one.override.is_sweep_override())
+    for argument in settings:
+        if (
+            argument.override.is_add()
+            or argument.override.is_force_add()
+            or argument.key.startswith("hydra")
+        ):
+            continue
+        node: Any = config
+        before: list[str] = []
+        for part in argument.key.split("."):
+            if not isinstance(node, dict):  # of a list, or of a reference
+                break
+            if part not in node:
+                known = sorted(str(key) for key in node if not str(key).startswith("_"))
+                if not before:
+                    known = sorted({*known, *tree.inside("", ObjectType.GROUP)} - {"hydra", "recipe"})
+                wrong = f"{'.'.join(before)} has no {part}" if before else f"there is no {part}"
+                return _unknown(argument.typed, wrong, part, known)
+            node = node[part]
+            before.append(part)
+    return ""
+
+
+def _wrong_value(tree: Tree, argument: Argument) -> str:
+    """The sentence for a value of a type that the schema does not take."""
+    try:
+        tree.composed([argument])
+    except HydraException as error:
+        reason = str(error.__cause__ or "").partition("\n")[0]
+        kind = re.search(r"could not be converted to (\w+)|is not a valid (\w+)", reason)
+        if kind:
+            name = kind[1] or kind[2]
+            return f"{argument.typed}: {WANTED.get(name, name)} is wanted here."
+        one_of = re.search(r"expected one of \[(.*)\]", reason)
+        if one_of:
+            return f"{argument.typed}: one of these is wanted here: {one_of[1]}."
+    return ""
+
+
+def _sweep(argument: Argument) -> str:
+    return (
+        f"{argument.typed}: several values are a sweep, and a sweep is asked for by -m: -m {argument.typed}"
+    )
+
+
+def _unknown(typed: str, wrong: str, word: str, known: Sequence[str]) -> str:
+    near = get_close_matches(word, known, n=1)
+    if near:
+        return f"{typed}: {wrong}. Did you mean {near[0]}?"
+    return f"{typed}: {wrong}." + f" There are: {', '.join(known)}." * bool(known)
+
+
+def _without_advice(error: Exception) -> str:
+    """Hydra's own words, but for where it has looked and how to append; nothing of other errors."""
+    if not isinstance(error, HydraException | OmegaConfBaseException):
+        return ""
+    text = str(error).partition("\nConfig search path:")[0]
+    return "\n".join(line for line in text.splitlines() if line and not line.startswith("To append"))

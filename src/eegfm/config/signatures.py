@@ -1,0 +1,93 @@
+"""The arguments of our constructors, read from their sources: importing them would load torch, which takes seconds."""
+
+import ast
+import builtins
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import eegfm
+
+PLAIN = {"None": None, "Any": Any, "Literal": Literal} | {
+    name: getattr(builtins, name) for name in ("int", "float", "bool", "str")
+}
+Found = tuple[ast.Module, ast.AST]  # a definition, and the module that it stands in
+
+
+def arguments(target: str) -> dict[str, Any] | None:
+    """By name, the type of each argument of `target`: Any where it is not made of plain types.
+
+    None where the source does not show the arguments, or `target` is not ours.
+    """
+    found = _find(target)
+    while found:
+        tree, node = found
+        if isinstance(node, ast.ClassDef):
+            init = next((one for one in node.body if getattr(one, "name", "") == "__init__"), None)
+            if init is not None:
+                found = tree, init
+            elif "dataclass" in " ".join(map(ast.unparse, node.decorator_list)):
+                fields = [one for one in node.body if isinstance(one, ast.AnnAssign)]
+                return {
+                    ast.unparse(one.target): _type(one.annotation, tree)
+                    for one in fields
+                    if not ast.unparse(one.annotation).startswith("ClassVar")
+                }
+            elif node.bases:
+                found = _find_in(tree, ast.unparse(node.bases[0]))  # it is inherited
+            else:
+                return {}
+        elif isinstance(node, ast.FunctionDef):
+            given = node.args
+            if given.vararg or given.kwarg:
+                return None
+            every = [*given.posonlyargs, *given.args, *given.kwonlyargs]
+            return {one.arg: _type(one.annotation, tree) for one in every if one.arg != "self"}
+        else:
+            return None
+    return None
+
+
+def _find(target: str) -> Found | None:
+    """The definition of a dotted name of ours."""
+    module, _, name = target.rpartition(".")
+    ours, _, inner = module.partition(".")
+    path = Path(eegfm.__file__).parent.joinpath(*inner.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return _find_in(_parsed(file), name) if ours == "eegfm" and file.is_file() else None
+
+
+def _find_in(tree: ast.Module, name: str) -> Found | None:
+    """The definition of a name of a module, also where the module has it from another one of ours."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            return tree, node
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return tree, node.value
+        if isinstance(node, ast.ImportFrom):
+            for one in node.names:
+                if (one.asname or one.name) == name:
+                    return _find(f"{node.module}.{one.name}")
+    return None
+
+
+@cache
+def _parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def _type(annotation: ast.AST | None, tree: ast.Module) -> Any:
+    """The type that an annotation stands for; Any where it is not made of plain ones, by whatever name."""
+    if not isinstance(annotation, ast.expr):
+        return Any
+    known = dict(PLAIN)
+    for one in ast.walk(annotation):
+        if isinstance(one, ast.Name) and one.id not in PLAIN:
+            found = _find_in(tree, one.id)
+            known[one.id] = _type(found[1], found[0]) if found else Any
+            if known[one.id] is Any:
+                return Any
+    try:
+        return eval(compile(ast.Expression(annotation), "", "eval"), {"__builtins__": {}}, known)
+    except (NameError, TypeError, AttributeError):
+        return Any

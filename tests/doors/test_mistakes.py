@@ -1,0 +1,208 @@
+"""A mistake in a command gets one sentence, before torch is loaded; a path needs no quotes."""
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+import typing
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
+
+from eegfm.config.mistakes import for_hydra
+from eegfm.config.schema import config_dir, register
+from eegfm.config.signatures import arguments
+
+register()
+MISTAKES = [
+    ("modle=stamp", "modle=stamp: there is no modle. Did you mean model?"),
+    ("model.dpeth=4", "model.dpeth=4: model has no dpeth. Did you mean depth?"),
+    (
+        "task.optimizer.weight_dcay=1",
+        "task.optimizer.weight_dcay=1: task.optimizer has no weight_dcay. Did you mean weight_decay?",
+    ),
+    ("~model.dpeth", "~model.dpeth: model has no dpeth. Did you mean depth?"),
+    ("zzz=1", "zzz=1: there is no zzz. There are: adapt, "),
+    ("data=tuevv", "data=tuevv: data has no tuevv. Did you mean tuev?"),
+    (
+        "data=published/tueev",
+        "data=published/tueev: data has no published/tueev. Did you mean published/tuev?",
+    ),
+    ("encoder=xyz", "encoder=xyz: encoder has no xyz. There are: chronos, "),
+    (
+        "data/corpora=[tuab,tueev]",
+        "data/corpora=[tuab,tueev]: data/corpora has no tueev. Did you mean tuev?",
+    ),
+    ("model=null", "model=null: one of these is needed: bandpower, "),
+    ("seed=abc", "seed=abc: a whole number is wanted here."),
+    ("diagnostics=maybe", "diagnostics=maybe: true or false is wanted here."),
+    ("selection.keep=bset", "selection.keep=bset: one of these is wanted here: best, last."),
+    ("seed=1,2", "seed=1,2: several values are a sweep, and a sweep is asked for by -m: -m seed=1,2"),
+    ("model.depth", "model.depth: a setting is written name=value."),
+    ("model.depth=choice(1,2", "model.depth=choice(1,2: this cannot be read."),
+    ("model.depth=many", "model.depth=many: a whole number is wanted here."),
+    ("+model.heads=3", "model.heads: eegfm.models.stamp.Stamp has no such argument. It has: spec, width"),
+    ("task.optimizer.lr=-1", "task.optimizer.lr=-1: a number of 0 or more is wanted here."),
+    (
+        "trainer.max_epochs=0",
+        "trainer.max_epochs=0: a whole number of 1 or more, -1 or null is wanted here.",
+    ),
+    (
+        "trainer.max_epochs=abc",
+        "trainer.max_epochs=abc: a whole number of 1 or more, -1 or null is wanted here.",
+    ),
+    ("data.batch_size=0", "data.batch_size=0: a whole number of 1 or more is wanted here."),
+    ("split=recordings", "split.test and split.val are missing. Type split.test=... split.val=..."),
+]
+
+
+OUT_OF_ONE_PROCESS = """
+import json, sys
+from eegfm.train import main
+
+said = {}
+for typed in json.loads(sys.argv[1]):
+    sys.argv = arguments = ["eegfm train", *typed]
+    try:
+        main()
+    except SystemExit as stop:
+        said[" ".join(typed)] = stop.code
+    assert sys.argv == arguments
+heavy = {"torch", "lightning", "mne", "scipy", "sklearn", "matplotlib", "wandb"} & set(sys.modules)
+print(json.dumps([said, sorted(heavy)]))
+"""
+QUICK = ("--config-dir", "own", "trainer=quick")  # options of a person's own
+SEVERAL = [
+    (
+        ("model=eegm2", "model.width_scale=8", "task=probe", "task.layr=pool3"),
+        "task.layr=pool3: task has no layr.",
+    ),
+    (
+        ("-m", "seed=1,2", "model=stamp,sambaa"),
+        "model=stamp,sambaa: model has no sambaa. Did you mean samba?",
+    ),
+    ((*QUICK[:2], "trainer=quikc"), "trainer=quikc: trainer has no quikc. Did you mean quick?"),
+    (
+        (*QUICK, "trainer.max_epoch=1"),
+        "trainer.max_epoch=1: trainer has no max_epoch. Did you mean max_epochs?",
+    ),
+    (("weights=runs/a=b", "sed=3"), "sed=3: there is no sed. Did you mean seed?"),
+]
+COMMANDS = [*(((typed,), sentence) for typed, sentence in MISTAKES), *SEVERAL]
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory) -> tuple[dict[str, str], list[str], str]:
+    """What each command ends with, the heavy packages that were loaded meanwhile, and what was printed besides."""
+    place = tmp_path_factory.mktemp("mistakes")
+    (place / "own" / "trainer").mkdir(parents=True)
+    (place / "own" / "trainer" / "quick.yaml").write_text("{defaults: [auto, _self_], max_epochs: 3}")
+    commands = json.dumps([typed for typed, _ in COMMANDS])
+    done = subprocess.run(
+        [sys.executable, "-c", OUT_OF_ONE_PROCESS, commands],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    *printed, last = done.stdout.splitlines()
+    assert not list(place.rglob("status.json")), "a run has begun"
+    return *json.loads(last), "\n".join(printed) + done.stderr
+
+
+@pytest.mark.parametrize(("typed", "sentence"), COMMANDS)
+def test_a_mistake_is_one_sentence_with_what_was_typed_and_what_is_near(typed, sentence, said):
+    """And with exit status 1, which is what Python makes of a text."""
+    found = said[0][" ".join(typed)]
+    assert found.startswith(sentence) and len(found.splitlines()) == 1
+
+
+def test_a_mistake_costs_neither_torch_nor_data_and_nothing_else_is_printed(said):
+    assert said[1:] == ([], "")
+
+
+@pytest.mark.slow
+def test_a_mistake_ends_a_command_with_status_1(tmp_path):
+    shown = subprocess.run(
+        [sys.executable, "-m", "eegfm.train", "modle=stamp"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert shown.stderr == "modle=stamp: there is no modle. Did you mean model?\n"
+
+
+PATHS = ["/a=b", "/a,b", "/a[x]", "/a=b/c,d[x]", "/a b (c)", "~/a:b", "../a{b}", "runs/a=b", "/a(1)"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_needs_no_quotes(path):
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config = compose(
+            "train", [for_hydra(f"data.raw={path}", "train"), for_hydra(f"weights={path}", "train")]
+        )
+    assert config.data.raw == config.weights == path
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["data=published/tuev", "data.raw='/a=b'", "data.steps=[{a: 1}]", "model.depth=choice(1,2)", "seed=1,2",
+     "data.raw=/a,/b", "weights=${paths.runs}/a", "--cfg", "-m", "encoder=null", "+data@pretrain.data=mix"],
+)  # fmt: skip
+def test_what_hydra_reads_by_itself_is_left_alone(typed):
+    assert for_hydra(typed, "train") == typed
+
+
+@pytest.mark.parametrize("group", ["row", "adapt", "search", "experiment"])
+def test_null_is_no_option_where_none_is_needed(group):
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        assert compose("train", [for_hydra(f"{group}=null", "train")]) == compose("train")
+
+
+def test_a_null_that_is_typed_overrules_an_experiment(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\ndefaults: [override /row: cbramod]\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    mine = [f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine"]
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        assert compose("train", mine).model._target_.endswith("CBraMod")
+        assert compose("train", [*mine, for_hydra("row=null", "train")]).model._target_.endswith("Stamp")
+
+
+TARGETS = {
+    target
+    for path in config_dir().rglob("*.yaml")
+    for target in re.findall(r"_target_: (eegfm[\w.]+)", path.read_text(encoding="utf-8"))
+}
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_the_source_of_a_constructor_says_what_the_constructor_says(target):
+    """By name, all of them; and by type, those that are made of plain ones."""
+    made = get_object(target)
+    hints = typing.get_type_hints(made.__init__ if isinstance(made, type) else made)
+    found = arguments(target)
+    assert found is not None and list(found) == list(inspect.signature(made).parameters)
+    assert {k: v for k, v in found.items() if v is not typing.Any} == {
+        name: hint for name, hint in hints.items() if name in found and _is_plain(hint)
+    }
+
+
+def _is_plain(hint: object) -> bool:
+    parts = typing.get_args(hint) if typing.get_origin(hint) is not typing.Literal else ()
+    if parts:
+        return (
+            typing.get_origin(hint) is not None
+            and all(map(_is_plain, parts))
+            and "Union" in str(typing.get_origin(hint))
+        )
+    return hint in (int, float, bool, str, type(None)) or typing.get_origin(hint) is typing.Literal
+
+
+def test_of_what_is_not_ours_nothing_is_said():
+    assert arguments("torch.optim.AdamW") is None and arguments("eegfm.nowhere.Nothing") is None
