@@ -11,7 +11,7 @@ from eegfm.config.identity import PRETRAIN, PUBLISHED, plain, without_hydra
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGDataModule
-from eegfm.runs.checkpoints import checkpoint_of
+from eegfm.runs.checkpoints import Place
 from eegfm.tasks.weights import config_of, load_backbone, published_weights
 
 
@@ -74,7 +74,7 @@ def build(config: DictConfig, weights: str | Path | None) -> Run:
             checkpoint = published_weights(backbone, Path(config.paths.weights))
             theirs = OmegaConf.create({"task": {"scale": backbone.unit_uv}})
         else:
-            checkpoint = checkpoint_of(Path(weights))
+            checkpoint = Place.of(weights).checkpoint
             text = config_of(checkpoint)
             theirs = OmegaConf.create(text) if text else None  # None: it was not written by a run
         if theirs is not None:

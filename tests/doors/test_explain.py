@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from eegfm.analysis.explain import to_wandb
 from eegfm.drawing.style import save
+from eegfm.runs.checkpoints import Place
 from eegfm.runs.wandb import send_figures, wandb_of
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -66,7 +67,7 @@ def test_figures_of_an_evaluation_go_to_the_wandb_run_of_the_training(run):
     folder, config, picture = run
     send_figures(wandb_of(config, folder, job_type="classify"), {"confusion_matrix": picture})
     (first,) = folder.glob("wandb/offline-run-*/*.wandb")
-    to_wandb(config, folder / "checkpoints" / "best.ckpt", {SPLIT: picture})
+    to_wandb(config, Place.of(folder / "checkpoints" / "best.ckpt"), {SPLIT: picture})
     (second,) = set(folder.glob("wandb/offline-run-*/*.wandb")) - {first}
     trained, evaluated = records(first), records(second)
     assert ids(trained) == ids(evaluated) == {(folder / "wandb_id").read_text()}
@@ -79,9 +80,9 @@ def test_figures_of_an_evaluation_go_to_the_wandb_run_of_the_training(run):
 def test_a_run_that_was_not_logged_there_sends_nothing(run):
     """Its folder says that it was, its config says how; either alone is not enough."""
     folder, config, picture = run
-    to_wandb(config, folder, {SPLIT: picture})
+    to_wandb(config, Place.of(folder), {SPLIT: picture})
     assert not (folder / "wandb").exists()
     (folder / "wandb").mkdir()
-    to_wandb(OmegaConf.create({"logger": {"name": "csv"}}), folder, {SPLIT: picture})
-    to_wandb(OmegaConf.create({}), folder, {SPLIT: picture})
+    to_wandb(OmegaConf.create({"logger": {"name": "csv"}}), Place.of(folder), {SPLIT: picture})
+    to_wandb(OmegaConf.create({}), Place.of(folder), {SPLIT: picture})
     assert not list((folder / "wandb").iterdir())

@@ -26,7 +26,7 @@ from eegfm.export import model as export_model
 from eegfm.export.model import Portable
 from eegfm.models.bandpower import BandPower
 from eegfm.models.majority import Majority
-from eegfm.runs.checkpoints import checkpoint_of, config_of_run
+from eegfm.runs.checkpoints import Place
 from eegfm.runs.intervals import intervals
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import read_result
@@ -319,8 +319,8 @@ def run(tmp_path_factory) -> Path:
 
 def test_a_run_gives_what_its_task_says_of_its_stores_vectors(run):
     """The encoder in front of it; without it where the vectors are asked for."""
-    built = build(config_of_run(run), None)
-    built.task.load_state_dict(read_state(checkpoint_of(run)))
+    built = build(Place.of(run).config, None)
+    built.task.load_state_dict(read_state(Place.of(run).checkpoint))
     model = eegfm.load(run, tokens=True)
     x = windows(model)
     with torch.no_grad():

@@ -18,7 +18,7 @@ from eegfm.commands import streaming
 from eegfm.config.schema import config_dir
 from eegfm.contracts import EegfmError
 from eegfm.drawing import recordings
-from eegfm.runs.checkpoints import checkpoint_of, config_of_run
+from eegfm.runs.checkpoints import Place
 from eegfm.runs.predictions import read_predictions
 from eegfm.signal.formats.edf import read_edf
 from eegfm.tasks.weights import read_state
@@ -67,9 +67,9 @@ def made(tmp_path_factory) -> Path:
 
 def one_pass(run: Path, file: Path) -> tuple[np.ndarray, np.ndarray]:
     """The whole file, in microvolts, and what the run's model makes of it at once."""
-    built = build(config_of_run(run), None)
+    built = build(Place.of(run).config, None)
     task, coords = built.task, torch.from_numpy(built.data.spec.montage.coords)
-    task.load_state_dict(read_state(checkpoint_of(run)))
+    task.load_state_dict(read_state(Place.of(run).checkpoint))
     x = read_edf(file, channels={f"EEG {name}-REF": name for name in CHANNELS}).data
     with torch.no_grad():
         y = task.eval()(torch.from_numpy(x.astype(np.float32))[None], coords.float())

@@ -27,7 +27,7 @@ from torch import nn
 from eegfm.analysis.persons import person_alone, persons_told
 from eegfm.build import Run, build
 from eegfm.contracts import EegfmError
-from eegfm.runs.checkpoints import checkpoint_of
+from eegfm.runs.checkpoints import Place
 from eegfm.runs.record import record
 from eegfm.tasks.features import Features
 from eegfm.tasks.metrics import Predictions, monitor_of, refuse_unlabelled, scores
@@ -96,7 +96,7 @@ def _fresh(config: DictConfig, weights: str | None) -> Run:
 def _of_persons(run: Run, folder: Path) -> dict[str, dict[str, float]]:
     task, data = run.task, run.data
     if isinstance(task, nn.Module):
-        task.load_state_dict(read_state(checkpoint_of(folder)))
+        task.load_state_dict(read_state(Place.of(folder).checkpoint))
     elif not isinstance(task, Probe):  # a probe's features are those of its backbone, which is not fitted
         task.fit(data)
     data.setup("test")

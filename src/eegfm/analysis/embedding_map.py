@@ -19,7 +19,7 @@ from eegfm.drawing.embeddings import embedding_map
 from eegfm.drawing.style import save
 from eegfm.files import write_json
 from eegfm.nn.scaling import size_of
-from eegfm.runs.checkpoints import checkpoint_of
+from eegfm.runs.checkpoints import Place
 from eegfm.tasks.classify import FitsInput
 from eegfm.tasks.features import Features
 from eegfm.tasks.metrics import refuse_unlabelled
@@ -30,8 +30,8 @@ from eegfm.tasks.weights import load_backbone, read_state
 AT_MOST = 500  # windows
 
 
-def draw(config: DictConfig, weights: str | None, place: Path, split: SplitName) -> Path:
-    """Write `embedding_map_<split>.json` and its picture in `figures/` into a run's folder; returns the first.
+def draw(config: DictConfig, weights: str | None, place: Place, split: SplitName) -> Path:
+    """Write `embedding_map_<split>.json` and its picture in `figures/` beside a run's files; returns the first.
 
     `config` is the run's own, `place` its folder or a checkpoint in it, `weights` what its backbone was started from,
     if its task fits in one go and so has no checkpoint of its own. Of the split, windows are drawn by the run's seed,
@@ -61,15 +61,15 @@ def draw(config: DictConfig, weights: str | None, place: Path, split: SplitName)
     spaces = {"raw windows": rows.__getitems__(part.tolist()).x.flatten(1).numpy()}
     spaces["random weights"] = table(features, rows, part, data.batch_size, device)
     if isinstance(run.task, nn.Module):
-        run.task.load_state_dict(read_state(checkpoint_of(place)))
+        run.task.load_state_dict(read_state(place.checkpoint))
     elif weights is not None:
-        load_backbone(features.backbone, checkpoint_of(Path(weights)))
+        load_backbone(features.backbone, Place.of(weights).checkpoint)
     spaces["this run"] = table(features, rows, part, data.batch_size, device)
 
     label, subject = labels_of(rows)[part], rows.subject[rows.rows][part]
     numbers = {name: nearness(x, label, subject) for name, x in spaces.items()}
     n_subjects = len(np.unique(subject))
-    folder = place if place.is_dir() else place.parent
+    folder = place.beside
     title = f"{data.benchmark.title}, {split} split: {len(part)} windows of {n_subjects} subjects"
     figure = embedding_map(
         {name: flat(x, config.seed) for name, x in spaces.items()},

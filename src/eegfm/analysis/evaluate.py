@@ -1,6 +1,5 @@
 """Trained weights on any split: scores, a page that explains them, or a map of where windows lie."""
 
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -10,7 +9,7 @@ from eegfm.analysis.explain import explain
 from eegfm.benchmarks.spec import SPLITS
 from eegfm.build import build, on_one_device
 from eegfm.contracts import EegfmError
-from eegfm.runs.checkpoints import checkpoint_of, config_of_run
+from eegfm.runs.checkpoints import Place
 from eegfm.runs.record import record
 from eegfm.runs.results import read_result
 from eegfm.runs.seen import seen_here
@@ -22,15 +21,15 @@ def evaluate(config: DictConfig) -> None:
     split = config["values"].split or ("val" if config.embedding_map else "test")
     if split not in SPLITS:
         raise EegfmError(f"split={split}: a split is one of {', '.join(SPLITS)}.")
-    place = Path(config.run)
-    own = on_one_device(config_of_run(place))
+    place = Place.of(config.run)
+    own = on_one_device(place.config)
     own.paths, own.trainer.accelerator = config.paths, config.trainer.accelerator
     if config.raw is not None:
         own.data.raw = config.raw
     trained = "optimizer" in own.task
     weights = None  # the checkpoint has them
     if not trained:
-        weights = read_result(place).started_from.get("weights")
+        weights = read_result(place.folder).started_from.get("weights")
     if config.embedding_map:
         draw(own, weights, place, split)
         return
@@ -47,8 +46,7 @@ def evaluate(config: DictConfig) -> None:
     run.data.prepare_data()
     found = _predict_trained(run, place, split) if trained else _fit_again(run, split)
     ids = [run.data.subjects[i] for i in found.subject]
-    folder = place if place.is_dir() else place.parent
-    out, scores, by_subject = record(folder, split, found, ids, run.data.spec)
+    out, scores, by_subject = record(place.beside, split, found, ids, run.data.spec)
     facts = run.data.provenance()
     show_scores(
         f"{run.data.benchmark.title}, {split} split ({place})",
@@ -60,13 +58,11 @@ def evaluate(config: DictConfig) -> None:
     )
 
 
-def _predict_trained(run: Any, place: Path, split: str) -> Any:
+def _predict_trained(run: Any, place: Place, split: str) -> Any:
     run.data.setup("test" if split == "test" else "fit")
     trainer = run.make_trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
     loader = run.data.split_dataloader(split)
-    trainer.test(
-        run.task, dataloaders=loader, ckpt_path=checkpoint_of(place), weights_only=True, verbose=False
-    )
+    trainer.test(run.task, dataloaders=loader, ckpt_path=place.checkpoint, weights_only=True, verbose=False)
     return run.task.outputs
 
 

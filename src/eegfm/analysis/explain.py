@@ -24,9 +24,9 @@ from eegfm.drawing import classifiers as drawing_classifiers
 from eegfm.drawing import runs, style
 from eegfm.drawing.html import PLAIN, document, note, paragraph, picture, table
 from eegfm.files import write_json
-from eegfm.runs.checkpoints import checkpoint_of
+from eegfm.runs.checkpoints import Place
 from eegfm.runs.record import subject_scores
-from eegfm.runs.results import json_values, read_result
+from eegfm.runs.results import json_values
 from eegfm.runs.sentences import overlap_sentence, seen_sentence
 from eegfm.runs.wandb import send_figures, wandb_of
 from eegfm.tasks.classify import Classify
@@ -35,12 +35,12 @@ from eegfm.tasks.metrics import probabilities, scores
 from eegfm.tasks.weights import read_state
 
 
-def explain(config: DictConfig, place: Path, split: SplitName) -> Path:
+def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
     """Write `explain_<split>.html`, its numbers as JSON and, of attention, `attention_<split>.npz`; returns the page.
 
-    `config` is the run's own, `place` its folder or a checkpoint in it. The file of attention holds "key" by window,
-    "label", and "attention" [window, head, second, channel] in float16. Where the run was logged to W&B, the figures
-    go to the same W&B run, as `explain_<split>/<figure>`.
+    `config` is the run's own, `place` its folder or a checkpoint in it, beside which the files are written. The file of
+    attention holds "key" by window, "label", and "attention" [window, head, second, channel] in float16. Where the run
+    was logged to W&B, the figures go to the same W&B run, as `explain_<split>/<figure>`.
 
     Raises:
         EegfmError: a run that is not a trained classifier.
@@ -54,20 +54,22 @@ def explain(config: DictConfig, place: Path, split: SplitName) -> Path:
         )
     data.prepare_data()
     data.setup("test" if split == "test" else "fit")
-    task.load_state_dict(read_state(checkpoint_of(place)))
+    task.load_state_dict(read_state(place.checkpoint))
     seen = _look(task, data, split)
-    folder = place if place.is_dir() else place.parent
+    folder = place.beside
     facts = data.provenance()
     ids = [data.subjects[i] for i in seen["subject"]]
-    title = f"{data.benchmark.title}, {split} split ({folder.name})" + ", SIMULATED" * facts["simulated"]
+    title = (
+        f"{data.benchmark.title}, {split} split ({place.folder.name})" + ", SIMULATED" * facts["simulated"]
+    )
     numbers: dict[str, Any] = {
         "split": split,
         "n_windows": len(ids),
         "metrics": scores(seen["probability"], seen["label"], len(data.spec.classes)),
         "by_subject": subject_scores(seen["probability"], seen["label"], ids, data.spec.classes),
     }
-    if (folder / "result.json").exists():
-        result = read_result(folder)
+    result = place.result
+    if result:
         numbers["warnings"] = [overlap_sentence(result)] * bool(result.overlap)
         numbers["warnings"] += [seen_sentence(result.seen)] * bool(result.seen)
     if "attention" in seen:
@@ -105,9 +107,9 @@ def explain(config: DictConfig, place: Path, split: SplitName) -> Path:
     return page
 
 
-def to_wandb(config: DictConfig, place: Path, pictures: dict[str, Path]) -> None:
+def to_wandb(config: DictConfig, place: Place, pictures: dict[str, Path]) -> None:
     """Log pictures to the W&B run of a run's folder, or of a checkpoint's, where the run itself was logged there."""
-    folder = (place if place.is_dir() else place.parent.parent).resolve()
+    folder = place.folder.resolve()
     logger = wandb_of(config, folder) if (folder / "wandb").is_dir() else False
     if logger:
         send_figures(logger, pictures)

@@ -17,7 +17,7 @@ from eegfm.contracts import EegfmError
 from eegfm.data.preparing.parts import bar_of
 from eegfm.drawing import recordings, style
 from eegfm.files import write_json
-from eegfm.runs.checkpoints import checkpoint_of, config_of_run
+from eegfm.runs.checkpoints import Place
 from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.results import read_result
 from eegfm.signal.formats.edf_writer import EdfWriter
@@ -53,7 +53,7 @@ def stream(config: DictConfig) -> None:
         raise EegfmError(f"steps={config.steps}: run (those of the run) or none is wanted.")
     if not isinstance(config.mark, int | float) or not config.mark > 0:
         raise EegfmError(f"mark={config.mark}: times the median error are wanted, a number above 0.")
-    place = Path(config.run)
+    place = Place.of(config.run)
     run = _trained(place, config)
     if config.export is not None:
         path = Path(str(config.export))
@@ -62,18 +62,16 @@ def stream(config: DictConfig) -> None:
             f"{path.resolve()}: (x, state) -> (y, state), x [1, channel, 8] in microvolts at {run.data.spec.sfreq:g} Hz"
         )
     if config.file is not None:
-        folder = place if place.is_dir() else place.parent
-        file = Path(str(config.file))
-        _stream(run, folder, file, config)
+        _stream(run, place, Path(str(config.file)), config)
 
 
-def _trained(place: Path, config: DictConfig) -> "Run":
+def _trained(place: Place, config: DictConfig) -> "Run":
     """The run with its trained weights, in eval mode. Raises EegfmError where it cannot stream."""
     from torch import nn
 
-    own = config_of_run(place)
-    if place.is_dir():
-        read_result(place)  # of a run that has not ended, the weights are not the ones it will keep
+    own = place.config
+    if place.is_run:
+        read_result(place.folder)  # of a run that has not ended, the weights are not the ones it will keep
     own.paths = config.paths
     run = build(own, None)  # the checkpoint has the weights
     if not isinstance(run.task, nn.Module):
@@ -86,7 +84,7 @@ def _trained(place: Path, config: DictConfig) -> "Run":
         raise EegfmError(
             f"{place}: a run of task=classify or task=reconstruct is wanted, not {type(run.task).__name__}."
         )
-    run.task.load_state_dict(read_state(checkpoint_of(place)))
+    run.task.load_state_dict(read_state(place.checkpoint))
     run.task.eval()
     return run
 
@@ -104,7 +102,7 @@ class _Found:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def _stream(run: "Run", home: Path, file: Path, config: DictConfig) -> None:
+def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
     import torch
 
     spec = run.data.spec
@@ -116,7 +114,7 @@ def _stream(run: "Run", home: Path, file: Path, config: DictConfig) -> None:
     run.task.to(device)
     classes = isinstance(run.task, Classify)
     hop = _hop(config, run, pieces.sfreq, classes)
-    out = home / "stream" / file.stem if config.out is None else Path(str(config.out))
+    out = place.beside / "stream" / file.stem if config.out is None else Path(str(config.out))
     out.mkdir(parents=True, exist_ok=True)
     (out / "stream.json").unlink(missing_ok=True)  # it says that the others are whole
     unlike = _unlike_eeg(pieces)
@@ -134,7 +132,7 @@ def _stream(run: "Run", home: Path, file: Path, config: DictConfig) -> None:
             found = _reconstruct(run, pieces, hop, out, config, torch.device(device), upto)
     seconds, used = time.monotonic() - started, time.process_time() - used
     notes = _write_annotations(out / f"{file.stem}-annot.fif", found.notes)
-    title = f"{run.data.benchmark.title}: {home.name}\n{file.name}"
+    title = f"{run.data.benchmark.title}: {place.folder.name}\n{file.name}"
     binned = _binned(found, root=not classes)
     drawn = (
         recordings.probabilities_over_time(*binned, spec.classes, title=title)
@@ -147,7 +145,7 @@ def _stream(run: "Run", home: Path, file: Path, config: DictConfig) -> None:
     write_json(
         out / "stream.json",
         {
-            "run": str(home),
+            "run": str(place.folder),
             "file": str(file),
             "seconds": pieces.duration_s,
             "sfreq": pieces.sfreq,

@@ -19,6 +19,7 @@ from eegfm.export.from_run import HUB
 from eegfm.export.model import Portable
 from eegfm.reporting.groups import Group, deviation, find_runs, group_runs, marks, mean, read_runs
 from eegfm.reporting.groups import Run as Finished
+from eegfm.runs.checkpoints import CHECKPOINTS, Place
 from eegfm.runs.results import SUBJECT_FACTS
 
 OUT = {
@@ -223,7 +224,7 @@ def _training(run: Finished) -> str:
     start = "random weights"
     if r.started_from:
         path = Path(r.started_from["weights"])
-        start = f"`{path.parent.parent.name if path.parent.name == 'checkpoints' else path.name}`"
+        start = f"`{Place.of(path).folder.name if path.parent.name == CHECKPOINTS else path.name}`"
     adapted = "" if r.adapt is None else f", adapt={r.adapt}"
     commit = (r.git.get("commit") or "unknown")[:12] + (
         " with uncommitted changes" if r.git.get("dirty") else ""

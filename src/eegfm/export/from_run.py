@@ -14,7 +14,7 @@ from eegfm.config.make import make
 from eegfm.contracts import EegfmError, Montage, SampleSpec
 from eegfm.export.described import CONFIG, FORMAT, OURS, SCHEMA, montage_json, spec_json
 from eegfm.export.model import Portable, filled, read
-from eegfm.runs.checkpoints import checkpoint_of, config_of_run
+from eegfm.runs.checkpoints import Place
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import read_result
 from eegfm.tasks.weights import read_state
@@ -55,7 +55,7 @@ def load(place: str | Path, *, revision: str | None = None, tokens: bool = False
             f"revision={revision} is of the hub: eegfm.load('{HUB}<user>/<name>', revision=...)"
         )
     folder = Path(place)
-    if (folder / "config.yaml").is_file():
+    if Place.of(folder).is_run:
         return of_run(folder, tokens=tokens)
     if (folder / CONFIG).is_file():
         return read(folder)
@@ -79,7 +79,7 @@ def the_hub() -> Any:
 def of_run(place: Path, *, tokens: bool = False) -> Portable:
     """The model of a finished run. Raises EegfmError where the run has not ended, or its task leaves no model."""
     result = read_result(place)
-    run = config_of_run(place)
+    run = Place.of(place).config
     kind = TASKS.get(run.task["_target_"])
     if kind is None:
         raise EegfmError(
@@ -112,7 +112,7 @@ def of_run(place: Path, *, tokens: bool = False) -> Portable:
         config |= more
     else:
         config |= _of_training(kind, run)
-        held = read_state(checkpoint_of(place))
+        held = read_state(Place.of(place).checkpoint)
         state = {key: value for key, value in held.items() if key.startswith(("backbone.", "head."))}
     if encoder is not None and hasattr(encoder, "network"):
         state |= {f"encoder.network.{key}": value for key, value in encoder.network.state_dict().items()}
@@ -163,7 +163,7 @@ def _parts(run: "DictConfig") -> list[Any]:
 
 def benchmarks_of(place: Path) -> dict[str, Any]:
     """The specifications of a run's data, by name: one, or those of a mix."""
-    return {part.benchmark.name: part.benchmark for part in _parts(config_of_run(place))}
+    return {part.benchmark.name: part.benchmark for part in _parts(Place.of(place).config)}
 
 
 def _weights(node: Mapping[Any, Any]) -> str | None:
@@ -230,7 +230,7 @@ def _fitted_again(place: Path, weights: str | None) -> Any:
     import lightning.pytorch as lightning
     import numpy as np
 
-    config = config_of_run(place)
+    config = Place.of(place).config
     config.data.download = False
     lightning.seed_everything(config.seed, verbose=False)  # where a probe has random weights, the same ones
     run = build(config, weights)

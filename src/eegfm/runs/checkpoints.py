@@ -1,45 +1,93 @@
-"""The checkpoint and the config that a path means: a run folder or a file in one."""
+"""What a person names by `run=...` or `weights=...`: a run folder, or a file of weights in one or anywhere."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from omegaconf import DictConfig, OmegaConf
 
 from eegfm.contracts import EegfmError
+from eegfm.runs.results import RunResult, read_result
+from eegfm.tasks.weights import config_of
+
+CHECKPOINTS = "checkpoints"  # the folder of them in a run folder
 
 
-def checkpoint_of(place: Path) -> Path:
-    """The checkpoint meant by a path: a file itself, or the epoch that a finished run's folder has kept."""
-    if place.is_file():
-        return place
-    if not (place / "config.yaml").is_file():
-        raise EegfmError(
-            f"No run and no checkpoint at {place}: wanted a run folder, or a .ckpt, .pth or .safetensors file."
-        )
-    keep = OmegaConf.select(OmegaConf.load(place / "config.yaml"), "selection.keep", default="best")
-    checkpoint = place / "checkpoints" / f"{keep}.ckpt"
-    if not checkpoint.is_file():
-        raise EegfmError(
-            f"The run at {place} has no {checkpoint.name} yet: train it first, or name a checkpoint file."
-        )
-    return checkpoint
+@dataclass(frozen=True)
+class Place:
+    """A run folder or a file of weights, as a person has named it; nothing is read before it is asked for."""
 
+    path: Path
 
-def config_of_run(place: Path) -> DictConfig:
-    """The resolved config of a run folder, or the one that a checkpoint carries."""
-    if (place / "config.yaml").is_file():
-        config = OmegaConf.load(place / "config.yaml")
-    elif place.is_file():
-        import torch
+    @classmethod
+    def of(cls, path: str | Path) -> Self:
+        return cls(Path(path))
 
-        text = torch.load(place, map_location="cpu", weights_only=True).get("config", "")
-        if not text:
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder; of a file that is not in a run's `checkpoints/`, the folder that it lies in."""
+        if self.path.is_dir():
+            return self.path
+        return self.path.parent.parent if self.path.parent.name == CHECKPOINTS else self.path.parent
+
+    @property
+    def beside(self) -> Path:
+        """Where new files about it go: beside the file, so that another epoch's never replace those of the run."""
+        return self.path if self.path.is_dir() else self.path.parent
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file itself, or the epoch that a trained run has kept.
+
+        Raises:
+            EegfmError: there is neither, or the run has not come so far.
+        """
+        if self.path.is_file():
+            return self.path
+        if not self.is_run:
             raise EegfmError(
-                f"{place} carries no config: it was not written by a run. Name the run folder instead."
+                f"No run and no checkpoint at {self}: wanted a run folder, or a .ckpt, .pth or .safetensors file."
             )
-        config = OmegaConf.create(text)
-    else:
-        raise EegfmError(
-            f"run={place}: wanted a run folder (with config.yaml) or a checkpoint (.ckpt) in one."
-        )
-    assert isinstance(config, DictConfig)
-    return config
+        keep = OmegaConf.select(OmegaConf.load(self.path / "config.yaml"), "selection.keep", default="best")
+        checkpoint = self.path / CHECKPOINTS / f"{keep}.ckpt"
+        if not checkpoint.is_file():
+            raise EegfmError(
+                f"The run at {self} has no {checkpoint.name} yet: train it first, or name a checkpoint file."
+            )
+        return checkpoint
+
+    @property
+    def config(self) -> DictConfig:
+        """The resolved config of the run folder, or the one that the checkpoint carries; a new object every time.
+
+        Raises:
+            EegfmError: there is none.
+        """
+        if self.is_run:
+            config = OmegaConf.load(self.path / "config.yaml")
+        elif self.path.is_file():
+            text = config_of(self.path)
+            if not text:
+                raise EegfmError(
+                    f"{self} carries no config: it was not written by a run. Name the run folder instead."
+                )
+            config = OmegaConf.create(text)
+        else:
+            raise EegfmError(
+                f"run={self}: wanted a run folder (with config.yaml) or a checkpoint (.ckpt) in one."
+            )
+        assert isinstance(config, DictConfig)
+        return config
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is the folder of a run that has begun."""
+        return (self.path / "config.yaml").is_file()
+
+    @property
+    def result(self) -> RunResult | None:
+        """The result of the run; None where that has not ended, and of a file that lies in no run."""
+        return read_result(self.folder) if (self.folder / "result.json").is_file() else None

@@ -7,7 +7,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from eegfm.config.identity import PRETRAIN, PUBLISHED, SEEN
-from eegfm.runs.checkpoints import checkpoint_of
+from eegfm.runs.checkpoints import Place
 from eegfm.tasks.weights import config_of
 
 
@@ -24,7 +24,7 @@ def corpora_seen(config: Mapping[str, Any], weights: str | Path | None) -> dict[
         return found
     theirs = ""
     if weights != PUBLISHED:
-        theirs = config_of(checkpoint_of(Path(weights)))
+        theirs = config_of(Place.of(weights).checkpoint)
     if not theirs:
         declared = config.get(SEEN) or {}
         own = declared.get(config["model"].get("name")) or {}
