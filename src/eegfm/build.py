@@ -5,14 +5,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from eegfm.config.identity import PRETRAIN, PUBLISHED, plain, without_hydra
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGDataModule
 from eegfm.runs.checkpoints import Place
-from eegfm.tasks.weights import config_of, load_backbone, published_weights
+from eegfm.runs.results import read_result
+from eegfm.tasks.weights import config_of, load_backbone, published_weights, read_state
 
 
 def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictConfig, dict[str, Any]]:
@@ -83,6 +86,33 @@ def build(config: DictConfig, weights: str | Path | None) -> Run:
         started_from = {"weights": str(checkpoint), "left_out": left_out}
     task = make(config.task, "task")(backbone, data.spec)
     return Run(task, data, make(config.trainer, "trainer"), plain(config), started_from)
+
+
+def trained(config: DictConfig, place: Place) -> Run:
+    """The run of a place with its trained weights; `config` is `place.config`, perhaps changed for this machine.
+
+    A task that is fitted in one go is still to be fitted, on the backbone that the run had.
+    """
+    seed_everything(config.seed, verbose=False)  # where a backbone has random weights, the same ones
+    run = build(config, None)
+    put_trained(run.task, place)
+    return run
+
+
+def put_trained(task: Any, place: Place) -> None:
+    """Put the weights of a place into the task of its config: all of them, or those that the backbone began with.
+
+    The latter of a task that is fitted in one go, which keeps none of its own.
+
+    Raises:
+        EegfmError: the run has not come so far.
+    """
+    if isinstance(task, nn.Module):
+        task.load_state_dict(read_state(place.checkpoint))
+        return
+    start = read_result(place.folder).started_from
+    if start:
+        load_backbone(task.backbone, Place.of(start["weights"]).checkpoint)
 
 
 def refuse_another_scale(config: DictConfig, theirs: Any, who: str) -> None:

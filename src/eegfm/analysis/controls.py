@@ -25,14 +25,13 @@ from omegaconf import DictConfig
 from torch import nn
 
 from eegfm.analysis.persons import person_alone, persons_told
-from eegfm.build import Run, build
+from eegfm.build import Run, build, put_trained
 from eegfm.contracts import EegfmError
 from eegfm.runs.checkpoints import Place
 from eegfm.runs.record import record
 from eegfm.tasks.features import Features
 from eegfm.tasks.metrics import Predictions, monitor_of, refuse_unlabelled, scores
 from eegfm.tasks.probe import Probe, labels_of, stratified, table
-from eegfm.tasks.weights import read_state
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +95,7 @@ def _fresh(config: DictConfig, weights: str | None) -> Run:
 def _of_persons(run: Run, folder: Path) -> dict[str, dict[str, float]]:
     task, data = run.task, run.data
     if isinstance(task, nn.Module):
-        task.load_state_dict(read_state(Place.of(folder).checkpoint))
+        put_trained(task, Place.of(folder))
     elif not isinstance(task, Probe):  # a probe's features are those of its backbone, which is not fitted
         task.fit(data)
     data.setup("test")

@@ -13,7 +13,7 @@ from torch import nn
 
 from eegfm.analysis.nearness import flat, nearness
 from eegfm.benchmarks.spec import SplitName
-from eegfm.build import build
+from eegfm.build import build, put_trained
 from eegfm.contracts import EegfmError
 from eegfm.drawing.embeddings import embedding_map
 from eegfm.drawing.style import save
@@ -25,18 +25,16 @@ from eegfm.tasks.features import Features
 from eegfm.tasks.metrics import refuse_unlabelled
 from eegfm.tasks.probe import Probe, labels_of, stratified, table
 from eegfm.tasks.reconstruct import Reconstruct
-from eegfm.tasks.weights import load_backbone, read_state
 
 AT_MOST = 500  # windows
 
 
-def draw(config: DictConfig, weights: str | None, place: Place, split: SplitName) -> Path:
+def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
     """Write `embedding_map_<split>.json` and its picture in `figures/` beside a run's files; returns the first.
 
-    `config` is the run's own, `place` its folder or a checkpoint in it, `weights` what its backbone was started from,
-    if its task fits in one go and so has no checkpoint of its own. Of the split, windows are drawn by the run's seed,
-    the same part of every class. Features are those that the run uses: of a probe its layer's statistics, else the
-    backbone's embedding.
+    `config` is the run's own, `place` its folder or a checkpoint in it. Windows of the split are drawn by the run's
+    seed, the same part of every class. Features are those that the run uses: the statistics of a layer for a probe,
+    else the backbone's embedding.
 
     Raises:
         EegfmError: data without labels, a model that is no network, too few windows.
@@ -60,10 +58,7 @@ def draw(config: DictConfig, weights: str | None, place: Place, split: SplitName
 
     spaces = {"raw windows": rows.__getitems__(part.tolist()).x.flatten(1).numpy()}
     spaces["random weights"] = table(features, rows, part, data.batch_size, device)
-    if isinstance(run.task, nn.Module):
-        run.task.load_state_dict(read_state(place.checkpoint))
-    elif weights is not None:
-        load_backbone(features.backbone, Place.of(weights).checkpoint)
+    put_trained(run.task, place)
     spaces["this run"] = table(features, rows, part, data.batch_size, device)
 
     label, subject = labels_of(rows)[part], rows.subject[rows.rows][part]

@@ -3,15 +3,15 @@
 from typing import Any
 
 from omegaconf import DictConfig
+from torch import nn
 
 from eegfm.analysis.embedding_map import draw
 from eegfm.analysis.explain import explain
-from eegfm.benchmarks.spec import SPLITS
-from eegfm.build import build, on_one_device
+from eegfm.benchmarks.spec import SPLITS, SplitName
+from eegfm.build import Run, on_one_device, trained
 from eegfm.contracts import EegfmError
 from eegfm.runs.checkpoints import Place
 from eegfm.runs.record import record
-from eegfm.runs.results import read_result
 from eegfm.runs.seen import seen_here
 from eegfm.runs.summary import show_scores
 
@@ -26,25 +26,15 @@ def evaluate(config: DictConfig) -> None:
     own.paths, own.trainer.accelerator = config.paths, config.trainer.accelerator
     if config.raw is not None:
         own.data.raw = config.raw
-    trained = "optimizer" in own.task
-    weights = None  # the checkpoint has them
-    if not trained:
-        weights = read_result(place.folder).started_from.get("weights")
     if config.embedding_map:
-        draw(own, weights, place, split)
+        draw(own, place, split)
         return
     if config.explain:
         explain(own, place, split)
         return
-    if not trained:
-        import lightning.pytorch as lightning
-
-        lightning.seed_everything(
-            own.seed, verbose=False
-        )  # where a probe has random weights, the same ones
-    run = build(own, weights)
+    run = trained(own, place)
     run.data.prepare_data()
-    found = _predict_trained(run, place, split) if trained else _fit_again(run, split)
+    found = _predict(run, split) if isinstance(run.task, nn.Module) else _fit_again(run, split)
     ids = [run.data.subjects[i] for i in found.subject]
     out, scores, by_subject = record(place.beside, split, found, ids, run.data.spec)
     facts = run.data.provenance()
@@ -58,15 +48,15 @@ def evaluate(config: DictConfig) -> None:
     )
 
 
-def _predict_trained(run: Any, place: Place, split: str) -> Any:
+def _predict(run: Run, split: SplitName) -> Any:
     run.data.setup("test" if split == "test" else "fit")
     trainer = run.make_trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
     loader = run.data.split_dataloader(split)
-    trainer.test(run.task, dataloaders=loader, ckpt_path=place.checkpoint, weights_only=True, verbose=False)
+    trainer.test(run.task, dataloaders=loader, verbose=False)
     return run.task.outputs
 
 
-def _fit_again(run: Any, split: str) -> Any:
+def _fit_again(run: Run, split: SplitName) -> Any:
     """A model that is fitted in one go keeps no weights: the same data give the same fit."""
     run.data.setup("fit")
     run.task.fit(run.data)

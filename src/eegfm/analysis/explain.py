@@ -18,7 +18,7 @@ from rich.console import Console
 
 from eegfm.analysis.maps import correlation, rank_correlation, truth
 from eegfm.benchmarks.spec import SplitName
-from eegfm.build import build
+from eegfm.build import build, put_trained
 from eegfm.contracts import Attends, EegfmError
 from eegfm.drawing import classifiers as drawing_classifiers
 from eegfm.drawing import runs, style
@@ -32,7 +32,6 @@ from eegfm.runs.wandb import send_figures, wandb_of
 from eegfm.tasks.classify import Classify
 from eegfm.tasks.decision import decide
 from eegfm.tasks.metrics import probabilities, scores
-from eegfm.tasks.weights import read_state
 
 
 def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
@@ -54,7 +53,7 @@ def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
         )
     data.prepare_data()
     data.setup("test" if split == "test" else "fit")
-    task.load_state_dict(read_state(place.checkpoint))
+    put_trained(task, place)
     seen = _look(task, data, split)
     folder = place.beside
     facts = data.provenance()

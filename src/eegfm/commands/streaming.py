@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from eegfm.build import Run, build
+from eegfm.build import Run, build, put_trained
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.parts import bar_of
 from eegfm.drawing import recordings, style
@@ -30,7 +30,6 @@ from eegfm.tasks.decision import decide
 from eegfm.tasks.forecast import Forecast
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.stream import Seconds, can_stream, cross_faded, export, judged, streamed
-from eegfm.tasks.weights import read_state
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +83,7 @@ def _trained(place: Place, config: DictConfig) -> "Run":
         raise EegfmError(
             f"{place}: a run of task=classify or task=reconstruct is wanted, not {type(run.task).__name__}."
         )
-    run.task.load_state_dict(read_state(place.checkpoint))
+    put_trained(run.task, place)
     run.task.eval()
     return run
 

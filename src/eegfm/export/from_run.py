@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eegfm.build import build
+from eegfm.build import trained
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError, Montage, SampleSpec
 from eegfm.export.described import CONFIG, FORMAT, OURS, SCHEMA, montage_json, spec_json
@@ -107,7 +107,7 @@ def of_run(place: Path, *, tokens: bool = False) -> Portable:
         },
     }
     if kind in ("probe", "estimate"):
-        task = _fitted_again(place, result.started_from.get("weights"))
+        task = _fitted_again(place)
         more, state = _of_fit(kind, task, len(spec.classes))
         config |= more
     else:
@@ -221,19 +221,17 @@ def _of_training(kind: str, run: "DictConfig") -> dict[str, Any]:
     return {}
 
 
-def _fitted_again(place: Path, weights: str | None) -> Any:
+def _fitted_again(place: Path) -> Any:
     """The task of a run that was fitted in one go, from its store.
 
     Raises:
         EegfmError: the store cannot be had, or the fit is not the one whose predictions lie in the run folder.
     """
-    import lightning.pytorch as lightning
     import numpy as np
 
     config = Place.of(place).config
     config.data.download = False
-    lightning.seed_everything(config.seed, verbose=False)  # where a probe has random weights, the same ones
-    run = build(config, weights)
+    run = trained(config, Place.of(place))
     run.data.prepare_data()
     run.data.setup("fit")
     run.task.fit(run.data)
