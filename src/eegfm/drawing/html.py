@@ -5,43 +5,22 @@ import re
 from collections.abc import Sequence
 from html import escape
 
+from markdown_it import MarkdownIt
+
+# what docstrings hold, and no more: stars and underscores are part of names
+MARKDOWN = MarkdownIt("zero").enable(["list", "code", "heading", "backticks"])
+
 
 def prose(text: str) -> str:
-    """A docstring as HTML: paragraphs, "Key: ..." lines, headings over lists, lists, and indented lines as they are."""
-    found: list[tuple[str, str]] = []
-    for line in text.strip().splitlines():
-        kind, last = (found[-1][0] if found else "", line.strip())
-        if not last:
-            found.append(("end", ""))
-        elif line.startswith("    "):
-            if kind == "pre":
-                found[-1] = ("pre", f"{found[-1][1]}\n{line[4:]}")
-            else:
-                found.append(("pre", line[4:]))
-        elif line.startswith("- "):
-            found.append(("li", line[2:]))
-        elif kind in ("li", "p") and not (found[-1][1].endswith(".") and re.match(r"[A-Z][a-z ]+: ", line)):
-            found[-1] = (kind, f"{found[-1][1]} {last}")
-        else:
-            found.append(("p", last))
-    parts = []
-    for i, (kind, content) in enumerate(found):
-        after = found[i + 1][0] if i + 1 < len(found) else ""
-        before = found[i - 1][0] if i else ""
-        if kind == "pre":
-            parts.append(f"<pre>{escape(content)}</pre>")
-        elif kind == "li":
-            opening, closing = "<ul>" * (before != "li"), "</ul>" * (after != "li")
-            parts.append(f"{opening}<li>{marked_up(content)}</li>{closing}")
-        elif kind == "p":
-            tag = "h4" if after == "li" and len(content) < 40 else "p"
-            parts.append(f"<{tag}>{marked_up(content)}</{tag}>")
-    return "\n".join(parts)
+    """A docstring as HTML: Markdown in which a "Key: ..." line is a paragraph and a line over a list is its heading."""
+    text = re.sub(r"(?<=\.)\n(?=[A-Z][a-z ]+: )", "\n\n", text.strip())
+    text = re.sub(r"(?<=\n\n)(\S.{,38})\n(?=- )", r"#### \1\n", text)
+    return MARKDOWN.render(text)
 
 
 def marked_up(text: str) -> str:
     """A line of a docstring: `names` between backticks become code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    return MARKDOWN.renderInline(text)
 
 
 def linked(text: str) -> str:
