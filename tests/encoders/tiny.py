@@ -1,13 +1,19 @@
 """Encoders as published but for their size, so that a test takes a second."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
 
+from eegfm.contracts import Encodes
 from eegfm.encoders import chronos, chronos_2, chronos_bolt
+from eegfm.encoders.base import Pretrained
 from eegfm.encoders.chronos import Chronos
 from eegfm.encoders.chronos_2 import Chronos2
 from eegfm.encoders.chronos_bolt import ChronosBolt
 from eegfm.encoders.moment import SIZES, Moment, Size
+from tests.nn.tokens import CastsAreDouble, float64
 
 
 def noise(n: int, *, seed: int = 0) -> torch.Tensor:
@@ -16,6 +22,18 @@ def noise(n: int, *, seed: int = 0) -> torch.Tensor:
     return 4 * torch.randn(n, 200, generator=generator).cumsum(1) + 30 * torch.randn(
         n, 1, generator=generator
     )
+
+
+@contextmanager
+def in_double(*encoders: Encodes) -> Iterator[None]:
+    """They compute in double precision, and have their own float32 weights again afterwards, to the bit."""
+    networks = [encoder.network for encoder in encoders if isinstance(encoder, Pretrained)]
+    for network in networks:
+        network.double()
+    with float64(), CastsAreDouble():
+        yield
+    for network in networks:
+        network.float()
 
 
 TINY = Size(32, 48, 2, 2, "AutonLab/MOMENT-1-tiny", "main", "a size that is not published")

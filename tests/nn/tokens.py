@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import jaxtyping
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from eegfm.contracts import Montage, SampleSpec
 
@@ -39,6 +40,16 @@ def float64() -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
+
+
+class CastsAreDouble(TorchFunctionMode):
+    """Around code of others that casts to float32 on its way: the casts give float64, and nothing is rounded."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        func = torch.Tensor.double if func is torch.Tensor.float else func
+        args = [torch.float64 if arg is torch.float32 else arg for arg in args]
+        kwargs = {k: torch.float64 if v is torch.float32 else v for k, v in (kwargs or {}).items()}
+        return func(*args, **kwargs)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from eegfm.nn.mamba2 import Mamba2
 from eegfm.nn.ssd import chunked, recurrent
 from tests.nn.scans import relative, scan_inputs
-from tests.nn.tokens import randn, randomise, seeded
+from tests.nn.tokens import CastsAreDouble, float64, randn, randomise, seeded
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mamba2.safetensors"
 LAYER = {"d_state": 8, "d_conv": 3, "expand": 2, "headdim": 8, "ngroups": 2}
@@ -122,19 +122,22 @@ def mixer():
     ids=str,
 )
 def test_the_layer_is_that_of_transformers(mixer, options, time):
-    """Its torch path, with our weights under our names: output and every gradient."""
-    layer = randomise(Mamba2(16, **options), scale=0.3)
-    theirs = mixer(layer, options)
-    u = randn(2, time, 16).requires_grad_()
-    ours, expected = layer(u), theirs(u)
-    assert relative(ours, expected) < 1e-5
-    cotangent = randn(*ours.shape, seed=1)
-    found = torch.autograd.grad((ours * cotangent).sum(), [u, *layer.parameters()])
-    by_name = dict(theirs.named_parameters())
-    wanted = [by_name[name] for name, _ in layer.named_parameters()]
-    for a, b in zip(found, torch.autograd.grad((expected * cotangent).sum(), [u, *wanted]), strict=True):
+    """Its torch path, with our weights under our names: output and every gradient, in double precision."""
+    with float64():
+        layer = randomise(Mamba2(16, **options), scale=0.3)
+        theirs = mixer(layer, options)
+        u = randn(2, time, 16).requires_grad_()
+        ours, cotangent = layer(u), randn(2, time, 16, seed=1)
+        found = torch.autograd.grad((ours * cotangent).sum(), [u, *layer.parameters()])
+        with CastsAreDouble():
+            expected = theirs(u)
+        by_name = dict(theirs.named_parameters())
+        wanted = [by_name[name] for name, _ in layer.named_parameters()]
+        wanted = torch.autograd.grad((expected * cotangent).sum(), [u, *wanted])
+    assert relative(ours, expected) < 1e-12
+    for a, b in zip(found, wanted, strict=True):
         # of one step alone the gradient of A is zero, which sums of rounded numbers only come near
-        torch.testing.assert_close(a, b, rtol=0, atol=3e-5 * max(1.0, float(b.abs().max())))
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12 * max(1.0, float(b.abs().max())))
 
 
 # --- the references written in torch by mamba-ssm's authors
