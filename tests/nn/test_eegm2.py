@@ -289,15 +289,16 @@ def streamed(model, x, cuts):
 )
 def test_a_stream_in_any_pieces_is_one_pass(cuts, seed, options):
     """Pieces of no samples too. What waits for its block comes with zeros at the end, as one pass does it."""
-    model = eegm2(causal=True, seed=seed, **options).eval()
-    x = windows(2, seed=seed, n_times=100)
-    with torch.no_grad():
-        expected = model(x, COORDS[:3])
+    with float64(), torch.no_grad():
+        model = eegm2(causal=True, seed=seed, **options).eval()
+        x = windows(2, seed=seed, n_times=100)
+        coords = COORDS[:3].double()
+        expected = model(x, coords)
         found, state = streamed(model, x, cuts)
         assert found.shape[-1] == 96 and state.waiting.shape[-1] == 4
-        rest, _ = model.stream(torch.zeros(2, 3, 4), COORDS[:3], state)
+        rest, _ = model.stream(torch.zeros(2, 3, 4), coords, state)
         found = torch.cat([found, rest[..., :4]], -1)
-    assert (found - expected).abs().max() < 1e-5 * max(1.0, float(expected.abs().max()))
+    assert (found - expected).abs().max() < 1e-12 * max(1.0, float(expected.abs().max()))
 
 
 def test_the_state_of_a_stream_does_not_grow_and_holds_no_recording():
