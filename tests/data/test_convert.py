@@ -166,7 +166,7 @@ def test_an_imported_store_is_never_taken_for_a_prepared_one(tmp_path):
         data = EEGDataModule(**places, imported=imported, encoder=Spectrum(), progress=False)
         data.prepare_data()
         data.setup("fit")
-        said = data.provenance()["imported"]
+        said = data.provenance().imported
         assert said == data.store.manifest.get("imported", {}).get("said", "")
         assert bool(said) == imported
     assert len(list((tmp_path / "cache" / "tiny").glob("*/recipe.json"))) == 4  # two raw, two of vectors

@@ -22,7 +22,6 @@ from eegfm.config.identity import identity_hash
 from eegfm.config.make import make
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
-from eegfm.data.census import leakage_sentence
 from eegfm.data.mix import Batches, Mix, in_a_later_split, shared_rows
 from eegfm.data.module import EEGDataModule
 from eegfm.data.splits import KFold
@@ -30,7 +29,7 @@ from eegfm.data.store import SampleStore
 from eegfm.nn.masks import Spans
 from eegfm.reporting.groups import group_runs, marks, read_runs
 from eegfm.runs.history import read_history
-from eegfm.runs.results import BenchmarkFacts, read_result
+from eegfm.runs.results import read_result
 from eegfm.runs.summary import show
 from eegfm.signal.formats.edf import read_edf
 from eegfm.tasks.reconstruct import Reconstruct
@@ -273,14 +272,14 @@ def test_a_person_of_a_pool_is_in_one_split_of_the_mix(places):
     pooled = replace(FIRST, pool="hospital")
     third = corpus("third", SHARED, 2.0, subjects, "T", pool="hospital", pool_gap="its p has no name")
     write(third, places / "raw" / "third")
-    assert ready(places, FIRST, third).provenance()["leakage"]["left_out"] == []  # nothing in common
+    assert ready(places, FIRST, third).provenance().leakage.left_out == []  # nothing in common
     data = ready(places, pooled, third)
     facts = data.provenance()
-    found = {split: set(ids) for split, ids in facts["subjects"].items()}
+    found = {split: set(ids) for split, ids in facts.subjects.items()}
     assert found["train"] == {"first/a", "third/p"}
     assert found["val"] == {"first/d", "third/c"} and found["test"] == {"first/e", "third/b"}
     assert {key.split("/")[0] for batch in data.train_dataloader() for key in batch.key} == {"Ra", "Tp"}
-    said = leakage_sentence(facts["leakage"])
+    said = facts.leakage.sentence()
     assert "left out of first, train: 12 windows of 2 subjects (person in a later split" in said
     assert (
         "left out of third, train: 6 windows of 1 subjects" in said
@@ -307,7 +306,7 @@ def test_the_same_file_and_the_same_windows_are_in_one_split_of_the_mix(places, 
     rows = np.stack([signal("Rc", name, times) for name in SHARED])
     write_edf(raw / "Ry.edf", rows, 200.0, names=SHARED, patient="another")
     data = ready(tmp_path, FIRST, copy)
-    left = data.provenance()["leakage"]["left_out"]
+    left = data.provenance().leakage.left_out
     assert [(gone["what"], gone["subjects"], gone["windows"]) for gone in left] == [
         ("raw file", ["b"], 6),
         ("window", ["c"], 6),
@@ -401,15 +400,16 @@ def test_facts_name_every_corpus_and_what_is_the_matter_with_one_shows(tmp_path,
     with pytest.raises(EegfmError, match=r"Ra(.|\n)*data\.corpora\.first\.<setting>="):
         mix(tmp_path, FIRST, simulated)
     data = ready(tmp_path, FIRST, simulated, own={"allow_partial": True})
-    facts = BenchmarkFacts(**data.provenance())
+    facts = data.provenance()
     assert (facts.title, facts.complete, facts.simulated) == ("First + Second", False, True)
     assert facts.census == {"train": [12, 24], "val": [6, 12], "test": [6, 12]}
     assert facts.missing == ["first: Ra"] and facts.subjects["val"] == ["first/d", "second/r"]
-    assert facts.corpora["second"]["fingerprint"] in facts.fingerprint
-    assert BenchmarkFacts(**facts.corpora["first"]).corpora == {}
+    assert facts.corpora["second"].fingerprint in facts.fingerprint
+    assert facts.corpora["first"].corpora == {}
     assert (facts.which("complete", False), facts.which("simulated", True)) == (" (first)", " (second)")
-    make_run(tmp_path / "runs" / "made", 0, benchmark=data.provenance())
+    make_run(tmp_path / "runs" / "made", 0, benchmark=vars(facts))
     runs, _ = read_runs([tmp_path / "runs" / "made"])
+    assert runs[0].result.benchmark == facts
     (group,), _ = group_runs(runs)
     said = " ".join(marks(group))
     assert "SIMULATED (second)" in said and "PARTIAL corpus (first): 8 of 9 subjects" in said
@@ -417,13 +417,13 @@ def test_facts_name_every_corpus_and_what_is_the_matter_with_one_shows(tmp_path,
     printed = " ".join(capsys.readouterr().out.split())
     assert "SIMULATED (second)" in printed and "PARTIAL corpus (first)" in printed
     for name in ("first", "second"):
-        assert f"{name}: tests@1, store {facts.corpora[name]['fingerprint']}" in printed
+        assert f"{name}: tests@1, store {facts.corpora[name].fingerprint}" in printed
 
 
 def test_another_division_and_a_part_of_one_corpus_are_told(places):
     facts = ready(places, split=KFold(fold=1, folds=4), own={"train_ratio": 0.5}).provenance()
-    assert facts["split"]["name"] == "KFold"
-    assert facts["split"]["train_ratio of first"] == facts["split"]["train_ratio of second"] == 0.5
+    assert facts.split["name"] == "KFold"
+    assert facts.split["train_ratio of first"] == facts.split["train_ratio of second"] == 0.5
 
 
 # ---- through Hydra and the real command ------------------------------------------------------------------------------

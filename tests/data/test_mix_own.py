@@ -17,7 +17,6 @@ from eegfm.contracts import EegfmError
 from eegfm.models.eegm2 import Eegm2
 from eegfm.nn.masks import Spans
 from eegfm.runs.record import write_errors
-from eegfm.runs.results import BenchmarkFacts
 from eegfm.tasks.errors import mean_there
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.training.history import History
@@ -122,7 +121,7 @@ def test_a_corpus_may_have_nobody_to_test_on_and_every_result_says_so(tmp_path):
     fit.fit(task, datamodule=data)
     assert "val/rmse_uv/first" in fit.callback_metrics and "val/rmse_uv/second" not in fit.callback_metrics
     fit.test(task, datamodule=data, verbose=False)
-    facts = BenchmarkFacts(**data.provenance())
+    facts = data.provenance()
     assert facts.without() == ["no validation subject of second", "no test subject of second"]
     assert facts.census["train"] == [18, 24] and facts.census["test"] == [6, 0]
     drawn = figures_of_windows(

@@ -20,7 +20,6 @@ from eegfm.build import Run
 from eegfm.contracts import EEGBatch, EegfmError
 from eegfm.data.mix import Batches, Loader, shares
 from eegfm.nn.masks import Spans
-from eegfm.runs.results import BenchmarkFacts
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.schedules import one_cycle
 from eegfm.training.fit import save_steps
@@ -97,8 +96,8 @@ def test_a_mix_draws_by_weight_and_says_so(places):  # noqa: F811
     data = ready(places, weights={"first": 3, "second": 1}, epoch_windows=60)
     seen = Counter(batch.corpus for batch in data.train_dataloader() for _ in batch.key)
     assert seen == {"first": 45, "second": 15}  # of 18 and 24: two and a half times, and in part
-    assert BenchmarkFacts(**data.provenance()).draws == {"first": 45, "second": 15}
-    assert ready(places).provenance()["draws"] == {}
+    assert data.provenance().draws == {"first": 45, "second": 15}
+    assert ready(places).provenance().draws == {}
 
 
 # ---- workers and processes -------------------------------------------------------------------------------------------

@@ -330,11 +330,11 @@ def test_another_division_moves_rows_and_is_told(places):
     data = module(places, split=KFold(fold=1, folds=5), train_ratio=0.5)
     data.setup("fit")
     facts = data.provenance()
-    assert facts["split"] == {"name": "KFold", "fold": 1, "folds": 5, "seed": 0, "train_ratio": 0.5}
-    assert [len(facts["subjects"][split]) for split in ("train", "val", "test")] == [3, 1, 1]
-    assert facts["census"] == {"train": [9, 9], "val": [6, 6], "test": [6, 6]}
+    assert facts.split == {"name": "KFold", "fold": 1, "folds": 5, "seed": 0, "train_ratio": 0.5}
+    assert [len(facts.subjects[split]) for split in ("train", "val", "test")] == [3, 1, 1]
+    assert facts.census == {"train": [9, 9], "val": [6, 6], "test": [6, 6]}
     assert data.class_counts().tolist() == [9, 9] and len(data.arrays("train")[0]) == 18
-    assert not facts["within_subject"] and facts["leakage"]["shared_subjects"] == {}
+    assert not facts.within_subject and facts.leakage.shared_subjects == {}
     store = data.store
     assert store is not None and (store.index.split == "train").sum() == 36, (
         "the store keeps the published split"
@@ -345,5 +345,5 @@ def test_few_shots_are_declared_as_within_subject(places):
     data = module(places, split=FewShot(shots=1, gap_s=2.0))
     data.setup("test")
     facts = data.provenance()
-    assert facts["within_subject"] and list(facts["leakage"]["shared_subjects"]) == ["05"]
-    assert facts["leakage"]["nearest_s"] >= 2.0
+    assert facts.within_subject and list(facts.leakage.shared_subjects) == ["05"]
+    assert facts.leakage.nearest_s >= 2.0

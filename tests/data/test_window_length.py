@@ -225,16 +225,16 @@ def test_the_data_module_serves_windows_of_the_length_that_its_spec_says(benchma
     assert batch.key == ["S04_0/0s", "S04_0/6s", "S04_1/0s", "S04_1/6s"]
     assert batch.label.tolist() == ([0, 0, 1, 1] if classes else [0, 0, 0, 0])
     facts = data.provenance()
-    assert facts["window_s"] == 6 and facts["protocol"] == "tests-6s@1"
+    assert facts.window_s == 6 and facts.protocol == "tests-6s@1"
     # what a test split is cut from must not depend on the length
     shorter = module(benchmark, raw, tmp_path / "cache", window_s=1)
     shorter.prepare_data()
     assert shorter.open().index.split.shape == (120,)
-    assert shorter.provenance()["subjects"] == facts["subjects"]
+    assert shorter.provenance().subjects == facts.subjects
     own = module(benchmark, raw, tmp_path / "cache")
     own.prepare_data()
     own.open()
-    assert own.provenance()["window_s"] is None and own.provenance()["subjects"] == facts["subjects"]
+    assert own.provenance().window_s is None and own.provenance().subjects == facts.subjects
 
 
 def test_an_imported_store_has_no_other_length(tmp_path):

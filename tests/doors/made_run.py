@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
+from eegfm.data.facts import BenchmarkFacts, Leakage
 from eegfm.runs.machine import environment
 from eegfm.runs.predictions import write_predictions
 from eegfm.runs.record import subject_scores
-from eegfm.runs.results import BenchmarkFacts, RunResult, write_result
+from eegfm.runs.results import RunResult, write_result
 from eegfm.tasks.metrics import scores
 
 CLASSES = {2: ("rest", "arithmetic"), 4: ("left", "right", "fists", "feet")}
@@ -60,7 +61,7 @@ def facts(**changes: Any) -> BenchmarkFacts:
         "within_subject": False,
         "census_differences": [],
         "split": {},
-        "leakage": {},
+        "leakage": Leakage(),
         "imported": "",
         "window_s": None,
         "corpora": {},

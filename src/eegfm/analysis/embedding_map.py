@@ -73,7 +73,7 @@ def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
         subject,
         classes=classes,
         subjects=data.subjects,
-        title=title + ", SIMULATED" * data.provenance()["simulated"],
+        title=title + ", SIMULATED" * data.provenance().simulated,
     )
     picture = save(figure, folder / "figures" / f"embedding_map_{split}.png")
     facts: dict[str, Any] = {

@@ -59,7 +59,7 @@ def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
     facts = data.provenance()
     ids = [data.subjects[i] for i in seen["subject"]]
     title = (
-        f"{data.benchmark.title}, {split} split ({place.folder.name})" + ", SIMULATED" * facts["simulated"]
+        f"{data.benchmark.title}, {split} split ({place.folder.name})" + ", SIMULATED" * facts.simulated
     )
     numbers: dict[str, Any] = {
         "split": split,

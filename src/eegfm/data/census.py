@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, Source
+from eegfm.data.facts import Leakage
 from eegfm.data.store import SampleIndex
 
 
@@ -65,49 +66,6 @@ def copies(benchmark: BenchmarkSpec, sources: Iterable[Source], sha256: Mapping[
     return Copies(groups, wrong)
 
 
-@dataclass(frozen=True)
-class Leakage:
-    """What splits have in common.
-
-    `shared_*` stand in more than one split, each with its splits. `nearest_s` is the smallest distance between windows
-    of different splits in one recording, from the end of the one to the beginning of the other (negative: they overlap;
-    None: no recording is shared), `nearest` their keys. `identical` are windows of different splits with the same
-    bytes: keys with their splits.
-    """
-
-    shared_subjects: dict[str, list[str]]
-    shared_recordings: dict[str, list[str]]
-    nearest_s: float | None
-    nearest: tuple[str, str] | None
-    identical: list[dict[str, str]]
-
-    def undeclared(self, benchmark: BenchmarkSpec, *, within_subject: bool | None = None) -> list[str]:
-        """What the benchmark does not say of itself, a clause each; empty when nothing leaks.
-
-        `within_subject` overrides the benchmark's own word, for a split that is not its published one.
-        """
-        found = []
-        if not (benchmark.within_subject if within_subject is None else within_subject):
-            declared = {"train", "val"} if benchmark.subject_leak else set()
-            subjects = {
-                name: splits for name, splits in self.shared_subjects.items() if set(splits) - declared
-            }
-            shared = {"subject": subjects, "recording": self.shared_recordings}
-            found = [
-                f"{what} {name} in {' and '.join(splits)}"
-                for what, names in shared.items()
-                for name, splits in list(names.items())[:5]
-            ]
-        known = [set(group) for group in benchmark.duplicates]
-        for keys in self.identical:
-            if not any({key.rsplit("/", 1)[0] for key in keys} <= group for group in known):
-                found.append(
-                    "byte-identical window in "
-                    + " and ".join(f"{split} ({key})" for key, split in keys.items())
-                )
-        return found[:10]
-
-
 def leakage(index: SampleIndex, window_s: float) -> Leakage:
     """Compare the splits of an index, whose windows are `window_s` seconds long. Rows of no split ("") are left out."""
     used = np.flatnonzero(index.split != "")
@@ -145,28 +103,3 @@ def _shared(values: np.ndarray, split: np.ndarray) -> dict[Any, list[str]]:
         names[i].item(): [name for name, has in zip(SPLITS, member[:, i], strict=True) if has]
         for i in np.flatnonzero(member.sum(axis=0) > 1)
     }
-
-
-def leakage_sentence(leakage: Mapping[str, Any]) -> str:
-    """What the splits of a run have in common, in a line (see `eegfm.data.census.Leakage` and `eegfm.data.mix`)."""
-    subjects, identical = len(leakage["shared_subjects"]), len(leakage["identical"])
-    across = [
-        f"left out of {gone['corpus']}, {gone['split']}: {gone['windows']:,} windows of {len(gone['subjects'])} "
-        f"subjects ({gone['what']} in a later split of another corpus)"
-        for gone in leakage.get("left_out", [])
-    ]
-    across += [
-        f"{name}: {gap}, so that they are not recognised in other corpora"
-        for name, gap in leakage.get("not_told", {}).items()
-    ]
-    if not subjects and not identical and leakage["nearest_s"] is None:
-        return "; ".join(["none; splits share no subject, no recording and no window", *across])
-    said = [f"{subjects} subjects in more than one split" if subjects else "splits share no subject"]
-    if leakage["nearest_s"] is not None:
-        first, second = leakage["nearest"]
-        said.append(
-            f"{len(leakage['shared_recordings'])} recordings shared, windows of different splits as near as "
-            f"{leakage['nearest_s']:g} s ({first} and {second})"
-        )
-    said.append(f"{identical} byte-identical windows across splits" if identical else "no window twice")
-    return "; ".join([*said, *across])

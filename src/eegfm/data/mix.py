@@ -27,6 +27,7 @@ from torch.utils.data.distributed import DistributedSampler
 from eegfm.benchmarks.spec import SPLITS, SplitName
 from eegfm.contracts import EEGBatch, EegfmError, Encodes, SampleSpec
 from eegfm.data.census import leakage
+from eegfm.data.facts import BenchmarkFacts, Leakage
 from eegfm.data.loaders import LateLoader, SplitDataset, ignore_stop_signals
 from eegfm.data.module import EEGDataModule
 from eegfm.data.ready import as_part
@@ -354,46 +355,44 @@ class Mix(lightning.LightningDataModule):
             first += len(part.subjects)
         return found
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> BenchmarkFacts:
         """What the data were, for the run's result: the facts of each corpus, and what they say of all at once."""
         each = {name: part.provenance() for name, part in self.parts.items()}
-
-        def named(key: str) -> list[str]:
-            return [f"{name}: {value}" for name, facts in each.items() for value in facts[key]]
-
-        def of_each(key: str) -> list[Any]:
-            return [facts[key] for facts in each.values()]
-
-        return {
-            "benchmark": self.benchmark.name,
-            "title": self.benchmark.title,
-            "protocol": self.benchmark.protocol,
-            "published_steps": all(of_each("published_steps")),
-            "window_s": next((s for s in of_each("window_s") if s is not None), None),
-            "fingerprint": "+".join(of_each("fingerprint")),
-            "store": ", ".join(of_each("store")),
-            "complete": all(of_each("complete")),
-            "simulated": any(of_each("simulated")),
-            "imported": "; ".join(f"{name}: {f['imported']}" for name, f in each.items() if f["imported"]),
-            "subjects": {
-                split: [f"{name}/{subject}" for name, f in each.items() for subject in f["subjects"][split]]
+        facts = list(each.values())
+        return BenchmarkFacts(
+            benchmark=self.benchmark.name,
+            title=self.benchmark.title,
+            protocol=self.benchmark.protocol,
+            published_steps=all(one.published_steps for one in facts),
+            window_s=next((one.window_s for one in facts if one.window_s is not None), None),
+            fingerprint="+".join(one.fingerprint for one in facts),
+            store=", ".join(one.store for one in facts),
+            complete=all(one.complete for one in facts),
+            simulated=any(one.simulated for one in facts),
+            imported="; ".join(f"{name}: {one.imported}" for name, one in each.items() if one.imported),
+            subjects={
+                split: [
+                    f"{name}/{subject}" for name, one in each.items() for subject in one.subjects[split]
+                ]
                 for split in SPLITS
             },
-            "subjects_total": sum(of_each("subjects_total")),
-            "missing": named("missing"),
-            "unusable": [
+            subjects_total=sum(one.subjects_total for one in facts),
+            missing=[f"{name}: {file}" for name, one in each.items() for file in one.missing],
+            unusable=[
                 {**file, "recording": f"{name}: {file['recording']}"}
-                for name, facts in each.items()
-                for file in facts["unusable"]
+                for name, one in each.items()
+                for file in one.unusable
             ],
-            "census": {split: [sum(census[split]) for census in of_each("census")] for split in SPLITS},
-            "census_differences": named("census_differences"),
-            "within_subject": any(of_each("within_subject")),
-            "split": self._split_facts({name: facts["split"] for name, facts in each.items()}),
-            "leakage": self._leakage({name: facts["leakage"] for name, facts in each.items()}),
-            "corpora": each,
-            "draws": {} if self.weights is None and self.epoch_windows is None else self.draws(),
-        }
+            census={split: [sum(one.census[split]) for one in facts] for split in SPLITS},
+            census_differences=[
+                f"{name}: {said}" for name, one in each.items() for said in one.census_differences
+            ],
+            within_subject=any(one.within_subject for one in facts),
+            split=self._split_facts({name: one.split for name, one in each.items()}),
+            leakage=self._leakage({name: one.leakage for name, one in each.items()}),
+            corpora=each,
+            draws={} if self.weights is None and self.epoch_windows is None else self.draws(),
+        )
 
     def _split_facts(self, each: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         """The division, which is the same for all, and the part of the training windows, which is not."""
@@ -403,29 +402,31 @@ class Mix(lightning.LightningDataModule):
             found |= {key: value for key, value in facts.items() if key != "train_ratio"} | ratio
         return found
 
-    def _leakage(self, each: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    def _leakage(self, each: Mapping[str, Leakage]) -> Leakage:
         """What the splits of each corpus have in common; what was left out, so that those of different ones do not."""
-        near = {name: facts for name, facts in each.items() if facts["nearest_s"] is not None}
-        nearest = min(near, key=lambda name: near[name]["nearest_s"], default=None)
+        near = [
+            (one.nearest_s, (f"{name}/{one.nearest[0]}", f"{name}/{one.nearest[1]}"))
+            for name, one in each.items()
+            if one.nearest_s is not None and one.nearest is not None
+        ]
+        nearest_s, nearest = min(near, key=lambda found: found[0], default=(None, None))
         pools = [part.benchmark.pool for part in self.parts.values()]
         benchmarks = {name: part.benchmark for name, part in self.parts.items()}
-        return {
-            "shared_subjects": _by_corpus(each, "shared_subjects"),
-            "shared_recordings": _by_corpus(each, "shared_recordings"),
-            "nearest_s": None if nearest is None else near[nearest]["nearest_s"],
-            "nearest": None
-            if nearest is None
-            else [f"{nearest}/{key}" for key in near[nearest]["nearest"]],
-            "identical": [
+        return Leakage(
+            shared_subjects=_by_corpus({name: one.shared_subjects for name, one in each.items()}),
+            shared_recordings=_by_corpus({name: one.shared_recordings for name, one in each.items()}),
+            nearest_s=nearest_s,
+            nearest=nearest,
+            identical=[
                 {f"{name}/{key}": split for key, split in keys.items()}
-                for name, facts in each.items()
-                for keys in facts["identical"]
+                for name, one in each.items()
+                for keys in one.identical
             ],
-            "left_out": self._left_out,
-            "not_told": {
+            left_out=self._left_out or [],
+            not_told={
                 name: b.pool_gap for name, b in benchmarks.items() if b.pool_gap and pools.count(b.pool) > 1
             },
-        }
+        )
 
     def draws(self) -> dict[str, int]:
         """Windows of each corpus in an epoch of training."""
@@ -617,8 +618,8 @@ def _windows(corpus: str, part: EEGDataModule) -> np.ndarray:
     return part.index.digest
 
 
-def _by_corpus(each: Mapping[str, dict[str, Any]], key: str) -> dict[str, Any]:
-    return {f"{name}/{what}": splits for name, facts in each.items() for what, splits in facts[key].items()}
+def _by_corpus(each: Mapping[str, Mapping[str, list[str]]]) -> dict[str, list[str]]:
+    return {f"{name}/{what}": splits for name, shared in each.items() for what, splits in shared.items()}
 
 
 def _ratio(make: Any, train_ratio: float) -> dict[str, float]:

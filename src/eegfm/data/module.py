@@ -1,7 +1,7 @@
 """The Lightning data module: a benchmark, prepared where needed, as batches of `EEGBatch`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, SplitName
 from eegfm.contracts import EEGBatch, EegfmError, Encodes, SampleSpec
-from eegfm.data.census import Leakage, count, leakage
+from eegfm.data.census import count, leakage
+from eegfm.data.facts import BenchmarkFacts, Leakage
 from eegfm.data.loaders import EpochShuffle, LateLoader, SplitDataset, as_is, ignore_stop_signals
 from eegfm.data.preparing.embed import encoded_recipe
 from eegfm.data.ready import ready
@@ -244,34 +245,34 @@ class EEGDataModule(lightning.LightningDataModule):
         """A split by corpus, as a mix has it (`eegfm.data.mix`): here one, without a name."""
         return {"": self.dataset(split)}
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> BenchmarkFacts:
         """What the data were, for the run's result: recipe, protocol, completeness, subjects by split."""
         assert self.store is not None
         manifest = self.store.manifest
         found = count(self.index, len(self.benchmark.kinds))
-        return {
-            "benchmark": self.benchmark.name,
-            "title": self.benchmark.title,
-            "protocol": self.benchmark.protocol,
-            "published_steps": self.store.recipe.facts["published_steps"],
-            "window_s": None if self.benchmark is self._protocol else self.benchmark.window_s,
-            "fingerprint": self.store.recipe.fingerprint,
-            "store": str(self.store.folder),
-            "complete": manifest["complete"],
-            "simulated": manifest["simulated"],
-            "imported": manifest.get("imported", {}).get("said", ""),
-            "subjects": found["subjects"],
-            "subjects_total": manifest["subjects_total"],
-            "missing": manifest["missing"],
-            "unusable": manifest["unusable"],
-            "census": found["per_class"],
-            "census_differences": manifest.get("census_differences", []),
-            "within_subject": self.within_subject,
-            "split": self._split_facts(),
-            "leakage": asdict(self.leakage),
-            "corpora": {},
-            "draws": {},
-        }
+        return BenchmarkFacts(
+            benchmark=self.benchmark.name,
+            title=self.benchmark.title,
+            protocol=self.benchmark.protocol,
+            published_steps=self.store.recipe.facts["published_steps"],
+            window_s=None if self.benchmark is self._protocol else self.benchmark.window_s,
+            fingerprint=self.store.recipe.fingerprint,
+            store=str(self.store.folder),
+            complete=manifest["complete"],
+            simulated=manifest["simulated"],
+            imported=manifest.get("imported", {}).get("said", ""),
+            subjects=found["subjects"],
+            subjects_total=manifest["subjects_total"],
+            missing=manifest["missing"],
+            unusable=manifest["unusable"],
+            census=found["per_class"],
+            census_differences=manifest.get("census_differences", []),
+            within_subject=self.within_subject,
+            split=self._split_facts(),
+            leakage=self.leakage,
+            corpora={},
+            draws={},
+        )
 
     def _split_facts(self) -> dict[str, Any]:
         """How the windows are divided, where it is not the published way."""

@@ -17,7 +17,7 @@ from scipy.signal import welch
 
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec
 from eegfm.contracts import EegfmError
-from eegfm.data.census import leakage_sentence
+from eegfm.data.facts import BenchmarkFacts
 from eegfm.data.module import EEGDataModule
 from eegfm.data.store import SampleStore
 from eegfm.drawing import svg as drawing_svg
@@ -97,8 +97,8 @@ def page(data: EEGDataModule, *, windows: int = 3, seed: int = 0) -> str:
         )
     measured = measure(data, seed)
     marks = _marks(benchmark, facts)
-    length = "" if facts["window_s"] is None else f" data.window_s={facts['window_s']:g}"
-    title = f"{escape(facts['title'])}" + "".join(
+    length = "" if facts.window_s is None else f" data.window_s={facts.window_s:g}"
+    title = f"{escape(facts.title)}" + "".join(
         f'<span class="mark{" good" if mark == "complete" else ""}">{escape(mark)}</span>' for mark in marks
     )
     body = [
@@ -155,7 +155,7 @@ def page(data: EEGDataModule, *, windows: int = 3, seed: int = 0) -> str:
             f"from the store <code>{escape(str(store.folder))}</code>."
         ),
     ]
-    said = ", ".join([facts["title"], *marks])
+    said = ", ".join([facts.title, *marks])
     return document(said, PICTURES + STYLE, body, head=LIGHT_AND_DARK)
 
 
@@ -201,9 +201,9 @@ def _segment(benchmark: BenchmarkSpec) -> int:
 # ---- pictures --------------------------------------------------------------------------------------------------------
 
 
-def _balance(data: EEGDataModule, facts: dict[str, Any]) -> str:
-    n_subjects = {split: len(ids) for split, ids in facts["subjects"].items()}
-    return drawing_svg.balance(data.benchmark.kinds, facts["census"], n_subjects)
+def _balance(data: EEGDataModule, facts: BenchmarkFacts) -> str:
+    n_subjects = {split: len(ids) for split, ids in facts.subjects.items()}
+    return drawing_svg.balance(data.benchmark.kinds, facts.census, n_subjects)
 
 
 def _traces(data: EEGDataModule, measured: Measured, windows: int) -> Iterable[str]:
@@ -281,60 +281,59 @@ def _spectra(benchmark: BenchmarkSpec, measured: Measured) -> str:
 # ---- words and numbers -----------------------------------------------------------------------------------------------
 
 
-def _marks(benchmark: BenchmarkSpec, facts: dict[str, Any]) -> list[str]:
+def _marks(benchmark: BenchmarkSpec, facts: BenchmarkFacts) -> list[str]:
     """What must be known before anything is looked at; "complete" where there is nothing of the kind."""
     found = []
-    if facts["simulated"]:
+    if facts.simulated:
         found.append("SIMULATED: no person was recorded")
-    if not facts["complete"]:
-        used = len({subject for ids in facts["subjects"].values() for subject in ids})
-        found.append(f"PARTIAL: {used:,} of {facts['subjects_total']:,} subjects")
-    if facts["within_subject"]:
+    if not facts.complete:
+        found.append(f"PARTIAL: {facts.n_subjects:,} of {facts.subjects_total:,} subjects")
+    if facts.within_subject:
         found.append("WITHIN-SUBJECT: test subjects are also training subjects")
-    if facts["imported"]:
-        found.append(f"IMPORTED: {facts['imported']}")
+    if facts.imported:
+        found.append(f"IMPORTED: {facts.imported}")
     if benchmark.subject_leak:
         found.append(f"LEAK OF THE PROTOCOL: {benchmark.subject_leak}")
-    if not facts["published_steps"]:
+    if not facts.published_steps:
         found.append("OTHER STEPS than the published ones")
-    if facts["window_s"] is not None:
+    if facts.window_s is not None:
         found.append("OTHER WINDOWS than the published ones")
-    if facts["split"]:
+    if facts.split:
         found.append("OTHER SPLIT than the published one")
-    return found if not facts["complete"] else ["complete", *found]
+    return found if not facts.complete else ["complete", *found]
 
 
-def _lead(data: EEGDataModule, facts: dict[str, Any]) -> str:
+def _lead(data: EEGDataModule, facts: BenchmarkFacts) -> str:
     benchmark = data.benchmark
-    n_windows = sum(sum(counts) for counts in facts["census"].values())
-    n_subjects = len({subject for ids in facts["subjects"].values() for subject in ids})
+    n_windows = sum(sum(counts) for counts in facts.census.values())
+    n_subjects = facts.n_subjects
     labels = f"{len(benchmark.classes)} classes" if benchmark.classes else "no labels"
-    people = ("simulated " if facts["simulated"] else "") + ("subject" if n_subjects == 1 else "subjects")
+    people = ("simulated " if facts.simulated else "") + ("subject" if n_subjects == 1 else "subjects")
     choices = "".join(f", {escape(k)}={escape(str(v))}" for k, v in benchmark.choices.items())
     return (
         f'<p class="lead">{n_windows:,} windows of {benchmark.window_s:g} s, {len(benchmark.channels)} channels at '
         f"{benchmark.sfreq:g} Hz, {n_subjects:,} {people}, {labels}. "
-        f"Protocol <code>{escape(facts['protocol'])}</code>{choices}, store "
-        f"<code>{escape(facts['fingerprint'])}</code>.</p>"
+        f"Protocol <code>{escape(facts.protocol)}</code>{choices}, store "
+        f"<code>{escape(facts.fingerprint)}</code>.</p>"
     )
 
 
 def _numbers(
-    data: EEGDataModule, store: SampleStore, facts: dict[str, Any], measured: Measured
+    data: EEGDataModule, store: SampleStore, facts: BenchmarkFacts, measured: Measured
 ) -> Iterable[str]:
     benchmark, manifest = data.benchmark, store.manifest
     yield "<h3>Steps from the files to the store</h3>" + _steps(data)
-    if facts["imported"]:
+    if facts.imported:
         yield paragraph("These are the protocol's; the store was imported, and no step was run here.")
     yield "<h3>Windows</h3>" + _census(benchmark, facts)
-    for difference in facts["census_differences"]:
+    for difference in facts.census_differences:
         yield f"<p>Differs from the census: {escape(difference)}.</p>"
-    yield f"<p>What splits have in common: {escape(leakage_sentence(facts['leakage']))}.</p>"
+    yield f"<p>What splits have in common: {escape(facts.leakage.sentence())}.</p>"
     if benchmark.split_rule:
         yield f"<p>How they are divided: {escape(benchmark.split_rule)}.</p>"
     for what, names in (
-        ("missing", facts["missing"]),
-        ("unusable", [f"{one['recording']}: {one['reason']}" for one in facts["unusable"]]),
+        ("missing", facts.missing),
+        ("unusable", [f"{one['recording']}: {one['reason']}" for one in facts.unusable]),
         (
             "left out",
             [f"{one['recording']}: {one['reason']}" for one in manifest.get("left_out", [])],
@@ -373,8 +372,8 @@ def _plain(value: Any) -> str:
     return "open" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _census(benchmark: BenchmarkSpec, facts: dict[str, Any]) -> str:
-    census, found = benchmark.census, facts["census"]
+def _census(benchmark: BenchmarkSpec, facts: BenchmarkFacts) -> str:
+    census, found = benchmark.census, facts.census
     lines = []
     for i, name in enumerate(benchmark.kinds):
         whole = {split: counts[i] for split, counts in (census.per_class or {}).items()}
@@ -383,7 +382,7 @@ def _census(benchmark: BenchmarkSpec, facts: dict[str, Any]) -> str:
         )
     whole = census.per_split or {}
     lines.append(["all", *(_of(sum(found[split]), whole.get(split)) for split in SPLITS)])
-    lines.append(["subjects", *(f"{len(facts['subjects'][split]):,}" for split in SPLITS)])
+    lines.append(["subjects", *(f"{len(facts.subjects[split]):,}" for split in SPLITS)])
     known = census.per_class or census.per_split
     said = f"“of”: what the complete corpus gives ({census.source}). " if known else ""
     return table(["class", *SPLITS], lines) + note(
@@ -397,7 +396,7 @@ def _of(n: int, whole: int | None, n_split: int | None = None) -> str:
     return f"{n:,}{'' if whole is None else f' of {whole:,}'}{share}"
 
 
-def _subjects(data: EEGDataModule, facts: dict[str, Any]) -> str:
+def _subjects(data: EEGDataModule, facts: BenchmarkFacts) -> str:
     index, n_classes = data.index, len(data.benchmark.kinds)
     parts = []
     for split in SPLITS:

@@ -13,62 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from eegfm.contracts import EegfmError
+from eegfm.data.facts import BenchmarkFacts, Leakage
 from eegfm.files import write_json
 
 SCHEMA = 1
 
 # Facts of a subject in `by_subject`, beside its metrics.
 SUBJECT_FACTS = ("n_windows", "per_class")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchmarkFacts:
-    """What the data of a run were: the fields of `EEGDataModule.provenance()`.
-
-    `subjects` are those found, by split, of `subjects_total` in the protocol; `missing` and `unusable` are recordings.
-    `census` counts windows by split and class, `census_differences` says where a partial corpus is not the protocol's.
-    `within_subject`: some test subject is also a training subject. `split` is the division (see `eegfm.data.splits`)
-    and the part of the training windows, empty where both are the published ones; `leakage` what its splits have in
-    common (see `eegfm.data.census.Leakage`). `imported` says where a store is from that was not made from raw files.
-    `window_s` is the length of windows in seconds where they are not the protocol's. Of a mix (`eegfm.data.mix`) these
-    are the facts of all corpora at once, `census` counts windows by corpus in place of classes, and `corpora` holds the
-    facts of each; `draws` are the windows of each in an epoch of training, empty where they are all and each once.
-    """
-
-    benchmark: str
-    title: str
-    protocol: str
-    published_steps: bool
-    fingerprint: str
-    store: str
-    complete: bool
-    simulated: bool
-    subjects: dict[str, list[str]]
-    subjects_total: int
-    missing: list[str]
-    unusable: list[dict[str, str]]
-    census: dict[str, list[int]]
-    within_subject: bool
-    census_differences: list[str]
-    split: dict[str, Any]
-    leakage: dict[str, Any]
-    imported: str
-    window_s: float | None
-    corpora: dict[str, dict[str, Any]]
-    draws: dict[str, int]
-
-    def which(self, fact: str, value: bool) -> str:
-        """Of a mix, the corpora of which a fact has this value: " (tuab, tuev)"; of one corpus nothing."""
-        names = [name for name, facts in self.corpora.items() if facts[fact] == value]
-        return f" ({', '.join(names)})" if names else ""
-
-    def without(self) -> list[str]:
-        """Of a mix, the splits that some corpora have nothing for: "no validation subject of eye_state"."""
-        found = []
-        for split, name in (("val", "validation"), ("test", "test")):
-            corpora = [corpus for corpus, facts in self.corpora.items() if not sum(facts["census"][split])]
-            found += [f"no {name} subject of {', '.join(corpora)}"] * bool(corpora)
-        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,8 +107,12 @@ def read_result(folder: Path) -> RunResult:
         found = values.get("schema") if isinstance(values, dict) else type(values).__name__
         raise unreadable(f"{path} has schema {found}; this version of eegfm reads schema {SCHEMA}.")
     _check_names(path, "", values, RunResult)
-    _check_names(path, "benchmark.", values["benchmark"], BenchmarkFacts)
-    values["benchmark"] = BenchmarkFacts(**values["benchmark"])
+    facts = values["benchmark"]
+    _check_names(path, "benchmark.", facts, BenchmarkFacts)
+    _check_names(path, "benchmark.leakage.", facts["leakage"], Leakage)
+    for corpus, one in facts["corpora"].items():
+        _check_names(path, f"benchmark.corpora.{corpus}.", one, BenchmarkFacts)
+    values["benchmark"] = BenchmarkFacts.of_json(facts)
     values["metrics"] = {split: _nan_for_null(found) for split, found in values["metrics"].items()}
     values["by_subject"] = {
         split: {subject: _nan_for_null(found) for subject, found in subjects.items()}

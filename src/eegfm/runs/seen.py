@@ -7,6 +7,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from eegfm.config.identity import PRETRAIN, PUBLISHED, SEEN
+from eegfm.data.facts import BenchmarkFacts
 from eegfm.runs.checkpoints import Place
 from eegfm.tasks.weights import config_of
 
@@ -35,11 +36,11 @@ def corpora_seen(config: Mapping[str, Any], weights: str | Path | None) -> dict[
 
 
 def seen_here(
-    config: Mapping[str, Any], weights: str | Path | None, facts: Mapping[str, Any]
+    config: Mapping[str, Any], weights: str | Path | None, facts: BenchmarkFacts
 ) -> dict[str, str]:
-    """`corpora_seen`, of the data that these facts (`EEGDataModule.provenance()`) are of."""
+    """`corpora_seen`, of the data that these facts are of."""
     known = corpora_seen(config, None if weights == PRETRAIN else weights)
-    names = list(facts.get("corpora") or [facts["benchmark"]])
+    names = list(facts.corpora) or [facts.benchmark]
     return {name: known[name] for name in names if name in known}
 
 

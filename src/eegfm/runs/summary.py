@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from eegfm.data.census import leakage_sentence
-from eegfm.runs.results import SUBJECT_FACTS, BenchmarkFacts, RunResult
+from eegfm.data.facts import BenchmarkFacts
+from eegfm.runs.results import SUBJECT_FACTS, RunResult
 from eegfm.runs.sentences import diagnostic_sentences, overlap_sentence, seen_sentence, spatial_sentences
 
 # the metrics of the published tables; result.json has more
@@ -62,7 +62,7 @@ def show_scores(
     title: str,
     scores: Mapping[str, float],
     by_subject: Mapping[str, Mapping[str, Any]],
-    provenance: Mapping[str, Any],
+    facts: BenchmarkFacts,
     out: Path,
     *,
     seen: Mapping[str, str],
@@ -72,13 +72,13 @@ def show_scores(
     console.rule(title, style="dim")
     if seen:
         console.print(f"[yellow]{seen_sentence(seen)}.[/]")
-    _data(console, BenchmarkFacts(**provenance))
+    _data(console, facts)
     _scores(console, scores, by_subject)
     console.print(f"predictions {out}", soft_wrap=True)
 
 
 def _data(console: Console, facts: BenchmarkFacts) -> None:
-    corpora = {f"{name}: ": BenchmarkFacts(**one) for name, one in facts.corpora.items()} or {"": facts}
+    corpora = {f"{name}: ": one for name, one in facts.corpora.items()} or {"": facts}
     for name, one in corpora.items():
         people = "  ".join(
             f"{split} {sum(one.census[split]):,} ({len(ids)} subjects)"
@@ -88,17 +88,15 @@ def _data(console: Console, facts: BenchmarkFacts) -> None:
     if facts.draws:
         said = ", ".join(f"{name} {n:,}" for name, n in facts.draws.items())
         console.print(f"windows an epoch: {said} (data.weights, data.epoch_windows)")
-    if facts.leakage:
-        console.print(f"leakage: {leakage_sentence(facts.leakage)}")
-    used = len({subject for ids in facts.subjects.values() for subject in ids})
+    console.print(f"leakage: {facts.leakage.sentence()}")
     if facts.simulated:
         console.print(f"[yellow]SIMULATED{facts.which('simulated', True)}: no person was recorded.[/]")
     if facts.imported:
         console.print(f"[yellow]IMPORTED: {facts.imported}.[/]")
     if not facts.complete:
         console.print(
-            f"[yellow]PARTIAL corpus{facts.which('complete', False)}: {used} of {facts.subjects_total} subjects. "
-            "Not comparable to the paper.[/]"
+            f"[yellow]PARTIAL corpus{facts.which('complete', False)}: {facts.n_subjects} of {facts.subjects_total} "
+            "subjects. Not comparable to the paper.[/]"
         )
     for difference in facts.census_differences:
         console.print(f"[yellow]  {difference}[/]")

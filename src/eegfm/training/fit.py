@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,8 @@ def begin_logger(run: Run, folder: Path, choices: Mapping[str, Any]) -> Any:
         groups = ("model", "encoder", "data", "task", "adapt")
         options = {key: chosen(choices, key) for key in groups if choices.get(key)}  # what panels group by
         logger.experiment.config.update(
-            {**run.config, "option": options, "provenance": run.data.provenance()}, allow_val_change=True
+            {**run.config, "option": options, "provenance": asdict(run.data.provenance())},
+            allow_val_change=True,
         )
 
         begin(logger, folder)

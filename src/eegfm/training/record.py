@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,14 @@ from eegfm.analysis.places import kept, look, maps_places
 from eegfm.build import Run
 from eegfm.config.identity import chosen
 from eegfm.contracts import Montage
+from eegfm.data.facts import BenchmarkFacts
 from eegfm.drawing import recordings, runs, style
 from eegfm.files import write_json
 from eegfm.nn.mamba2 import scans_used
 from eegfm.runs.history import read_history
 from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.record import record
-from eegfm.runs.results import BenchmarkFacts, RunResult, write_result
+from eegfm.runs.results import RunResult, write_result
 from eegfm.runs.wandb import send
 from eegfm.tasks.decision import decide
 from eegfm.tasks.errors import Reconstructions
@@ -91,7 +93,7 @@ def record_run(
         ids = [subjects[i] for i in found.subject]
         _, metrics[split], by_subject[split] = record(folder, split, found, ids, run.data.spec)
     monitor = run.task.monitor[0]
-    facts = BenchmarkFacts(**run.data.provenance())
+    facts = run.data.provenance()
     title = _title(choices["model"], facts) + " OVERLAP" * bool(overlap) + " SEEN" * bool(seen)
     spatial, maps = _places(run, folder, title, facts.subjects["val"], in_one_go=outcome["epoch"] is None)
     result = RunResult(
@@ -125,7 +127,7 @@ def record_run(
         flops=_flops(run),  # after `scan`: on the CPU a layer may be computed in another way
         **environment(),
     )
-    write_json(folder / "leakage.json", {"subjects": result.benchmark.subjects, **result.benchmark.leakage})
+    write_json(folder / "leakage.json", {"subjects": facts.subjects, **asdict(facts.leakage)})
     figures = _draw(folder, run, outcome["predictions"]["test"], result, title, maps)
     for logger in outcome["loggers"]:
         send(logger, folder, result, figures)
@@ -133,7 +135,7 @@ def record_run(
     return result
 
 
-def _title(model: str, facts: "BenchmarkFacts") -> str:
+def _title(model: str, facts: BenchmarkFacts) -> str:
     kind = (
         " SIMULATED" * facts.simulated
         + " IMPORTED" * bool(facts.imported)
