@@ -88,7 +88,7 @@ def test_predictions_keep_every_digit(tmp_path: Path) -> None:
     assert (table.keys, table.subjects, table.classes) == (keys, subjects, ("a", "b, c", "d"))
     np.testing.assert_array_equal(table.labels, labels)
     np.testing.assert_array_equal(table.probabilities, probability)
-    assert not list(tmp_path.glob("*.tmp"))
+    assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]
 
 
 def test_no_predictions_are_still_predictions(tmp_path: Path) -> None:

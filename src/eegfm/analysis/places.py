@@ -29,6 +29,7 @@ from lightning.pytorch import Callback
 from torch import Tensor, nn
 
 from eegfm.contracts import MapsPlaces, Montage
+from eegfm.files import whole
 from eegfm.tasks.classify import Classify
 
 FILE = "spatial.npz"
@@ -162,10 +163,8 @@ class KeepPlaces(Callback):
 
     def _write(self, trainer: lightning.Trainer) -> None:
         if trainer.is_global_zero:
-            temporary = self.path.with_name(self.path.name + ".tmp")
-            with open(temporary, "wb") as file:
-                np.savez(file, **self.kept)
-            temporary.replace(self.path)
+            with whole(self.path) as temporary:
+                np.savez(temporary, **self.kept)
 
 
 @dataclass(frozen=True, eq=False)

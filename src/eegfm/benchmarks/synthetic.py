@@ -18,7 +18,6 @@ time of writing: two files made alike have equal samples, not equal bytes. A cha
 already there; `PROTOCOL` must rise with it, and `read` then refuses the old ones.
 """
 
-import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +28,7 @@ from jaxtyping import Float
 
 from eegfm.benchmarks.spec import BenchmarkSpec, Census, Source, SplitName, Window
 from eegfm.contracts import EegfmError
+from eegfm.files import whole
 from eegfm.signal.montage import montage_of
 from eegfm.signal.recording import Recording
 
@@ -86,9 +86,8 @@ def make(root: Path) -> None:
     for source in sources(root):
         if source.path.exists():
             continue
-        part = source.path.with_name(f".{source.recording}.{os.getpid()}_raw.fif")
-        _simulate(source.subject).save(part, overwrite=True, verbose=False)
-        os.replace(part, source.path)  # a file under its final name is complete
+        with whole(source.path) as temporary:
+            _simulate(source.subject).save(temporary, overwrite=True, verbose=False)
 
 
 def sources(root: Path) -> list[Source]:

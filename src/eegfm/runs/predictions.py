@@ -1,13 +1,13 @@
 """Predictions of a split as a file: one row a window, with the probability of every class."""
 
 import csv
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from eegfm.files import whole
 from eegfm.runs.results import unreadable
 
 
@@ -34,13 +34,11 @@ def write_predictions(
 
     Probabilities keep all their digits, so scores computed from the file are those of the run to the last one.
     """
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
+    with whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["key", "subject", "label", *(f"p({name})" for name in classes)])
         for key, subject, label, row in zip(keys, subjects, labels, probabilities, strict=True):
             writer.writerow([key, subject, classes[int(label)], *(repr(float(p)) for p in row)])
-    os.replace(temporary, path)
 
 
 def read_predictions(path: Path) -> PredictionTable:

@@ -2,7 +2,6 @@
 
 import csv
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from eegfm.contracts import SampleSpec
+from eegfm.files import whole
 from eegfm.runs.predictions import write_predictions
 from eegfm.tasks.errors import Reconstructions
 from eegfm.tasks.metrics import Predictions, scores, scores_by_subject
@@ -75,17 +75,15 @@ def write_errors(
     all channels. The field of a channel that a window does not have is empty. Errors have all their digits; their
     squares average to those of the split.
     """
-    temporary = path.with_name(path.name + ".tmp")
     parts = [part for part in found.square if part != "all"]
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
+    with whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         names = ["rmse_uv", *(f"{part}_rmse_uv" for part in parts)]
         writer.writerow(["key", "subject", *names, *(f"rmse_uv({name})" for name in channels)])
-        whole = [found.by_window(part) for part in ("all", *parts)]
-        columns = [*whole, *(found.square["all"] ** 0.5).T]
+        all_channels = [found.by_window(part) for part in ("all", *parts)]
+        columns = [*all_channels, *(found.square["all"] ** 0.5).T]
         for key, subject, *row in zip(found.keys, subjects, *columns, strict=True):
             # NaN is a channel that the window does not have
             writer.writerow(
                 [key, subject, *("" if value != value else repr(float(value)) for value in row)]
             )
-    os.replace(temporary, path)

@@ -9,7 +9,6 @@ after ten minutes without that.
 Nothing heavy is imported here: `eegfm sweep status` reads hundreds of these.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eegfm.contracts import EegfmError
+from eegfm.files import try_lock, write_json
 
 FILE, LOCK = "status.json", "running.lock"
 BEAT_S, STALE_S = 30, 600
@@ -76,9 +76,7 @@ def read_status(folder: Path) -> Status | None:
 def write_status(folder: Path, status: Status) -> Status:
     """Write `status.json`, under its name only when all of it is."""
     status = replace(status, updated_at=now())
-    temporary = folder / f"{FILE}.{os.getpid()}.tmp"
-    temporary.write_text(json.dumps(asdict(status), indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / FILE)
+    write_json(folder / FILE, asdict(status), sync=False)
     return status
 
 
@@ -176,7 +174,7 @@ def _take(path: Path, me: Mapping[str, Any]) -> int:
     # more than once: a killed process holds it until the kernel is done with it, a reader for an instant
     for _ in range(20):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        if _locked(descriptor, fcntl.LOCK_EX) and _is(descriptor, path):
+        if _locked(descriptor) and _is(descriptor, path):
             owner = _parsed(os.pread(descriptor, 4096, 0))
             alive = owner is not None and _alive_elsewhere(owner, path, queue())
             if alive:
@@ -188,7 +186,7 @@ def _take(path: Path, me: Mapping[str, Any]) -> int:
             if not me["job"]:
                 return descriptor
             time.sleep(1)  # of nodes that do not see each other's locks the last to write has it
-            if _record(path) == me and _locked(descriptor, fcntl.LOCK_EX):
+            if _record(path) == me and _locked(descriptor):
                 return descriptor
         os.close(descriptor)
         time.sleep(0.1)
@@ -208,15 +206,12 @@ def _is(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _locked(descriptor: int, kind: int) -> bool:
+def _locked(descriptor: int, *, shared: bool = False) -> bool:
     """Whether the kernel gives the lock; True as well where the file system has none to give."""
     try:
-        fcntl.lockf(descriptor, kind | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
+        return try_lock(descriptor, shared=shared)
     except OSError:
-        pass
-    return True
+        return True
 
 
 def _record(path: Path) -> dict[str, Any] | None:
@@ -304,7 +299,7 @@ def works(folder: Path, jobs: Mapping[str, str] | None) -> bool:
     except OSError:
         return False
     try:
-        return not _locked(descriptor, fcntl.LOCK_SH) or _alive_elsewhere(owner, path, jobs)
+        return not _locked(descriptor, shared=True) or _alive_elsewhere(owner, path, jobs)
     finally:
         os.close(descriptor)
 

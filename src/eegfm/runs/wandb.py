@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError
+from eegfm.files import write_text
 from eegfm.runs.history import read_history
 from eegfm.runs.intervals import intervals
 from eegfm.runs.predictions import PredictionTable, read_predictions
@@ -168,9 +169,7 @@ def _wandb_id(folder: Path) -> str:
     kept = path.read_text(encoding="utf-8").strip() if path.exists() else ""
     if not kept:
         kept = secrets.token_hex(4)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(kept, encoding="utf-8")
-        temporary.replace(path)
+        write_text(path, kept)
     return kept
 
 

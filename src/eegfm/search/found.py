@@ -4,12 +4,11 @@ import csv
 import io
 import json
 import logging
-import os
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eegfm.files import write_text
 from eegfm.search.plan import Plan, as_overrides
 from eegfm.search.space import FIVE_SEEDS
 
@@ -61,7 +60,7 @@ def report(plan: Plan, study: "Study") -> dict[str, Any]:
             "with_five_seeds": command_of(plan, best.user_attrs["params"]),
         },
     }
-    _write(plan.folder / "search.json", json.dumps(found, indent=1) + "\n")
+    write_text(plan.folder / "search.json", json.dumps(found, indent=1) + "\n")
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(["trial", "state", f"val/{monitor}", "epochs", *plan.space, "folder", "reason"])
@@ -78,7 +77,7 @@ def report(plan: Plan, study: "Study") -> dict[str, Any]:
                 one.user_attrs.get("reason", ""),
             ]
         )
-    _write(plan.folder / "search.csv", text.getvalue())
+    write_text(plan.folder / "search.csv", text.getvalue())
     _draw(plan, study)
     return found
 
@@ -91,12 +90,6 @@ def command_of(plan: Plan, params: Mapping[str, str]) -> str:
     if kept.pop("search", None) is None:  # an experiment's file asks for it
         kept["search"] = "null"
     return shlex.join(["eegfm", "train", "-m", *as_overrides({**kept, **params}), FIVE_SEEDS])
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _draw(plan: Plan, study: "Study") -> None:

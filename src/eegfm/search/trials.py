@@ -1,13 +1,12 @@
 """Trials of a study: asked for, launched, watched and told to Optuna."""
 
-import fcntl
 import itertools
 import json
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from eegfm.config.identity import run_name
 from eegfm.contracts import EegfmError
+from eegfm.files import locked
 from eegfm.runs.history import read_history
 from eegfm.runs.status import at_work, look, now, progress, queue, works
 from eegfm.search.plan import Plan, as_overrides
@@ -197,12 +197,9 @@ def worker_folder(search: Path, number: int) -> Path:
     return search / f"worker-{number}"
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> AbstractContextManager[None]:
     """One process of a search at a time asks and settles, so that no setting is tried beyond the number wanted."""
-    with open(folder / "study.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return locked(folder / "study.lock")
 
 
 def say_progress(plan: Plan, study: "Study", worker: Path, done: int, begun: float) -> None:

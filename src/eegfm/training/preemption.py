@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,6 +24,7 @@ from typing import Any
 import lightning.pytorch as lightning
 from lightning.pytorch import Callback
 
+from eegfm.files import whole
 from eegfm.runs.status import progress
 
 log = logging.getLogger(__name__)
@@ -137,10 +138,10 @@ class SaveAndLeave(Callback):
             return
         signum = self._signal(trainer)
         if signum is not None:
-            temporary = self.last.with_name(self.last.name + ".tmp")
-            trainer.save_checkpoint(temporary)
-            if trainer.is_global_zero:
-                os.replace(temporary, self.last)
+            # the other processes take part in saving, and only the first one writes
+            writing = whole(self.last) if trainer.is_global_zero else nullcontext(self.last)
+            with writing as path:
+                trainer.save_checkpoint(path)
             trainer.strategy.barrier()
             self._leave(trainer, signum)
 

@@ -17,7 +17,7 @@ from eegfm.analysis.controls import diagnose, refuse_undiagnosable
 from eegfm.build import Run, build, build_data, on_one_device, pretraining
 from eegfm.config.identity import PRETRAIN, named
 from eegfm.contracts import EegfmError
-from eegfm.data.preparing.parts import only_one
+from eegfm.files import only_one
 from eegfm.runs.overlap import check_overlap, joined, people_of, seen_by
 from eegfm.runs.results import RunResult, read_result, write_result
 from eegfm.runs.seen import seen_here

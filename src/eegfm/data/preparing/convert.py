@@ -34,9 +34,10 @@ from rich.progress import Progress
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, ReferenceWindow, Source, SplitName
 from eegfm.contracts import EegfmError
 from eegfm.data.census import census_differences, count, leakage
-from eegfm.data.preparing.parts import bar_of, disk_full_explained, only_one
+from eegfm.data.preparing.parts import bar_of, disk_full_explained
 from eegfm.data.preparing.pipeline import Failure, refuse_partial, shown, subjects_total, versions
 from eegfm.data.store import Recipe, SampleIndex, SampleStore, digests, lacking_bytes, write_store
+from eegfm.files import only_one
 from eegfm.signal.formats.pickled import unpickle
 from eegfm.signal.quality import check_amplitude, check_recording
 from eegfm.signal.recording import Recording

@@ -20,8 +20,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.contracts import EegfmError
-from eegfm.data.preparing.parts import DISK_FULL, only_one
+from eegfm.data.preparing.parts import DISK_FULL
 from eegfm.data.preparing.sums import SUMS, parse_sums
+from eegfm.files import only_one
 
 log = logging.getLogger(__name__)
 

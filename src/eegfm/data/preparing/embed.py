@@ -18,12 +18,12 @@ from eegfm.data.preparing.embed_ranks import over_ranks
 from eegfm.data.preparing.parts import (
     bar_of,
     disk_full_explained,
-    only_one,
     part_stamp,
     read_part,
     write_part,
 )
 from eegfm.data.store import Recipe, SampleIndex, SampleStore, plain, write_store
+from eegfm.files import only_one
 
 log = logging.getLogger(__name__)
 

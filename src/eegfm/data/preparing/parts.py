@@ -7,9 +7,7 @@ power may have written the last and not the first.
 """
 
 import errno
-import fcntl
 import json
-import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,8 +28,6 @@ from rich.progress import (
 from eegfm.contracts import EegfmError
 from eegfm.data.store import SampleIndex
 from eegfm.files import write_json
-
-log = logging.getLogger(__name__)
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # how LMDB and NumPy say it, without a number; LMDB calls a write that was cut short an I/O error
@@ -70,19 +66,6 @@ def read_part(parts: Path, name: str) -> tuple[np.ndarray, SampleIndex]:
     index = SampleIndex.load(parts / f"{name}.npz")
     mapped = "r" if len(index) else None  # nothing cannot be mapped
     return np.load(parts / f"{name}.npy", mmap_mode=mapped, allow_pickle=False), index
-
-
-@contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Let one process at a time make a store; the others wait and then find it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.with_name(folder.name + ".lock"), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.warning("Another process is at work on %s; waiting for it.", folder)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

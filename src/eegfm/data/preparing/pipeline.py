@@ -24,7 +24,6 @@ from eegfm.data.census import census_differences, copies, count, leakage
 from eegfm.data.preparing.parts import (
     bar_of,
     disk_full_explained,
-    only_one,
     part_facts,
     part_stamp,
     read_part,
@@ -32,6 +31,7 @@ from eegfm.data.preparing.parts import (
 )
 from eegfm.data.preparing.sums import SUMS, sha256_of, sums_beside
 from eegfm.data.store import Recipe, SampleIndex, SampleStore, digests, write_store
+from eegfm.files import only_one
 from eegfm.signal.quality import check_amplitude, check_recording
 from eegfm.signal.recording import FETCH_AGAIN
 from eegfm.signal.steps import Step

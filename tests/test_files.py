@@ -1,0 +1,46 @@
+"""Files that are written whole or not at all, and locks."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from eegfm.files import locked, whole, write_json, write_text
+
+ASK = """
+import sys
+from eegfm.files import try_lock
+with open(sys.argv[1], "w") as file:
+    sys.exit(0 if try_lock(file.fileno()) else 3)
+"""
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_writer_that_fails_leaves_what_was_there_and_nothing_else(tmp_path: Path, sync: bool) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "before", sync=sync)
+    with pytest.raises(KeyboardInterrupt), whole(path, sync=sync) as temporary:
+        assert temporary.parent == tmp_path and temporary.suffix == ".txt"
+        temporary.write_text("half of ")
+        assert path.read_text() == "before"
+        raise KeyboardInterrupt
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_not_json_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"a": object()})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_is_one_process_s_and_ends_with_its_block(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+
+    def another_has_it() -> int:
+        return subprocess.run([sys.executable, "-c", ASK, str(path)]).returncode
+
+    with locked(path):
+        assert another_has_it() == 3
+    assert another_has_it() == 0
