@@ -15,6 +15,7 @@ from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGDataModule
 from eegfm.runs.checkpoints import Place
 from eegfm.runs.results import read_result
+from eegfm.tasks.fitted import take
 from eegfm.tasks.weights import config_of, load_backbone, published_weights, read_state
 
 
@@ -89,10 +90,7 @@ def build(config: DictConfig, weights: str | Path | None) -> Run:
 
 
 def trained(config: DictConfig, place: Place) -> Run:
-    """The run of a place with its trained weights; `config` is `place.config`, perhaps changed for this machine.
-
-    A task that is fitted in one go is still to be fitted, on the backbone that the run had.
-    """
+    """The run of a place with its trained weights; `config` is `place.config`, perhaps changed for this machine."""
     seed_everything(config.seed, verbose=False)  # where a backbone has random weights, the same ones
     run = build(config, None)
     put_trained(run.task, place)
@@ -100,9 +98,9 @@ def trained(config: DictConfig, place: Place) -> Run:
 
 
 def put_trained(task: Any, place: Place) -> None:
-    """Put the weights of a place into the task of its config: all of them, or those that the backbone began with.
+    """Put what a place has learned into the task of its config: the weights of its checkpoint.
 
-    The latter of a task that is fitted in one go, which keeps none of its own.
+    Of a task that is fitted in one go, what its fit has found, over the weights that its backbone began with.
 
     Raises:
         EegfmError: the run has not come so far.
@@ -113,6 +111,7 @@ def put_trained(task: Any, place: Place) -> None:
     start = read_result(place.folder).started_from
     if start:
         load_backbone(task.backbone, Place.of(start["weights"]).checkpoint)
+    take(task, place.folder)
 
 
 def refuse_another_scale(config: DictConfig, theirs: Any, who: str) -> None:

@@ -94,10 +94,7 @@ def _fresh(config: DictConfig, weights: str | None) -> Run:
 
 def _of_persons(run: Run, folder: Path) -> dict[str, dict[str, float]]:
     task, data = run.task, run.data
-    if isinstance(task, nn.Module):
-        put_trained(task, Place.of(folder))
-    elif not isinstance(task, Probe):  # a probe's features are those of its backbone, which is not fitted
-        task.fit(data)
+    put_trained(task, Place.of(folder))
     data.setup("test")
     rows = data.dataset("test")
     subject, label = rows.subject[rows.rows], labels_of(rows)

@@ -34,7 +34,8 @@ def evaluate(config: DictConfig) -> None:
         return
     run = trained(own, place)
     run.data.prepare_data()
-    found = _predict(run, split) if isinstance(run.task, nn.Module) else _fit_again(run, split)
+    run.data.setup("test" if split == "test" else "fit")
+    found = _predict(run, split) if isinstance(run.task, nn.Module) else run.task.predict(run.data, split)
     ids = [run.data.subjects[i] for i in found.subject]
     out, scores, by_subject = record(place.beside, split, found, ids, run.data.spec)
     facts = run.data.provenance()
@@ -49,16 +50,7 @@ def evaluate(config: DictConfig) -> None:
 
 
 def _predict(run: Run, split: SplitName) -> Any:
-    run.data.setup("test" if split == "test" else "fit")
     trainer = run.make_trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
     loader = run.data.split_dataloader(split)
     trainer.test(run.task, dataloaders=loader, verbose=False)
     return run.task.outputs
-
-
-def _fit_again(run: Run, split: SplitName) -> Any:
-    """A model that is fitted in one go keeps no weights: the same data give the same fit."""
-    run.data.setup("fit")
-    run.task.fit(run.data)
-    run.data.setup("test" if split == "test" else "fit")
-    return run.task.predict(run.data, split)

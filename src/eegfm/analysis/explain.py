@@ -58,9 +58,7 @@ def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
     folder = place.beside
     facts = data.provenance()
     ids = [data.subjects[i] for i in seen["subject"]]
-    title = (
-        f"{data.benchmark.title}, {split} split ({place.folder.name})" + ", SIMULATED" * facts.simulated
-    )
+    title = f"{data.benchmark.title}, {split} split ({place.folder.name})" + ", SIMULATED" * facts.simulated
     numbers: dict[str, Any] = {
         "split": split,
         "n_windows": len(ids),

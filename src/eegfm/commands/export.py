@@ -7,7 +7,7 @@
 Read it by  eegfm.load("<folder>")  or  eegfm.load("hub:user/name", revision="<tag>"): a torch module that takes
 windows in microvolts. A run folder can be read in the same way, without exporting it. A model over an encoder takes
 its encoder along, where the encoder's weights are here; else, or with --tokens, it takes the encoder's vectors, and
-says so. What is fitted in one go (bandpower, csp_lda, tangent, majority, a probe) is fitted again, on the run's store.
+says so.
 """
 
 import argparse

@@ -75,7 +75,7 @@ def _trained(place: Place, config: DictConfig) -> "Run":
     run = build(own, None)  # the checkpoint has the weights
     if not isinstance(run.task, nn.Module):
         raise EegfmError(
-            f"{place} was fitted in one go and keeps no weights to stream with. Choose a run of task=classify or "
+            f"{place} was fitted in one go, and its classifier does not stream. Choose a run of task=classify or "
             "task=reconstruct."
         )
     # a Forecast is a Reconstruct that gives back the end of a window alone

@@ -1,7 +1,7 @@
 """`eegfm.load`: a trained model from its run folder, from a folder of `eegfm export`, or from the Hugging Face hub.
 
-Of a run the weights are those of its checkpoint, read with `weights_only=True`. What is fitted in one go keeps none: it
-is fitted again on its store, and held against what the run has predicted.
+Of a run the weights are those of its checkpoint, read with `weights_only=True`, or what it has kept of a fit in one go
+(`eegfm.tasks.fitted`).
 """
 
 import logging
@@ -15,7 +15,6 @@ from eegfm.contracts import EegfmError, Montage, SampleSpec
 from eegfm.export.described import CONFIG, FORMAT, OURS, SCHEMA, montage_json, spec_json
 from eegfm.export.model import Portable, filled, read
 from eegfm.runs.checkpoints import Place
-from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import read_result
 from eegfm.tasks.weights import read_state
 
@@ -34,7 +33,6 @@ TASKS = {
     "eegfm.tasks.probe.Probe": "probe",
     "eegfm.tasks.estimate.Estimate": "estimate",
 }
-AGAIN = 1e-4  # how far a probability of a second fit may lie from the first
 
 
 def load(place: str | Path, *, revision: str | None = None, tokens: bool = False) -> Portable:
@@ -107,7 +105,7 @@ def of_run(place: Path, *, tokens: bool = False) -> Portable:
         },
     }
     if kind in ("probe", "estimate"):
-        task = _fitted_again(place)
+        task = trained(run, Place.of(place)).task
         more, state = _of_fit(kind, task, len(spec.classes))
         config |= more
     else:
@@ -221,44 +219,18 @@ def _of_training(kind: str, run: "DictConfig") -> dict[str, Any]:
     return {}
 
 
-def _fitted_again(place: Path) -> Any:
-    """The task of a run that was fitted in one go, from its store.
-
-    Raises:
-        EegfmError: the store cannot be had, or the fit is not the one whose predictions lie in the run folder.
-    """
-    import numpy as np
-
-    config = Place.of(place).config
-    config.data.download = False
-    run = trained(config, Place.of(place))
-    run.data.prepare_data()
-    run.data.setup("fit")
-    run.task.fit(run.data)
-    then, now = read_predictions(place / "predictions_val.csv"), run.task.predict(run.data, "val")
-    same = then.keys == now.keys and np.abs(then.probabilities - now.probability).max() < AGAIN
-    if not same:
-        raise EegfmError(
-            f"{place} was fitted in one go and keeps no weights; fitted again on {run.data.open().folder} it does not "
-            "predict what predictions_val.csv holds: the store or the version is another. Train it anew."
-        )
-    return run.task
-
-
 def _of_fit(kind: str, task: Any, n_classes: int) -> tuple[dict[str, Any], dict[str, "Tensor"]]:
     """What a fit in one go has found: for the config, and as tensors."""
     import torch
 
     if kind == "probe":
-        fitted, at_places = task.head, {}
         state = {f"backbone.{key}": value for key, value in task.backbone.state_dict().items()}
         more: dict[str, Any] = {"layer": task.features.layer}
     else:
-        model = task.backbone
-        fitted, at_places = model, _transform(model)
+        at_places = _transform(task.fitted)
         state = {f"backbone.{key}": torch.from_numpy(value) for key, value in at_places.items()}
         more = {"fitted": {key: list(value.shape) for key, value in at_places.items()}}
-    head, arrays = _head(fitted, n_classes)
+    head, arrays = _head(task.fitted, n_classes)
     state |= {f"head.{key}": torch.as_tensor(value, dtype=torch.float64) for key, value in arrays.items()}
     return {**more, "head": head}, state
 

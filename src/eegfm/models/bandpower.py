@@ -22,6 +22,8 @@ from eegfm.models.classical import TINY_UV2, Fitted, preferred, refuse_one_class
 class BandPower(Fitted):
     """Fitted in one go from arrays of raw windows, [window, channel, time] in microvolts."""
 
+    found = ("estimator", "strength", "validation")
+
     def __init__(
         self,
         spec: SampleSpec,

@@ -6,7 +6,7 @@ is the one that scores best on the validation subjects; the training subjects al
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -27,6 +27,10 @@ class Fitted(ABC):
 
     Raises EegfmError where samples are an encoder's vectors.
     """
+
+    found: ClassVar[
+        tuple[str, ...]
+    ]  # the attributes that a fit sets: what is kept of it (`eegfm.tasks.fitted`)
 
     def __init__(self, spec: SampleSpec) -> None:
         refuse_tokens(spec, type(self).__name__)

@@ -32,6 +32,7 @@ class CspLda(OfCovariances):
     """
 
     name = "csp_lda"
+    found = ("transform", "estimator", "n_filters", "validation")
 
     def __init__(
         self, spec: SampleSpec, *, band: Sequence[float], filters: Sequence[int], covariance: Covariance

@@ -9,6 +9,8 @@ from eegfm.contracts import SampleSpec
 class Majority:
     """Every window gets the training windows' class frequencies as its probabilities, and so the commonest class."""
 
+    found = ("frequency",)
+
     def __init__(self, spec: SampleSpec) -> None:
         self.spec = spec
         self.frequency: Float[np.ndarray, " class"] | None = None

@@ -32,6 +32,7 @@ class Tangent(OfCovariances):
     """
 
     name = "tangent"
+    found = ("transform", "estimator", "strength", "validation")
 
     def __init__(
         self,

@@ -5,10 +5,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from eegfm.contracts import SampleSpec
+from eegfm.tasks.fitted import Fits
 from eegfm.tasks.metrics import Predictions, monitor_of, refuse_unlabelled
 
 
-class Estimates(Protocol):
+class Estimates(Fits, Protocol):
     """A model with scikit-learn's manners."""
 
     n_parameters: int
@@ -29,6 +30,11 @@ class Estimate:
     def fit(self, data: Any) -> None:
         """`data` is the data module, set up for "fit"."""
         self.backbone.fit(*data.arrays("train"), *data.arrays("val"))
+
+    @property
+    def fitted(self) -> Fits:
+        """What a fit changes: the model."""
+        return self.backbone
 
     @property
     def parameters(self) -> dict[str, int]:

@@ -33,11 +33,12 @@ class Logistic:
     `balanced` weighs classes by their inverse frequency, as SAMBA's probe does and EEGM2's does not.
     """
 
+    found = ("estimator",)
+
     def __init__(self, n_classes: int, *, balanced: bool = False, seed: int) -> None:
         self.n_classes = n_classes
         regression = LogisticRegression(max_iter=1_000_000, class_weight="balanced" if balanced else None)
-        self.rest = OneVsRestClassifier(regression)
-        self.estimator: Pipeline = make_pipeline(StandardScaler(), self.rest)
+        self.estimator: Pipeline = make_pipeline(StandardScaler(), OneVsRestClassifier(regression))
 
     def fit(self, x: Table, label: Labels, x_val: Table, label_val: Labels) -> None:
         self.estimator.fit(x, label)
@@ -47,7 +48,8 @@ class Logistic:
 
     @property
     def n_parameters(self) -> int:
-        return _n_coefficients(self.rest.estimators_)
+        rest: Any = self.estimator[-1]
+        return _n_coefficients(rest.estimators_)
 
 
 class Ridge:
@@ -58,6 +60,7 @@ class Ridge:
     not to be read as frequencies.
     """
 
+    found = ("estimator", "strength")
     STRENGTHS = tuple(10.0**exponent for exponent in range(7))
 
     def __init__(self, n_classes: int, *, balanced: bool = False, seed: int) -> None:
@@ -95,6 +98,7 @@ class Ridge:
 class Neighbours:
     """Standardised features and the share of each class among the 20 nearest training windows; nothing is learned."""
 
+    found = ("estimator", "share")
     N = 20
 
     def __init__(self, n_classes: int, *, balanced: bool = False, seed: int) -> None:
@@ -128,11 +132,12 @@ class Mlp:
     two outputs here, as there. Weights, order and dropout follow the seed.
     """
 
+    found = ("scaler", "weights")
     EPOCHS, BATCH, RATE = 30, 64, 1e-4
 
     def __init__(self, n_classes: int, *, balanced: bool = False, seed: int) -> None:
         self.n_classes, self.balanced, self.seed = n_classes, balanced, seed
-        self.scaler = StandardScaler()
+        self.scaler: Any = StandardScaler()
         self.net = nn.Sequential()
 
     def fit(self, x: Table, label: Labels, x_val: Table, label_val: Labels) -> None:
@@ -163,6 +168,16 @@ class Mlp:
         with torch.no_grad():
             logits = self.net.eval()(self._tensor(self.scaler.transform(x)))
         return torch.softmax(logits.double(), dim=1).numpy()
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The network's, by name."""
+        return {name: value.numpy() for name, value in self.net.state_dict().items()}
+
+    @weights.setter
+    def weights(self, arrays: dict[str, np.ndarray]) -> None:
+        self.net = light_mlp(self.scaler.n_features_in_, self.n_classes)
+        self.net.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
 
     @property
     def n_parameters(self) -> int:

@@ -14,6 +14,7 @@ from torch import nn
 from eegfm.contracts import EegfmError, SampleSpec
 from eegfm.nn.scaling import Scale
 from eegfm.tasks.features import Features
+from eegfm.tasks.fitted import Fits
 from eegfm.tasks.heads import HEADS
 from eegfm.tasks.metrics import Predictions, monitor_of, refuse_unlabelled
 
@@ -79,6 +80,11 @@ class Probe:
             label=label,
             probability=self.head.probabilities(x),
         )
+
+    @property
+    def fitted(self) -> Fits:
+        """What a fit changes: the head."""
+        return self.head
 
     @property
     def parameters(self) -> dict[str, int]:

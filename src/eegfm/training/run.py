@@ -25,6 +25,7 @@ from eegfm.runs.sentences import seen_sentence
 from eegfm.runs.status import Pruned, at_work
 from eegfm.runs.summary import show
 from eegfm.runs.wandb import end
+from eegfm.tasks.fitted import keep
 from eegfm.training.fit import begin_logger, fit_in_one_go, train_by_gradient
 from eegfm.training.preemption import Asked, listening
 from eegfm.training.ranks import follow as told
@@ -98,6 +99,7 @@ def _train(config: DictConfig, folder: Path, choices: Mapping[str, Any], asked: 
     else:
         logger = begin_logger(run, folder, choices)
         outcome = {**fit_in_one_go(run), "loggers": [logger] if logger else []}
+        keep(run.task, folder)
     return record_run(run, folder, outcome, time.monotonic() - started, choices, overlap, seen)
 
 

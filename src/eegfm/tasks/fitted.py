@@ -1,0 +1,91 @@
+"""What a fit in one go has found, in a file beside a run's checkpoints: by skops, which runs no code of a file."""
+
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+from zipfile import BadZipFile
+
+import numpy as np
+from torch import nn
+
+from eegfm.contracts import EegfmError
+
+FILE = "checkpoints/fitted.skops"
+# classes beside scikit-learn's own that a file may hold
+TRUSTED = [
+    "pyriemann.spatialfilters.CSP",
+    "pyriemann.tangentspace.TangentSpace",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",  # of nearest neighbours over few features
+    "sklearn.neighbors._kd_tree.KDTree",
+]
+
+
+class Fits(Protocol):
+    """A classifier that is fitted in one go. `found` are the names of its attributes that a fit sets."""
+
+    found: ClassVar[tuple[str, ...]]
+
+
+class FitsInOneGo(Protocol):
+    """A task whose `fitted` is fitted, on what its backbone makes of windows where the two are not one."""
+
+    backbone: Any
+
+    @property
+    def fitted(self) -> Fits: ...
+
+
+def keep(task: FitsInOneGo, folder: Path) -> None:
+    """Write what the fit has found, whole or not at all."""
+    from skops.io import dump  # it imports all of scikit-learn
+
+    path = folder / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    found = {name: getattr(task.fitted, name) for name in task.fitted.found}
+    dump({"found": found, "backbone": _norms(task.backbone)}, temporary)
+    temporary.replace(path)
+
+
+def take(task: FitsInOneGo, folder: Path) -> None:
+    """Give a task what `keep` has written.
+
+    Raises:
+        EegfmError: there is no such file, it is damaged, it is of another model or over another backbone, or it holds a
+            class that is not trusted.
+    """
+    from skops.io import load
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    path, model = folder / FILE, task.fitted
+    if not path.is_file():
+        raise EegfmError(
+            f"{folder} has no {FILE}: the run has not ended. The command that began it goes on."
+        )
+    try:
+        held = load(path, trusted=TRUSTED)
+    except UntrustedTypesFoundException as error:
+        raise EegfmError(f"{path} was not written by eegfm, and is not loaded: {error}") from None
+    except (BadZipFile, KeyError, ValueError, ImportError) as error:
+        raise EegfmError(
+            f"{path} cannot be read ({error!r}). Delete {folder} and train it again."
+        ) from None
+    if tuple(held["found"]) != model.found:
+        names = ", ".join(held["found"])
+        raise EegfmError(f"{path} is of another model than {type(model).__name__}: it holds {names}.")
+    now = _norms(task.backbone)
+    if now.keys() != held["backbone"].keys() or not np.allclose(
+        [*now.values()], [*held["backbone"].values()], rtol=1e-4
+    ):
+        raise EegfmError(
+            f"{path} was fitted over other weights of {type(task.backbone).__name__} than those at hand: the file that "
+            f"the run started from has changed. Delete {folder} and train it again."
+        )
+    for name, value in held["found"].items():
+        setattr(model, name, value)
+
+
+def _norms(backbone: Any) -> dict[str, float]:
+    """What tells a frozen network's weights from others: to rounding, as another processor draws random ones."""
+    if not isinstance(backbone, nn.Module):
+        return {}
+    return {name: float(value.double().norm()) for name, value in backbone.state_dict().items()}
