@@ -99,18 +99,17 @@ def store() -> None:
 def _loaders(store: "SampleStore", order: np.ndarray) -> Iterator[tuple[str, Iterable[object]]]:
     """What a training loop iterates over: the loader of the data module, without and with device_cache."""
     import torch
-    from torch.utils.data import DataLoader
 
-    from eegfm.data.loaders import EpochShuffle, SplitDataset, as_is
+    from eegfm.data.loaders import Loader, SplitDataset, Windows
     from eegfm.data.resident import ResidentLoader
 
     data = SplitDataset(store, order, torch.zeros(store.shape[0], 3))
-    shuffle = EpochShuffle(len(order), seed=0)
-    yield "a loader's epoch", DataLoader(data, batch_size=64, sampler=shuffle, collate_fn=as_is)
+    shuffle = Windows(len(order), 64, seed=0)
+    yield "a loader's epoch", Loader(data, shuffle)
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
         yield (
             f"a loader's epoch, device_cache=true ({device})",
-            ResidentLoader(data, 64, shuffle, torch.device(device)),
+            ResidentLoader(data, shuffle, torch.device(device)),
         )
 
 

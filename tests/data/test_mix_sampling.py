@@ -18,7 +18,8 @@ from torch.utils.data import Dataset
 
 from eegfm.build import Run
 from eegfm.contracts import EEGBatch, EegfmError
-from eegfm.data.mix import Batches, Loader, shares
+from eegfm.data.loaders import Loader
+from eegfm.data.mix import Batches, shares
 from eegfm.nn.masks import Spans
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.schedules import one_cycle
@@ -116,12 +117,10 @@ class Numbers(Dataset):
 def test_sixteen_workers_give_two_thousand_different_windows_of_two_thousand():
     """The reference gives 158: its workers draw alike."""
     torch.set_num_threads(1)
-    loader = Loader(
-        Numbers(), batch_size=None, sampler=Batches({"a": 1500, "b": 500}, 10, seed=0), num_workers=16
-    )
+    loader = Loader(Numbers(), Batches({"a": 1500, "b": 500}, 10, seed=0), num_workers=16)
     seen = [(batch.corpus, int(row)) for batch in loader for row in batch.label]
     assert len(seen) == len(set(seen)) == 2_000
-    one = Loader(Numbers(), batch_size=None, sampler=Batches({"a": 1500, "b": 500}, 10, seed=0))
+    one = Loader(Numbers(), Batches({"a": 1500, "b": 500}, 10, seed=0))
     assert [(batch.corpus, int(row)) for batch in one for row in batch.label] == seen
 
 

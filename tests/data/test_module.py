@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from eegfm.contracts import EegfmError
-from eegfm.data.loaders import EpochShuffle
+from eegfm.data.loaders import Windows
 from eegfm.data.module import EEGDataModule
 from eegfm.data.preparing.embed import embed, processes_for
 from eegfm.data.preparing.pipeline import prepare
@@ -84,7 +84,26 @@ def test_evaluation_is_in_stored_order_and_training_order_is_a_function_of_seed_
 
     assert order(0) == order(0) != order(1)
     assert sorted(order(0)) == sorted(order(1)) and len(order(0)) == 36
-    assert list(EpochShuffle(50, 1)) != list(EpochShuffle(50, 2))
+    assert list(Windows(50, 4, 1)) != list(Windows(50, 4, 2))
+
+
+@pytest.mark.parametrize("device_cache", [False, True])
+def test_an_epoch_that_was_interrupted_goes_on_behind_its_batches_and_the_next_is_whole(
+    places, device_cache
+):
+    def epochs(interrupted) -> list[list[str]]:
+        data = module(places, device_cache=device_cache)
+        data.load_state_dict(interrupted)
+        data.setup("fit")
+        loader = data.train_dataloader()
+        found = []
+        for epoch in (0, 1, 2):
+            loader.sampler.set_epoch(epoch)
+            found.append([key for batch in loader for key in batch.key])
+        return found
+
+    whole, n = epochs({}), 2 * module(places).batch_size
+    assert epochs({"epoch": 1, "batches": 2}) == [whole[0], whole[1][n:], whole[2]]
 
 
 def test_loader_workers_read_the_same(places):

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eegfm.contracts import EegfmError
-from eegfm.data.loaders import EpochShuffle
-from eegfm.data.shared import Shared, block, refuse_too_many, share
+from eegfm.data.loaders import Windows
+from eegfm.data.shared import block, refuse_too_many, share
 
 
 @settings(deadline=None)
@@ -27,11 +27,10 @@ def test_the_mean_of_a_batch_is_that_of_the_processes_by_their_parts(values, n_r
 @given(st.integers(1, 90), st.integers(1, 9), st.integers(1, 12), st.integers(0, 3))
 def test_a_step_sees_the_same_windows_however_many_processes_there_are(n, n_ranks, batch_size, skipped):
     def epoch(rank, n_ranks):
-        order = EpochShuffle(n, 3)
-        order.skip(0, skipped * batch_size)
-        loader = Shared(order, n, batch_size, rank=rank, n_ranks=n_ranks)
-        assert len(loader) == -(-n // batch_size)
-        return [list(own) for own in loader]
+        order = Windows(n, batch_size, 3, rank=rank, n_ranks=n_ranks)
+        order.skip(0, skipped)
+        assert len(order) == -(-n // batch_size)
+        return [list(own) for own in order]
 
     whole = epoch(0, 1)
     for step, *shares in zip(whole, *(epoch(rank, n_ranks) for rank in range(n_ranks)), strict=True):

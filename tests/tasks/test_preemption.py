@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
-from eegfm.data.loaders import EpochShuffle, ignore_stop_signals
+from eegfm.data.loaders import Windows, ignore_stop_signals
 from eegfm.training.history import History
 from eegfm.training.preemption import KeepProgress, Preempted, SaveAndLeave, listening
 from eegfm.training.selection import keep
@@ -182,13 +182,13 @@ def test_a_forked_child_does_not_take_itself_for_the_run(signum, is_worker, stat
 
 
 def test_what_an_interrupted_epoch_leaves_out_is_what_it_has_seen():
-    whole = EpochShuffle(50, 3)
-    cut = EpochShuffle(50, 3)
-    cut.skip(1, 20)
-    for epoch, n in ((0, 0), (1, 20), (2, 0)):
+    whole = Windows(50, 4, 3)
+    cut = Windows(50, 4, 3)
+    cut.skip(1, 5)
+    for epoch, n in ((0, 0), (1, 5), (2, 0)):
         whole.set_epoch(epoch)
         cut.set_epoch(epoch)
-        assert list(cut) == list(whole)[n:] and len(cut) == 50
+        assert list(cut) == list(whole)[n:] and len(cut) == 13
 
 
 def test_a_fit_that_fails_before_its_first_step_fails_with_its_own_reason(tmp_path):

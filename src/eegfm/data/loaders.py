@@ -1,16 +1,24 @@
-"""Batches of one split: their order, their workers, and going on within an epoch."""
+"""The batches of an epoch, in an order that is known beforehand, and what loads them.
+
+An epoch that was interrupted goes on behind its last step: the order is a function of the seed and the epoch alone, and
+a checkpoint holds how many of its batches were trained on.
+"""
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
+import lightning.pytorch as lightning
 import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
 
 from eegfm.contracts import EEGBatch
+from eegfm.data.shared import block, refuse_too_many, share
 from eegfm.data.store import SampleStore
 
 
@@ -38,42 +46,126 @@ class SplitDataset(Dataset[EEGBatch]):
             part=getattr(items, "part", 1.0),
         )
 
-    def __getitem__(self, item: int) -> EEGBatch:
-        return self.__getitems__([item])
+    def __getitem__(self, places: Sequence[int]) -> EEGBatch:
+        return self.__getitems__(places)
 
 
-class EpochShuffle(Sampler[int]):
-    """A random order that is a function of the seed and the epoch alone, whatever else has drawn random numbers."""
+class Order(DistributedSampler[Any]):
+    """The batches of an epoch, of which each process has its share (see `eegfm.data.shared`).
 
-    def __init__(self, n: int, seed: int) -> None:
-        self.n, self.seed, self.epoch = n, seed, 0
+    A function of the seed and the epoch alone, whatever else has drawn random numbers; without a seed they are the
+    windows as they are stored. `skip` lets an epoch that was interrupted go on; the length stays that of the whole.
+
+    A DistributedSampler in name, for Lightning then leaves it in its place: it would wrap any other sampler, deal out
+    batches padded by repeats, and tell the epoch to the wrapper alone.
+    """
+
+    def __init__(self, batch_size: int, seed: int | None, *, rank: int = 0, n_ranks: int = 1) -> None:
+        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+        self.rank, self.n_ranks = rank, n_ranks
         self.skipped: tuple[int, int] = (0, 0)
 
     def set_epoch(self, epoch: int) -> None:  # called by Lightning at the start of every epoch
         self.epoch = epoch
 
     def skip(self, epoch: int, n: int) -> None:
-        """Leave out the first `n` of an epoch that was interrupted, and of no other; the length stays the whole's."""
+        """Leave out the first `n` batches of an epoch, and of no other."""
         self.skipped = (epoch, n)
 
-    def __len__(self) -> int:
-        return self.n
-
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[Any]:
         epoch, n = self.skipped
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n)
-        yield from order[n if epoch == self.epoch else 0 :].tolist()
+        yield from islice(self.batches(), n if epoch == self.epoch else 0, None)
+
+    def batches(self) -> Iterator[Any]:
+        """All batches of the epoch."""
+        raise NotImplementedError
+
+    def _share(self, batch: Sequence[int]) -> list[int]:
+        return share(batch, self.rank, self.n_ranks)
+
+    def _block(self, n: int) -> list[list[int]]:
+        return block(n, self.batch_size, rank=self.rank, n_ranks=self.n_ranks)
 
 
-class LateLoader(DataLoader[EEGBatch]):
-    """A loader whose workers begin with the first batch.
+class Windows(Order):
+    """An order of the `n` windows of a split, as places in it."""
 
-    Lightning asks for an iterator before it says which epoch it is: of a fit that goes on in a later one, workers that
-    began at once would draw the order of the first.
+    def __init__(self, n: int, batch_size: int, seed: int | None = None, **ranks: int) -> None:
+        super().__init__(batch_size, seed, **ranks)
+        self.n = n
+
+    def __len__(self) -> int:
+        return len(self._block(self.n)) if self.seed is None else -(-self.n // self.batch_size)
+
+    def batches(self) -> Iterator[list[int]]:
+        if self.seed is None:
+            yield from self._block(self.n)
+            return
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n).tolist()
+        for start in range(0, self.n, self.batch_size):
+            yield self._share(order[start : start + self.batch_size])
+
+
+class Loader(DataLoader[EEGBatch]):
+    """Whole batches of a data set, in an order of them.
+
+    Its workers begin with the first batch. Lightning asks for an iterator before it says which epoch it is: of a fit
+    that goes on in a later one, workers that began at once would draw the order of the first.
     """
+
+    def __init__(self, data: Dataset[EEGBatch], order: Order, num_workers: int = 0) -> None:
+        super().__init__(
+            data,
+            batch_size=None,  # what the order gives is a batch already
+            sampler=order,
+            num_workers=num_workers,
+            collate_fn=as_is,
+            worker_init_fn=ignore_stop_signals,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=num_workers > 0,
+        )
 
     def __iter__(self) -> Iterator[EEGBatch]:  # pyright: ignore[reportIncompatibleMethodOverride]
         yield from super().__iter__()
+
+
+class OrderedData(lightning.LightningDataModule):
+    """A data module whose loaders go by an `Order`: which share is this process's, and how far an epoch has come.
+
+    A checkpoint holds the second, since Lightning counts on in an epoch that was begun but begins its batches anew.
+    """
+
+    batch_size: int
+    _interrupted: Mapping[str, int] = {}
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch and its batches that were trained on, in the middle of one."""
+        if self.trainer is None:
+            return {}
+        done = self.trainer.fit_loop.batch_idx + 1
+        # of a whole epoch nothing is to be said: behind the fit its number is the next one's already
+        return (
+            {"epoch": self.trainer.current_epoch, "batches": done}
+            if done < self.trainer.num_training_batches
+            else {}
+        )
+
+    def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
+        """Go on from there with the next training loader."""
+        self._interrupted = dict(state_dict)
+
+    def _going_on(self, order: Order) -> Order:
+        """The same order, that of the epoch that was interrupted behind where it was."""
+        if self._interrupted:
+            order.skip(self._interrupted["epoch"], self._interrupted["batches"])
+        return order
+
+    def _ranks(self, windows: Mapping[str, int]) -> dict[str, int]:
+        """Which of several processes this one is; `windows` are those of the splits that are scored."""
+        if self.trainer is None or self.trainer.world_size == 1:
+            return {}
+        refuse_too_many(self.trainer.world_size, self.batch_size, dict(windows))
+        return {"rank": self.trainer.global_rank, "n_ranks": self.trainer.world_size}
 
 
 def as_is(batch: Any) -> EEGBatch:

@@ -16,22 +16,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
-import lightning.pytorch as lightning
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.utils.data import Dataset
-from torch.utils.data.distributed import DistributedSampler
 
 from eegfm.benchmarks.spec import SPLITS, SplitName
 from eegfm.contracts import EEGBatch, EegfmError, Encodes, SampleSpec
 from eegfm.data.census import leakage
 from eegfm.data.facts import BenchmarkFacts, Leakage
-from eegfm.data.loaders import LateLoader, SplitDataset, ignore_stop_signals
+from eegfm.data.loaders import Loader, Order, OrderedData, SplitDataset
 from eegfm.data.module import EEGDataModule
 from eegfm.data.ready import as_part
-from eegfm.data.shared import block, refuse_too_many, share
 from eegfm.data.splits import Division
 from eegfm.signal.montage import montage_of, today
 
@@ -75,7 +72,7 @@ class Parts(Dataset[EEGBatch]):
         return self.parts[corpus].__getitems__(places)
 
 
-class Batches(DistributedSampler[tuple[str, list[int]]]):
+class Batches(Order):
     """Batches of one corpus each, that hold every window once; `sizes` are the windows of each corpus.
 
     With a seed, windows and batches come in a random order; without one, as they are stored, corpus after corpus.
@@ -84,12 +81,7 @@ class Batches(DistributedSampler[tuple[str, list[int]]]):
     window comes once before any comes twice. The order of the batches is a function of the seed and the epoch.
 
     Several processes have their share of every batch, so that a step is of one corpus and of the same windows however
-    many they are; without a seed each has its block of every corpus (see `eegfm.data.shared`).
-
-    `skip` lets an epoch that was interrupted go on behind its first batches; the length stays that of the whole.
-
-    A DistributedSampler in name, for Lightning then leaves it in its place: it would wrap any other sampler, deal out
-    batches padded by repeats, and tell the epoch to the wrapper alone.
+    many they are; without a seed each has its block of every corpus.
     """
 
     def __init__(
@@ -99,33 +91,17 @@ class Batches(DistributedSampler[tuple[str, list[int]]]):
         seed: int | None = None,
         *,
         draws: Mapping[str, int] | None = None,
-        rank: int = 0,
-        n_ranks: int = 1,
+        **ranks: int,
     ) -> None:
+        super().__init__(batch_size, seed, **ranks)
         self.sizes, self.draws = sizes, draws or sizes
-        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
-        self.rank, self.n_ranks = rank, n_ranks
-        self.skipped: tuple[int, int] = (0, 0)
-
-    def set_epoch(self, epoch: int) -> None:  # called by Lightning at the start of every epoch
-        self.epoch = epoch
-
-    def skip(self, epoch: int, n: int) -> None:
-        """Leave out the first `n` batches of an epoch, and of no other."""
-        self.skipped = (epoch, n)
-
-    @property
-    def n_skipped(self) -> int:
-        """Batches that are left out of this epoch."""
-        epoch, n = self.skipped
-        return n if epoch == self.epoch else 0
 
     def __len__(self) -> int:
         if self.seed is None:
             return sum(len(self._block(n)) for n in self.draws.values())
         return sum(-(-n // self.batch_size) for n in self.draws.values())
 
-    def __iter__(self) -> Iterator[tuple[str, list[int]]]:
+    def batches(self) -> Iterator[tuple[str, list[int]]]:
         if self.seed is None:
             yield from ((corpus, places) for corpus, n in self.draws.items() for places in self._block(n))
             return
@@ -133,13 +109,9 @@ class Batches(DistributedSampler[tuple[str, list[int]]]):
         for corpus, n in self.draws.items():
             order = self._places(corpus, n)
             batches += [(corpus, order[i : i + self.batch_size]) for i in range(0, n, self.batch_size)]
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(batches))
-        for i in order[self.n_skipped :]:
+        for i in np.random.default_rng([self.seed, self.epoch]).permutation(len(batches)):
             corpus, places = batches[i]
-            yield corpus, share(places.tolist(), self.rank, self.n_ranks)
-
-    def _block(self, n: int) -> list[list[int]]:
-        return block(n, self.batch_size, rank=self.rank, n_ranks=self.n_ranks)
+            yield corpus, self._share(places.tolist())
 
     def _places(self, corpus: str, n: int) -> Int[np.ndarray, " n"]:
         """The windows of a corpus that this epoch takes: the next `n` of its permutations, end to end."""
@@ -154,35 +126,6 @@ class Batches(DistributedSampler[tuple[str, list[int]]]):
         return np.concatenate(drawn)[first - rounds.start * size :][:n]
 
 
-class Loader(LateLoader):
-    """A loader of `Batches` that a checkpoint can hold, so that a fit goes on in the middle of an epoch.
-
-    Lightning counts on in an epoch that was begun, but begins its batches anew, and would train on the first of them
-    twice. It keeps the state of a loader that has one; yet where a schedule has asked for the loader first, it does not
-    hand it back (2.6). So `Mix` keeps it as well.
-    """
-
-    given = (0, 0)  # the epoch, and how many of its batches have been handed out
-
-    def __iter__(self) -> Iterator[EEGBatch]:
-        epoch, n = self.batches.epoch, self.batches.n_skipped
-        for batch in super().__iter__():
-            n += 1  # what workers have read ahead does not count
-            self.given = (epoch, n)
-            yield batch
-
-    @property
-    def batches(self) -> Batches:
-        assert isinstance(self.sampler, Batches)
-        return self.sampler
-
-    def state_dict(self) -> dict[str, int]:
-        return dict(zip(("epoch", "batches"), self.given, strict=True))
-
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        self.batches.skip(state["epoch"], state["batches"])
-
-
 class Named(NamedTuple):
     """What a mix has where one corpus has its benchmark."""
 
@@ -192,7 +135,7 @@ class Named(NamedTuple):
     classes: tuple[str, ...] = ()
 
 
-class Mix(lightning.LightningDataModule):
+class Mix(OrderedData):
     """The splits of several benchmarks as loaders.
 
     Args:
@@ -261,8 +204,6 @@ class Mix(lightning.LightningDataModule):
             self.montage = montage_of([names[first][row] for row in self.rows[first]])
             self.montages = {}
         self._left_out: list[dict[str, Any]] | None = None
-        self._training: Loader | None = None
-        self._interrupted: dict[str, int] | None = None
 
     @property
     def spec(self) -> SampleSpec:
@@ -321,18 +262,7 @@ class Mix(lightning.LightningDataModule):
         self.draws()
 
     def train_dataloader(self) -> Loader:
-        self._training = self._loader("train", self.seed)
-        if self._interrupted is not None:
-            self._training.load_state_dict(self._interrupted)
-        return self._training
-
-    def state_dict(self) -> dict[str, int]:
-        """How far the epoch has come, for a checkpoint in the middle of one."""
-        return {} if self._training is None else self._training.state_dict()
-
-    def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
-        """Go on from there with the next training loader."""
-        self._interrupted = dict(state_dict)
+        return self._loader("train", self.seed)
 
     def val_dataloader(self) -> Loader:
         return self._loader("val")
@@ -436,22 +366,14 @@ class Mix(lightning.LightningDataModule):
     def _loader(self, split: SplitName, seed: int | None = None) -> Loader:
         parts = self.datasets(split)
         sizes = {name: len(part) for name, part in parts.items()}
-        ranks = {}
-        if self.trainer is not None and self.trainer.world_size > 1:
-            ranks = {"rank": self.trainer.global_rank, "n_ranks": self.trainer.world_size}
-            scored = {f"{split} (of {corpus})": n for corpus, n in sizes.items()} if seed is None else {}
-            refuse_too_many(self.trainer.world_size, self.batch_size, scored)
-        draws = self.draws() if split == "train" and seed is not None else sizes
-        batches = Batches(sizes, self.batch_size, seed, draws=draws, **ranks)
-        return Loader(
-            Parts(parts),
-            batch_size=None,  # what the sampler gives is a batch already
-            sampler=batches,
-            num_workers=self.num_workers,
-            worker_init_fn=ignore_stop_signals,
-            pin_memory=torch.cuda.is_available(),
-            persistent_workers=self.num_workers > 0,
-        )
+        if seed is None:
+            ranks = self._ranks({f"{split} (of {corpus})": n for corpus, n in sizes.items()})
+            order = Batches(sizes, self.batch_size, draws=sizes, **ranks)
+        else:
+            order = self._going_on(
+                Batches(sizes, self.batch_size, seed, draws=self.draws(), **self._ranks({}))
+            )
+        return Loader(Parts(parts), order, self.num_workers)
 
 
 # ---- shares ----------------------------------------------------------------------------------------------------------

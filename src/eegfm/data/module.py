@@ -1,32 +1,29 @@
 """The Lightning data module: a benchmark, prepared where needed, as batches of `EEGBatch`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, SplitName
-from eegfm.contracts import EEGBatch, EegfmError, Encodes, SampleSpec
+from eegfm.contracts import EegfmError, Encodes, SampleSpec
 from eegfm.data.census import count, leakage
 from eegfm.data.facts import BenchmarkFacts, Leakage
-from eegfm.data.loaders import EpochShuffle, LateLoader, SplitDataset, as_is, ignore_stop_signals
+from eegfm.data.loaders import Loader, OrderedData, SplitDataset, Windows
 from eegfm.data.preparing.embed import encoded_recipe
 from eegfm.data.ready import ready
 from eegfm.data.resident import ResidentLoader
-from eegfm.data.shared import Shared, block, refuse_too_many
 from eegfm.data.splits import Division, subset
 from eegfm.data.store import Recipe, SampleIndex, SampleStore
 from eegfm.signal.steps import Step
 
 
-class EEGDataModule(lightning.LightningDataModule):
+class EEGDataModule(OrderedData):
     """A benchmark's splits as loaders.
 
     Args:
@@ -83,7 +80,6 @@ class EEGDataModule(lightning.LightningDataModule):
         self.index: SampleIndex
         self.leakage: Leakage
         self._stage: str | None = None
-        self._interrupted: Mapping[str, int] = {}
 
     @property
     def spec(self) -> SampleSpec:
@@ -161,38 +157,18 @@ class EEGDataModule(lightning.LightningDataModule):
         self._stage = stage
         self.open()
 
-    def train_dataloader(self) -> "DataLoader[EEGBatch] | ResidentLoader":
-        data = self.dataset("train")
-        order = EpochShuffle(len(data), self.seed)
-        if self._interrupted:
-            order.skip(self._interrupted["epoch"], self._interrupted["batches"] * self.batch_size)
-        return self._loader(data, order)
+    def train_dataloader(self) -> Loader | ResidentLoader:
+        return self._loader("train", self.seed)
 
-    def state_dict(self) -> dict[str, int]:
-        """How far the epoch has come, for a checkpoint in the middle of one: Lightning begins its batches anew."""
-        if self.trainer is None:
-            return {}
-        done = self.trainer.fit_loop.batch_idx + 1
-        # of a whole epoch nothing is to be said: behind the fit its number is the next one's already
-        return (
-            {"epoch": self.trainer.current_epoch, "batches": done}
-            if done < self.trainer.num_training_batches
-            else {}
-        )
+    def val_dataloader(self) -> Loader | ResidentLoader:
+        return self._loader("val")
 
-    def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
-        """Go on from there with the next training loader."""
-        self._interrupted = dict(state_dict)
+    def test_dataloader(self) -> Loader | ResidentLoader:
+        return self._loader("test")
 
-    def val_dataloader(self) -> "DataLoader[EEGBatch] | ResidentLoader":
-        return self._loader(self.dataset("val"))
-
-    def test_dataloader(self) -> "DataLoader[EEGBatch] | ResidentLoader":
-        return self._loader(self.dataset("test"))
-
-    def split_dataloader(self, split: SplitName) -> "DataLoader[EEGBatch] | ResidentLoader":
+    def split_dataloader(self, split: SplitName) -> Loader | ResidentLoader:
         """Any split in stored order, for evaluation."""
-        return self._loader(self.dataset(split))
+        return self._loader(split)
 
     def train_inputs(self) -> Iterator[Tensor]:
         """The x of the whole training split, batch by batch in stored order: for statistics of the training set."""
@@ -279,32 +255,15 @@ class EEGDataModule(lightning.LightningDataModule):
         facts = {} if self.split is None else {"name": type(self.split).__name__, **vars(self.split)}
         return facts if self.train_ratio == 1 else {**facts, "train_ratio": self.train_ratio}
 
-    def _loader(
-        self, data: SplitDataset, sampler: EpochShuffle | None = None
-    ) -> "DataLoader[EEGBatch] | ResidentLoader":
+    def _loader(self, split: SplitName, seed: int | None = None) -> Loader | ResidentLoader:
+        data = self.dataset(split)
+        ranks = self._ranks({split: len(data)} if seed is None else {})
+        order = Windows(len(data), self.batch_size, seed, **ranks)
+        if seed is not None:
+            self._going_on(order)
         if self.device_cache:
-            return ResidentLoader(data, self.batch_size, sampler, self._device())
-        return LateLoader(
-            data,
-            **self._batches(len(data), sampler),
-            num_workers=self.num_workers,
-            collate_fn=as_is,
-            worker_init_fn=ignore_stop_signals,
-            pin_memory=torch.cuda.is_available(),
-            persistent_workers=self.num_workers > 0,
-        )
-
-    def _batches(self, n: int, order: EpochShuffle | None) -> dict[str, Any]:
-        """What a loader goes by: all batches or, of several processes, what this one has of them."""
-        if self.trainer is None or self.trainer.world_size == 1:
-            return {"batch_size": self.batch_size, "sampler": order}
-        ours = {"rank": self.trainer.global_rank, "n_ranks": self.trainer.world_size}
-        refuse_too_many(self.trainer.world_size, self.batch_size, {} if order else {"scored": n})
-        return {
-            "batch_sampler": block(n, self.batch_size, **ours)
-            if order is None
-            else Shared(order, n, self.batch_size, **ours)
-        }
+            return ResidentLoader(data, order, self._device())
+        return Loader(data, order, self.num_workers)
 
     def _device(self) -> torch.device:
         if self.trainer is None:

@@ -8,23 +8,18 @@ from collections.abc import Iterator
 import torch
 
 from eegfm.contracts import EEGBatch, EegfmError
-from eegfm.data.loaders import EpochShuffle, SplitDataset
+from eegfm.data.loaders import SplitDataset, Windows
 
 CHUNK = 1024  # windows read at a time on the way to the device
 
 
 class ResidentLoader:
-    """The same batches as a `DataLoader` over the data set, in the same order, already on the device.
-
-    `sampler` gives the order of an epoch (Lightning tells it the epoch), None the stored one.
-    """
+    """The same batches as a `Loader` of the data set has in this order, already on the device."""
 
     batch_sampler = None  # Lightning (2.6) reads it of whatever has a sampler
 
-    def __init__(
-        self, data: "SplitDataset", batch_size: int, sampler: "EpochShuffle | None", device: torch.device
-    ) -> None:
-        self.batch_size, self.sampler, self.device = batch_size, sampler, device
+    def __init__(self, data: SplitDataset, order: Windows, device: torch.device) -> None:
+        self.sampler, self.device = order, device  # Lightning tells the epoch to the first, by this name
         store, rows = data.store, data.rows
         dtype = torch.from_numpy(store.read(rows[:1])).dtype
         self._check_room(len(rows) * torch.Size(store.shape).numel() * dtype.itemsize)
@@ -38,19 +33,17 @@ class ResidentLoader:
         self.keys = [store.index.key(row) for row in rows.tolist()]
 
     def __len__(self) -> int:
-        return -(-len(self.keys) // self.batch_size)
+        return len(self.sampler)
 
     def __iter__(self) -> Iterator[EEGBatch]:
-        order = list(range(len(self.keys))) if self.sampler is None else list(self.sampler)
-        places = torch.tensor(order, device=self.device)
-        for start in range(0, len(order), self.batch_size):
-            rows = places[start : start + self.batch_size]
+        for places in self.sampler:
+            rows = torch.tensor(places, device=self.device)
             yield EEGBatch(
                 x=self.x[rows].float(),
                 coords=self.coords,
                 label=self.label[rows],
                 subject=self.subject[rows],
-                key=[self.keys[row] for row in order[start : start + self.batch_size]],
+                key=[self.keys[place] for place in places],
             )
 
     def _check_room(self, wanted: int) -> None:

@@ -5,9 +5,7 @@ number of steps and the schedule stay those of one process, and a checkpoint can
 that is scored is cut into as many blocks as there are processes, none of which has a window of another.
 """
 
-from collections.abc import Iterator, Sequence
-
-from torch.utils.data import Sampler
+from collections.abc import Sequence
 
 from eegfm.contracts import EegfmError
 
@@ -34,22 +32,6 @@ def share(batch: Sequence[int], rank: int, n_ranks: int) -> Share:
         found = Share(batch[rank * n // n_ranks : (rank + 1) * n // n_ranks])
         found.part = len(found) * n_ranks / n
     return found
-
-
-class Shared(Sampler[Share]):
-    """The batches of an order of windows, as one process has them."""
-
-    def __init__(self, sampler: Sampler[int], n: int, batch_size: int, *, rank: int, n_ranks: int) -> None:
-        self.sampler = sampler  # Lightning tells it the epoch, by this name
-        self.n, self.batch_size, self.rank, self.n_ranks = n, batch_size, rank, n_ranks
-
-    def __len__(self) -> int:
-        return -(-self.n // self.batch_size)
-
-    def __iter__(self) -> Iterator[Share]:
-        order = list(self.sampler)
-        for start in range(0, len(order), self.batch_size):
-            yield share(order[start : start + self.batch_size], self.rank, self.n_ranks)
 
 
 def block(n: int, batch_size: int, *, rank: int, n_ranks: int) -> list[list[int]]:
