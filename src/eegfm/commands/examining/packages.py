@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MODULE = {
     "hydra-core": "hydra",
     "scikit-learn": "sklearn",
+    "markdown-it-py": "markdown_it",
     "chronos-forecasting": "chronos",
     "pytest-xdist": "xdist",
     "hydra-submitit-launcher": "hydra_plugins.hydra_submitit_launcher",
