@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+import joblib
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -163,12 +164,12 @@ def test_a_version_out_of_range_is_off_with_the_command(
 def test_more_threads_than_cpus_are_a_warning():
     before = torch.get_num_threads()
     try:
-        torch.set_num_threads(int(machine.usable_cpus()) + 1)
+        torch.set_num_threads(joblib.cpu_count() + 1)
         row = named(gpus.torch_and_gpus(), "threads")
     finally:
         torch.set_num_threads(before)
     assert row.verdict == "warning"
-    assert row.remedy == f"export OMP_NUM_THREADS={max(1, int(machine.usable_cpus()))}"
+    assert row.remedy == f"export OMP_NUM_THREADS={joblib.cpu_count()}"
 
 
 @pytest.mark.skipif(torch.cuda.is_available() or sys.platform == "win32", reason="torch reaches a GPU here")

@@ -6,7 +6,6 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 
-from eegfm.commands.examining.machine import usable_cpus
 from eegfm.commands.examining.packages import torch_wanted, version_of
 from eegfm.commands.examining.screen import GB, Row, first_line, output_of, pip
 from eegfm.nn.mamba2 import INSTALL, KERNELS
@@ -14,6 +13,7 @@ from eegfm.nn.mamba2 import INSTALL, KERNELS
 
 def torch_and_gpus() -> Iterator[Row]:
     """torch, its threads, and every GPU, with which something is computed."""
+    import joblib
     import torch
 
     cuda, hip = torch.version.cuda, getattr(torch.version, "hip", None)
@@ -24,15 +24,15 @@ def torch_and_gpus() -> Iterator[Row]:
         f"{torch.__version__}, built for {built}",
         facts={"version": torch.__version__, "cuda": cuda, "rocm": hip},
     )
-    threads, usable, asked = torch.get_num_threads(), usable_cpus(), os.environ.get("OMP_NUM_THREADS")
-    crowded = threads > max(1, usable)
+    threads, usable, asked = torch.get_num_threads(), joblib.cpu_count(), os.environ.get("OMP_NUM_THREADS")
+    crowded = threads > usable
     yield Row(
         "torch",
         "threads",
-        f"{threads} for {usable:g} CPUs{f' (OMP_NUM_THREADS={asked})' if asked else ''}"
+        f"{threads} for {usable} CPUs{f' (OMP_NUM_THREADS={asked})' if asked else ''}"
         + ": more threads than CPUs wait for one another" * crowded,
         "warning" if crowded else "ok",
-        f"export OMP_NUM_THREADS={max(1, int(usable))}" if crowded else "",
+        f"export OMP_NUM_THREADS={usable}" if crowded else "",
         {"threads": threads, "usable": usable, "OMP_NUM_THREADS": asked},
     )
     seen = driver_says()

@@ -1,15 +1,12 @@
 """Cores, memory, disks and folders."""
 
-import os
 import platform
-import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from eegfm.commands.examining.screen import GB, LITTLE, Row, Verdict, output_of, read_text
+from eegfm.commands.examining.screen import GB, LITTLE, Row, Verdict, read_text
 from eegfm.config.schema import config_dir
 from eegfm.runs.machine import environment
 from eegfm.version import __version__
@@ -34,50 +31,35 @@ def machine() -> Iterator[Row]:
         f"{system}, {platform.machine()}",
         facts={"platform": system, "machine": platform.machine()},
     )
-    threads, usable, cores = os.cpu_count() or 1, usable_cpus(), physical_cores()
+    import joblib
+    import psutil
+
+    # usable: those of the affinity, or of the container's quota where that is less
+    threads, usable, cores = psutil.cpu_count(), joblib.cpu_count(), psutil.cpu_count(logical=False)
     said = f"{cores} cores, {threads} threads" if cores else f"{threads} threads"
     yield Row(
         "machine",
         "CPU",
-        f"{said}{'' if usable == threads else f', {usable:g} of them for this process'}",
+        f"{said}{'' if usable == threads else f', {usable} of them for this process'}",
         facts={"cores": cores, "threads": threads, "usable": usable},
     )
     total, available = memory()
-    if total is not None:
-        free = "" if available is None else f", {available / GB:.1f} GB available"
-        facts = {"total_bytes": total, "available_bytes": available}
-        yield Row("machine", "memory", f"{total / GB:.1f} GB{free}", facts=facts)
+    yield Row(
+        "machine",
+        "memory",
+        f"{total / GB:.1f} GB, {available / GB:.1f} GB available",
+        facts={"total_bytes": total, "available_bytes": available},
+    )
 
 
-def usable_cpus() -> float:
-    """CPUs that this process may use: those of its affinity, or of the container's quota where that is less."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, _, period = read_text("/sys/fs/cgroup/cpu.max").partition(" ")
-    return min(count, int(quota) / int(period)) if quota.isdigit() and period.strip().isdigit() else count
+def memory() -> tuple[int, int]:
+    """Bytes in all and available: those of the container where it is limited, which psutil does not look at."""
+    import psutil
 
-
-def physical_cores() -> int | None:
-    """Cores without hyperthreads; None where the system does not say."""
-    if sys.platform == "darwin":
-        said = output_of("sysctl", "-n", "hw.physicalcpu")
-        return int(said) if said else None
-    packages = re.findall(r"^physical id\s*: (\d+)", read_text("/proc/cpuinfo"), flags=re.MULTILINE)
-    cores = re.findall(r"^core id\s*: (\d+)", read_text("/proc/cpuinfo"), flags=re.MULTILINE)
-    return len(set(zip(packages, cores, strict=False))) or None
-
-
-def memory() -> tuple[int | None, int | None]:
-    """Bytes in all and available, those of the container where it is limited; None where the system does not say."""
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows
-        return None, None
-    free = re.search(r"MemAvailable:\s+(\d+) kB", read_text("/proc/meminfo"))
-    available = int(free[1]) * 1024 if free else None
+    total, available, *_ = psutil.virtual_memory()
     limit, used = (read_text(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
     if limit.isdigit() and used.isdigit() and int(limit) < total:
-        rest = int(limit) - int(used)
-        return int(limit), rest if available is None else min(available, rest)
+        return int(limit), min(available, int(limit) - int(used))
     return total, available
 
 

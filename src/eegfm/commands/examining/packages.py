@@ -28,7 +28,7 @@ MODULE = {
 
 # Required packages with compiled parts that load within a fraction of a second; a wheel for another Python, numpy or
 # system shows here and nowhere else.
-IMPORTED = ("numpy", "torch", "scipy", "h5py", "lmdb", "safetensors")
+IMPORTED = ("numpy", "torch", "scipy", "h5py", "lmdb", "safetensors", "psutil")
 
 
 def packages() -> Iterator[Row]:
