@@ -294,6 +294,7 @@ def test_a_fit_that_falls_behind_is_given_up_and_goes_on_where_it_was(place):
 
     from eegfm.runs.status import Pruned, at_work
     from eegfm.search.prune import Prune
+    from eegfm.search.written import Trials
     from eegfm.training.history import History
     from eegfm.training.selection import keep
 
@@ -314,14 +315,14 @@ def test_a_fit_that_falls_behind_is_given_up_and_goes_on_where_it_was(place):
             return torch.optim.SGD(self.parameters(), 0.1)
 
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(2, 1)))
-    study = optuna.create_study(
-        storage=open_storage(str(place / "study.journal")), study_name="s", direction="maximize"
-    )
+    storage = open_storage(str(place / "study.journal"))
+    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
+    trials = Trials(study, storage)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=1)
 
     def fit(level: float, trial: int, folder: Path, pruner=pruner) -> None:
         folder.mkdir(exist_ok=True)
-        pruning = Prune(study, trial, pruner, folder, ("auroc", "max"))
+        pruning = Prune(trials, trial, pruner, folder, ("auroc", "max"))
         last = folder / "checkpoints" / "last.ckpt"
         trainer = lightning.Trainer(
             max_epochs=4, accelerator="cpu", logger=False, enable_progress_bar=False, num_sanity_val_steps=0,
@@ -351,7 +352,7 @@ def test_a_fit_that_falls_behind_is_given_up_and_goes_on_where_it_was(place):
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2", "3"]
     # a task whose better end is the other one says so, before an hour is spent on it
     with pytest.raises(EegfmError, match=r"search\.direction=minimize"):
-        Prune(study, again, pruner, place, ("loss", "min"))
+        Prune(trials, again, pruner, place, ("loss", "min"))
 
 
 @pytest.mark.slow

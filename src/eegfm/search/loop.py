@@ -48,18 +48,19 @@ def search(config: DictConfig, loader: ConfigLoader, launcher: Launcher, argumen
     plan.folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         worker = take_worker_folder(stack, plan)
-        study = open_study(plan)
+        trials = open_study(plan)
+        study = trials.study
         mine: set[int] = set()
         begun = time.monotonic()
-        while cells := ask(plan, study, worker, mine):
+        while cells := ask(plan, trials, worker, mine):
             error = launch(launcher, [*cells.values()], len(mine) - len(cells))
-            settle_mine(plan, study, mine, error)
+            settle_mine(plan, trials, mine, error)
             say_progress(plan, study, worker, len(mine), begun)
         while running(
             study, mine
         ):  # runs that another process works on, or that have outlived their launcher
             time.sleep(WAIT_S)
-            settle_mine(plan, study, mine, "its job left no sign")
+            settle_mine(plan, trials, mine, "its job left no sign")
         with alone(plan.folder):
             found = report(plan, study)
     show(found, plan)

@@ -1,16 +1,18 @@
 """A training under a search: its validation metric goes to the trial after every epoch, and may end it there."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import lightning.pytorch as lightning
 from lightning.pytorch import Callback
-from optuna.pruners import BasePruner
-from optuna.study import Study
 
 from eegfm.contracts import EegfmError
 from eegfm.runs.history import read_history
 from eegfm.runs.status import Pruned
+from eegfm.search.written import Trials
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
 
 
 class Prune(Callback):
@@ -22,20 +24,20 @@ class Prune(Callback):
 
     def __init__(
         self,
-        study: Study,
-        trial: int,
-        pruner: BasePruner,
+        trials: Trials,
+        number: int,
+        pruner: "BasePruner",
         folder: Path,
         monitor: tuple[str, Literal["max", "min"]],
     ) -> None:
-        self.study, self.pruner, self.metrics = study, pruner, folder / "metrics.csv"
-        self.storage = study._storage
-        self.trial_id = self.storage.get_trial_id_from_study_id_trial_number(study._study_id, trial)
+        self.trials, self.number = trials, number
+        self.pruner, self.metrics = pruner, folder / "metrics.csv"
         self.monitor, self.reason = f"val/{monitor[0]}", ""
         better = "maximize" if monitor[1] == "max" else "minimize"
-        if study.direction.name.lower() != better:
+        wanted = trials.study.direction.name.lower()
+        if wanted != better:
             raise EegfmError(
-                f"The search wants to {study.direction.name.lower()} the validation {monitor[0]}, which this task "
+                f"The search wants to {wanted} the validation {monitor[0]}, which this task "
                 f"has to {better}. Type search.direction={better}"
             )
 
@@ -48,9 +50,9 @@ class Prune(Callback):
         value = trainer.callback_metrics.get(self.monitor)
         if trainer.is_global_zero and value is not None:
             self._tell(trainer.current_epoch, float(value))
-            trial = self.storage.get_trial(self.trial_id)
+            trial = self.trials.get(self.number)
             last = trainer.current_epoch + 1 == trainer.max_epochs
-            if not last and not trial.state.is_finished() and self.pruner.prune(self.study, trial):
+            if not last and not trial.state.is_finished() and self.pruner.prune(self.trials.study, trial):
                 self.reason = (
                     f"given up in epoch {trainer.current_epoch + 1}: {self.monitor} {float(value):.4g}"
                 )
@@ -64,10 +66,10 @@ class Prune(Callback):
             raise Pruned(self.reason)
 
     def _tell(self, epoch: int, value: float) -> None:
-        trial = self.storage.get_trial(self.trial_id)
+        trial = self.trials.get(self.number)
         # it is finished where the search has given up waiting for this run
         if not trial.state.is_finished() and epoch not in trial.intermediate_values:
-            self.storage.set_trial_intermediate_value(self.trial_id, epoch, value)
+            self.trials.report(self.number, epoch, value)
 
 
 def epochs_of(metrics: Path, monitor: str) -> dict[int, float]:

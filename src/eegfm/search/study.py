@@ -12,11 +12,11 @@ from eegfm.contracts import EegfmError
 from eegfm.search.plan import Plan
 from eegfm.search.prune import Prune
 from eegfm.search.space import values_of
+from eegfm.search.written import Trials
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
-    from optuna.study import Study
 
 
 def require_optuna() -> None:
@@ -32,22 +32,24 @@ def require_optuna() -> None:
 
 def open_storage(url: str) -> "BaseStorage":
     """The storage of studies at a URL, or in the journal file of a path."""
-    from optuna.storages import JournalStorage, get_storage
+    from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
 
-    return get_storage(url) if "://" in url else JournalStorage(JournalFileBackend(url))
+    return RDBStorage(url) if "://" in url else JournalStorage(JournalFileBackend(url))
 
 
-def open_study(plan: Plan) -> "Study":
+def open_study(plan: Plan) -> Trials:
     import optuna
 
-    return optuna.create_study(
-        storage=open_storage(plan.storage),
+    storage = open_storage(plan.storage)
+    study = optuna.create_study(
+        storage=storage,
         study_name=plan.name,
         load_if_exists=True,
         direction="maximize" if plan.maximize else "minimize",
         sampler=_sampler_by_trial(plan),
     )
+    return Trials(study, storage)
 
 
 def _sampler_by_trial(plan: Plan) -> "BaseSampler":
@@ -121,6 +123,7 @@ def callbacks_of(settings: Mapping[str, Any], folder: Path, monitor: tuple[str, 
     require_optuna()
     import optuna
 
-    study = optuna.load_study(study_name=settings["study"], storage=open_storage(settings["storage"]))
+    storage = open_storage(settings["storage"])
+    study = optuna.load_study(study_name=settings["study"], storage=storage)
     pruner = make(OmegaConf.create(dict(settings["pruner"])), "search.pruner")
-    return [Prune(study, settings["trial"], pruner, folder, monitor)]
+    return [Prune(Trials(study, storage), settings["trial"], pruner, folder, monitor)]

@@ -26,23 +26,26 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
+    from eegfm.search.written import Trials
+
 log = logging.getLogger(__name__)
 
 AGAIN = 3  # times that an interrupted trial is gone on with: one that kills its process would come back for ever
 
 
-def ask(plan: Plan, study: "Study", worker: Path, mine: set[int]) -> dict[int, list[str]]:
+def ask(plan: Plan, trials: "Trials", worker: Path, mine: set[int]) -> dict[int, list[str]]:
     """The next trials with their overrides, none where the search is through; what was abandoned is put back first."""
     from optuna.trial import TrialState
 
     cells: dict[int, list[str]] = {}
+    study = trials.study
     with alone(plan.folder):
         jobs = queue()
         for trial in running(study):
             owner = trial.user_attrs.get("worker", "")
             gone = owner == worker.name or not owner or not works(worker.with_name(owner), jobs)
             if gone and trial.number not in mine:
-                _settle(study, trial, jobs, abandoned=True)
+                _settle(trials, trial, jobs, abandoned=True)
         while len(cells) < plan.base.search.n_jobs and _more(plan, study):
             trial = study.ask(plan.space)
             params = {key: as_text(value) for key, value in trial.params.items()}
@@ -109,15 +112,15 @@ def launch(launcher: Launcher, cells: Sequence[Sequence[str]], begun: int) -> st
     return "; ".join(dict.fromkeys(said))
 
 
-def settle_mine(plan: Plan, study: "Study", mine: set[int], error: str) -> None:
+def settle_mine(plan: Plan, trials: "Trials", mine: set[int], error: str) -> None:
     with alone(plan.folder):
         jobs = queue()
-        for trial in running(study, mine):
-            _settle(study, trial, jobs, error=error)
+        for trial in running(trials.study, mine):
+            _settle(trials, trial, jobs, error=error)
 
 
 def _settle(
-    study: "Study", trial: "FrozenTrial", jobs: Any, *, error: str = "", abandoned: bool = False
+    trials: "Trials", trial: "FrozenTrial", jobs: Any, *, error: str = "", abandoned: bool = False
 ) -> None:
     """Tell Optuna what has become of a trial, by its folder; nothing where the run is still at work.
 
@@ -125,7 +128,7 @@ def _settle(
     """
     from optuna.trial import TrialState
 
-    attrs = trial.user_attrs
+    study, attrs = trials.study, trial.user_attrs
     folder = Path(attrs.get("folder", "/nonexistent"))
     found = look(folder, jobs)
     if found is not None and found.state != "done" and found.updated_at < attrs.get("asked_at", ""):
@@ -136,44 +139,42 @@ def _settle(
     if state == "done":
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         monitor, value = result["monitor"], result["monitor_value"]
-        _report_epochs(study, trial, folder, f"val/{monitor}")
+        _report_epochs(trials, trial.number, folder, f"val/{monitor}")
         if value is not None and math.isfinite(value):
             study.set_user_attr("monitor", monitor)
             study.tell(trial.number, value)
         else:
-            _fail(study, trial, f"its validation {monitor} is no number")
+            _fail(trials, trial.number, f"its validation {monitor} is no number")
     elif state == "pruned":
         assert found is not None
-        study._storage.set_trial_user_attr(trial._trial_id, "reason", found.reason)
+        trials.note(trial.number, "reason", found.reason)
         study.tell(trial.number, state=TrialState.PRUNED)
     elif state == "failed" or not abandoned:
-        _fail(study, trial, (found.reason if found else "") or error or "it left no sign")
+        _fail(trials, trial.number, (found.reason if found else "") or error or "it left no sign")
     elif (times := attrs.get("times", 0) + 1) > AGAIN:
-        _fail(study, trial, f"interrupted {times} times")
+        _fail(trials, trial.number, f"interrupted {times} times")
     else:
-        study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
-        _fail(study, trial, "interrupted; put back")
+        trials.note(trial.number, "interrupted", True)
+        _fail(trials, trial.number, "interrupted; put back")
         study.enqueue_trial(trial.params, user_attrs={"times": times})
 
 
-def _fail(study: "Study", trial: "FrozenTrial", reason: str) -> None:
+def _fail(trials: "Trials", number: int, reason: str) -> None:
     from optuna.trial import TrialState
 
-    study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
-    study.tell(trial.number, state=TrialState.FAIL)
+    trials.note(number, "reason", reason)
+    trials.study.tell(number, state=TrialState.FAIL)
 
 
-def _report_epochs(study: "Study", trial: "FrozenTrial", folder: Path, monitor: str) -> None:
+def _report_epochs(trials: "Trials", number: int, folder: Path, monitor: str) -> None:
     """The epochs of a run that was finished before: a pruner compares with them as well."""
     if not (folder / "metrics.csv").exists():
         return
 
-    known = study._storage.get_trial(trial._trial_id).intermediate_values
+    known = trials.get(number).intermediate_values
     for row in read_history(folder / "metrics.csv"):
         if row.get(monitor) and int(row["epoch"]) not in known:
-            study._storage.set_trial_intermediate_value(
-                trial._trial_id, int(row["epoch"]), float(row[monitor])
-            )
+            trials.report(number, int(row["epoch"]), float(row[monitor]))
 
 
 def take_worker_folder(stack: ExitStack, plan: Plan) -> Path:
