@@ -85,7 +85,7 @@ def test_head_and_backbone_have_their_rates_and_both_end_at_the_last_one(decay):
     task = task_of(
         small(head="avgpooling_patch_reps"), schedule=partial(cosine, final_lr=1e-6), decay=decay
     )
-    task._trainer = SimpleNamespace(estimated_stepping_batches=10, strategy=None)
+    task.trainer = SimpleNamespace(estimated_stepping_batches=10, strategy=None)
     made = task.configure_optimizers()
     optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
@@ -104,7 +104,7 @@ def test_head_and_backbone_have_their_rates_and_both_end_at_the_last_one(decay):
 
 def test_one_cycle_has_one_rate_and_says_so():
     task = task_of(small(), schedule=partial(one_cycle, max_lr=3e-4))
-    task._trainer = SimpleNamespace(estimated_stepping_batches=10)
+    task.trainer = SimpleNamespace(estimated_stepping_batches=10)
     with pytest.raises(EegfmError, match=r"task\.head_lr=null"):
         task.configure_optimizers()
 

@@ -62,14 +62,17 @@ class Task(LightningModule):
         self.seed = seed
         self.config_yaml = ""
         self.people: dict[str, Any] | None = None
+        self.sums: dict[str, tuple[Tensor, float]] = {}
+        self.begun: dict[str, tuple[Tensor, float]] = {}
 
-    def configure_optimizers(self) -> Any:
-        trainer = self._trainer  # None outside of a fit
-        if self.decay == "matrices" and trainer and isinstance(trainer.strategy, FSDPStrategy):
+    def setup(self, stage: str) -> None:
+        if self.decay == "matrices" and stage == "fit" and isinstance(self.trainer.strategy, FSDPStrategy):
             raise EegfmError(
                 "task.decay=matrices tells parameters apart by their axes, which FSDP takes from them: each device has "
                 "a flat piece. Type task.decay=all, or trainer=ddp."
             )
+
+    def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameter_groups())
         if self.make_schedule is None:
             return optimizer
@@ -107,7 +110,27 @@ class Task(LightningModule):
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         super().backward(loss if self.part == 1 else loss * self.part, *args, **kwargs)
 
-    def log_mean(self, values: Mapping[str, Tensor], n: int, *, on_step: bool = False) -> None:
+    def log_training(self, values: Mapping[str, Tensor], n: int, *, on_step: bool = False) -> None:
+        """`log_mean` of a training batch; an interrupted epoch goes on from the sums that its checkpoint holds.
+
+        Lightning keeps an epoch's sums to itself and forgets them. So they are summed here as well, with its
+        arithmetic, and told to it again as one window with their sum and others of zero: no digit changes.
+        """
+        for name, value in values.items():
+            if name in self.begun:
+                total, count = self.begun.pop(name)
+                self.log_mean({name: total}, 1, on_step=on_step)
+                self.log_mean({name: torch.zeros_like(total)}, count - 1, on_step=on_step)
+                self.sums[name] = total, count
+            total, count = self.sums.get(name, (0.0, 0.0))
+            exact = value.detach().to(torch.promote_types(value.dtype, torch.float32))
+            self.sums[name] = total + exact * n, count + n
+        self.log_mean(values, n, on_step=on_step)
+
+    def on_train_epoch_end(self) -> None:
+        self.sums = {}
+
+    def log_mean(self, values: Mapping[str, Tensor], n: float, *, on_step: bool = False) -> None:
         """Log the means over an epoch's windows, of all processes, of what has these values in a batch of `n`.
 
         As a float: Lightning 2.6 averages the counts of the processes, and cuts that of whole numbers to a whole one.
@@ -121,6 +144,22 @@ class Task(LightningModule):
         checkpoint["config"] = self.config_yaml
         if self.people is not None:
             checkpoint["seen"] = self.people
+        loop = self.trainer.fit_loop
+        if self.trainer.training and loop.batch_idx + 1 < self.trainer.num_training_batches:
+            checkpoint["epoch_sums"] = {name: self._of_all(*held) for name, held in self.sums.items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        share = self.trainer.world_size
+        self.begun = {
+            name: (total.to(self.trainer.strategy.root_device) / share, count / share)
+            for name, (total, count) in checkpoint.get("epoch_sums", {}).items()
+        }
+
+    def _of_all(self, total: Tensor, count: float) -> tuple[Tensor, float]:
+        """Sum and number of windows, over all processes."""
+        both = [total.clone(), torch.tensor(count, device=total.device)]
+        total, windows = (self.trainer.strategy.reduce(one, reduce_op="sum") for one in both)
+        return total, windows.item()
 
 
 def _matrices_apart(parameters: list[nn.Parameter]) -> list[dict[str, Any]]:

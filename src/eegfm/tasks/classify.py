@@ -163,7 +163,7 @@ class Classify(Task):
 
     def training_step(self, batch: EEGBatch, batch_idx: int) -> Tensor:
         loss = self.loss(self(batch.x, batch.coords), batch.label)
-        self.log_mean({"train/loss": loss}, len(batch.label), on_step=True)
+        self.log_training({"train/loss": loss}, len(batch.label), on_step=True)
         return loss
 
     def validation_step(self, batch: EEGBatch, batch_idx: int) -> None:

@@ -117,8 +117,8 @@ class Reconstruct(Task):
 
     def training_step(self, batch: EEGBatch, batch_idx: int) -> Tensor:
         loss, terms, _ = self._loss(batch, training=True)
-        self.log_mean({"train/loss": loss}, len(batch.x), on_step=True)
-        self.log_mean({f"train/{name}": value.detach() for name, value in terms.items()}, len(batch.x))
+        self.log_training({"train/loss": loss}, len(batch.x), on_step=True)
+        self.log_training({f"train/{name}": value.detach() for name, value in terms.items()}, len(batch.x))
         return loss
 
     def validation_step(self, batch: EEGBatch, batch_idx: int) -> None:

@@ -25,7 +25,6 @@ class History(Callback):
         self.metrics, self.losses = folder / "metrics.csv", folder / "loss.csv"
         self.rows: list[dict[str, Any]] = []
         self.steps: list[tuple[int, Tensor]] = []
-        self.begun: dict[str, Any] = {}
 
     # not on_fit_start: there Lightning has not restored the step yet
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -48,11 +47,6 @@ class History(Callback):
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         # kept as a tensor: reading it here would make a GPU wait
         self.steps.append((trainer.global_step, loss * getattr(pl_module, "part", 1.0)))
-        for name, (value, n) in self.begun.items():
-            mean = trainer.fit_loop.epoch_loop._results[name]
-            mean.value += value.to(mean.value.device) / trainer.world_size
-            mean.cumulated_batch_size += n.to(mean.value.device) / trainer.world_size
-        self.begun = {}
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._flush(trainer)
@@ -71,24 +65,8 @@ class History(Callback):
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        self._flush(
-            trainer
-        )  # a fit that is killed goes on from the checkpoint, in the middle of an epoch perhaps
-        if trainer.training and trainer.fit_loop.batch_idx + 1 < trainer.num_training_batches:
-            # the epoch's means so far, which Lightning keeps to itself and forgets
-            checkpoint["epoch_means"] = {
-                name: (
-                    trainer.strategy.reduce(mean.value.clone(), reduce_op="sum"),
-                    trainer.strategy.reduce(mean.cumulated_batch_size.clone(), reduce_op="sum"),
-                )
-                for name, mean in trainer.fit_loop.epoch_loop._results.items()
-                if mean.is_tensor and mean.meta.on_epoch and mean.meta.is_mean_reduction
-            }
-
-    def on_load_checkpoint(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        self.begun = checkpoint.get("epoch_means", {})
+        # a fit that is killed goes on from the checkpoint, in the middle of an epoch perhaps
+        self._flush(trainer)
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
