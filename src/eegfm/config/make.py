@@ -109,7 +109,12 @@ def _undeclared(node: DictConfig) -> DictConfig:
     while nodes:
         one = nodes.pop()
         one.pop(SEEN, None)
-        nodes += [one._get_node(key) for key in one if OmegaConf.is_dict(one._get_node(key))]
+        own = [
+            key
+            for key in one
+            if not (OmegaConf.is_interpolation(one, key) or OmegaConf.is_missing(one, key))
+        ]
+        nodes += [one[key] for key in own if OmegaConf.is_dict(one[key])]
     return copy
 
 

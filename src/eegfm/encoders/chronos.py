@@ -27,6 +27,8 @@ PACKAGE = "transformers"
 
 TOKENS, SPECIAL, END = 4096, 2, 1  # the vocabulary; how many of it are padding and end; the end token
 LIMIT = 15.0  # the outermost bins' centres, in mean absolute values
+# the names that T5 has for its one embedding, which a file holds as `shared.weight`
+TIED = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Chronos(Pretrained):
             whole,
             self.weights,
             what=f"Chronos-T5 {self.size} ({self.repository})",
-            tied=whole._tied_weights_keys,  # pyright: ignore
+            tied=(*TIED, "lm_head.weight"),
         )
         return whole.get_encoder()
 

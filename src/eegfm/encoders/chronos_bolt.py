@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
 from eegfm.encoders.base import INSTALL, Precision, Pretrained, load_strictly
-from eegfm.encoders.chronos import SIZES, one_of, t5_config
+from eegfm.encoders.chronos import SIZES, TIED, one_of, t5_config
 
 PACKAGE = "chronos"
 # as for Chronos-T5; no source at hand names the commit of mini
@@ -98,7 +98,7 @@ class ChronosBolt(Pretrained):
                 model,
                 self.weights,
                 what=f"Chronos-Bolt {self.size} ({self.repository})",
-                tied=model._tied_weights_keys,
+                tied=TIED,
             )
         return model
 

@@ -313,6 +313,8 @@ def _compiled(block: Callable[..., Any]) -> Callable[..., Any]:
 
     def run(*inputs: Any) -> Any:
         if use[0] is compiled:
+            # torch has no public name for what a failed compilation raises; where this one goes, the first scan of a
+            # run ends in an ImportError
             from torch._dynamo.exc import TorchDynamoException
 
             try:
