@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -13,11 +14,20 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from eegfm.report import main
-from eegfm.reporting.contests import comparable, contests
+from eegfm.reporting.contests import (
+    Contest,
+    comparable,
+    contests,
+    ranking,
+    ranks_sheet,
+    sheets,
+    small,
+    too_few,
+)
 from eegfm.reporting.costs import energy, gpu_hours, of_a_thousand
-from eegfm.reporting.groups import Run, find_runs, group_runs, read_runs
+from eegfm.reporting.groups import Group, Run, find_runs, group_runs, read_runs
 from eegfm.runs.predictions import read_predictions
-from eegfm.runs.results import read_result, write_result
+from eegfm.runs.results import RunResult, read_result, write_result
 from tests.doors.made_run import make_run
 
 SIX = tuple(f"S{i}" for i in range(30, 36))
@@ -111,6 +121,158 @@ def test_only_what_shares_subjects_split_and_windows_is_compared(tmp_path: Path,
     assert {group.first.model for group in alike} == {*MODELS} and len(alike) == 3
     printed = report(tmp_path, capsys, "--compare")
     assert re.search(r"not compared here, .*: stamp · raw, stamp · ttm", printed)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory) -> RunResult:
+    return make_run(tmp_path_factory.mktemp("contests") / "a", 1)
+
+
+def made(result: RunResult, label: str, auroc=(0.6, 0.7, 0.8, 0.75, 0.65), **about) -> Group:
+    """A group of one run whose test subjects have these scores; NaN is a subject of one class."""
+    by_subject = {
+        f"S{i}": {
+            "n_windows": 40,
+            "per_class": {"rest": 40} if math.isnan(one) else {"rest": 30, "arithmetic": 10},
+            "auroc": one,
+            "balanced_accuracy": 0.5 if math.isnan(one) else one,
+        }
+        for i, one in enumerate(auroc)
+    }
+    changed = {"by_subject": {"test": by_subject}, "metrics": {"test": {"auroc": float(np.nanmean(auroc))}}}
+    facts = {name: about.pop(name) for name in [*about] if hasattr(result.benchmark, name)}
+    benchmark = dataclasses.replace(result.benchmark, **facts)
+    changed = dataclasses.replace(result, benchmark=benchmark, **{**changed, **about})
+    return Group([Run(Path(label), changed, {})], label)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"data": "shu_mi"},
+        {"protocol": "other@1"},
+        {"window_s": 2.0},
+        {"split": {"name": "KFold", "fold": 1}},
+        {"subjects": {"train": ["S00"], "val": ["S28"], "test": ["S32", "S33", "S34"]}},
+        {"auroc": (0.6, 0.7, 0.8, 0.75)},
+        {"auroc": (0.6, 0.7, 0.8, 0.75, math.nan)},
+        {"metrics": {"test": {"rmse_uv": 3.0}}},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_two_are_compared_and_one_that_differs_in_what_was_tested_is_not(result, other):
+    a, b, c = made(result, "a"), made(result, "b"), made(result, "c", **other)
+    assert comparable([a, c, b]) == [[a, b]] and comparable([a, c]) == []
+
+
+def test_a_name_in_full_is_nobody_elses(result):
+    groups = [made(result, label) for label in ("samba", "samba · raw", "stamp")]
+    for reference, name in {"samba": "samba", "raw": "samba · raw", "st": "stamp"}.items():
+        assert contests(groups, reference=reference)[0].reference == name
+    with pytest.raises(ValueError, match="several models"):
+        contests(groups, reference="sam")
+
+
+def test_what_is_simulated_or_partial_in_any_model_is_said(result):
+    def marks(*about) -> list[str]:
+        return Contest([made(result, str(i), **one) for i, one in enumerate(about)], "auroc").marks
+
+    assert marks({}, {}) == []
+    assert marks({}, {"simulated": True}) == ["SIMULATED"] and marks({"complete": False}, {}) == ["PARTIAL"]
+
+
+def test_a_row_of_a_pair_is_its_numbers_in_the_order_of_the_header(result):
+    """Of five subjects the first model is better for two, worse for one and equal for two."""
+    groups = [made(result, "a", (0.9, 0.7, 0.5, 0.6, 0.6)), made(result, "b", (0.5, 0.6, 0.6, 0.6, 0.6))]
+    contest = Contest(groups, "auroc")
+    (pair,), (models, pairs) = contest.family.pairs, sheets(contest, groups)
+    assert models.rows == [["A  a", "0.6600", "1"], ["B  b", "0.5800", "1"]]
+    assert pairs.header[3:] == ["d_z", "rank-biserial", "p", "p (Holm)"]
+    numbers = [f"{pair.d_z:+.2f}", f"{pair.rank_biserial:+.2f}", f"{pair.p:.4f}", f"{pair.p_holm:.4f}"]
+    difference = f"{pair.difference:+.4f} [{pair.low:+.3f}, {pair.high:+.3f}]"
+    assert (
+        pairs.rows == [["A less B", difference, "2 of 5, 2 equal", *numbers]] and numbers[0] != numbers[1]
+    )
+
+
+@pytest.mark.parametrize(("n", "few"), [(5, True), (10, True), (11, False)])
+def test_an_interval_of_few_subjects_is_called_too_short(result, n, few):
+    groups = [made(result, label, np.random.default_rng(i).random(n)) for i, label in enumerate("ab")]
+    said = sheets(Contest(groups, "auroc"), groups)[1].notes
+    assert ("too short for so few" in said[0]) == few
+
+
+def test_a_smallest_p_that_all_pairs_could_reach_is_said_where_it_is_above_the_level(result):
+    """Of five subjects 2/2^5 = 0.0625: for one pair said as it is, for 21 pairs not above one."""
+    groups = [made(result, label, np.random.default_rng(i).random(5)) for i, label in enumerate("abcdefg")]
+    said = " ".join(sheets(Contest(groups, "auroc"), groups)[1].notes)
+    assert "never below 2/2^5 = 0.0625" in said and re.search(
+        r"never below 21 x 0\.0625 = 1(?![.\d])", said
+    )
+    said = " ".join(sheets(Contest(groups[:2], "auroc"), groups[:2])[1].notes)
+    assert "of a single pair, as it is" in said
+    groups = [made(result, label, np.random.default_rng(i).random(12)) for i, label in enumerate("abc")]
+    assert "the smallest of which" not in " ".join(sheets(Contest(groups, "auroc"), groups)[1].notes)
+
+
+def test_subjects_that_are_left_out_are_named_as_far_as_five(result):
+    nan = math.nan
+    for n, end in ((5, "S0, S1, S2, S3, S4"), (7, "S0, S1, S2, S3, S4 and 2 more")):
+        groups = [made(result, label, [nan] * n + [0.6, 0.7, 0.8]) for label in "ab"]
+        said = sheets(Contest(groups, "auroc"), groups)[1].notes
+        assert any(f"{n} of {n + 3} subjects are left out" in one and one.endswith(end) for one in said)
+
+
+def test_models_beyond_z_have_two_letters(result):
+    groups = [made(result, f"m{i:02d}", [1 - i / 100] * 3) for i in range(54)]
+    models, _ = sheets(Contest(groups, "auroc"), groups)
+    letters = [row[0].split()[0] for row in models.rows]
+    assert [letters[i] for i in (0, 25, 26, 27, 51, 52, 53)] == ["A", "Z", "AA", "AB", "AZ", "BA", "BB"]
+
+
+def test_small_numbers_are_said_as_they_are():
+    assert (small(0.00009), small(0.0001), small(0.0316)) == ("< 0.0001", "0.0001", "0.0316")
+    assert "1 subject shows nothing of others" in too_few(1)
+    assert "with 2 subjects" in too_few(2) and "2/2^4 = 0.125" in too_few(4)
+
+
+def ranked_by(result, *rows) -> tuple:
+    """`ranking` of models a, b, ... by data set: a row holds their scores, whose length may differ."""
+    groups = [
+        made(result, label, [score] * 3, data=f"d{i}")
+        for i, row in enumerate(rows)
+        for label, score in zip("abcdefg", row, strict=False)
+    ]
+    return ranking(contests(groups), None)
+
+
+def test_ranks_are_of_three_models_on_two_data_sets_and_tested_on_five(result):
+    assert "no ranks over data sets: 0 data sets" in ranked_by(result, (0.6, 0.7), (0.6, 0.7))[1][0]
+    assert "no ranks over data sets: 1 data set with 3" in ranked_by(result, (0.6, 0.7, 0.8))[1][0]
+    two, said = ranked_by(result, *[(0.6, 0.7, 0.8)] * 2)
+    assert two.models == ["c", "b", "a"] and any(one.startswith("no test: 2 data sets") for one in said)
+    five, said = ranked_by(result, *[(0.6, 0.7, 0.8)] * 5)
+    said = " ".join(said)
+    assert (
+        "chi² 10.00 with 2 degrees of freedom, p 0.0067" in said and "Nemenyi: mean ranks less than" in said
+    )
+    sheet = ranks_sheet(five, [])
+    assert sheet.rows == [["c", "1.00", *"11111"], ["b", "2.00", *"22222"], ["a", "3.00", *"33333"]]
+    _, said = ranked_by(result, *[(0.6, 0.7, 0.8), (0.8, 0.7, 0.6)] * 3)
+    assert "no model is told from another" in " ".join(said) and "Nemenyi" not in " ".join(said)
+
+
+def test_a_data_set_is_its_largest_contest(result):
+    """Of two protocols of one data set the one with more models counts, whichever came first."""
+    groups = [made(result, label, [0.5 + i / 10] * 3, data="d1") for i, label in enumerate("abcd")]
+    for first, second in (("small@1", "large@1"), ("large@1", "small@1")):
+        protocols = [
+            made(result, label, [0.5 + i / 10] * 3, data="d0", protocol=protocol)
+            for protocol in (first, second)
+            for i, label in enumerate("abcd" if protocol == "large@1" else "abc")
+        ]
+        found, _ = ranking(contests(protocols + groups), None)
+        assert found.models == ["d", "c", "b", "a"]
 
 
 def test_a_report_without_comparing_says_nothing_of_pairs(tmp_path: Path, capsys) -> None:
