@@ -25,7 +25,7 @@ from eegfm.runs.results import read_result, write_result
 from eegfm.runs.seen import corpora_seen, seen_here
 from eegfm.runs.sentences import diagnostic_sentences
 from eegfm.tasks.metrics import scores
-from tests.doors.made_run import make_run
+from tests.doors.made_run import facts, make_run
 
 register()
 CONF = config_dir()
@@ -110,7 +110,8 @@ def test_a_model_has_seen_what_it_declares_where_it_starts_from_its_authors_weig
         torch.save({"state_dict": {}, "config": text}, ours)
         assert set(corpora_seen(config, ours)) == seen
     assert corpora_seen(config, tmp_path / "gone.ckpt") == {}
-    tuev, mix = {"benchmark": "tuev"}, {"benchmark": "mix", "corpora": {"tuab": {}, "faced": {}}}
+    tuev = facts(benchmark="tuev")
+    mix = facts(benchmark="mix", corpora={"tuab": {}, "faced": {}})
     assert set(seen_here(config, "published", tuev)) == {"tuev"}
     assert set(seen_here(config, "published", mix)) == {"tuab"}
     assert seen_here(config, "pretrain", tuev) == {}
