@@ -56,7 +56,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "$(PYTHON) has no venv module. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Setting up $(VENV) (once, about a minute) ..."
-	@$(BIN)/python -m pip install -qq -c constraints.txt $(PIP_TORCH_ARGS) torch
+	@$(BIN)/python -m pip install -qq --no-compile -c constraints.txt $(PIP_TORCH_ARGS) torch
 	@$(BIN)/python -m pip install -qq uv || echo "uv is not to be had; going on with pip"
 	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]' \
 	  || $(BIN)/python -m pip install -qq -c constraints.txt -e '.[$(EXTRAS)]'
