@@ -2,11 +2,14 @@
 
 from omegaconf import DictConfig, OmegaConf
 
+from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.config.doors import door
 from eegfm.config.make import make
+from eegfm.data.prepared import facts_of
 from eegfm.data.ready import as_part
 from eegfm.data.store import SampleStore
+from eegfm.runs.sentences import reservations
 
 # of a data module's arguments, those that concern a batch
 OF_LOADERS = ("_target_", "seed", "train_ratio", "batch_size", "device_cache", "num_workers")
@@ -26,11 +29,14 @@ def _prepare(data: DictConfig, config: DictConfig) -> None:
     own = {key: value for key, value in data.items() if key not in OF_LOADERS}
     node = OmegaConf.create({"_target_": "eegfm.data.ready.ready", **own}, parent=config)
     store = make(node, "data")(encoder=make(config.encoder, "encoder"))
-    show(store, make(data.benchmark, "data.benchmark"))
+    benchmark = make(data.benchmark, "data.benchmark")
+    window_s = data.get("window_s")
+    sized = of_length(benchmark, window_s)
+    show(store, sized, None if sized is benchmark else window_s)
 
 
-def show(store: "SampleStore", benchmark: "BenchmarkSpec") -> None:
-    """What is in a store, and what must be known of it."""
+def show(store: SampleStore, benchmark: BenchmarkSpec, window_s: float | None) -> None:
+    """What is in a store, and what must be known of it; `window_s` where windows are not the benchmark's."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -40,17 +46,9 @@ def show(store: "SampleStore", benchmark: "BenchmarkSpec") -> None:
     for split, classes in found["per_class"].items():
         n = len(found["subjects"][split])
         console.print(f"  {split:<6}{sum(classes):,} windows {classes}, {n} subjects")
-    if "imported" in manifest:
-        console.print(f"  [yellow]IMPORTED: {manifest['imported']['said']}[/]")
-    if not manifest["complete"]:
-        used = len({subject for subjects in found["subjects"].values() for subject in subjects})
-        console.print(f"  [yellow]PARTIAL: {used} of {manifest['subjects_total']} subjects[/]")
-        for difference in manifest.get("census_differences", []):
-            console.print(f"  [yellow]{difference}[/]")
-    if manifest.get("within_subject"):
-        console.print("  [yellow]WITHIN-SUBJECT: test subjects are also training subjects[/]")
-    if manifest["simulated"]:
-        console.print("  [yellow]SIMULATED: no person was recorded[/]")
+    facts = facts_of(store, benchmark, window_s)
+    for sentence in [*map(str, reservations(facts)), *facts.census_differences]:
+        console.print(f"  {sentence}", style="yellow", markup=False)
     for left_out in manifest.get("left_out", [])[:10]:
         console.print(f"  left out: {left_out['recording']}: {left_out['reason']}")
 

@@ -14,7 +14,7 @@ from eegfm.config.identity import named
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 from eegfm.data.splits import FewShot, KFold
-from eegfm.reporting.groups import group_runs, marks, read_runs, reservations
+from eegfm.reporting.groups import group_runs, incomparable, marks, read_runs
 from eegfm.reporting.tables import markdown
 from eegfm.runs.overlap import check_overlap, joined, overlap, people_of, seen_by
 from eegfm.runs.results import read_result
@@ -157,7 +157,7 @@ def test_a_run_is_refused_weights_that_know_its_test_subjects_and_allowed_they_s
     assert any(
         mark.startswith(f"OVERLAP: the weights have seen {len(result.overlap)}") for mark in marks(group)
     )
-    assert "test subjects in pre-training" in reservations(group)
+    assert "test subjects in pre-training" in incomparable(group)
     assert "**OVERLAP: " in markdown([group], [], by_subject=False)
 
     # fine-tuned on top, it carries the people of both

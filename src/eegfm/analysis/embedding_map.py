@@ -20,6 +20,8 @@ from eegfm.drawing.style import save
 from eegfm.files import write_json
 from eegfm.nn.scaling import size_of
 from eegfm.runs.checkpoints import Place
+from eegfm.runs.seen import reservations_at
+from eegfm.runs.sentences import titled
 from eegfm.tasks.classify import FitsInput
 from eegfm.tasks.features import Features
 from eegfm.tasks.metrics import refuse_unlabelled
@@ -65,7 +67,9 @@ def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
     numbers = {name: nearness(x, label, subject) for name, x in spaces.items()}
     n_subjects = len(np.unique(subject))
     folder = place.beside
+    known = reservations_at(place, run.config, data)
     title = f"{data.benchmark.title}, {split} split: {len(part)} windows of {n_subjects} subjects"
+    title = titled(title, known)
     figure = embedding_map(
         {name: flat(x, config.seed) for name, x in spaces.items()},
         numbers,
@@ -73,11 +77,12 @@ def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
         subject,
         classes=classes,
         subjects=data.subjects,
-        title=title + ", SIMULATED" * data.provenance().simulated,
+        title=title,
     )
     picture = save(figure, folder / "figures" / f"embedding_map_{split}.png")
     facts: dict[str, Any] = {
         "split": split,
+        "warnings": [one.sentence for one in known],
         "seed": config.seed,
         "n_windows": len(part),
         "classes": list(classes),
@@ -89,7 +94,7 @@ def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
     }
     path = folder / f"embedding_map_{split}.json"
     write_json(path, facts)
-    _show(title, numbers, facts["class_told_by"], path, picture)
+    _show(title, facts, path, picture)
     return path
 
 
@@ -105,9 +110,11 @@ def _features(task: Any) -> Features:
     return Features(task.backbone, layer=layer, scale=task.scale)
 
 
-def _show(title: str, numbers: dict[str, Any], told_by: str, path: Path, picture: Path) -> None:
-    console = Console(highlight=False)
+def _show(title: str, facts: dict[str, Any], path: Path, picture: Path) -> None:
+    console, numbers = Console(highlight=False), facts["spaces"]
     console.rule(title, style="dim")
+    for sentence in facts["warnings"]:
+        console.print(f"{sentence}.", style="yellow", markup=False)
     shown = Table("", "class: silhouette", "5 nearest", "subject: silhouette", "5 nearest")
     for name, found in numbers.items():
         cells = [
@@ -119,6 +126,8 @@ def _show(title: str, numbers: dict[str, Any], told_by: str, path: Path, picture
         "chance", *(text for value in chance for text in ("", "–" if value is None else f"{value:.3f}"))
     )
     console.print(shown)
-    console.print(f"5 nearest: balanced accuracy of their vote; for the class among {told_by}")
+    console.print(
+        f"5 nearest: balanced accuracy of their vote; for the class among {facts['class_told_by']}"
+    )
     console.print(f"numbers {path}", soft_wrap=True)
     console.print(f"picture {picture}", soft_wrap=True)

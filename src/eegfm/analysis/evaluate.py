@@ -12,7 +12,7 @@ from eegfm.build import Run, on_one_device, trained
 from eegfm.contracts import EegfmError
 from eegfm.runs.checkpoints import Place
 from eegfm.runs.record import record
-from eegfm.runs.seen import seen_here
+from eegfm.runs.seen import reservations_at
 from eegfm.runs.summary import show_scores
 
 
@@ -38,14 +38,14 @@ def evaluate(config: DictConfig) -> None:
     found = _predict(run, split) if isinstance(run.task, nn.Module) else run.task.predict(run.data, split)
     ids = [run.data.subjects[i] for i in found.subject]
     out, scores, by_subject = record(place.beside, split, found, ids, run.data.spec)
-    facts = run.data.provenance()
+    tested = len(found.keys) if split == "test" else None
     show_scores(
         f"{run.data.benchmark.title}, {split} split ({place})",
         scores,
         by_subject,
-        facts,
+        run.data.provenance(),
         out,
-        seen=seen_here(run.config, run.config.get("weights"), facts),
+        reservations_at(place, run.config, run.data, tested=tested),
     )
 
 

@@ -27,7 +27,8 @@ from eegfm.files import write_json
 from eegfm.runs.checkpoints import Place
 from eegfm.runs.record import subject_scores
 from eegfm.runs.results import json_values
-from eegfm.runs.sentences import overlap_sentence, seen_sentence
+from eegfm.runs.seen import reservations_at
+from eegfm.runs.sentences import titled
 from eegfm.runs.wandb import send_figures, wandb_of
 from eegfm.tasks.classify import Classify
 from eegfm.tasks.decision import decide
@@ -56,19 +57,16 @@ def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
     put_trained(task, place)
     seen = _look(task, data, split)
     folder = place.beside
-    facts = data.provenance()
     ids = [data.subjects[i] for i in seen["subject"]]
-    title = f"{data.benchmark.title}, {split} split ({place.folder.name})" + ", SIMULATED" * facts.simulated
+    known = reservations_at(place, run.config, data)
+    title = titled(f"{data.benchmark.title}, {split} split ({place.folder.name})", known)
     numbers: dict[str, Any] = {
         "split": split,
+        "warnings": [one.sentence for one in known],
         "n_windows": len(ids),
         "metrics": scores(seen["probability"], seen["label"], len(data.spec.classes)),
         "by_subject": subject_scores(seen["probability"], seen["label"], ids, data.spec.classes),
     }
-    result = place.result
-    if result:
-        numbers["warnings"] = [overlap_sentence(result)] * bool(result.overlap)
-        numbers["warnings"] += [seen_sentence(result.seen)] * bool(result.seen)
     if "attention" in seen:
         by_head = seen["attention"].mean(axis=(0, 2))  # head channel
         numbers["attention"] = {
@@ -166,7 +164,7 @@ def _sentences(numbers: dict[str, Any]) -> list[str]:
         f"{name.replace('_', ' ')} {value:.3f}" for name, value in numbers["metrics"].items()
     )
     found = [f"{numbers['n_windows']:,} windows of {len(numbers['by_subject'])} subjects: {metrics}"]
-    found += numbers.get("warnings", [])
+    found += numbers["warnings"]
     judged = numbers.get("attention", {}).get("rank_correlation")
     if judged:
         linear = numbers["attention"]["correlation"]

@@ -8,7 +8,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from eegfm.config.make import make, one_benchmark
 from eegfm.contracts import EegfmError
+from eegfm.data.prepared import facts_of
 from eegfm.data.preparing.convert import convert
+from eegfm.runs.sentences import reservations
 
 
 def convert_store(config: DictConfig) -> None:
@@ -38,11 +40,9 @@ def convert_store(config: DictConfig) -> None:
     for split, subjects in census["subjects"].items():
         classes = census["per_class"][split]
         console.print(f"  {split:<6}{sum(classes):,} windows {classes}, {len(subjects)} subjects")
-    if not store.complete:
-        used = len({subject for subjects in census["subjects"].values() for subject in subjects})
-        console.print(f"  [yellow]PARTIAL: {used} of {manifest['subjects_total']} subjects[/]")
-        for difference in manifest["census_differences"]:
-            console.print(f"  [yellow]{difference}[/]")
+    facts = facts_of(store, data.benchmark)
+    for sentence in [*map(str, reservations(facts)), *facts.census_differences]:
+        console.print(f"  {sentence}", style="yellow", markup=False)
     same = [shlex.quote(said) for said in HydraConfig.get().overrides.task if not said.startswith("lmdb=")]
     said = " ".join([*same, *([] if "data.imported=true" in same else ["data.imported=true"])])
     console.print(f"next   eegfm train {said} model=stamp encoder=spectrum", markup=False)

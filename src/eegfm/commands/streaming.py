@@ -20,6 +20,7 @@ from eegfm.files import write_json
 from eegfm.runs.checkpoints import Place
 from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.results import read_result
+from eegfm.runs.sentences import Reservation, reservations_of, titled
 from eegfm.signal.formats.edf_writer import EdfWriter
 from eegfm.signal.pieces import Pieces
 from eegfm.signal.quality import check_amplitude
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 
 PIECE_S = 60.0  # seconds that are read and prepared at once
+UNKNOWN = Reservation("UNKNOWN", "UNKNOWN: no finished run says what these weights were trained on")
 COLUMNS = 1000  # of a picture: hours are averaged to so many
 
 
@@ -107,9 +109,8 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
     spec = run.data.spec
     steps = () if config.steps == "none" else _steps_of(run.data)
     pieces = Pieces(file, channels=spec.montage.names, steps=steps, sfreq=spec.sfreq)
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    auto = "cuda" if torch.cuda.is_available() else "cpu"
+    device = auto if config.device == "auto" else config.device
     run.task.to(device)
     classes = isinstance(run.task, Classify)
     hop = _hop(config, run, pieces.sfreq, classes)
@@ -131,7 +132,8 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
             found = _reconstruct(run, pieces, hop, out, config, torch.device(device), upto)
     seconds, used = time.monotonic() - started, time.process_time() - used
     notes = _write_annotations(out / f"{file.stem}-annot.fif", found.notes)
-    title = f"{run.data.benchmark.title}: {place.folder.name}\n{file.name}"
+    known = [UNKNOWN] if place.result is None else reservations_of(place.result)
+    title = titled(f"{run.data.benchmark.title}: {place.folder.name}", known) + f"\n{file.name}"
     binned = _binned(found, root=not classes)
     drawn = (
         recordings.probabilities_over_time(*binned, spec.classes, title=title)
@@ -139,8 +141,7 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
         else recordings.errors_over_time(*binned, spec.montage.names, marks=found.notes, title=title)
     )
     picture = style.save(drawn, out / f"{found.table.stem}.png")
-    peak = peak_memory_mb()
-    speed = pieces.duration_s / seconds
+    peak, speed = peak_memory_mb(), pieces.duration_s / seconds
     write_json(
         out / "stream.json",
         {
@@ -153,6 +154,7 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
             "left_out": [repr(step) for step in pieces.left_out],
             "steps_look_ahead_s": pieces.ahead_s,
             "unlike_eeg": unlike,
+            "warnings": [one.sentence for one in known],
             **found.facts,
             "wall_s": seconds,
             "cpu_s": used,
@@ -165,6 +167,7 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
     print(
         f"{file.name}: {pieces.duration_s / 3600:.2f} h, {len(pieces.names)} channels of it, {found.said}"
     )
+    print("".join(f"{one}.\n" for one in known), end="")
     if pieces.steps:
         names = ", ".join(type(step).__name__ for step in pieces.steps)
         print(

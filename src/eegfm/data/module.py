@@ -15,6 +15,7 @@ from eegfm.contracts import EegfmError, Encodes, SampleSpec
 from eegfm.data.census import count, leakage
 from eegfm.data.facts import BenchmarkFacts, Leakage
 from eegfm.data.loaders import Loader, OrderedData, SplitDataset, Windows
+from eegfm.data.prepared import facts_of
 from eegfm.data.preparing.embed import encoded_recipe
 from eegfm.data.ready import ready
 from eegfm.data.resident import ResidentLoader
@@ -224,30 +225,15 @@ class EEGDataModule(OrderedData):
     def provenance(self) -> BenchmarkFacts:
         """What the data were, for the run's result: recipe, protocol, completeness, subjects by split."""
         assert self.store is not None
-        manifest = self.store.manifest
         found = count(self.index, len(self.benchmark.kinds))
-        return BenchmarkFacts(
-            benchmark=self.benchmark.name,
-            title=self.benchmark.title,
-            protocol=self.benchmark.protocol,
-            published_steps=self.store.recipe.facts["published_steps"],
-            window_s=None if self.benchmark is self._protocol else self.benchmark.window_s,
-            fingerprint=self.store.recipe.fingerprint,
-            store=str(self.store.folder),
-            complete=manifest["complete"],
-            simulated=manifest["simulated"],
-            imported=manifest.get("imported", {}).get("said", ""),
+        other = self.benchmark is not self._protocol
+        return replace(
+            facts_of(self.store, self.benchmark, self.benchmark.window_s if other else None),
             subjects=found["subjects"],
-            subjects_total=manifest["subjects_total"],
-            missing=manifest["missing"],
-            unusable=manifest["unusable"],
             census=found["per_class"],
-            census_differences=manifest.get("census_differences", []),
             within_subject=self.within_subject,
             split=self._split_facts(),
             leakage=self.leakage,
-            corpora={},
-            draws={},
         )
 
     def _split_facts(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from sklearn.metrics import auc, precision_recall_curve, roc_curve
 
 from eegfm.contracts import Montage
 from eegfm.drawing.recordings import scalp_maps
-from eegfm.drawing.style import FAINT, GREY, INK, SET
+from eegfm.drawing.style import FAINT, GREY, SET, headed
 
 BINS = 10  # of the calibration curve: tenths of the windows
 MAPS = 10  # of one head: longer windows are shown as averages of some seconds
@@ -59,8 +59,7 @@ def curves(
         axis.grid(color=FAINT, lw=0.8)
         if axis.get_legend_handles_labels()[0]:
             axis.legend(frameon=False, fontsize=8)
-    if title:
-        figure.suptitle(title, fontsize=11, color=INK)
+    headed(figure, title)
     return figure
 
 
@@ -94,8 +93,7 @@ def attention_over_time(attention: Mapping[str, Attention], *, title: str = "") 
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("attention (1: an even share)")
     axes[-1].legend(frameon=False, fontsize=8)
-    if title:
-        figure.suptitle(title, fontsize=11, color=INK)
+    headed(figure, title)
     return figure
 
 

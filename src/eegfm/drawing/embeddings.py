@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eegfm.drawing.style import GREY, INK, SET
+from eegfm.drawing.style import GREY, INK, SET, headed
 
 MARKERS = "o^sDvPX"
 NAMED = 12  # subjects that a legend can hold
@@ -69,8 +69,7 @@ def embedding_map(
         x=0.01,
         ha="left",
     )
-    if title:
-        figure.suptitle(title, fontsize=11, color=INK)
+    headed(figure, title)
     return figure
 
 

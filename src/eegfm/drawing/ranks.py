@@ -7,7 +7,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from eegfm.drawing.style import FAINT, GREY, INK, SET
+from eegfm.drawing.style import FAINT, GREY, INK, SET, headed
 
 MARKERS = "os^Dv<>phX"
 
@@ -62,8 +62,7 @@ def critical_difference(
     axis.set_xlim(1 - 0.75 * width, n + 0.75 * width)
     axis.set_ylim(-depth - rows, 1.9)
     axis.axis("off")
-    if title:
-        figure.suptitle(title, fontsize=11, color=INK)
+    headed(figure, title)
     return figure
 
 
@@ -92,6 +91,5 @@ def rank_lines(
     axis.grid(axis="y", color=FAINT, lw=0.8)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
-    if title:
-        figure.suptitle(title, fontsize=11, color=INK)
+    headed(figure, title)
     return figure

@@ -10,7 +10,7 @@ from scipy.interpolate import RBFInterpolator
 from scipy.signal import welch
 
 from eegfm.contracts import Montage
-from eegfm.drawing.style import BLUE, FAINT, GREY, INK, ORANGE, SET, SKY, axis_range, new_figure
+from eegfm.drawing.style import BLUE, FAINT, GREY, INK, ORANGE, SET, SKY, axis_range, headed, new_figure
 from eegfm.signal.montage import from_above
 
 SHOWN_CHANNELS, SHOWN_S = 6, 8.0  # of a window that is drawn
@@ -78,8 +78,7 @@ def reconstruction(
     axes[-1, 1].set_xlabel("Hz")
     handles, labels = axes[0, 1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower right", ncols=len(labels), frameon=False, fontsize=9)
-    if title:
-        figure.suptitle(title, fontsize=11, color=INK)
+    headed(figure, title)
     return figure
 
 
@@ -146,8 +145,7 @@ def scalp_maps(
     if image is not None:
         bar = figure.colorbar(image, ax=list(axes), shrink=0.7 if rows == 1 else 0.5)
         bar.set_label(unit, fontsize=10 if inches > 2 else 7)
-    if title:
-        figure.suptitle(title, fontsize=11, color=INK)
+    headed(figure, title)
     return figure
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ INK, GREY, FAINT = "#222222", "#777777", "#DDDDDD"
 
 
 PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # behind a text that a line may cross
+
+
+A_INCH = 12  # letters of a title in an inch
 
 
 MARKED = 40  # epochs up to which every point gets a marker
@@ -48,9 +52,16 @@ def new_figure(
         axis.spines[["left", "bottom"]].set_color(GREY)
         axis.tick_params(colors=INK, labelsize=9)
         axis.set_axisbelow(True)
-    if title:
-        figure.suptitle(title, fontsize=11, color=INK)
+    headed(figure, title)
     return figure, axes
+
+
+def headed(figure: Figure, title: str) -> None:
+    """Give a figure its title, in as many lines as its width wants."""
+    if title:
+        width = round(A_INCH * figure.get_figwidth())
+        lines = [line for part in title.splitlines() for line in wrap(part, width)]
+        figure.suptitle("\n".join(lines), fontsize=11, color=INK)
 
 
 def marked_line(axis: Axes, x: np.ndarray, y: np.ndarray, label: str, colour: str, marker: str) -> None:

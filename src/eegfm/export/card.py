@@ -21,6 +21,7 @@ from eegfm.reporting.groups import Group, deviation, find_runs, group_runs, mark
 from eegfm.reporting.groups import Run as Finished
 from eegfm.runs.checkpoints import CHECKPOINTS, Place
 from eegfm.runs.results import SUBJECT_FACTS
+from eegfm.runs.sentences import reservations_of, titled
 
 OUT = {
     "classify": "Out come class probabilities `[batch, class]`: {classes}.",
@@ -70,7 +71,12 @@ def _head(model: Portable, run: Finished, benchmarks: Mapping[str, Any]) -> str:
     title = r.benchmark.title
     found = {
         "task": {"type": f"eeg-{r.task}", "name": f"EEG, {r.task}"},
-        "dataset": {"type": r.data, "name": title, "split": "test", "config": r.benchmark.protocol},
+        "dataset": {
+            "type": r.data,
+            "name": titled(title, reservations_of(r)),
+            "split": "test",
+            "config": r.benchmark.protocol,
+        },
         "metrics": rows,
     }
     values = {

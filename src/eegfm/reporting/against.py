@@ -14,14 +14,15 @@ from eegfm.drawing.sheet import Sheet, csv_text, raised
 from eegfm.reporting.groups import (
     Group,
     deviation,
+    incomparable,
     mean,
     repeated,
-    reservations,
     setting_differences,
     tables_repeated,
 )
 from eegfm.reporting.published import Reference, protocols, published
 from eegfm.reporting.scores import NONE, SHORT, interval, score
+from eegfm.runs.sentences import reservations_of, titled
 
 HEADER = ["data set", "score", "our runs", "published", "paper", "ours", "difference"]
 HEADER += ["95 % over subjects", "comparable"]
@@ -40,7 +41,7 @@ class Row:
     @cached_property
     def reasons(self) -> list[str]:
         """Why the two must not be compared."""
-        return reservations(self.group, self.reference) if self.group else []
+        return incomparable(self.group, self.reference) if self.group else []
 
     @cached_property
     def settings(self) -> list[str]:
@@ -120,7 +121,7 @@ def sheet(found: Sequence[Row]) -> Sheet:
 
 def _runs(group: Group) -> str:
     n = len(group.runs)
-    return f"{group.label}, {n} seed{'s' * (n != 1)}"
+    return titled(f"{group.label}, {n} seed{'s' * (n != 1)}", reservations_of(group.first))
 
 
 def _notes(found: Sequence[Row]) -> list[str]:

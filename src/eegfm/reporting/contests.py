@@ -11,7 +11,8 @@ from typing import Any
 
 from eegfm.drawing.sheet import Sheet, csv_text
 from eegfm.reporting.comparisons import FEWEST, LEVEL, Family, Pair, Ranks, compare, ranks
-from eegfm.reporting.groups import Group, marks, mean
+from eegfm.reporting.groups import Group, known, marks, mean
+from eegfm.runs.sentences import titled
 
 NAMES = {"auroc": "AUROC", "auc_pr": "AUC-PR", "cohen_kappa": "Cohen's kappa", "weighted_f1": "weighted F1"}
 NO_SCORE = ("n_windows", "per_class", "prevalence")
@@ -39,15 +40,8 @@ class Contest:
     @property
     def title(self) -> str:
         facts = self.groups[0].first.benchmark
-        marked = "".join(f", {mark}" for mark in self.marks)
-        return f"{facts.title} (data={self.groups[0].first.data}), protocol {facts.protocol}{marked}"
-
-    @property
-    def marks(self) -> list[str]:
-        """What its numbers must not be read without."""
-        facts = [group.first.benchmark for group in self.groups]
-        found = ["SIMULATED"] * any(f.simulated for f in facts)
-        return found + ["PARTIAL"] * (not all(f.complete for f in facts))
+        title = f"{facts.title} (data={self.groups[0].first.data}), protocol {facts.protocol}"
+        return titled(title, known(self.groups))
 
 
 def contests(
@@ -331,7 +325,8 @@ def ranking(found: Sequence[Contest], metric: str | None) -> tuple[Ranks | None,
     made = ranks({data: {label: of[label] for label in everywhere} for data, of in scores.items()})
     by = {data: spoken(metric or chosen_by(one.groups[0])) for data, one in largest.items()}
     what = "1 is the best; mean over seeds of " + ", ".join(f"{name} ({data})" for data, name in by.items())
-    marked = [f"{data} is {' and '.join(one.marks)}" for data, one in largest.items() if one.marks]
+    held = {data: ", ".join(one.mark for one in known(of.groups)) for data, of in largest.items()}
+    marked = [f"{data} is {said}" for data, said in held.items() if said]
     return made, [what, *_of_ranks(made), *missing, *marked]
 
 

@@ -33,6 +33,7 @@ from eegfm.drawing.html import (
     prose,
     table,
 )
+from eegfm.runs.sentences import reservations
 from eegfm.signal.quality import HIGH_UV, LOW_UV
 
 MEASURED = 200  # training windows a class for spectra and amplitudes: quartiles no longer move much
@@ -282,25 +283,10 @@ def _spectra(benchmark: BenchmarkSpec, measured: Measured) -> str:
 
 
 def _marks(benchmark: BenchmarkSpec, facts: BenchmarkFacts) -> list[str]:
-    """What must be known before anything is looked at; "complete" where there is nothing of the kind."""
-    found = []
-    if facts.simulated:
-        found.append("SIMULATED: no person was recorded")
-    if not facts.complete:
-        found.append(f"PARTIAL: {facts.n_subjects:,} of {facts.subjects_total:,} subjects")
-    if facts.within_subject:
-        found.append("WITHIN-SUBJECT: test subjects are also training subjects")
-    if facts.imported:
-        found.append(f"IMPORTED: {facts.imported}")
-    if benchmark.subject_leak:
-        found.append(f"LEAK OF THE PROTOCOL: {benchmark.subject_leak}")
-    if not facts.published_steps:
-        found.append("OTHER STEPS than the published ones")
-    if facts.window_s is not None:
-        found.append("OTHER WINDOWS than the published ones")
-    if facts.split:
-        found.append("OTHER SPLIT than the published one")
-    return found if not facts.complete else ["complete", *found]
+    """What must be known before anything is looked at; "complete" where every recording is there."""
+    known = reservations(facts)
+    leak = [f"LEAK OF THE PROTOCOL: {benchmark.subject_leak}"] if benchmark.subject_leak else []
+    return ["complete"] * facts.complete + [one.sentence for one in known] + leak
 
 
 def _lead(data: EEGDataModule, facts: BenchmarkFacts) -> str:

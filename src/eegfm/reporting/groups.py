@@ -18,7 +18,7 @@ from eegfm.reporting.published import Reference, flat, published
 from eegfm.runs.intervals import Drawn, drawn, ends
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import SUBJECT_FACTS, RunResult, read_result
-from eegfm.runs.sentences import diagnostic_sentences, overlap_sentence, seen_sentence, spatial_sentences
+from eegfm.runs.sentences import Reservation, diagnostic_sentences, reservations_of, spatial_sentences
 
 
 @dataclass(frozen=True)
@@ -300,38 +300,14 @@ def setting_differences(group: Group, reference: Reference) -> list[str]:
 
 
 def marks(group: Group) -> list[str]:
-    """What a reader must know of the group's data before any of its numbers."""
-    facts, found = group.first.benchmark, []
-    if facts.simulated:
-        found.append(f"SIMULATED{facts.which('simulated', True)}: no person was recorded")
-    if facts.imported:
-        found.append(f"IMPORTED: {facts.imported}")
-    if group.first.task == "probe" and not group.first.started_from:
-        found.append("RANDOM WEIGHTS: the probed backbone was not trained")
-    if group.first.overlap:
-        found.append(overlap_sentence(group.first))
-    if group.first.seen:
-        found.append(seen_sentence(group.first.seen))
-    if not facts.complete:
-        used = n_subjects(group.first)
-        gone = len(facts.missing) + len(facts.unusable)
-        text = f"PARTIAL corpus{facts.which('complete', False)}: {used} of {facts.subjects_total} subjects"
-        found.append(
-            text + (f", {gone} recordings missing or unusable" if used == facts.subjects_total else "")
-        )
-    found += facts.without()
-    if facts.within_subject:
-        found.append("within-subject: test subjects are also training subjects")
-    if facts.split:
-        found.append(f"split is not the published one: {_said(facts.split)}")
-    if not facts.published_steps:
-        found.append("signal processing is not the published one")
-    if facts.window_s is not None:
-        found.append(f"windows of {facts.window_s:g} s, which are not the published ones")
-    tested = sum(row["n_windows"] for row in group.first.by_subject.get("test", {}).values())
-    if tested < sum(facts.census.get("test", [])):
-        found.append(f"CUT: {tested:,} of {sum(facts.census['test']):,} test windows")
-    return found
+    """What a reader must know of the group's data and weights before any of its numbers, in sentences."""
+    return [one.sentence for one in reservations_of(group.first)]
+
+
+def known(groups: Iterable[Group]) -> list[Reservation]:
+    """What must be known of some of these groups, each mark once."""
+    every = [one for group in groups for one in reservations_of(group.first)]
+    return list({one.mark: one for one in every}.values())
 
 
 def controls(group: Group) -> list[str]:
@@ -372,11 +348,7 @@ def places(group: Group) -> list[str]:
     return spatial_sentences(averaged)
 
 
-def _said(split: Mapping[str, Any]) -> str:
-    return ", ".join(value if key == "name" else f"{key} {value}" for key, value in split.items())
-
-
-def reservations(group: Group, reference: Reference | None = None) -> list[str]:
+def incomparable(group: Group, reference: Reference | None = None) -> list[str]:
     """Why a published number must not be held against the group's; empty where it may be.
 
     Without one: those of the group's model, or all on its data where there are none of it.
@@ -391,7 +363,8 @@ def reservations(group: Group, reference: Reference | None = None) -> list[str]:
     lengths = {r.settings.get("data.window_s") for r in beside}
     found += ["other windows"] * (facts.window_s is not None and facts.window_s not in lengths)
     found += ["test subjects in pre-training"] * bool(group.first.overlap)
-    found += ["part of the test split"] * any(mark.startswith("CUT") for mark in marks(group))
+    cut = any(one.mark == "CUT" for one in reservations_of(group.first))
+    found += ["part of the test split"] * cut
     protocols = {r.protocol for r in beside}
     if protocols and facts.protocol.split("@")[0] not in protocols:
         found.append(f"published on the protocol of {', '.join(sorted(protocols))}")
@@ -400,7 +373,7 @@ def reservations(group: Group, reference: Reference | None = None) -> list[str]:
 
 def remarks(group: Group) -> list[str]:
     """How far the published numbers of the group's model can be held against the group's."""
-    reserved = reservations(group)
+    reserved = incomparable(group)
     found = [f"not comparable: {', '.join(reserved)}"] if reserved else []
     if not group.references:
         return [*found, "no published number of this model on this benchmark"]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from eegfm.reporting import against, contests
 from eegfm.reporting.costs import costs
-from eegfm.reporting.groups import Group, find_runs, group_runs, read_runs
+from eegfm.reporting.groups import Group, find_runs, group_runs, known, read_runs
 from eegfm.reporting.rows import flat_table
 from eegfm.reporting.tables import More, html, latex, markdown, show, tables
+from eegfm.runs.sentences import titled
 
 
 def report(options: argparse.Namespace) -> None:
@@ -70,11 +71,16 @@ def _more(groups: Sequence[Group], options: argparse.Namespace) -> More:
         return more
     from eegfm.drawing import ranks  # matplotlib: a second, for those who want figures
 
+    held = known(group for contest in everyone for group in contest.groups)
     if made.alike:
         more.figures["critical_difference"] = ranks.critical_difference(
-            made.models, made.mean, made.critical_difference, made.alike, title=contests.friedman(made)
+            made.models,
+            made.mean,
+            made.critical_difference,
+            made.alike,
+            title=titled(contests.friedman(made), held),
         )
-    more.figures["ranks"] = ranks.rank_lines(made.models, made.data, made.rank, title="ranks")
+    more.figures["ranks"] = ranks.rank_lines(made.models, made.data, made.rank, title=titled("ranks", held))
     return more
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from eegfm.reporting.groups import Group, deviation, mean, reservations
+from eegfm.reporting.groups import Group, deviation, incomparable, mean
 
 # Metrics in the order of the published tables, as short as a column wants them. Others follow under their own names.
 SHORT = {
@@ -52,7 +52,7 @@ def difference(group: Group, metric: str) -> str:
 
     None is given where the two must not be held against one another.
     """
-    if reservations(group, group.references[metric]):
+    if incomparable(group, group.references[metric]):
         return f"{NONE} not comparable"
     published_mean = group.references[metric].mean
     centre = mean(group.test(metric)) - published_mean

@@ -14,7 +14,7 @@ from eegfm.drawing.html import document, picture
 from eegfm.drawing.sheet import Sheet, grid, note, raised
 from eegfm.reporting.against import Row
 from eegfm.reporting.contests import Contest
-from eegfm.reporting.groups import Group, Problem, controls, marks, places, remarks, reservations
+from eegfm.reporting.groups import Group, Problem, controls, incomparable, marks, places, remarks
 from eegfm.reporting.published import Reference, protocols, published
 from eegfm.reporting.scores import (
     LEGEND,
@@ -166,7 +166,7 @@ def _show_table(console: "Console", table: Table) -> None:
         label = Text(group.label, style="bold")
         label.append("".join(f"\n{line}" for line in about(group)), style="not bold")
         label.append("".join(f"\n{mark}" for mark in marks(group)), style="not bold yellow")
-        reserved = reservations(group)
+        reserved = incomparable(group)
         if reserved and table.published:
             label.append(f"\nnot comparable: {', '.join(reserved)}", style="not bold yellow")
         cells = []
@@ -358,7 +358,7 @@ STYLE = (
 
 
 def html(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool, more: More) -> str:
-    """One page that needs nothing else: every metric, reservations, run folders, and what was asked for beside them."""
+    """One page that needs nothing else: every metric, incomparable, run folders, and what was asked for beside them."""
     body = ["<h1>Test scores</h1>"]
     for table in tables(groups):
         body += drawing_sheet.html(score_sheet(table, table.metrics, whole=True))

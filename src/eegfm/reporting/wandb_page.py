@@ -19,6 +19,7 @@ from eegfm.drawing.sheet import Sheet, markdown
 from eegfm.reporting import against
 from eegfm.reporting.groups import Group, Run, find_runs, group_runs, marks, read_runs, remarks
 from eegfm.reporting.scores import LEGEND, NONE, SHORT, interval, score
+from eegfm.runs.sentences import reservations_of
 from eegfm.runs.wandb import CONFUSION, PREDICTIONS, SUBJECTS
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def workspace(page: Page, entity: str) -> "Workspace":
         "config:seed.value"
     ]
     columns += [f"summary:test/{metric}{end}" for metric in page.metrics for end in ("", "_low", "_high")]
-    columns += ["summary:parameters/trainable", "summary:wall_s", "summary:complete", "summary:simulated"]
+    columns += ["summary:parameters/trainable", "summary:wall_s", "summary:marks"]
     sections = [
         workspaces.Section(name=title, panels=panels, is_open=True)
         for title, panels in _panels(page).items()
@@ -249,12 +250,13 @@ def cells(page: Page) -> Sheet:
                 NONE if r.best_epoch is None else str(r.best_epoch + 1),
                 f"{r.parameters['trainable']:,}",
                 f"{r.wall_s:,.0f}",
+                ", ".join(one.mark for one in reservations_of(run.result)) or NONE,
                 run.folder.name,
             ]
         )
     header = ["data set", "model", "encoder", "seed", *(SHORT[metric] for metric in page.metrics)]
-    header += ["chosen epoch", "parameters", "seconds", "folder"]
-    return Sheet("Every run", header, rows, text=(0, 1, 2, len(header) - 1))
+    header += ["chosen epoch", "parameters", "seconds", "marks", "folder"]
+    return Sheet("Every run", header, rows, text=(0, 1, 2, len(header) - 2, len(header) - 1))
 
 
 def _figures(runs: Sequence[Run]) -> tuple[list[str], list[str], list[str]]:

@@ -1,4 +1,4 @@
-"""Which benchmarks the published weights of a run were trained on."""
+"""Which benchmarks the published weights of a run were trained on, and what else must be known of its weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +9,8 @@ from omegaconf import OmegaConf
 from eegfm.config.identity import PRETRAIN, PUBLISHED, SEEN
 from eegfm.data.facts import BenchmarkFacts
 from eegfm.runs.checkpoints import Place
+from eegfm.runs.overlap import overlap, seen_by
+from eegfm.runs.sentences import Reservation, reservations
 from eegfm.tasks.weights import config_of
 
 
@@ -42,6 +44,28 @@ def seen_here(
     known = corpora_seen(config, None if weights == PRETRAIN else weights)
     names = list(facts.corpora) or [facts.benchmark]
     return {name: known[name] for name in names if name in known}
+
+
+def reservations_at(
+    place: Place, config: Mapping[str, Any], data: Any, *, tested: int | None = None
+) -> list[Reservation]:
+    """What must be known of numbers that the weights of a place give on its data, which are set up.
+
+    `config` is the place's own. Where no finished run says what the weights have seen, the checkpoint does.
+    """
+    facts, result = data.provenance(), place.result
+    if result is None:
+        people, _ = seen_by(place.checkpoint)
+        seen = seen_here(config, config.get("weights"), facts)
+        return reservations(facts, overlap=overlap(data, people), seen=seen, tested=tested)
+    return reservations(
+        facts,
+        task=result.task,
+        started_from=result.started_from,
+        overlap=result.overlap,
+        seen=result.seen,
+        tested=tested,
+    )
 
 
 def _declared(node: Mapping[Any, Any]) -> dict[str, str]:

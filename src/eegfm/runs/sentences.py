@@ -1,9 +1,100 @@
-"""What must be known before a number of a run is believed, in sentences."""
+"""What must be known before a number of a run is believed, said once for every screen, page, figure and file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from eegfm.data.facts import BenchmarkFacts
 from eegfm.runs.results import RunResult
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """One thing that must be known: a `mark` for titles and rows, and the sentence that begins with it."""
+
+    mark: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+def reservations(
+    facts: BenchmarkFacts,
+    *,
+    task: str = "",
+    started_from: Mapping[str, Any] | None = None,
+    overlap: Sequence[str] = (),
+    seen: Mapping[str, str] | None = None,
+    tested: int | None = None,
+) -> list[Reservation]:
+    """What must be known of numbers on these data; the gravest first, empty where there is nothing.
+
+    The facts of the run, where there is one, are those of `RunResult`. `tested` is the number of test windows that the
+    numbers are of, where they are of the test split.
+    """
+    found: list[Reservation] = []
+
+    def add(mark: str, more: str) -> None:
+        found.append(Reservation(mark, mark + more))
+
+    if facts.simulated:
+        add("SIMULATED", f"{facts.which('simulated', True)}: no person was recorded")
+    if facts.imported:
+        add("IMPORTED", f": {facts.imported}")
+    if task == "probe" and not started_from:
+        add("RANDOM WEIGHTS", ": the probed backbone was not trained (weights=...)")
+    if overlap:
+        names = ", ".join(overlap[:5]) + f" and {len(overlap) - 5} more" * (len(overlap) > 5)
+        add("OVERLAP", f": the weights have seen {len(overlap)} of the test subjects ({names})")
+    if seen:
+        found.append(trained_on(seen))
+    if not facts.complete:
+        gone = f", {len(facts.missing) + len(facts.unusable)} recordings missing or unusable"
+        add(
+            "PARTIAL",
+            f" corpus{facts.which('complete', False)}: {facts.n_subjects:,} of {facts.subjects_total:,} subjects"
+            + gone * (facts.n_subjects == facts.subjects_total),
+        )
+    for what in facts.without():
+        split, of, corpora = what.partition(" of ")
+        add(split.upper(), f"{of}{corpora}: trained on, and not looked at there")
+    if facts.within_subject:
+        add("WITHIN-SUBJECT", ": test subjects are also training subjects")
+    if facts.split:
+        said = ", ".join(str(v) if key == "name" else f"{key} {v}" for key, v in facts.split.items())
+        add("OTHER SPLIT", f" than the published one: {said} (split, data.train_ratio)")
+    if not facts.published_steps:
+        add("OTHER STEPS", " than the published ones of signal processing (data.steps)")
+    if facts.window_s is not None:
+        add("OTHER WINDOWS", f" than the published ones: {facts.window_s:g} s (data.window_s)")
+    whole = sum(facts.census.get("test", []))
+    if tested is not None and tested < whole:
+        add("CUT", f": {tested:,} of {whole:,} test windows")
+    return found
+
+
+def trained_on(seen: Mapping[str, str]) -> Reservation:
+    """That published weights were trained on what is tested: see `RunResult.seen`."""
+    how = "; ".join(f"{name}: {said}" for name, said in seen.items())
+    return Reservation("SEEN", f"SEEN: the weights were trained on what is tested here ({how})")
+
+
+def reservations_of(result: RunResult) -> list[Reservation]:
+    """What must be known of a finished run's test scores."""
+    return reservations(
+        result.benchmark,
+        task=result.task,
+        started_from=result.started_from,
+        overlap=result.overlap,
+        seen=result.seen,
+        tested=sum(row["n_windows"] for row in result.by_subject.get("test", {}).values()),
+    )
+
+
+def titled(title: str, found: Sequence[Reservation]) -> str:
+    """The title of a figure, a table or a page, with the marks behind it."""
+    return ", ".join([title, *(one.mark for one in found)])
 
 
 def spatial_sentences(spatial: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -28,21 +119,6 @@ def spatial_sentences(spatial: Mapping[str, Mapping[str, Any]]) -> list[str]:
             said += f"; channels against the true lead field: {', '.join(parts)}"
         found.append(said)
     return found
-
-
-def overlap_sentence(result: RunResult) -> str:
-    """That test subjects were in the pre-training, and who."""
-    names = result.overlap
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return (
-        f"OVERLAP: the weights have seen {len(names)} of the test subjects ({', '.join(names[:5])}{more})"
-    )
-
-
-def seen_sentence(seen: Mapping[str, str]) -> str:
-    """That published weights were trained on what is tested on."""
-    said = "; ".join(f"{name}: {how}" for name, how in seen.items())
-    return f"SEEN: the weights were trained on what is tested here ({said})"
 
 
 def diagnostic_sentences(

@@ -1,6 +1,6 @@
 """What a door says at its end: one screen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from rich.table import Table
 
 from eegfm.data.facts import BenchmarkFacts
 from eegfm.runs.results import SUBJECT_FACTS, RunResult
-from eegfm.runs.sentences import diagnostic_sentences, overlap_sentence, seen_sentence, spatial_sentences
+from eegfm.runs.sentences import Reservation, diagnostic_sentences, reservations_of, spatial_sentences
 
 # the metrics of the published tables; result.json has more
 PUBLISHED = ("balanced_accuracy", "auroc", "auc_pr", "cohen_kappa", "weighted_f1")
@@ -39,13 +39,7 @@ def show(result: RunResult, folder: Path, note: str | None = None) -> None:
             f"backbone from {start['weights']}; left out of it: {', '.join(start['left_out']) or 'nothing'}",
             soft_wrap=True,
         )
-    elif result.task == "probe":
-        console.print("[yellow]RANDOM WEIGHTS: the probed backbone was not trained (weights=...).[/]")
-    if result.overlap:
-        console.print(f"[yellow]{overlap_sentence(result)}.[/]")
-    if result.seen:
-        console.print(f"[yellow]{seen_sentence(result.seen)}.[/]")
-    _data(console, facts)
+    _data(console, facts, reservations_of(result))
     _scores(console, result.metrics["test"], result.by_subject["test"])
     controls = diagnostic_sentences(result.diagnostics, result.metrics["test"])
     for sentence in [*spatial_sentences(result.spatial), *controls]:
@@ -64,20 +58,17 @@ def show_scores(
     by_subject: Mapping[str, Mapping[str, Any]],
     facts: BenchmarkFacts,
     out: Path,
-    *,
-    seen: Mapping[str, str],
+    known: Sequence[Reservation],
 ) -> None:
-    """An evaluation of one split; `seen` is that of `eegfm.runs.seen.seen_here`."""
+    """An evaluation of one split; `known` is what must be known before its scores."""
     console = Console(highlight=False)
     console.rule(title, style="dim")
-    if seen:
-        console.print(f"[yellow]{seen_sentence(seen)}.[/]")
-    _data(console, facts)
+    _data(console, facts, known)
     _scores(console, scores, by_subject)
     console.print(f"predictions {out}", soft_wrap=True)
 
 
-def _data(console: Console, facts: BenchmarkFacts) -> None:
+def _data(console: Console, facts: BenchmarkFacts, known: Sequence[Reservation]) -> None:
     corpora = {f"{name}: ": one for name, one in facts.corpora.items()} or {"": facts}
     for name, one in corpora.items():
         people = "  ".join(
@@ -89,30 +80,10 @@ def _data(console: Console, facts: BenchmarkFacts) -> None:
         said = ", ".join(f"{name} {n:,}" for name, n in facts.draws.items())
         console.print(f"windows an epoch: {said} (data.weights, data.epoch_windows)")
     console.print(f"leakage: {facts.leakage.sentence()}")
-    if facts.simulated:
-        console.print(f"[yellow]SIMULATED{facts.which('simulated', True)}: no person was recorded.[/]")
-    if facts.imported:
-        console.print(f"[yellow]IMPORTED: {facts.imported}.[/]")
-    if not facts.complete:
-        console.print(
-            f"[yellow]PARTIAL corpus{facts.which('complete', False)}: {facts.n_subjects} of {facts.subjects_total} "
-            "subjects. Not comparable to the paper.[/]"
-        )
+    for one in known:
+        console.print(f"{one}.", style="yellow", markup=False)
     for difference in facts.census_differences:
-        console.print(f"[yellow]  {difference}[/]")
-    for what in facts.without():
-        console.print(f"[yellow]{what}: trained on, and not looked at there.[/]")
-    if facts.within_subject:
-        console.print("[yellow]WITHIN-SUBJECT: test subjects are also training subjects.[/]")
-    if facts.split:
-        said = ", ".join(f"{key}={value}" for key, value in facts.split.items())
-        console.print(f"[yellow]The split is not the published one: {said}[/]")
-    if not facts.published_steps:
-        console.print("[yellow]The signal processing is not the published one (data.steps).[/]")
-    if facts.window_s is not None:
-        console.print(
-            f"[yellow]Windows of {facts.window_s:g} s are not the published ones (data.window_s).[/]"
-        )
+        console.print(f"  {difference}", style="yellow", markup=False)
 
 
 def _scores(

@@ -20,6 +20,7 @@ from eegfm.runs.history import read_history
 from eegfm.runs.intervals import intervals
 from eegfm.runs.predictions import PredictionTable, read_predictions
 from eegfm.runs.results import SUBJECT_FACTS, RunResult, json_values
+from eegfm.runs.sentences import reservations_of
 from eegfm.tasks.decision import decide
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ def summary(result: "RunResult", interval: Mapping[str, tuple[float, float]]) ->
         "imported": bool(facts.imported),
         "published_split": not facts.split,
         "published_steps": facts.published_steps,
+        "marks": ", ".join(one.mark for one in reservations_of(result)),
         "overlap": len(result.overlap),
         "seen": ", ".join(result.seen),
         "fingerprint": facts.fingerprint,

@@ -11,7 +11,6 @@ from eegfm.analysis.places import kept, look, maps_places
 from eegfm.build import Run
 from eegfm.config.identity import chosen
 from eegfm.contracts import Montage
-from eegfm.data.facts import BenchmarkFacts
 from eegfm.drawing import recordings, runs, style
 from eegfm.files import write_json
 from eegfm.nn.mamba2 import scans_used
@@ -19,6 +18,7 @@ from eegfm.runs.history import read_history
 from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.record import record
 from eegfm.runs.results import RunResult, write_result
+from eegfm.runs.sentences import reservations, titled
 from eegfm.runs.wandb import send
 from eegfm.tasks.decision import decide
 from eegfm.tasks.errors import Reconstructions
@@ -94,7 +94,15 @@ def record_run(
         _, metrics[split], by_subject[split] = record(folder, split, found, ids, run.data.spec)
     monitor = run.task.monitor[0]
     facts = run.data.provenance()
-    title = _title(choices["model"], facts) + " OVERLAP" * bool(overlap) + " SEEN" * bool(seen)
+    known = reservations(
+        facts,
+        task=choices["task"],
+        started_from=run.started_from,
+        overlap=overlap,
+        seen=seen,
+        tested=len(outcome["predictions"]["test"].keys),
+    )
+    title = titled(f"{choices['model']} on {facts.title}", known)
     spatial, maps = _places(run, folder, title, facts.subjects["val"], in_one_go=outcome["epoch"] is None)
     result = RunResult(
         name=folder.name,
@@ -133,15 +141,6 @@ def record_run(
         send(logger, folder, result, figures)
     write_result(folder, result)
     return result
-
-
-def _title(model: str, facts: BenchmarkFacts) -> str:
-    kind = (
-        " SIMULATED" * facts.simulated
-        + " IMPORTED" * bool(facts.imported)
-        + " PARTIAL" * (not facts.complete)
-    )
-    return f"{model} on {facts.title}{kind}"
 
 
 def _draw(
@@ -185,9 +184,7 @@ def figures_of_classes(
     }
     history = read_history(folder / "metrics.csv")
     if history:
-        drawn["learning_curve"] = runs.learning_curve(
-            history, chosen_epoch=result.best_epoch, title=f"{result.model} on {result.benchmark.title}"
-        )
+        drawn["learning_curve"] = runs.learning_curve(history, chosen_epoch=result.best_epoch, title=title)
     return drawn
 
 

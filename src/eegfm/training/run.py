@@ -21,7 +21,7 @@ from eegfm.files import only_one
 from eegfm.runs.overlap import check_overlap, joined, people_of, seen_by
 from eegfm.runs.results import RunResult, read_result, write_result
 from eegfm.runs.seen import seen_here
-from eegfm.runs.sentences import seen_sentence
+from eegfm.runs.sentences import trained_on
 from eegfm.runs.status import Pruned, at_work
 from eegfm.runs.summary import show
 from eegfm.runs.wandb import end
@@ -177,7 +177,7 @@ def _seen(run: Run) -> dict[str, str]:
     """The benchmarks that this run tests on and that its published weights were trained on, and how that is known."""
     found = seen_here(run.config, run.started_from.get("weights"), run.data.provenance())
     if found:
-        log.warning("%s.", seen_sentence(found))
+        log.warning("%s.", trained_on(found))
     return found
 
 
