@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from eegfm.build import build
 from eegfm.config.schema import config_dir, register
 from eegfm.signal.formats.edf_writer import EdfWriter
-from tests.doors.made_run import make_run
+from tests.made_run import make_run
 from tests.nn.tokens import seeded
 
 SMALL = ("model.width_scale=8", "model.d_state=8")

@@ -35,7 +35,7 @@ from eegfm.models.eegm2 import Eegm2
 from eegfm.nn import mamba2, ssd
 from eegfm.nn.mamba2 import scans_used
 from tests.bench.scan import BOTH, FORWARD, Works, alternating, console, import_once, peak
-from tests.nn.eegm2 import raw_spec
+from tests.models.eegm2 import raw_spec
 from tests.nn.scans import scan_inputs
 
 CHANNELS = 16  # of TUAB, and of the published logs

@@ -19,8 +19,8 @@ from eegfm.nn.diff_mamba import DiffMamba
 from eegfm.nn.masks import Semantic
 from tests.bench.eegm2 import machine
 from tests.bench.scan import BOTH, FORWARD, alternating, console, import_once, peak
+from tests.models.samba import CAP, coords_of, ours, spec_of
 from tests.nn.differential import pair
-from tests.nn.samba import CAP, coords_of, ours, spec_of
 
 SIZES = ((1, 512, 15), (8, 512, 5), (1, 4096, 5), (32, 125, 5))  # batch, moments, turns
 LENGTHS = (1280, 12_800, 65_536)

@@ -44,7 +44,7 @@ def model_config(name):
 def is_backbone(name):
     """One whose package is installed: braindecode's models are an extra.
 
-    Not stamp_lora: it needs an encoder, and most of it is frozen. tests/nn/test_stamp_lora.py holds it to as much.
+    Not stamp_lora: it needs an encoder, and most of it is frozen. tests/models/test_stamp_lora.py holds it to as much.
     """
     model = hydra.utils.get_class(model_config(name)._target_)
     installed = find_spec(getattr(model, "package", "torch")) is not None

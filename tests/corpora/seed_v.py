@@ -1,6 +1,6 @@
 """SEED-V in small: Neuroscan CNT files of the corpus's names, channels and rate, with clips of a second or two.
 
-A recording of the corpus lasts most of an hour, 0.9 GB. The real timetable is held by `tests/data/test_seed_v.py`.
+A recording of the corpus lasts most of an hour, 0.9 GB. The real timetable is held by `test_seed_v.py`.
 """
 
 import functools

@@ -36,7 +36,7 @@ from eegfm.tasks.reconstruct import Reconstruct
 from tests.command_line import call, environment
 from tests.corpora import tone, tuab, tuev
 from tests.corpus import TINY, write_edf
-from tests.doors.made_run import make_run
+from tests.made_run import make_run
 from tests.tasks.toy import trainer
 
 SECONDS = 12

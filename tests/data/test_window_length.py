@@ -36,7 +36,7 @@ from tests.command_line import call, environment
 from tests.contract.test_benchmarks import FORMS
 from tests.corpora import corpora, made
 from tests.corpus import TINY
-from tests.nn.eegm2 import COORDS, raw_spec
+from tests.models.eegm2 import COORDS, raw_spec
 from tests.nn.tokens import randn
 
 LENGTHS = (2.0, 10.0, 30.0)

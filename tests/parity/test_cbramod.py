@@ -11,7 +11,7 @@ from eegfm.contracts import EegfmError
 from eegfm.models.cbramod import CBraMod
 from eegfm.tasks.classify import Classify
 from eegfm.tasks.weights import load_backbone, published_weights
-from tests.nn.cbramod import LAYOUT, spec_of, state_of_the_layout, written_features
+from tests.models.cbramod import LAYOUT, spec_of, state_of_the_layout, written_features
 from tests.nn.tokens import float64, randn, seeded
 
 COORDS = torch.zeros(5, 3)

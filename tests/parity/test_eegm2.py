@@ -13,7 +13,7 @@ import torch
 from eegfm.contracts import EegfmError
 from eegfm.models.eegm2 import Eegm2, from_reference
 from eegfm.nn.mamba1 import Mamba1
-from tests.nn.eegm2 import COORDS, raw_spec
+from tests.models.eegm2 import COORDS, raw_spec
 from tests.nn.tokens import CastsAreDouble, float64, randn, randomise, seeded
 
 LIGHT = {"light": True, "layer": "pool3"}

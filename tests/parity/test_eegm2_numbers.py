@@ -24,7 +24,7 @@ from eegfm.tasks.classify import Classify
 from eegfm.tasks.errors import Errors
 from eegfm.tasks.features import Features
 from eegfm.tasks.heads import HEADS
-from tests.nn.eegm2 import COORDS, raw_spec
+from tests.models.eegm2 import COORDS, raw_spec
 from tests.nn.tokens import float64, randn, seeded
 
 LIGHT = {"light": True, "layer": "pool3"}

@@ -6,7 +6,7 @@ import torch
 from eegfm.contracts import EegfmError
 from eegfm.models.samba import DEAD, from_reference
 from eegfm.signal.montage import layout
-from tests.nn.samba import CAP, EMOTIV, TUAB, Convolutional, Written, coords_of, published
+from tests.models.samba import CAP, EMOTIV, TUAB, Convolutional, Written, coords_of, published
 from tests.nn.tokens import float64, randn, randomise, seeded
 
 TARGETS = coords_of(layout("standard_1020"), torch.float64)

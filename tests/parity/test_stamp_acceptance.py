@@ -3,15 +3,15 @@
 Where each item is shown:
 
  1. parameter counts, and logits equal to those of the reference's own code: tests/parity/test_stamp.py
- 2. instance norm: tests/nn/test_norm.py and tests/nn/test_stamp.py
+ 2. instance norm: tests/nn/test_norm.py and tests/models/test_stamp.py
  3. gates that start open: tests/nn/test_gmlp.py
  4. the pooling's identities, and 5. its residual in two ways: tests/nn/test_pooling.py
  6. one cycle: tests/tasks/test_schedules.py, and here as configured
- 7. the rule of the best epoch: tests/tasks/test_selection.py, and here as the presets have it
- 8. seeds: here, and in every preset tests/doors/test_build.py
+ 7. the rule of the best epoch: tests/training/test_selection.py, and here as the presets have it
+ 8. seeds: here, and in every preset tests/config/test_build.py
  9. the order of embeddings: here and tests/data/test_module.py
 10. a part of the training windows: tests/data/test_splits.py, and here over workers
-11. padding and scale of MOMENT: tests/encoders/test_moment.py; gradients of adapters: tests/nn/test_stamp_lora.py
+11. padding and scale of MOMENT: tests/encoders/test_moment.py; gradients of adapters: tests/models/test_stamp_lora.py
 12. CBraMod's file: tests/parity/test_cbramod.py, and here its shapes
 13. AUC-PR by trapezoids, average precision beside it: tests/tasks/test_metrics.py
 """
@@ -30,10 +30,10 @@ from eegfm.data.splits import subset
 from eegfm.models.cbramod import CBraMod
 from eegfm.models.stamp import Stamp
 from tests.data.test_module import MeanAndStep, module, places, store_of  # noqa: F401  a fixture among them
-from tests.nn.cbramod import spec_of
+from tests.models.cbramod import spec_of
 from tests.nn.tokens import randn, token_spec
 from tests.tasks.test_schedules import run
-from tests.tasks.test_selection import fit
+from tests.training.test_selection import fit
 
 TABLE = ("experiment=stamp_main_table", "data=mental_arithmetic")
 
@@ -75,7 +75,7 @@ def test_the_preset_keeps_the_epoch_that_the_reference_keeps(tmp_path):
 
 
 def test_seeds_are_those_that_the_reference_draws():
-    """8: all five are in every preset (tests/doors/test_build.py), and a run by itself has the first."""
+    """8: all five are in every preset (tests/config/test_build.py), and a run by itself has the first."""
     drawn = random.Random(42).sample(range(1000), 5)
     assert drawn == [654, 114, 25, 759, 281] and composed().seed == drawn[0]
 

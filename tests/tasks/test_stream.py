@@ -16,7 +16,7 @@ from eegfm.tasks import stream
 from eegfm.tasks.classify import Classify
 from eegfm.tasks.metrics import probabilities
 from eegfm.tasks.reconstruct import Reconstruct
-from tests.nn.eegm2 import COORDS, raw_spec
+from tests.models.eegm2 import COORDS, raw_spec
 from tests.nn.tokens import seeded, token_spec
 
 N_CHANNELS, WINDOW = 3, 64

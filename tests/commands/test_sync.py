@@ -1,0 +1,172 @@
+"""Runs that were written offline, sent later: to a server on this machine, by W&B's own client."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+import wandb
+from matplotlib.figure import Figure
+from omegaconf import OmegaConf
+
+from eegfm.commands.sync import main, offline_runs, unsent
+from eegfm.drawing.style import save
+from eegfm.runs.intervals import intervals
+from eegfm.runs.predictions import read_predictions
+from eegfm.runs.results import read_result
+from eegfm.runs.status import Status, write_status
+from eegfm.runs.wandb import send as tell
+from eegfm.runs.wandb import wandb_of
+from tests.made_run import make_run
+from tests.wandb_server import serving
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch, tmp_path):
+    """An account and settings of nobody, and none of this process's W&B left behind."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_MODE", "")  # restored in the end: Lightning sets it
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb_config"))
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """The server, and its address where W&B looks for it; settings are read once a process, so that it begins anew."""
+    with serving() as memory:
+        monkeypatch.setenv("WANDB_BASE_URL", memory.url)
+        yield memory
+    wandb.teardown()
+
+
+def fragment(run: Path, name: str, *, size: int = 100) -> Path:
+    file = run / "wandb" / f"offline-run-{name}" / "run-0a1b2c3d.wandb"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(bytes(size))
+    return file
+
+
+def test_fragments_are_found_by_run_in_the_order_of_their_making(tmp_path):
+    last = fragment(tmp_path / "a" / "one", "20261121_090000-0a1b2c3d")
+    first = fragment(tmp_path / "a" / "one", "20261120_235959-0a1b2c3d")
+    other = fragment(tmp_path / "b" / "two", "20261119_000000-0a1b2c3d")
+    (last.parents[1] / "latest-run").symlink_to(last.parent)
+    fragment_online = (
+        tmp_path / "b" / "two" / "wandb" / "run-20261119_000000-0a1b2c3d" / "run-0a1b2c3d.wandb"
+    )
+    fragment_online.parent.mkdir()
+    fragment_online.write_bytes(bytes(100))
+    wanted = {tmp_path / "a" / "one": [first, last], tmp_path / "b" / "two": [other]}
+    assert offline_runs([tmp_path]) == offline_runs([tmp_path / "b", tmp_path]) == wanted
+    assert offline_runs([tmp_path / "a" / "one"]) == {tmp_path / "a" / "one": [first, last]}
+
+
+def test_what_is_marked_or_empty_is_not_sent(tmp_path):
+    names = ("20261121_090000-x", "20261121_100000-x", "20261121_110000-x")
+    sent, empty, left = (
+        fragment(tmp_path, name, size=size) for name, size in zip(names, (90, 7, 90), strict=True)
+    )
+    sent.with_name(sent.name + ".synced").touch()
+    assert unsent([sent, empty, left]) == [left]
+
+
+@pytest.mark.parametrize(("folder", "words"), [("nowhere", "no folder"), (".", "logger=wandb")])
+def test_where_there_is_nothing_to_send_a_sentence_says_so(tmp_path, folder, words):
+    with pytest.raises(SystemExit, match=words):
+        main([str(tmp_path / folder)])
+
+
+def test_a_run_that_is_being_written_waits_for_its_end(tmp_path, capsys):
+    run = tmp_path / "one"
+    file = fragment(run, "20261121_090000-x")
+    write_status(run, Status(state="running", host="another node", pid=1))
+    (run / "running.lock").write_text(json.dumps({"host": "another node", "pid": 1, "job": ""}))
+    main([str(tmp_path)])
+    assert "still being written" in capsys.readouterr().out
+    assert not file.with_name(file.name + ".synced").exists()
+
+
+def test_without_a_key_nothing_is_sent_and_nothing_lost(tmp_path, server):
+    file = fragment(tmp_path / "one", "20261121_090000-x")
+    before = file.read_bytes()
+    wandb.teardown()
+    with pytest.raises(SystemExit, match="Type: wandb login"):
+        main([str(tmp_path)])
+    assert file.read_bytes() == before and [*file.parent.iterdir()] == [file]
+
+
+def test_without_a_network_it_is_said_at_once(tmp_path, monkeypatch):
+    """W&B's client alone would go on trying for many minutes."""
+    file = fragment(tmp_path / "one", "20261121_090000-x")
+    with serving() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    wandb.teardown()
+    with pytest.raises(SystemExit, match="does not answer"):
+        main([str(tmp_path)])
+    wandb.teardown()
+    assert [*file.parent.iterdir()] == [file]
+
+
+def written(folder: Path, seed: int) -> Path:
+    """A run that was stopped, gone on with and finished, as training leaves it: two fragments, ten steps."""
+    result = make_run(folder, seed, benchmark={"simulated": True})
+    config = {"logger": OmegaConf.load(CONF / "logger" / "wandb.yaml")}
+    logger = wandb_of(config, folder, job_type="classify", tags=["stamp"])
+    for step in range(6):
+        logger.log_metrics({"train/loss": 1 - step / 10}, step)
+    wandb.run.mark_preempting()
+    wandb.finish(exit_code=1)
+    time.sleep(1)  # fragments are called by the second
+    logger = wandb_of(config, folder, job_type="classify", tags=["stamp"])
+    logger.experiment.config.update({"provenance": {"fingerprint": "0123abcd"}})
+    for step in range(6, 10):
+        logger.log_metrics({"train/loss": 1 - step / 10, "val/auroc": 0.5}, step)
+    tell(logger, folder, result, {"confusion_matrix": save(Figure(), folder / "figures" / "x.png")})
+    return folder
+
+
+@pytest.mark.slow
+def test_fragments_become_one_run_with_all_that_the_folder_knows(tmp_path, monkeypatch, server, capsys):
+    """One that is refused is said, keeps nobody from being sent, and is sent by the same command later."""
+    one, two = (written(tmp_path / "mine" / f"stamp-s{seed}", seed) for seed in (1, 2))
+    first, second = ((run / "wandb_id").read_text() for run in (one, two))
+    wandb.teardown()
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setenv("WANDB_MODE", "offline")  # as the nodes of a cluster have it
+    server.refuse = {first}
+    with pytest.raises(SystemExit, match="1 of 2 runs were not sent"):
+        main([str(tmp_path)])
+    out = capsys.readouterr().out
+    assert f"{one}: 2 of 2 fragments are left" in out and "permission denied" in out
+    assert f"{two}: 2 fragments" in out
+    assert set(server.runs) == {second}
+    steps = [row["trainer/global_step"] for row in server.history(second)]
+    assert steps[:10] == [*range(10)], "in the order of their making"
+    assert [row["_step"] for row in server.history(second)] == [*range(len(steps))]
+    begun = server.runs[second]["upserts"][0]
+    assert (begun["groupName"], begun["jobType"], begun["tags"]) == ("mine", "classify", ["stamp"])
+    assert server.runs[second]["config"]["provenance"]["value"] == {"fingerprint": "0123abcd"}
+    row, result = server.summary(second), read_result(two)
+    for split, found in result.metrics.items():
+        assert {name: row[f"{split}/{name}"] for name in found} == pytest.approx(found)
+    low, high = intervals([read_predictions(two / "predictions_test.csv")])["auroc"]
+    assert (row["test/auroc_low"], row["test/auroc_high"]) == pytest.approx((low, high))
+    assert row["simulated"] and row["complete"] and row["fingerprint"] == "0123abcd"
+    (name,) = (name for name in server.runs[second]["files"] if name.endswith(".png"))
+    assert server.runs[second]["files"][name] == (two / "figures" / "x.png").read_bytes()
+    (name,) = (name for name in server.runs[second]["files"] if "subjects" in name)
+    table = json.loads(server.runs[second]["files"][name])
+    assert [line[0] for line in table["data"]] == list(result.by_subject["test"])
+
+    server.refuse, server.asked = set(), []
+    main([str(tmp_path)])
+    assert set(server.runs) == {first, second} and len(server.history(first)) == len(steps)
+    assert "stamp-s2" not in capsys.readouterr().out, "it is there already"
+    main([str(tmp_path)])
+    assert "Nothing to send: 2 of 2" in capsys.readouterr().out

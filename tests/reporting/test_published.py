@@ -1,0 +1,192 @@
+"""Published scores are those of the papers, under our names; ours stand beside them, with what is in the way."""
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from eegfm.config.schema import config_dir, register
+from eegfm.report import main
+from eegfm.reporting.against import rows, sheet
+from eegfm.reporting.groups import find_runs, group_runs, read_runs, setting_differences
+from eegfm.reporting.published import published
+from tests.made_run import make_run
+
+BINARY = {"shu_mi", "mental_arithmetic", "mumtaz2016", "tuab"}
+MORE = {"physionet_mi", "bciciv2a", "tuev", "seed_v", "faced"}
+PARTIAL = {"complete": False, "subjects_total": 36, "missing": ["Subject00_1"]}
+MAIN = {"paper": {"tables": ["stamp_main"]}}
+
+
+def grouped(*paths: Path):
+    return group_runs(read_runs(find_runs(paths))[0])[0]
+
+
+def test_published_cells_are_those_of_the_papers() -> None:
+    cells = {(r.title, r.data, r.metric): (r.mean, r.std) for r in published()}
+    assert cells["STAMP", "shu_mi", "auroc"] == (0.6603, 0.0109)
+    assert cells["CBraMod, re-run by STAMP's authors", "bciciv2a", "cohen_kappa"] == (0.2123, 0.0297)
+    assert cells["STAMP", "tuev", "balanced_accuracy"] == (0.564, None)
+    assert cells["CBraMod", "mental_arithmetic", "auc_pr"] == (0.6267, 0.0099)
+    assert cells["EEG Conformer", "faced", "weighted_f1"] == (0.4514, 0.0107)
+    assert cells["LaBraM", "seed_v", "cohen_kappa"] == (0.2386, 0.0209)
+    assert cells["STAMP, encoder=chronos_large", "shu_mi", "auroc"] == (0.7050, 0.0080)
+    assert cells["STAMP, model.width=512", "bciciv2a", "cohen_kappa"] == (0.381, 0.044)
+    assert cells["EEGM2, fine-tuned, data.window_s=30", "tuab", "balanced_accuracy"] == (0.8171, 0.0012)
+    assert cells["EEGM2 Light, data.window_s=100", "tuab", "auroc"] == (0.7986, None)
+    assert cells["EEGM2, fine-tuned, ablation=S3", "tuab", "auroc"] == (0.8176, None)
+    assert cells["EEG2Rep", "tuab", "accuracy"] == (0.8052, None)
+    eegm2 = 2 * 4 * 2 + 4 * 2 + 3 * 2 + 5 * 2
+    assert len(published()) == len(cells) == 8 * 2 + 8 + 8 * 3 * 5 + 3 + 4 * 5 + 4 * 7 + eegm2
+
+
+def test_published_names_are_ours() -> None:
+    allowed = {data: {"balanced_accuracy", "auroc", "auc_pr", "accuracy"} for data in BINARY}
+    allowed |= {data: {"balanced_accuracy", "cohen_kappa", "weighted_f1"} for data in MORE}
+    for reference in published():
+        assert reference.metric in allowed[reference.data]
+        assert 0 < reference.mean < 1 and reference.source
+    assert {reference.data for reference in published()} == BINARY | MORE
+    options = {path.stem for path in (config_dir() / "data").glob("*.yaml")}
+    assert set(allowed) <= options  # a data option of another spelling would never find its numbers
+
+
+@pytest.mark.parametrize(
+    ("title", "choices"),
+    [
+        ("STAMP", ["experiment=stamp_main_table"]),
+        ("CBraMod", ["experiment=cbramod_main_table"]),
+        ("EEGM2, fine-tuned, data.window_s=10", ["experiment=eegm2_tuab_table"]),
+        ("EEGM2, fine-tuned, ablation=S4", ["experiment=eegm2_ablation", "paper.variant=S4"]),
+        ("EEGM2 Light, data.window_s=10", ["experiment=eegm2_tuab_table", "adapt=eegm2_published_light"]),
+    ],
+)
+def test_an_experiment_has_the_settings_of_the_number_it_repeats(tmp_path, title, choices) -> None:
+    """So that nothing but the data can come between the two; and a renamed setting would be a difference for ever."""
+    register()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config = compose("train", choices)
+    make_run(tmp_path / "a", 1, encoder="moment_large")
+    OmegaConf.save(config, tmp_path / "a" / "config.yaml", resolve=True)
+    (group,) = grouped(tmp_path)
+    reference = next(r for r in published() if r.title == title)
+    assert reference.settings and setting_differences(group, reference) == []
+
+
+# ---- against the paper ---------------------------------------------------------------------------------------------
+
+
+def test_a_difference_is_ours_less_the_papers_with_the_interval_of_ours(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        make_run(tmp_path / f"s{seed}", seed)
+    (group,) = grouped(tmp_path)
+    found = {row.reference.metric: row for row in rows([group])}
+    ours = np.mean(group.test("auroc"))
+    assert found["auroc"].difference == pytest.approx(ours - 0.8113)
+    assert found["auroc"].comparable == "yes, of other settings"
+    (cells,) = [row for row in sheet([found["auroc"]]).rows]
+    low, high = group.intervals["auroc"]
+    assert cells[4].startswith("0.8113 ± 0.0207") and cells[6] == f"{ours - 0.8113:+.4f}"
+    assert cells[7] == f"[{low:.2f}, {high:.2f}]"
+    assert any("encoder spectrum (moment_large)" in note for note in sheet(rows([group])).notes)
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "reason"),
+    [
+        (PARTIAL, "partial corpus"),
+        ({"split": {"name": "loso", "fold": 0}}, "another split"),
+        ({"protocol": "cbramod-repaired@b9e9610"}, "published on the protocol of cbramod"),
+        ({"window_s": 2.0, "protocol": "cbramod-2s@b9e9610"}, "other windows"),
+        ({"census": {"test": [900, 300]}}, "part of the test split"),
+    ],
+)
+def test_what_is_not_comparable_has_its_reason_and_no_difference(tmp_path, benchmark, reason) -> None:
+    make_run(tmp_path / "a", 1, benchmark=benchmark)
+    found = rows(grouped(tmp_path))
+    assert found
+    for row, cells in zip(found, sheet(found).rows, strict=True):
+        assert np.isnan(row.difference) and cells[6] == "–"
+        assert row.comparable.startswith("no: ") and reason in row.reasons
+
+
+def test_another_protocol_is_never_comparable_and_is_explained(tmp_path: Path) -> None:
+    """EEGM2's TUAB is another division at another rate, also where windows are as long as its own."""
+    for window_s, protocol in ((30.0, "cbramod-30s@b9e9610"), (None, "cbramod@b9e9610")):
+        make_run(
+            tmp_path / f"{window_s}",
+            1,
+            data="tuab",
+            model="eegm2",
+            benchmark={"window_s": window_s, "protocol": protocol},
+            **{"data.window_s": window_s or 10, "task.head": "mlp"},
+        )
+        found = rows(grouped(tmp_path / f"{window_s}"))
+        assert {row.reference.title for row in found} == {f"EEGM2 Light, data.window_s={window_s or 10:g}"}
+        assert {tuple(row.reasons) for row in found} == {("published on the protocol of eegm2",)}
+        assert any("protocol eegm2: TUAB at 128 Hz" in note for note in sheet(found).notes)
+
+
+def test_random_weights_are_not_the_published_ones(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", 1, encoder="moment", **{"encoder.size": "small", "encoder.weights": "random"})
+    (group,) = grouped(tmp_path)
+    assert any("moment_small of random weights" in said for row in rows([group]) for said in row.settings)
+
+
+def test_scores_that_no_run_has_are_rows_with_the_command(tmp_path: Path) -> None:
+    """Of the table and model of the experiment alone; of what was run none is missing."""
+    make_run(tmp_path / "stamp_main_table" / "a", 1, **MAIN)
+    found = rows(grouped(tmp_path))
+    missing = [row for row in found if row.group is None]
+    ours = [r for r in published() if r.table == "stamp_main" and r.model == "stamp"]
+    assert len(ours) == 16 and len(missing) == 14 and found[2:] == missing
+    assert {row.reference.data for row in missing} == BINARY - {"mental_arithmetic", "tuab"} | MORE
+    made = sheet(found)
+    assert {row[-1] for row in made.rows[2:]} == {"not run"} and made.rules == [2]
+    assert any("eegfm train experiment=stamp_main_table" in note for note in made.notes)
+
+
+def test_an_experiment_chooses_the_table_that_its_runs_stand_beside(tmp_path: Path) -> None:
+    """The width of the main table is also one of the study of widths, whose numbers are read to other digits."""
+    make_run(tmp_path / "a", 1, **{"paper": {"tables": ["stamp_width"]}, "encoder.size": "large"})
+    run = [row.reference for row in rows(grouped(tmp_path)) if row.group]
+    assert {(r.table, r.variant) for r in run if r.metric == "auroc"} == {
+        ("stamp_width", "model.width=128")
+    }
+
+
+def test_what_was_published_twice_of_one_model_is_there_twice(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", 1, model="cbramod", encoder="raw")
+    titles = [row.reference.title for row in rows(grouped(tmp_path)) if row.reference.metric == "auroc"]
+    assert titles == ["CBraMod, re-run by STAMP's authors", "CBraMod"]
+
+
+def test_against_the_paper_is_in_every_format(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    make_run(tmp_path / "runs" / "full", 1, **MAIN)
+    make_run(tmp_path / "runs" / "part", 1, benchmark=PARTIAL)
+    files = {name: tmp_path / f"r.{name}" for name in ("csv", "markdown", "latex", "html")}
+    options = [text for name, file in files.items() for text in (f"--{name}", str(file))]
+    main([str(tmp_path / "runs"), "--against", "paper", *options])
+    texts = [capsys.readouterr().out, *(files[name].read_text(encoding="utf-8") for name in files)]
+    for text in (texts[0], *texts[2:]):
+        plain = re.sub(r"\s+", " ", text)
+        assert "Against the papers" in plain and "no: partial corpus" in plain and "not run" in plain
+    with open(tmp_path / "r_against.csv", newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    assert {row["comparable"] for row in table} == {"yes, of other settings", "no", "not run"}
+    for row in table:
+        assert bool(row["difference"]) == row["comparable"].startswith("yes")
+        assert bool(row["ours_mean"]) == (row["comparable"] != "not run")
+        if row["difference"]:
+            assert float(row["difference"]) == float(row["ours_mean"]) - float(row["paper_mean"])
+
+
+def test_models_of_which_nothing_is_published_are_a_sentence(tmp_path: Path, capsys) -> None:
+    make_run(tmp_path / "a", 1, model="tangent")
+    main([str(tmp_path), "--against", "paper"])
+    assert "nothing is published of these models on these data sets" in capsys.readouterr().out
