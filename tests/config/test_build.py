@@ -370,5 +370,5 @@ def test_a_run_starts_from_the_published_weights_in_the_unit_that_they_want(tmp_
         assert torch.equal(run.task.backbone.state_dict()[key], value), key
     with pytest.raises(EegfmError, match=r"Type task\.scale=100\.0"):
         build(composed(*wanted, "task.scale=null"), "published")
-    with pytest.raises(EegfmError, match="of Stamp there are no published weights"):
+    with pytest.raises(EegfmError, match="no published weights of Stamp"):
         build(composed("model=stamp"), "published")

@@ -25,21 +25,24 @@ class Task(LightningModule):
     nothing goes into `hparams`, since a checkpoint that held an object could not be read with torch's
     `weights_only=True`.
 
-    `decay` says what the optimiser's weight decay concerns: "all" parameters, in one group, as the published recipes
-    have it; or "matrices" alone, those of two axes and more that do not carry a true `_no_weight_decay`. Biases, norms
-    and the scalars of a state-space layer (A_log, D, dt_bias) are then left out of it.
+    `decay` says which parameters the optimiser's weight decay acts on: "all", in one group, as in the
+    published recipes; or "matrices", those with two or more axes that do not carry a true
+    `_no_weight_decay`. The latter spares biases, norms and the scalars of a state-space layer (A_log, D,
+    dt_bias).
 
-    A task says which of its validation metrics chooses a checkpoint, and its better end: `monitor`.
+    `monitor` names the validation metric that chooses a checkpoint, and whether more or less of it is
+    better.
 
-    `config_yaml` is the run's resolved configuration as text, "" outside a run; it is saved as the checkpoint's
-    "config". `people` is whom the weights were trained and validated on (see `eegfm.runs.overlap`), None outside a run.
+    `config_yaml` is the run's resolved configuration as text, "" outside a run; it is saved as the
+    checkpoint's "config". `people` says whom the weights were trained and validated on (see
+    `eegfm.runs.overlap`), None outside a run.
 
-    Noise (dropout, masks) is a function of `seed` and of the place in training alone: torch's generators are seeded
-    anew before every training batch, so a resumed fit continues exactly as an uninterrupted one. Several processes draw
-    other noise than one does, each its own.
+    Noise (dropout, masks) depends only on `seed` and on the place in training: torch's generators are
+    seeded anew before every training batch, so a resumed fit continues exactly as an uninterrupted one.
+    Each of several processes draws its own noise, different from that of a single process.
 
-    Of several processes the gradients are averaged. Where they have unequal shares of a batch, that is the gradient of
-    the whole batch by the `part` that each share counts.
+    Gradients are averaged over processes. Where processes hold unequal shares of a batch, `part` weighs
+    each share, so that the average is the gradient of the whole batch.
     """
 
     monitor: tuple[str, Literal["max", "min"]]
@@ -77,7 +80,7 @@ class Task(LightningModule):
         if self.make_schedule is None:
             return optimizer
         total_steps = self.trainer.estimated_stepping_batches
-        # Lightning says -1 of an endless loader and inf of endless epochs
+        # Lightning returns -1 for an endless loader and inf for endless epochs
         if not 0 < total_steps < float("inf"):
             raise EegfmError(
                 "The schedule needs to know the number of training steps, and this fit has no end. "
@@ -92,29 +95,30 @@ class Task(LightningModule):
         }
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """What the optimiser is given: all that require a gradient, by what decays."""
+        """The optimiser's groups: all parameters that require a gradient, split by `decay`."""
         return self.by_decay(self.parameters())
 
     def by_decay(self, parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
-        """Those of these parameters that require a gradient, in a group, or in two where some do not decay."""
+        """The parameters that require a gradient: one group, or two where some do not decay."""
         learned = [p for p in parameters if p.requires_grad]
         return [{"params": learned}] if self.decay == "all" else _matrices_apart(learned)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        # batch_idx tells apart the batches of one accumulated step; the rank, the processes of one step
+        # batch_idx separates the batches of one accumulated step, the rank separates the processes of one step
         place = [self.seed, self.global_step, batch_idx, self.global_rank]
         noise = np.random.SeedSequence(place).generate_state(1, np.uint64)[0]
-        torch.manual_seed(int(noise))  # of the CPU and every GPU
+        torch.manual_seed(int(noise))  # seeds the CPU and every GPU
         self.part = getattr(batch, "part", 1.0)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         super().backward(loss if self.part == 1 else loss * self.part, *args, **kwargs)
 
     def log_training(self, values: Mapping[str, Tensor], n: int, *, on_step: bool = False) -> None:
-        """`log_mean` of a training batch; an interrupted epoch goes on from the sums that its checkpoint holds.
+        """Log a training batch with `log_mean`; a resumed epoch continues from the sums in its checkpoint.
 
-        Lightning keeps an epoch's sums to itself and forgets them. So they are summed here as well, with its
-        arithmetic, and told to it again as one window with their sum and others of zero: no digit changes.
+        Lightning neither shows nor saves an epoch's sums. So they are summed here as well, with its
+        arithmetic. On resuming, Lightning is given them as one window that holds the sum and others that
+        hold zero: no digit changes.
         """
         for name, value in values.items():
             if name in self.begun:
@@ -131,9 +135,10 @@ class Task(LightningModule):
         self.sums = {}
 
     def log_mean(self, values: Mapping[str, Tensor], n: float, *, on_step: bool = False) -> None:
-        """Log the means over an epoch's windows, of all processes, of what has these values in a batch of `n`.
+        """Log means over an epoch's windows and all processes; `n` windows of this batch have these values.
 
-        As a float: Lightning 2.6 averages the counts of the processes, and cuts that of whole numbers to a whole one.
+        `n` becomes a float: Lightning 2.6 averages the counts of the processes and would truncate whole
+        ones.
         """
         count: Any = float(n)
         self.log_dict(
@@ -156,14 +161,14 @@ class Task(LightningModule):
         }
 
     def _of_all(self, total: Tensor, count: float) -> tuple[Tensor, float]:
-        """Sum and number of windows, over all processes."""
+        """The sum and the number of windows, over all processes."""
         both = [total.clone(), torch.tensor(count, device=total.device)]
-        total, windows = (self.trainer.strategy.reduce(one, reduce_op="sum") for one in both)
+        total, windows = (self.trainer.strategy.reduce(value, reduce_op="sum") for value in both)
         return total, windows.item()
 
 
 def _matrices_apart(parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
-    """Two groups: what decays as the optimiser says, and what does not."""
+    """Two groups: parameters that decay as the optimiser says, and parameters that do not."""
     decaying = [p for p in parameters if p.ndim >= 2 and not getattr(p, "_no_weight_decay", False)]
     taken = {id(p) for p in decaying}
     others = [p for p in parameters if id(p) not in taken]

@@ -1,7 +1,7 @@
 """Classification: a backbone, a head, and the two losses of the CBraMod and STAMP protocols.
 
-Two classes share one logit and a binary cross-entropy without smoothing or class weights; more take a cross-entropy
-with label smoothing. Both as in the STAMP reference (github.com/autonlab/STAMP, MIT).
+Two classes share one logit and a binary cross-entropy without smoothing or class weights; more classes use
+a cross-entropy with label smoothing. Both follow the STAMP reference (github.com/autonlab/STAMP, MIT).
 """
 
 import warnings
@@ -31,28 +31,31 @@ class FitsInput(Protocol):
 class Classify(Task):
     """Train `backbone` and a head to tell `spec.classes` apart.
 
-    `freeze` leaves the backbone as it is; `last_tensors` trains so many of its parameter tensors, counted from the end
-    of `named_parameters()` as EEGM2's reference does, and leaves the others. `freeze_head` leaves the head as it was
-    drawn: in EEGM2's published fine-tuning the optimiser never got it.
+    `freeze` trains no backbone parameter; `last_tensors` trains only that many of its parameter tensors,
+    counted from the end of `named_parameters()` as EEGM2's reference does. `freeze_head` keeps the head's
+    random initial weights: in EEGM2's published fine-tuning the optimiser never received the head.
 
-    The head is one linear layer, or with `hidden` sizes Linear and `activation` for each, and `dropout` after each but
-    the last. hidden="published" is the backbone's own head (see `eegfm.nn.head`), with its own activation and dropout.
-    `head_lr` is the head's learning rate, where it is not that of `optimizer`; a schedule scales both.
-    `label_smoothing` concerns more than two classes only. `balanced` weighs every window in the loss by the inverse
-    frequency of its class in the training split, as balanced accuracy does; the published recipes do not. A frozen
-    backbone gets no gradient and stays in eval mode. `scale` is what the backbone's input is divided by (see
-    `eegfm.nn.scaling.size_of`); it must be that of the pre-training, where there was one.
+    The head is one linear layer; with `hidden` sizes it has a Linear and an `activation` for each, and
+    `dropout` after each but the last. hidden="published" is the backbone's own head (see `eegfm.nn.head`),
+    with its own activation and dropout. `head_lr` is the head's learning rate, where it differs from that
+    of `optimizer`; a schedule scales both. `label_smoothing` acts on more than two classes only. `balanced`
+    weighs every window in the loss by the inverse frequency of its class in the training split, as balanced
+    accuracy does; the published recipes do not. A frozen backbone gets no gradient and stays in eval mode.
+    `scale` divides the backbone's input (see `eegfm.nn.scaling.size_of`); it must equal that of the
+    pre-training, if there was one.
 
-    Logs "train/loss" of each step and epoch, and for "val" and "test" the loss (mean over windows) and every metric of
-    `metrics.scores` once per epoch. After `validate`, `test` or `predict`, and after each validation of a fit,
-    `outputs` holds the predictions of that split in the loader's order, of all processes where there are several.
+    Logs "train/loss" of each step and epoch, and for "val" and "test" the loss (mean over windows) and
+    every metric of `metrics.scores` once per epoch. After `validate`, `test` or `predict`, and after each
+    validation of a fit, `outputs` holds the predictions of that split in the loader's order, gathered from
+    all processes.
 
-    A backbone with `fit_input` (see `FitsInput`) is shown the training split once, in stored order, when a fit starts,
-    also where it is frozen: such statistics belong to the data, not to the weights. A resumed fit takes them from its
-    checkpoint instead. The data module supplies the split: `train_inputs()` yields x, batch by batch.
+    A backbone with `fit_input` (see `FitsInput`), frozen or not, is shown the training split once, in
+    stored order, when a fit starts: such statistics belong to the data, not to the weights. A resumed fit
+    takes them from its checkpoint instead. The data module supplies the split: `train_inputs()` yields x,
+    batch by batch.
 
-    Raises EegfmError if `spec` names fewer than two classes, if `last_tensors` is no count of the backbone's tensors,
-    and where nothing would be trained.
+    Raises EegfmError if `spec` names fewer than two classes, if `last_tensors` is not between 0 and the
+    number of the backbone's tensors, and if nothing would be trained.
     """
 
     class_weight: Tensor
@@ -90,11 +93,11 @@ class Classify(Task):
         self.label_smoothing = label_smoothing
         self.balanced = balanced
         self.register_buffer("class_weight", torch.ones(len(spec.classes)))
-        for name in getattr(backbone, "decoder", ()):  # what only gives windows back
+        for name in getattr(backbone, "decoder", ()):  # classification does not use the decoder
             backbone.get_submodule(name).requires_grad_(False)
-        self.frozen = freeze  # not `freeze`: that is a method of every LightningModule
+        self.frozen = freeze  # not named `freeze`: every LightningModule has a method of that name
         if freeze:
-            # eval also here, not in `train` alone: Lightning keeps the modes that it finds and calls neither
+            # eval here as well as in `train`: Lightning keeps the modes that it finds and calls neither method
             backbone.requires_grad_(False).eval()
         if last_tensors is not None:
             _train_last(backbone, last_tensors)
@@ -123,14 +126,14 @@ class Classify(Task):
         weight = self.class_weight.to(logits.dtype)[label]
         if logits.shape[1] == 1:
             return F.binary_cross_entropy_with_logits(logits[:, 0], label.to(logits.dtype), weight)
-        # not cross_entropy's own weights: it divides by their sum, and a mean over batches is then none over windows
+        # cross_entropy's own weights divide by their sum: a mean over batches would not be one over windows
         each = F.cross_entropy(logits, label, reduction="none", label_smoothing=self.label_smoothing)
         return (weight * each).mean()
 
     def train(self, mode: bool = True) -> "Classify":
         super().train(mode)
         if self.frozen:
-            self.backbone.eval()  # its dropout and running statistics are part of what is frozen
+            self.backbone.eval()  # dropout and running statistics are frozen too
         return self
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -153,11 +156,11 @@ class Classify(Task):
         self._refuse_one_class()
         if self.balanced and self.trainer.ckpt_path is None:
             self.class_weight.copy_(inverse_frequency(self._data("class_counts").class_counts()))
-        if self.frozen:  # Lightning would warn of what is meant
+        if self.frozen:  # Lightning would warn, though eval mode is intended
             warnings.filterwarnings(
                 "ignore", message=r"Found \d+ module\(s\) in eval mode at the start of training"
             )
-        # a checkpoint is restored before this hook (by sharded strategies after it, over whatever is fitted here)
+        # a checkpoint is restored before this hook; sharded strategies restore it later and overwrite this fit
         if isinstance(self.backbone, FitsInput) and self.trainer.ckpt_path is None:
             self.backbone.fit_input(self._train_inputs())
 
@@ -173,7 +176,7 @@ class Classify(Task):
         self._evaluate(batch, "test")
 
     def predict_step(self, batch: EEGBatch, batch_idx: int) -> Float[Tensor, "batch class"]:
-        """Class probabilities, one column a class (float64, on the CPU)."""
+        """Class probabilities, one column per class (float64, on the CPU)."""
         return torch.from_numpy(probabilities(self._gather(batch)))
 
     def on_validation_epoch_start(self) -> None:
@@ -210,11 +213,11 @@ class Classify(Task):
 
     def _finish(self, split: str) -> None:
         self.outputs = self.scores.predictions(self._keys)
-        found = self.scores.compute()  # of all processes, so every one of them logs the same
+        found = self.scores.compute()  # over all processes, so all log the same values
         self.log_dict({f"{split}/{name}": value for name, value in found.items()}, sync_dist=True)
 
     def _refuse_one_class(self) -> None:
-        """As windows longer than the recordings of the other classes leave it."""
+        """One class is left when windows are longer than the recordings of all other classes."""
         data: Any = getattr(self.trainer, "datamodule", None)
         counts = data.class_counts() if hasattr(data, "class_counts") else None
         if counts is not None and int((counts > 0).sum()) < 2:
@@ -228,7 +231,7 @@ class Classify(Task):
             yield self.scaled(x.to(self.device))
 
     def _data(self, method: str) -> Any:
-        """The fit's data module, which must be able to tell of its training split."""
+        """The fit's data module, which must have this method."""
         data: Any = getattr(self.trainer, "datamodule", None)
         if not hasattr(data, method):
             raise EegfmError(
@@ -240,13 +243,13 @@ class Classify(Task):
 
 
 def inverse_frequency(counts: Int[Tensor, " class"]) -> Float[Tensor, " class"]:
-    """Weights of classes whose mean over the windows is one; a class without windows has weight zero."""
+    """Class weights with a mean of one over the windows; a class without windows has weight zero."""
     present = counts > 0
     return torch.where(present, counts.sum() / (present.sum() * counts.clamp(min=1)), 0.0)
 
 
 def _train_last(backbone: nn.Module, count: int) -> None:
-    """Leave a gradient to the last `count` parameter tensors of a backbone alone."""
+    """Train only the last `count` parameter tensors of a backbone."""
     tensors = list(backbone.parameters())
     if not 0 <= count <= len(tensors):
         raise EegfmError(

@@ -1,15 +1,16 @@
 """How far reconstructions are from their windows: in microvolts, by window and channel, over whole splits.
 
-Errors are gathered window by window and summed up once, so a number of a split is that of all of its samples, not of
-averaged batches. Squares are pooled before the root is taken. Of a mix of corpora (`eegfm.data.mix`), whose windows may
-differ in length and in channels, a window counts as one whatever its size, and every number is there for each corpus as
-well. A channel that a window does not have is NaN in these tables, and counts for nothing.
+Errors are gathered window by window and summed up once, so a split's number covers all of its samples and
+is no average over batches. Squares are pooled before the root is taken. In a mix of corpora
+(`eegfm.data.mix`), windows may differ in length and in channels; each window counts as one whatever its
+size, and every number is also given for each corpus. A channel that a window lacks is NaN in these tables
+and counts for nothing.
 
-Unusual: `acmse` is EEGM2's "average MSE across all channels", the measure of its tables. Its code averages all windows
-of a split to one waveform a channel first, original and reconstruction, takes the squared error of these two waveforms,
-and divides the sum over channels by the number of samples where that of channels was meant. Windows of unlocked EEG
-average to next to nothing, so it says little about any reconstruction; it is here to be held against the published
-numbers, in the unit that the model sees.
+Unusual: `acmse` is EEGM2's "average MSE across all channels", the measure of its tables. Its code first
+averages all windows of a split to one waveform per channel, original and reconstruction, takes the squared
+error of these two waveforms, and divides the sum over channels by the number of samples where the number of
+channels was meant. Windows of unlocked EEG average to almost nothing, so `acmse` says little about any
+reconstruction; it is here for comparison with the published numbers, in the unit that the model sees.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ PARTS = (
     "hidden",
     "visible",
     "interpolation",
-)  # of the squared error, beside that of all samples, where there is a mask
+)  # parts of the squared error, beside that of all samples, where there is a mask
 NO_SQUARES = ("absolute", "variance")
 
 
@@ -37,12 +38,13 @@ NO_SQUARES = ("absolute", "variance")
 class Reconstructions:
     """The errors of a split, window by window, in the loader's order.
 
-    `square` is the mean squared error in µV² of every window and channel over "all" samples and, with a mask, over the
-    "hidden" ones, the "visible" ones, and over the hidden ones where "interpolation" by a straight line had filled
-    them; or that of other answers over "all" samples, by their names (see `Errors`). `absolute` is the mean absolute
-    error in µV, `variance` that of the window about its mean in µV². `subject` is the position in the store's sorted
-    list of subject ids. `loss` is that of the batch that a window was in. Of a mix, `corpus` is the place of the
-    window's in `corpora`, and there is no `acmse`: it averages windows of one length.
+    `square` is the mean squared error in µV² of every window and channel over "all" samples and, with a
+    mask, over the "hidden" samples, the "visible" samples, and the hidden samples when "interpolation" by a
+    straight line fills them; or the error of other answers over "all" samples, by their names (see
+    `Errors`). `absolute` is the mean absolute error in µV, `variance` the mean square of the window about
+    its mean in µV². `subject` is the position in the store's sorted list of subject ids. `loss` is that of
+    the window's batch. For a mix, `corpus` is the position of the window's corpus in `corpora`, and there
+    is no `acmse`, which averages windows of one length.
     """
 
     keys: list[str]
@@ -56,7 +58,7 @@ class Reconstructions:
     corpus: Int[np.ndarray, " window"] | None = None
 
     def metrics(self) -> dict[str, float]:
-        """The split's loss, its errors, and `acmse`; of a mix the first two by corpus too: "rmse_uv/tuab"."""
+        """The split's loss, errors and `acmse`; a mix adds losses and errors by corpus: "rmse_uv/tuab"."""
         found = {"loss": float(self.loss.mean()), **self._errors(slice(None))}
         if self.acmse is not None:
             found["acmse"] = self.acmse
@@ -72,7 +74,7 @@ class Reconstructions:
         return {int(s): self._errors(self.subject == s) for s in np.unique(self.subject)}
 
     def by_channel(self, part: str = "all") -> Float[np.ndarray, " channel"]:
-        """Root mean squared error of every channel over the windows that have it, in µV; NaN where none has."""
+        """Root mean squared error of every channel over the windows that have it, in µV; NaN if none has."""
         return np.sqrt(mean_there(self.square[part], axis=0))
 
     def by_window(self, part: str = "all") -> Float[np.ndarray, " window"]:
@@ -80,9 +82,11 @@ class Reconstructions:
         return np.sqrt(mean_there(self.square[part], axis=1))
 
     def _errors(self, windows: slice | np.ndarray) -> dict[str, float]:
-        """Of some windows: root mean squared (of all samples and of each part) and mean absolute error in µV, and r2.
+        """Errors of some windows: root mean squared (over all samples and each part) and mean absolute, in
+        µV; r2.
 
-        `r2` is the share of the variance that is explained; 0 is what the mean of every window and channel would give.
+        `r2` is the share of the variance that is explained; answering with the mean of every window and
+        channel would give 0.
         """
 
         def mean(values: np.ndarray) -> float:  # a window counts as one, whatever its channels
@@ -99,11 +103,12 @@ class Reconstructions:
 
 
 class Errors(Metric):
-    """Gathers the errors of a split. The states are concatenated or summed over processes by torchmetrics.
+    """Gather the errors of a split. torchmetrics concatenates or sums the states over processes.
 
-    `shape` is that of the windows, but where `corpora` names those of a mix: there lengths may differ from batch to
-    batch. `rows` are, of each of those corpora, the rows of its windows in `shape`; empty where they are all of them.
-    `beside` names other answers than the model's, which are scored with it ("mean" as "mean_rmse_uv").
+    `shape` is that of the windows, except where `corpora` names the corpora of a mix: there lengths may
+    differ from batch to batch. `rows` holds for each corpus the rows of its windows in `shape`; it is empty
+    where every corpus has all rows. `beside` names answers other than the model's, which are scored with it
+    ("mean" as "mean_rmse_uv").
     """
 
     is_differentiable = False
@@ -147,9 +152,10 @@ class Errors(Metric):
         corpus: str = "",
         beside: Sequence[Tensor] = (),
     ) -> None:
-        """`pred` and `true` as the model sees them, `size` microvolts a unit; `drawn` is the straight lines.
+        """`pred` and `true` are in the model's unit of `size` microvolts; `drawn` holds the straight lines.
 
-        `corpus` is the one of `corpora` that the batch is of; `beside` are the other answers, of shapes that broadcast.
+        `corpus` is the batch's entry in `corpora`; `beside` holds the other answers, in shapes that
+        broadcast.
         """
         error = (pred - true) * size
         square = error.square()
@@ -180,7 +186,8 @@ class Errors(Metric):
         return {name: torch.tensor(value, device=self.device) for name, value in found.items()}
 
     def reconstructions(self, keys: list[str]) -> Reconstructions:
-        """What all processes have gathered since the last reset; `keys` are those of this one.
+        """The errors that all processes have gathered since the last reset; `keys` are those of this
+        process.
 
         Raises:
             EegfmError: nothing was gathered, or the model's output is not a number.
@@ -231,13 +238,13 @@ def _mean(values: Tensor, where: Tensor) -> Tensor:
 
 
 def mean_there(values: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
-    """The mean of what is not NaN; NaN where all of it is."""
+    """The mean of the values that are not NaN; NaN where all are."""
     there = ~np.isnan(values)
     n = there.sum(axis=axis)
     return np.where(there, values, 0.0).sum(axis=axis) / np.where(n > 0, n, np.nan)
 
 
 def rows_of(spec: SampleSpec) -> list[list[int]]:
-    """Of each corpus of a mix with montages of their own, the rows of `spec.montage` that its channels are."""
+    """For each corpus of a mix with its own montage, the rows of `spec.montage` that are its channels."""
     position = {name: row for row, name in enumerate(spec.montage.names)}
     return [[position[name] for name in montage.names] for montage in spec.montages]

@@ -1,4 +1,4 @@
-"""Models that are fitted in one go from arrays: the same splits, predictions and scores as trained ones."""
+"""Models that are fitted in one go from arrays, with the splits, predictions and scores of trained models."""
 
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ from eegfm.tasks.metrics import Predictions, monitor_of, refuse_unlabelled
 
 
 class Estimates(Fits, Protocol):
-    """A model with scikit-learn's manners."""
+    """A model with scikit-learn's fit and predict_proba."""
 
     n_parameters: int
 
@@ -33,12 +33,12 @@ class Estimate:
 
     @property
     def fitted(self) -> Fits:
-        """What a fit changes: the model."""
+        """The object that a fit changes: the model."""
         return self.backbone
 
     @property
     def parameters(self) -> dict[str, int]:
-        """How many were fitted: all."""
+        """The number of parameters; all of them were fitted."""
         return {"trainable": self.backbone.n_parameters, "total": self.backbone.n_parameters}
 
     def predict(self, data: Any, split: str) -> Predictions:

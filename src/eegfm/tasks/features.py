@@ -1,8 +1,8 @@
-"""Features of windows from a backbone that is not trained any further: its embedding, or statistics of a layer.
+"""Features of windows from a backbone that is trained no further: its embedding, or statistics of a layer.
 
-The statistics are those of EEGM2 and SAMBA (utility/, read and not copied): nine a channel of the layer, always over
-time. The references take them over the last axis, which in their Mamba layers is not time; ours asks the backbone which
-axis is (`ShowsLayers`).
+The statistics are those of EEGM2 and SAMBA (utility/, read and not copied): nine per channel of the layer,
+always over time. The references take them over the last axis, which in their Mamba layers is not time; we
+ask the backbone which axis is time (`ShowsLayers`).
 """
 
 from collections.abc import Callable
@@ -22,11 +22,11 @@ PER_CHANNEL = 4 + len(QUANTILES)
 def time_statistics(h: Float[Tensor, "batch channel time"]) -> Float[Tensor, "batch feature"]:
     """Minimum, maximum, mean, standard deviation (unbiased) and the quantiles .05 .25 .5 .75 .95 of every channel.
 
-    In the published order: all minima, all maxima, all means, all deviations, then the five quantiles channel by
-    channel. Quantiles are linear between neighbours.
+    The order is the published one: all minima, all maxima, all means, all deviations, then the five
+    quantiles channel by channel. Quantiles are interpolated linearly.
 
     Raises:
-        EegfmError: fewer than two moments of time.
+        EegfmError: there are fewer than two samples of time.
     """
     n = h.shape[-1]
     if n < 2:
@@ -35,7 +35,7 @@ def time_statistics(h: Float[Tensor, "batch channel time"]) -> Float[Tensor, "ba
             "(task.layer), or longer windows."
         )
     h = h.float()
-    # sorted once for seven of the nine; torch.quantile refuses more than 2^24 values
+    # one sort serves seven of the nine; torch.quantile refuses more than 2^24 values
     ordered = h.sort(-1).values
     place = torch.tensor(QUANTILES, device=h.device, dtype=torch.float64) * (n - 1)
     low = place.long().clamp(max=n - 2)
@@ -46,13 +46,14 @@ def time_statistics(h: Float[Tensor, "batch channel time"]) -> Float[Tensor, "ba
 
 
 class Features:
-    """Windows in microvolts -> features: `time_statistics` of a layer by its module path, or with None the embedding.
+    """Windows in microvolts -> features: `time_statistics` of a layer, or the embedding where `layer` is
+    None.
 
-    `scale` is what the input is divided by (see `eegfm.nn.scaling.size_of`). The pass ends where the layer has been
-    reached: what comes behind it costs nothing.
+    `layer` is a module path. `scale` divides the input (see `eegfm.nn.scaling.size_of`). The forward pass
+    stops once the layer is reached: later layers cost nothing.
 
     Raises:
-        EegfmError: no such layer, or one of which the backbone does not say which axis is time.
+        EegfmError: there is no such layer, or the backbone does not say which of its axes is time.
     """
 
     def __init__(self, backbone: nn.Module, *, layer: str | None, scale: Scale = None) -> None:
@@ -77,14 +78,14 @@ class Features:
             )
         self.module, self.time_axis = backbone.get_submodule(layer), known[layer]
         whole: Any = backbone
-        # one that gives no windows back has no forward pass of its own
+        # a backbone that does not reconstruct windows has no forward pass of its own
         self.run = whole.embed if type(backbone).forward is nn.Module.forward else whole
 
     @torch.no_grad()
     def __call__(
         self, x: Float[Tensor, "batch channel *time"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "batch feature"]:
-        """Features, float32. The backbone is taken in eval mode and left in the mode it was in."""
+        """Features, float32. The backbone runs in eval mode and returns to the mode that it was in."""
         modes = [(module, module.training) for module in self.backbone.modules()]
         self.backbone.eval()
         try:
@@ -122,7 +123,7 @@ class Features:
 
 
 class _ReachedError(Exception):
-    """The layer has been reached: its output."""
+    """Raised when the layer is reached; carries its output."""
 
     def __init__(self, output: Any) -> None:
         self.output = output

@@ -1,4 +1,4 @@
-"""What a fit in one go has found, in a file beside a run's checkpoints: by skops, which runs no code of a file."""
+"""Stores what a fit in one go has found beside a run's checkpoints; skops runs no code from the file."""
 
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -20,13 +20,13 @@ TRUSTED = [
 
 
 class Fits(Protocol):
-    """A classifier that is fitted in one go. `found` are the names of its attributes that a fit sets."""
+    """A classifier that is fitted in one go. `found` names the attributes that a fit sets."""
 
     found: ClassVar[tuple[str, ...]]
 
 
 class FitsInOneGo(Protocol):
-    """A task whose `fitted` is fitted, on what its backbone makes of windows where the two are not one."""
+    """A task that fits `fitted` in one go: its backbone, or a head on the backbone's features."""
 
     backbone: Any
 
@@ -35,7 +35,7 @@ class FitsInOneGo(Protocol):
 
 
 def keep(task: FitsInOneGo, folder: Path) -> None:
-    """Write what the fit has found, whole or not at all."""
+    """Write what the fit has found; the file is complete or absent."""
     from skops.io import dump  # it imports all of scikit-learn
 
     path = folder / FILE
@@ -47,10 +47,10 @@ def keep(task: FitsInOneGo, folder: Path) -> None:
 
 
 def take(task: FitsInOneGo, folder: Path) -> None:
-    """Give a task what `keep` has written.
+    """Load into a task what `keep` has written.
 
     Raises:
-        EegfmError: there is no such file, it is damaged, it is of another model or over another backbone, or it holds a
+        EegfmError: the file is absent or damaged, belongs to another model or another backbone, or holds a
             class that is not trusted.
     """
     from skops.io import load
@@ -85,7 +85,7 @@ def take(task: FitsInOneGo, folder: Path) -> None:
 
 
 def _norms(backbone: Any) -> dict[str, float]:
-    """What tells a frozen network's weights from others: to rounding, as another processor draws random ones."""
+    """Numbers that identify a frozen network's weights, up to another processor's rounding."""
     if not isinstance(backbone, nn.Module):
         return {}
     return {name: float(value.double().norm()) for name, value in backbone.state_dict().items()}

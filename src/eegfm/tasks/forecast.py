@@ -1,12 +1,14 @@
-"""Forecasting: the end of a window is hidden, and a backbone is to say how it goes on. No labels.
+"""Forecasting: the end of a window is hidden, and a backbone predicts it. Needs no labels.
 
-SAMBA's code holds two heads for it and no training that uses them (github.com/Jiazhen-Hong/SAMBA, no licence: facts
-alone); the future is the last int(0.3 T) samples there. Both are here. The default needs neither: a backbone that gives
-windows back, whatever their montage, sees zeros for the future, and what comes back there is the forecast.
+SAMBA's code holds two forecasting heads and no training that uses them (github.com/Jiazhen-Hong/SAMBA, no
+licence: facts alone); the future is the last int(0.3 T) samples there. Both heads are here. The default
+needs neither: a backbone that reconstructs windows, whatever their montage, sees zeros in place of the
+future, and its output there is the forecast.
 
-Differs from the references: their head is made at the first forward pass, when an optimiser has been made without it,
-and its Mamba-2 admits no 14, 16 or 22 channels; the size that a window is divided by is that of its past, or the future
-would be known by it; three answers that know nothing are scored beside the model's.
+Differs from the references: their head is made at the first forward pass, after the optimiser, which
+therefore lacks it, and its Mamba-2 cannot take 14, 16 or 22 channels; the size that a window is divided by
+is computed from its past, because otherwise it would reveal the future; three baselines without a model are
+scored beside the model.
 """
 
 from collections.abc import Mapping
@@ -27,22 +29,22 @@ from eegfm.tasks.errors import Errors, rows_of
 from eegfm.tasks.reconstruct import Reconstruct, Seen
 
 HeadName = Literal["convolution", "mamba"]
-# answers of no model: the last sample is held; the mean of the past; nothing
+# answers without a model: hold the last sample; the mean of the past; zero
 BESIDE = ("persistence", "mean", "zero")
 HEADDIM = 64  # mamba_ssm's
 
 
 class Forecast(Reconstruct):
-    """Train `backbone` to say how windows go on: the last int(ratio * T) samples, one at least, from those before.
+    """Train `backbone` to predict the last int(ratio * T) samples of a window, one at least, from the others.
 
-    `head` None hides the future from the backbone and takes what it gives back there. "convolution" and "mamba" are
-    given what the backbone makes of the past alone, and stretch it over the future by linear interpolation; they are
-    tied to a number of channels. Everything else is as in `Reconstruct`, without a mask: the loss, and every error, is
-    that of the future alone. Logged beside them are the errors of `BESIDE` ("val/persistence_rmse_uv"), and r2 is 0 for
-    the mean of the future itself, which nobody knows.
+    `head` None hides the future from the backbone and takes its output there. "convolution" and "mamba"
+    receive the backbone's output for the past alone and stretch it over the future by linear interpolation;
+    they are tied to a number of channels. Everything else is as in `Reconstruct`, without a mask: the loss
+    and every error concern the future alone. The errors of `BESIDE` are logged as well
+    ("val/persistence_rmse_uv"). An r2 of 0 is that of the mean of the future itself, which nobody knows.
 
     Raises:
-        EegfmError: as `Reconstruct`; a ratio that leaves no past; a head for montages of several kinds.
+        EegfmError: as in `Reconstruct`; a ratio that leaves no past; a head for several montages.
     """
 
     def __init__(
@@ -87,11 +89,11 @@ class Forecast(Reconstruct):
                     f"task.head={head} is tied to one number of channels, and the corpora of this mix keep their own. "
                     "Type task.head=null, or data.channels=common."
                 )
-            # now, and not at the first forward pass: the optimiser is to have it
+            # made now, not at the first forward pass, so that the optimiser gets it
             self.head = Convolution(n_channels) if head == "convolution" else Mamba(n_channels)
 
     def past(self, n_times: int) -> int:
-        """How many samples of so many are the past. Raises EegfmError where none are."""
+        """How many of `n_times` samples are the past. Raises EegfmError if none are."""
         past = n_times - max(1, int(self.ratio * n_times))
         if past < 1:
             raise EegfmError(
@@ -103,13 +105,13 @@ class Forecast(Reconstruct):
     def forward(
         self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "batch channel future"]:
-        """The future of windows in microvolts, in microvolts. It is not looked at, but its length is that in `x`."""
+        """Predict the future of windows, in microvolts. Only the length of the future in `x` is used."""
         past = self.past(x.shape[-1])
         size = size_of(x[..., :past], self.scale)
         return self._foretold(x / size, coords, past)[..., past:] * size
 
     def see(self, batch: EEGBatch, *, training: bool) -> Seen:
-        """Whole windows, with the future hidden. Where a head foretells it, what comes back of the past is the past."""
+        """Whole windows, with the future hidden. With a head, the past of the output is that of the input."""
         past = self.past(batch.x.shape[-1])
         size = size_of(batch.x[..., :past], self.scale)
         true = batch.x / size
@@ -144,7 +146,7 @@ class Forecast(Reconstruct):
 
 
 class Convolution(nn.Module):
-    """SAMBA's first head: two convolutions of the past, linearly stretched over the future."""
+    """SAMBA's first head: two convolutions of the past, stretched linearly over the future."""
 
     def __init__(self, n_channels: int) -> None:
         super().__init__()
@@ -161,8 +163,8 @@ class Convolution(nn.Module):
 class Mamba(nn.Module):
     """SAMBA's second head, which replaces its first: channels mixed, then x + Mamba2(x), then stretched.
 
-    Published with heads of 64 features, which fails where 64 does not divide twice the channels: there, the largest
-    divisor below it.
+    The published head has 64 features, which fails where 64 does not divide twice the channels; we then
+    take the largest divisor below 64.
     """
 
     def __init__(self, n_channels: int) -> None:

@@ -1,8 +1,8 @@
 """Small classifiers over features: logistic regression, a small network, nearest neighbours, ridge regression.
 
-Each stands features on the training split's mean and deviation first, is fitted in one go, and chooses what it chooses
-on the validation split. The first is the references' linear probe, the second EEGM2's "Light"; the last two cost next
-to nothing and say whether a difference between two backbones is one of the head.
+Each standardises features by the training split's mean and deviation, is fitted in one go, and chooses its
+settings on the validation split. The first is the references' linear probe, the second EEGM2's "Light"; the
+last two cost almost nothing and show whether a difference between two backbones comes from the head.
 """
 
 import copy
@@ -28,7 +28,7 @@ Labels = Int[np.ndarray, " window"]
 
 
 class Logistic:
-    """Standardised features and one logistic regression a class against the rest (EEGM2 and SAMBA; L2 of strength 1).
+    """Standardised features; a logistic regression of each class against the rest (EEGM2, SAMBA; L2 of strength 1).
 
     `balanced` weighs classes by their inverse frequency, as SAMBA's probe does and EEGM2's does not.
     """
@@ -55,9 +55,9 @@ class Logistic:
 class Ridge:
     """Standardised features and ridge regression on plus and minus one, in closed form; its strength is chosen.
 
-    Strengths from 1 to 1e6 are held against the validation split (AUROC for two classes, Cohen's kappa for more).
-    Probabilities are the logistic (for more classes the softmax) of the regression's values: in the right order, and
-    not to be read as frequencies.
+    Strengths from 1 to 1e6 are compared on the validation split (AUROC for two classes, Cohen's kappa for
+    more). Probabilities are the logistic function (for more classes the softmax) of the regression's
+    values: their order is right, but they are no frequencies.
     """
 
     found = ("estimator", "strength")
@@ -127,9 +127,9 @@ class Neighbours:
 class Mlp:
     """EEGM2 Light's head: features -> 128 -> ReLU -> dropout .5 -> 32 -> ReLU -> dropout .5 -> classes.
 
-    AdamW at 1e-4 (torch's weight decay), batches of 64, 30 epochs, cross-entropy; the epoch of the least validation
-    loss is kept, as published. Features are standardised, which the reference's code does not show. Two classes have
-    two outputs here, as there. Weights, order and dropout follow the seed.
+    AdamW at 1e-4 (torch's weight decay), batches of 64, 30 epochs, cross-entropy; the epoch with the lowest
+    validation loss is kept, as published. Features are standardised, which the reference's code does not
+    show. Two classes have two outputs, as in the reference. Weights, order and dropout follow the seed.
     """
 
     found = ("scaler", "weights")
@@ -171,7 +171,7 @@ class Mlp:
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
-        """The network's, by name."""
+        """The network's weights, by name."""
         return {name: value.numpy() for name, value in self.net.state_dict().items()}
 
     @weights.setter

@@ -1,12 +1,12 @@
-"""The numbers of a classification benchmark, from whole splits and never from averaged batches.
+"""The scores of a classification benchmark, from whole splits and never from averaged batches.
 
-The two sets are those of the CBraMod and STAMP tables: balanced accuracy, AUC-PR and AUROC for two classes, balanced
-accuracy, Cohen's kappa and weighted F1 for more. Every number is scikit-learn's; nothing is computed here. torchmetrics
-supplies the accumulation (and the gathering over processes) only: its macro accuracy counts a class that is predicted
-but absent from the labels as a recall of zero, which few windows of a rare class make likely.
+The two sets are those of the CBraMod and STAMP tables: balanced accuracy, AUC-PR and AUROC for two classes,
+balanced accuracy, Cohen's kappa and weighted F1 for more. scikit-learn computes every number. torchmetrics
+only accumulates (and gathers over processes): its macro accuracy counts a class that is predicted but
+absent from the labels as a recall of zero, which is likely for few windows of a rare class.
 
-Unusual: the published AUC-PR is the trapezoid under the precision-recall curve. It is more optimistic than average
-precision, which stands beside it under its own name.
+Unusual: the published AUC-PR is the trapezoid under the precision-recall curve. It is more optimistic than
+average precision, which is reported beside it under its own name.
 """
 
 import warnings
@@ -30,10 +30,10 @@ from eegfm.tasks.decision import decide
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model said of each window of a split, in the loader's order.
+    """A model's class probabilities for each window of a split, in the loader's order.
 
-    `subject` is the position in the store's sorted list of subject ids; `probability` has one column a class, in the
-    order of `SampleSpec.classes`, also where there are two.
+    `subject` is the position in the store's sorted list of subject ids; `probability` has one column per
+    class, in the order of `SampleSpec.classes`, also for two classes.
     """
 
     keys: list[str]
@@ -43,7 +43,7 @@ class Predictions:
 
 
 def refuse_unlabelled(classes: Sequence[str], to_do: str) -> None:
-    """Raise EegfmError where there are fewer than two classes `to_do` something with."""
+    """Raise EegfmError for fewer than two classes; the message names what was `to_do`."""
     if len(classes) < 2:
         raise EegfmError(
             f"To {to_do} takes at least two classes, and this data set names {len(classes)}. "
@@ -57,9 +57,10 @@ def monitor_of(classes: Sequence[str]) -> tuple[str, Literal["max"]]:
 
 
 def probabilities(logits: Float[Tensor, "window logit"]) -> Float[np.ndarray, "window class"]:
-    """Class probabilities of logits: the sigmoid of a single logit is that of the second class, else the softmax.
+    """Class probabilities of logits: the softmax; a single logit's sigmoid is that of the second class.
 
-    In float64, where a confident model's logits do not yet saturate to ties (float32's sigmoid is 1 from 17 on).
+    Computed in float64, where a confident model's logits do not yet saturate to ties (in float32 the
+    sigmoid is 1 from 17 on).
     """
     return class_probabilities(logits.detach().cpu().double()).numpy()
 
@@ -67,12 +68,12 @@ def probabilities(logits: Float[Tensor, "window logit"]) -> Float[np.ndarray, "w
 def scores(
     probabilities: Float[np.ndarray, "window class"], labels: Int[np.ndarray, " window"], n_classes: int
 ) -> dict[str, float]:
-    """Score one set of windows, whole.
+    """Score one whole set of windows.
 
-    Two classes, decided by P(second class) > 0.5 (a tie is the first class): `balanced_accuracy`, `auroc`, `auc_pr`
-    (trapezoid), `average_precision`, and `prevalence`, the share of the second class, which is the chance level of the
-    last two. More classes, decided by the largest probability (a tie is the earlier class): `balanced_accuracy`,
-    `cohen_kappa`, `weighted_f1`, `accuracy`.
+    Two classes are decided by P(second class) > 0.5 (a tie is the first class) and give
+    `balanced_accuracy`, `auroc`, `auc_pr` (trapezoid), `average_precision`, and `prevalence`, the share of
+    the second class and chance level of the last two. More classes are decided by the largest probability
+    (a tie is the earlier class) and give `balanced_accuracy`, `cohen_kappa`, `weighted_f1`, `accuracy`.
 
     Balanced accuracy is the mean recall over the classes that occur in `labels`. Where `labels` hold one class only,
     the values are scikit-learn's, without its warnings: `auroc` is NaN; `cohen_kappa` is NaN if that class is also all
@@ -85,7 +86,7 @@ def scores(
     probabilities, labels = np.asarray(probabilities), np.asarray(labels)
     _check(probabilities, labels, n_classes)
     with warnings.catch_warnings():
-        # one class in the labels, or a class predicted that is not among them: the docstring says what comes out
+        # labels of one class, or a predicted class that the labels lack: the docstring says what results
         warnings.simplefilter("ignore", category=UserWarning)
         warnings.simplefilter("ignore", category=RuntimeWarning)
         if n_classes == 2:
@@ -117,7 +118,7 @@ def scores_by_subject(
 ) -> dict[int, dict[str, float]]:
     """`scores` of each subject's windows alone, by ascending subject.
 
-    A subject may hold one class only (a diagnosis always does); see `scores` for what is then undefined.
+    A subject may have one class only (with a diagnosis always); `scores` says what is then undefined.
     """
     probabilities, labels, subjects = np.asarray(probabilities), np.asarray(labels), np.asarray(subjects)
     return {
@@ -129,9 +130,9 @@ def scores_by_subject(
 class Scores(Metric):
     """Gathers the logits of a split and scores them once, at its end.
 
-    The states are lists that torchmetrics concatenates over processes, so `compute` is the score of the whole split on
-    every one of them. A sampler that pads its shards with repeated windows (torch's DistributedSampler) would count
-    those twice: our loaders deal out every window once (`eegfm.data.shared`).
+    The states are lists that torchmetrics concatenates over processes, so every process computes the score
+    of the whole split. A sampler that pads its shards with repeated windows (torch's DistributedSampler)
+    would count those twice: our loaders deliver every window once (`eegfm.data.shared`).
     """
 
     is_differentiable = False
@@ -164,7 +165,7 @@ class Scores(Metric):
         return {name: torch.tensor(value, device=self.device) for name, value in found.items()}
 
     def predictions(self, keys: list[str]) -> Predictions:
-        """What all processes have gathered since the last reset, window by window; `keys` are those of this one."""
+        """Predictions of all processes since the last reset, by window; `keys` are those of this process."""
         with self.sync_context():
             return Predictions(
                 keys=of_all_processes(keys),
@@ -175,7 +176,7 @@ class Scores(Metric):
 
 
 def of_all_processes(keys: list[str]) -> list[str]:
-    """These keys behind those of the processes before this one and so on: the order of torchmetrics' states."""
+    """The keys of all processes, by ascending rank: the order of torchmetrics' states."""
     if not (dist.is_available() and dist.is_initialized()):
         return list(keys)
     found: list[list[str]] = [[] for _ in range(dist.get_world_size())]

@@ -1,6 +1,7 @@
-"""A look at what is being learned while it is: every n epochs of a pre-training, a probe on labelled windows.
+"""Probe labelled windows every n epochs of a pre-training, to see what has been learned so far.
 
-EEGM2's and SAMBA's 'observation'. Nothing is chosen by it and no weight moves; its numbers go beside the others.
+EEGM2 and SAMBA call this 'observation'. It chooses nothing and moves no weight; its scores are logged
+beside the others.
 """
 
 from typing import Any
@@ -18,11 +19,11 @@ from eegfm.tasks.probe import HeadName, labels_of, stratified, table
 
 
 class Observe(Callback):
-    """After validation, every `every` epochs, log "observe/<metric>" of a probe; 0 is never.
+    """Log "observe/<metric>" of a probe after the validation of every `every`-th epoch; 0 means never.
 
-    The probe is fitted on at most `at_most` windows of the training split and scored on as many of the validation
-    split, both stratified; `layer` and `head` as for `eegfm.tasks.probe.Probe`. Of a mix, `corpus` names the one whose
-    windows, and whose labels, these are. The test split is not looked at.
+    The probe is fitted on at most `at_most` windows of the training split and scored on as many of the
+    validation split, both stratified; `layer` and `head` are as in `eegfm.tasks.probe.Probe`. For a mix,
+    `corpus` names the corpus that supplies windows and labels. The test split is not touched.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Observe(Callback):
         self.scale: Scale = scale
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        if len(self._classes(trainer)) < 2:  # known of a mix's corpus only now
+        if len(self._classes(trainer)) < 2:  # a mix's corpus gives its classes only now
             raise EegfmError(
                 f"task.observe.corpus={self.corpus}: its windows have no labels to probe for. Name another, or set "
                 "task.observe.every=0"
@@ -62,7 +63,7 @@ class Observe(Callback):
     def on_validation_epoch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        # what was logged once stays in the trainer: an epoch without a probe must not repeat another's
+        # logged values stay in the trainer: an epoch without a probe must not repeat those of another
         for name in [name for name in trainer.callback_metrics if name.startswith("observe/")]:
             del trainer.callback_metrics[name]
 

@@ -1,8 +1,8 @@
-"""Probing: how much a backbone knows that was not trained for the question, told by a small classifier.
+"""Probing: a small classifier shows what a backbone knows without training for the question.
 
-As EEGM2 and SAMBA do it: pooled statistics of one layer, a stratified part of at most 100,000 training windows,
-standardised, a linear probe. Differs: the part is drawn before features are computed, and the layer's time axis is
-known (see `eegfm.tasks.features`).
+Follows EEGM2 and SAMBA: pooled statistics of one layer, a stratified part of at most 100,000 training
+windows, standardised, a linear probe. Differs: the part is drawn before features are computed, and the
+layer's time axis is known (see `eegfm.tasks.features`).
 """
 
 from typing import Any, Literal
@@ -25,12 +25,12 @@ class Probe:
     """Fit a head on features of a frozen backbone, in one go.
 
     Args:
-        layer: whose statistics over time are the features, by module path; None for the backbone's embedding.
+        layer: module path of the layer whose statistics over time are the features; None for the embedding.
         head: logistic (one against the rest), mlp (EEGM2 Light's), knn, or ridge. See `eegfm.tasks.heads`.
-        balanced: classes weigh by their inverse frequency (SAMBA's probe), instead of windows alike (EEGM2's).
-        at_most: training windows, the same part of every class; the head sees no others.
-        scale: what the input is divided by, as in the pre-training (see `eegfm.nn.scaling.size_of`).
-        device: "auto" is a GPU where there is one, else the CPU; else a name for torch.device.
+        balanced: classes weigh by their inverse frequency (SAMBA's probe); otherwise windows weigh alike (EEGM2's).
+        at_most: limit on training windows, the same part of every class; the head sees no others.
+        scale: divides the input, as in the pre-training (see `eegfm.nn.scaling.size_of`).
+        device: "auto" (a GPU if there is one, else the CPU) or a name for torch.device.
 
     Raises:
         EegfmError: fewer than two classes, or a layer that the backbone does not show.
@@ -83,12 +83,12 @@ class Probe:
 
     @property
     def fitted(self) -> Fits:
-        """What a fit changes: the head."""
+        """The object that a fit changes: the head."""
         return self.head
 
     @property
     def parameters(self) -> dict[str, int]:
-        """The head's, which were fitted, and all."""
+        """The numbers of the head's parameters, which were fitted, and of all."""
         head = self.head.n_parameters
         return {"trainable": head, "total": head + sum(p.numel() for p in self.backbone.parameters())}
 
@@ -106,7 +106,7 @@ def table(
     """Features of some windows of a split (a `SplitDataset`), [window, feature] float32.
 
     Raises:
-        EegfmError: a feature that is not a number.
+        EegfmError: a feature is not a number.
     """
     batches = [part[start : start + batch_size] for start in range(0, len(part), batch_size)]
     found = torch.cat([features.of(rows.__getitems__(batch), device) for batch in batches]).numpy()
@@ -125,7 +125,7 @@ def labels_of(rows: Any) -> np.ndarray:
 
 
 def stratified(label: np.ndarray, at_most: int, seed: int) -> np.ndarray:
-    """Places of at most so many windows, the same part of every class (one at least), in stored order."""
+    """Positions of at most `at_most` windows, the same part of every class (one at least), in stored order."""
     if len(label) <= at_most:
         return np.arange(len(label))
     random = np.random.default_rng(seed)

@@ -1,11 +1,13 @@
-"""Reconstruction: a backbone learns to give windows back, whole or from what a mask has left of them. No labels.
+"""Reconstruction: a backbone learns to return windows, whole or partly hidden by a mask. Needs no labels.
 
-Two honest settings. As EEGM2 was published (github.com/Jiazhen-Hong/EEGM2, read and not copied): no mask, L1 plus the
-unnormalised spectral term; through full-resolution skip connections such a network can copy its input. Repaired: a
-mask, and a term that does hold spectral information. Which one a run has stands in its config, and both are tested.
+Two honest settings. As published by EEGM2 (github.com/Jiazhen-Hong/EEGM2, read and not copied): no mask, L1
+plus the unnormalised spectral term; through full-resolution skip connections such a network can copy its
+input. Repaired: a mask, and a term that does hold spectral information. A run's config says which setting
+it has, and both are tested.
 
-Differs from the references: windows that are not for training are masked by their name alone, so that every model and
-every epoch is judged on the same hidden samples; errors come in microvolts; the task is seeded and resumes.
+Differs from the references: the mask of a window that is not for training depends on its name alone, so
+that every model and every epoch is judged on the same hidden samples; errors are in microvolts; the task is
+seeded and resumes.
 """
 
 import hashlib
@@ -31,7 +33,7 @@ MaskFactory = Callable[[SampleSpec], Mask]
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """One batch as the task sees it, in the model's unit; `size` microvolts are a unit. `hidden` is None unmasked."""
+    """A batch in the model's unit, which is `size` microvolts. `hidden` is None where there is no mask."""
 
     true: Float[Tensor, "batch channel time"]
     given: Float[Tensor, "batch channel time"]
@@ -43,20 +45,21 @@ class Seen:
 class Reconstruct(Task):
     """Train `backbone` to give windows back.
 
-    `scale` is what windows in microvolts are divided by first (see `eegfm.nn.scaling.size_of`). `mask` makes the mask
-    of a data set (see `eegfm.nn.masks`), None for none. `loss` names terms of `eegfm.nn.losses` with their weights;
-    with `loss_on` "masked" they look at hidden samples alone. `observe` (arguments of `Observe`) asks for a probe every
-    so many epochs.
+    `scale` divides windows in microvolts (see `eegfm.nn.scaling.size_of`). `mask` makes the mask of a data
+    set (see `eegfm.nn.masks`), None for none. `loss` names terms of `eegfm.nn.losses` with their weights;
+    with `loss_on` "masked" they look at hidden samples alone. `observe` (arguments of `Observe`) asks for a
+    probe every n epochs.
 
-    Logs "train/loss" of each step and epoch and "train/<term>" of each epoch, with a mask also of hidden and of visible
-    samples apart where a term is a mean over samples ("train/l1_hidden", "train/l1_visible"); for "val" and "test" the
-    same once per epoch, and what `Reconstructions.metrics` holds, the error of straight lines over hidden samples among
-    it, of a mix also by corpus ("val/loss/tuab"). After `validate` or `test`, and after each validation of a fit,
-    `outputs` holds the errors of that split, window by window (of this process, where there are several).
+    Logs "train/loss" of each step and epoch and "train/<term>" of each epoch. With a mask, a term that is a
+    mean over samples is also logged for hidden and for visible samples ("train/l1_hidden",
+    "train/l1_visible"). For "val" and "test" the same is logged once per epoch, with all of
+    `Reconstructions.metrics`, which holds the error of straight lines over hidden samples, and for a mix
+    also values by corpus ("val/loss/tuab"). After `validate` or `test`, and after each validation of a fit,
+    `outputs` holds the errors of that split, window by window (only this process's, if there are several).
 
     Raises:
-        EegfmError: samples that are no raw windows, a backbone without a forward pass, an unknown term, or
-            loss_on="masked" without a mask.
+        EegfmError: samples are no raw windows, the backbone has no forward pass, a term is unknown, or
+            loss_on="masked" has no mask.
     """
 
     def __init__(
@@ -101,12 +104,12 @@ class Reconstruct(Task):
     def forward(
         self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "batch channel time"]:
-        """Windows in microvolts, given back in microvolts; nothing is hidden."""
+        """Reconstruct windows, from microvolts to microvolts; nothing is hidden."""
         size = size_of(x, self.scale)
         return self.backbone(x / size, coords) * size
 
     def see(self, batch: EEGBatch, *, training: bool) -> Seen:
-        """Scale, mask and reconstruct a batch. In training the mask is torch's noise, else the windows' own."""
+        """Scale, mask and reconstruct a batch. Training draws the mask from torch's noise, else names fix it."""
         size = size_of(batch.x, self.scale)
         true = batch.x / size
         hidden = None
@@ -149,7 +152,7 @@ class Reconstruct(Task):
                 f"{type(self.backbone).__name__} was given windows of {tuple(given.shape)} and gave back "
                 f"{tuple(pred.shape)}: it cannot reconstruct them."
             )
-        return pred.to(given.dtype)  # half-precision output; errors and spectra want more
+        return pred.to(given.dtype)  # errors and spectra need more than half precision
 
     def _loss(self, batch: EEGBatch, *, training: bool) -> tuple[Tensor, dict[str, Tensor], Seen]:
         seen = self.see(batch, training=training)
@@ -177,12 +180,12 @@ class Reconstruct(Task):
 
     def _finish(self, split: str) -> None:
         self.outputs = self.errors.reconstructions(self._keys)
-        found = self.errors.compute()  # of all processes, so every one of them logs the same
+        found = self.errors.compute()  # over all processes, so all log the same values
         self.log_dict({f"{split}/{name}": value.float() for name, value in found.items()}, sync_dist=True)
 
 
 def _by_name(mask: Mask, x: Tensor, keys: list[str]) -> Bool[Tensor, "batch channel time"]:
-    """The mask of every window as a function of its name, whatever its neighbours in the batch."""
+    """The mask of every window, which depends on its name and not on the rest of the batch."""
     found = []
     for window, key in zip(x.split(1), keys, strict=True):
         seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") >> 1

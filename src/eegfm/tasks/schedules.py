@@ -1,6 +1,7 @@
 """Learning rates over a fit, stepped after every optimiser step.
 
-Each takes the optimiser and the number of steps of the whole fit, which the task knows, then its own settings by name.
+Each takes the optimiser and the number of steps of the whole fit, which the task supplies, then its own
+settings by name.
 """
 
 from torch.optim import Optimizer
@@ -23,7 +24,7 @@ def one_cycle(
     STAMP uses; EEGM2 and SAMBA pre-train with 0.1, 2 and 100.
     """
     if pct_start * total_steps == 1:
-        pct_start *= 1 + 1e-9  # torch divides by the length of the way up, which would be 0 here
+        pct_start *= 1 + 1e-9  # torch divides by the length of the rise, which would be 0 here
     return OneCycleLR(
         optimizer,
         max_lr=max_lr,
@@ -35,5 +36,5 @@ def one_cycle(
 
 
 def cosine(optimizer: Optimizer, total_steps: int, *, final_lr: float = 0.0) -> CosineAnnealingLR:
-    """From the optimiser's own learning rate down half a cosine; `final_lr` is reached as the last step ends."""
+    """Half a cosine from the optimiser's learning rate down to `final_lr`, reached after the last step."""
     return CosineAnnealingLR(optimizer, T_max=total_steps, eta_min=final_lr)

@@ -1,7 +1,7 @@
 """A trained task along a recording of any length: the causal stream, cross-faded windows, probabilities of windows.
 
-Signals come as `take(start, stop)`, microvolts [channel, time]; nothing here holds more than a piece of them. All
-windows and pieces go through the task as in its tests: eval mode, nothing hidden, its own scale.
+`take(start, stop)` returns a signal, microvolts [channel, time]; nothing here holds more than a piece of
+it. All windows and pieces go through the task as in its tests: eval mode, nothing hidden, its own scale.
 """
 
 import copy
@@ -19,13 +19,13 @@ from eegfm.contracts import EegfmError, Encodes
 from eegfm.tasks.metrics import probabilities
 
 Take = Callable[[int, int], np.ndarray]
-PIECE = 2048  # samples of a stream that go through the network at once: its memory, and what fits a cache
-STRETCH = 12_288  # samples of which windows are cut: a minute at 200 Hz
+PIECE = 2048  # samples of a stream that pass the network at once: bounds memory and fits a cache
+STRETCH = 12_288  # samples from which windows are cut: a minute at 200 Hz
 BATCH = 16  # windows at once
 
 
 class Back(NamedTuple):
-    """A stretch that came back: its first sample, the signal, and what the model made of it, in microvolts."""
+    """A reconstructed stretch: its first sample, the signal, and the model's output, in microvolts."""
 
     start: int
     true: Float[np.ndarray, "channel time"]
@@ -33,7 +33,7 @@ class Back(NamedTuple):
 
 
 class Step(nn.Module):
-    """One piece through a causal backbone, microvolts in and out, its memory a flat list of tensors in and out."""
+    """Passes a piece through a causal backbone: microvolts and memory (a flat list of tensors) in and out."""
 
     def __init__(self, backbone: Any, coords: Float[Tensor, "channel 3"], scale: float) -> None:
         super().__init__()
@@ -53,14 +53,14 @@ class Step(nn.Module):
 
 
 def can_stream(backbone: Any) -> bool:
-    """Whether the model goes through a recording with a memory: Eegm2 or Samba with causal=true."""
+    """Whether the model can go through a recording with a memory: Eegm2 or Samba with causal=true."""
     return getattr(backbone, "causal", False) and not getattr(backbone, "light", False)
 
 
 def stepper(task: Any, coords: Float[Tensor, "channel 3"]) -> Step:
-    """The causal backbone of a reconstruction as `Step`, for channels at these places.
+    """The causal backbone of a reconstruction as a `Step`, for channels at `coords`.
 
-    Raises EegfmError where the backbone is not causal, or its scale is that of a whole window.
+    Raises EegfmError if the backbone is not causal, or if its scale is computed from a whole window.
     """
     if not can_stream(task.backbone):
         raise EegfmError(
@@ -83,9 +83,9 @@ def streamed(
     coords: Float[Tensor, "channel 3"],
     device: Any = "cpu",
 ) -> Iterator[Back]:
-    """A causal model over the pieces of a recording, however it is cut: one pass over all of it, to rounding.
+    """Run a causal model over the pieces of a recording; up to rounding, it equals one pass over the whole.
 
-    Yields what is ready, in blocks of 8 samples, and the rest at the end. Raises EegfmError as `stepper` does.
+    Yields finished samples in blocks of 8, and the rest at the end. Raises EegfmError as `stepper` does.
     """
     task.backbone.to(device)
     step = stepper(task, coords).eval()
@@ -102,7 +102,7 @@ def streamed(
             start, waiting = start + ready, waiting[:, ready:]
     if waiting.shape[1]:
         rest = waiting.shape[1]
-        # one pass fills up the last block with zeros as well
+        # a pass over the whole recording fills the last block with zeros as well
         fill = torch.zeros(1, len(waiting), -rest % 8, device=device)
         y, _ = step(fill, state)
         yield Back(start, waiting, y[0, :, :rest].cpu().numpy())
@@ -112,25 +112,28 @@ def streamed(
 def cross_faded(
     task: Any, take: Take, n_times: int, *, window: int, hop: int, coords: Tensor, device: Any = "cpu"
 ) -> Iterator[Back]:
-    """A model that sees whole windows, over a recording: a window every `hop` samples, faded into one another.
+    """Run a model of whole windows over a recording: one every `hop` samples, faded into one another.
 
-    A sample is the mean of the windows that hold it, weighted by the square of a sine over each window: 0 at its ends,
-    where the model knows least, 1 in its middle. The last window ends with the recording.
+    A sample is the mean of the windows that hold it, weighted by the square of a sine over each window: 0
+    at its ends, where the model knows least, 1 in its middle. The last window ends where the recording
+    ends.
 
-    It is not one pass: of a small Eegm2 with the weights it was drawn with, it differed by 0.2 % of the output (root
-    mean square) for windows of 800 samples every 400, and by 2 % for 64 every 32.
+    The result differs from a single pass: for a small Eegm2 with its random initial weights, by 0.2 % of
+    the output (root mean square) for windows of 800 samples every 400, and by 2 % for 64 every 32.
 
     Raises EegfmError for a recording shorter than a window.
     """
     _at_least_a_window(n_times, window)
     weight = np.sin(np.pi * (np.arange(window) + 0.5) / window)[None] ** 2
     starts = np.array([*range(0, n_times - window, hop), n_times - window])
-    total = np.zeros((len(coords), 0))  # of windows that hold samples from `done` on, and their weights
+    total = np.zeros(
+        (len(coords), 0)
+    )  # sum of the windows that hold samples from `done` on; `weights` is that of their weights
     weights = np.zeros((1, 0))
     done = 0
     groups = _groups(starts, window, hop)
     for group, after in zip(groups, [*(later[0] for later in groups[1:]), n_times], strict=True):
-        assert done == group[0]  # all before the first of these windows has gone out
+        assert done == group[0]  # all samples before the first of these windows were yielded
         signal = take(done, int(group[-1]) + window).astype(np.float32)
         more = signal.shape[1] - total.shape[1]
         total, weights = (np.pad(a, ((0, 0), (0, more))) for a in (total, weights))
@@ -155,7 +158,7 @@ def judged(
     coords: Tensor,
     device: Any = "cpu",
 ) -> Iterator[tuple[np.ndarray, Float[np.ndarray, "window class"]]]:
-    """First samples of windows, every `hop` samples as far as whole ones go, and their class probabilities.
+    """Yield the first samples and class probabilities of all whole windows, one every `hop` samples.
 
     Raises EegfmError for a recording shorter than a window.
     """
@@ -171,7 +174,7 @@ def judged(
 def embedded(
     encoder: Encodes, x: Float[Tensor, "window channel time"]
 ) -> Float[Tensor, "window channel second width"]:
-    """Windows as the store of an encoder holds them: every second of every channel alone, rounded to 16 bits."""
+    """Windows as an encoder's store holds them: each second of each channel alone, rounded to 16 bits."""
     per_second = round(encoder.sfreq)
     n, channels, n_times = x.shape
     vectors = encoder.encode(x.reshape(-1, per_second))
@@ -188,7 +191,7 @@ class Seconds:
     def add(
         self, values: Float[np.ndarray, "channel time"]
     ) -> Iterator[tuple[int, Float[np.ndarray, " channel"]]]:
-        """The seconds that are full with these values."""
+        """The seconds that these values complete."""
         start = 0
         while start < values.shape[1]:
             after = math.ceil((self.second + 1) * self.sfreq - 1e-6)  # the first sample of the next second
@@ -202,18 +205,18 @@ class Seconds:
                 self.sum, self.count, self.second = self.sum * 0, 0, self.second + 1
 
     def rest(self) -> Iterator[tuple[int, Float[np.ndarray, " channel"]]]:
-        """The last second, as much as there is of it."""
+        """The last, incomplete second."""
         if self.count:
             yield self.second, self.sum / self.count
 
 
 def export(task: Any, path: Path, *, coords: Float[Tensor, "channel 3"], samples: int = 8) -> None:
-    """The causal model as a program of torch.export: (x, state) -> (y, state), `samples` at a time.
+    """Save the causal model as a program of torch.export: (x, state) -> (y, state), `samples` at a time.
 
-    A model that reads places is exported for channels at these, `coords`. x and y are [1, channel, samples] in
-    microvolts, the state a list of tensors; where nothing came before they are zeros. `torch.export.load(path)` gives
-    it back without any of this package; its `example_inputs[0]` are a piece of silence and the empty state. Raises
-    EegfmError as `stepper` does, and for samples that are no whole blocks of 8.
+    A model that reads electrode places is exported for channels at `coords`. x and y are [1, channel,
+    samples] in microvolts, and the state is a list of tensors, zeros at the start of a recording.
+    `torch.export.load(path)` loads the program without this package; its `example_inputs[0]` are a piece of
+    silence and the empty state. Raises EegfmError as `stepper` does, and if `samples` is no multiple of 8.
     """
     if samples < 8 or samples % 8:
         raise EegfmError(f"samples={samples}: a piece is whole blocks of 8 samples.")
@@ -227,7 +230,7 @@ def export(task: Any, path: Path, *, coords: Float[Tensor, "channel 3"], samples
 
 
 def _groups(starts: np.ndarray, window: int, hop: int) -> list[np.ndarray]:
-    """Windows whose signal is taken at once: each stretch is prepared with its surroundings, so that long ones pay."""
+    """Windows whose signal is taken at once; each stretch also costs its surroundings, so long ones are cheaper."""
     n = max(1, 1 + (STRETCH - window) // hop)
     return np.split(starts, range(n, len(starts), n))
 

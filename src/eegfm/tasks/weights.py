@@ -1,4 +1,4 @@
-"""Starting a backbone from the weights of an earlier run, or from those that its authors have published."""
+"""Start a backbone from the weights of an earlier run, or from weights that its authors published."""
 
 import logging
 import pickle
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 class Published(Protocol):
     """A backbone whose authors have published weights in the layout of its own state dict.
 
-    `repository`, `revision` and `file` are where on Hugging Face, `sha256` that file's, `about` its size and licence.
-    `unit_uv`: they want microvolts divided by this (task.scale).
+    `repository`, `revision` and `file` locate them on Hugging Face, `sha256` is the file's hash, `about`
+    its size and licence. The weights need microvolts divided by `unit_uv` (task.scale).
     """
 
     repository: str
@@ -33,21 +33,21 @@ class Published(Protocol):
 
 @runtime_checkable
 class ReadsPublished(Protocol):
-    """A backbone that reads state dicts of another layout: it gives its own, and the names of what it leaves out."""
+    """A backbone that converts state dicts of another layout, and names the tensors that it leaves out."""
 
     def from_published(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]: ...
 
 
 def published_weights(backbone: nn.Module, folder: Path) -> Path:
-    """The published file of a backbone: below `folder`, or in the cache of Hugging Face. Nothing is downloaded.
+    """The published file of a backbone, below `folder` or in Hugging Face's cache. Downloads nothing.
 
     Raises:
-        EegfmError: there is none.
+        EegfmError: there is no such file.
     """
     name = type(backbone).__name__
     if not isinstance(backbone, Published):
         raise EegfmError(
-            f"weights=published: of {name} there are no published weights that could be loaded. Name a run or a "
+            f"weights=published: there are no published weights of {name} that could be loaded. Name a run or a "
             "checkpoint (weights=runs/<run>), or type weights=null."
         )
     path = folder / name.lower() / backbone.file
@@ -71,7 +71,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Tensors of a checkpoint, a bare state dict or a safetensors file. Never runs code from the file.
 
     Raises:
-        EegfmError: it holds something else.
+        EegfmError: the file holds something else.
     """
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
