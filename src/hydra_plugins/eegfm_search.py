@@ -48,8 +48,14 @@ class SearchSweeper(Sweeper):
         )
 
     def sweep(self, arguments: List[str]) -> Any:  # noqa: UP006
+        from hydra.errors import CompactHydraException
+
+        from eegfm.contracts import EegfmError
         from eegfm.search.loop import search
 
         assert self.config is not None and self.hydra_context is not None
         overrides = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
-        return search(self.config, self.hydra_context.config_loader, self.launcher, overrides)
+        try:
+            return search(self.config, self.hydra_context.config_loader, self.launcher, overrides)
+        except EegfmError as error:  # every program of Hydra's prints this one as a sentence
+            raise CompactHydraException(str(error)) from None
