@@ -92,6 +92,8 @@ class Embeds(Protocol):
     ) -> 'Float[Tensor, "batch width"]': ...
 
 
+@runtime_checkable
+@runtime_checkable
 class Reconstructs(Protocol):
     """A backbone that gives a window back: the shape and the unit of what it was given, which may have been masked.
 

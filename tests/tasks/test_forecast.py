@@ -15,6 +15,7 @@ from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EEGBatch, EegfmError, Montage, SampleSpec
 from eegfm.nn.losses import l1
 from eegfm.tasks.forecast import Convolution, Forecast, Mamba
+from tests.nn.tokens import as_a_person
 
 from .autoencoder import N_CHANNELS, N_TIMES, PLACES, SIZES, SPEC, Autoencoder, Data
 from .toy import trainer
@@ -188,7 +189,7 @@ def test_corpora_of_a_mix_may_differ_in_channels_and_length(tmp_path):
     ],
 )
 def test_what_cannot_work_is_a_sentence(wrong, sentence):
-    with pytest.raises(EegfmError, match=sentence):
+    with pytest.raises(EegfmError, match=sentence), as_a_person():
         task_of(**wrong)
 
 

@@ -14,6 +14,7 @@ from torch import distributed as dist
 
 from eegfm.contracts import EegfmError
 from eegfm.tasks.metrics import Scores, monitor_of, probabilities, scores, scores_by_subject
+from tests.nn.tokens import as_a_person
 
 LEFT_RIGHT = ("left", "right")
 SIX = ("spsw", "gped", "pled", "eyem", "artf", "bckg")
@@ -159,7 +160,7 @@ def test_by_subject_scores_each_subject_alone():
     ],
 )
 def test_what_cannot_be_scored_is_refused_with_a_reason(probability, labels, says):
-    with pytest.raises(EegfmError, match=says):
+    with pytest.raises(EegfmError, match=says), as_a_person():
         scores(probability, labels, 2)
 
 

@@ -16,6 +16,7 @@ from eegfm.tasks.features import PER_CHANNEL, QUANTILES, Features, time_statisti
 from eegfm.tasks.fitted import keep, take
 from eegfm.tasks.heads import HEADS
 from eegfm.tasks.probe import Probe, labels_of, stratified
+from tests.nn.tokens import as_a_person
 
 from .autoencoder import PLACES, SPEC, Autoencoder
 from .test_reconstruct import Labelled
@@ -368,9 +369,9 @@ def test_a_probe_sees_at_most_so_many_training_windows():
 def test_what_cannot_be_probed_is_refused():
     with pytest.raises(EegfmError, match="at least two classes"):
         Probe(backbone(), SampleSpec(SPEC.montage, SPEC.shape, SPEC.sfreq, ()), seed=0)
-    with pytest.raises(EegfmError, match="logistic, mlp, knn, ridge"):
+    with pytest.raises(EegfmError, match="logistic, mlp, knn, ridge"), as_a_person():
         Probe(backbone(), SPEC, head="tree", seed=0)  # type: ignore[arg-type]
-    with pytest.raises(EegfmError, match="task=estimate"):
+    with pytest.raises(EegfmError, match="task=estimate"), as_a_person():
         Probe(object(), SPEC, seed=0)  # type: ignore[arg-type]
     net = backbone()
     nn.init.constant_(net.encoder.bias[:1], float("nan"))  # one channel of sixteen

@@ -28,6 +28,7 @@ from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.schedules import one_cycle
 from eegfm.training.history import History
 from tests.command_line import call, environment
+from tests.nn.tokens import as_a_person
 
 from .autoencoder import N_CHANNELS, N_TIMES, PLACES, SIZES, SPEC, Autoencoder, Data
 from .toy import trainer
@@ -374,7 +375,7 @@ def test_a_probe_looks_on_every_n_epochs_and_changes_nothing(tmp_path):
     ],
 )
 def test_what_cannot_work_is_a_sentence(wrong, sentence):
-    with pytest.raises(EegfmError, match=sentence):
+    with pytest.raises(EegfmError, match=sentence), as_a_person():
         task_of(**wrong)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from omegaconf import DictConfig
 from torch import nn
 
@@ -111,7 +112,9 @@ def _of_persons(run: Run, folder: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def _features(task: Any, rows: Any, part: np.ndarray, data: Any) -> np.ndarray | None:
+def _features(
+    task: Any, rows: Any, part: Int[np.ndarray, " window"], data: Any
+) -> Float[np.ndarray, "window feature"] | None:
     """What the model makes of windows, before it decides: a table, or None of a model without features."""
     backbone = task.backbone
     if not isinstance(backbone, nn.Module):

@@ -67,7 +67,9 @@ def flat(x: Table, seed: int) -> Float[np.ndarray, "window 2"]:
     return TSNE(perplexity=perplexity, init=start, random_state=seed).fit_transform(x)
 
 
-def _said(distance: np.ndarray, label: np.ndarray, allowed: np.ndarray) -> dict[str, float | None]:
+def _said(
+    distance: Float[np.ndarray, "window window"], label: Labels, allowed: Bool[np.ndarray, "window window"]
+) -> dict[str, float | None]:
     n = len(np.unique(label))
     if not 1 < n < len(label):
         return {"silhouette": None, "balanced_accuracy": None, "chance": None}

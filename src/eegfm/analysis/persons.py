@@ -64,7 +64,9 @@ def persons_told(
     return {"balanced_accuracy": score, "chance": 1 / n, "persons": float(n), "windows": float(len(x))}
 
 
-def _discriminant(x: np.ndarray, subject: np.ndarray, seed: int) -> Pipeline:
+def _discriminant(
+    x: Float[np.ndarray, "window feature"], subject: Int[np.ndarray, " window"], seed: int
+) -> Pipeline:
     n = len(np.unique(subject))
     alike: Any = np.full(n, 1 / n)
     return make_pipeline(

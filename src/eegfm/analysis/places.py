@@ -24,7 +24,7 @@ from typing import Any
 import lightning.pytorch as lightning
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Complex, Float, Int
 from lightning.pytorch import Callback
 from torch import Tensor, nn
 
@@ -98,8 +98,8 @@ def judged(task: Classify, data: Any) -> dict[str, Float[np.ndarray, " channel"]
     return {name: np.asarray(total) / max(n, 1) for name, total in found.items()}
 
 
-def _cross_spectrum(data: Any) -> Tensor:
-    """The cross-spectral density of the validation windows, µV² a sample: [frequency, channel, channel]."""
+def _cross_spectrum(data: Any) -> Complex[Tensor, "frequency channel channel"]:
+    """The cross-spectral density of the validation windows, µV² a sample."""
     total, n = torch.zeros(()), 0
     for batch in _batches(data):
         waves = torch.fft.rfft(batch.x.double())

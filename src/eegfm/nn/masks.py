@@ -12,7 +12,7 @@ with a sentence: round(ratio * T) samples of every window are hidden, and over m
 Unusual: the polarity is that of the word. True is hidden; the reference's masks are 1 where a sample is visible.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,6 +21,8 @@ from torch import Generator, Tensor
 from eegfm.contracts import EegfmError, SampleSpec
 
 
+@runtime_checkable
+@runtime_checkable
 class Mask(Protocol):
     """Which samples of windows are hidden: True is hidden.
 

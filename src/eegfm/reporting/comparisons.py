@@ -201,7 +201,9 @@ def nemenyi(n_models: int, n_data: int) -> float:
     return q * math.sqrt(n_models * (n_models + 1) / (6 * n_data))
 
 
-def stretches(mean_rank: Sequence[float] | np.ndarray, apart: float) -> list[tuple[int, int]]:
+def stretches(
+    mean_rank: Sequence[float] | Float[np.ndarray, " model"], apart: float
+) -> list[tuple[int, int]]:
     """Of ascending mean ranks, the longest stretches that are not `apart`; each is of two models at least."""
     found: list[tuple[int, int]] = []
     for i, low in enumerate(mean_rank):

@@ -73,7 +73,9 @@ def draws(n: int) -> tuple[Int[np.ndarray, "draw subject"], Float[np.ndarray, " 
     return np.array(each), np.array(ways)
 
 
-def percentiles(values: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+def percentiles(
+    values: Float[np.ndarray, " draw"], weight: Float[np.ndarray, " draw"]
+) -> tuple[float, float]:
     """The least values below which more than 2.5 %, and at least 97.5 %, of the weight lie."""
     order = np.argsort(values)
     share = np.cumsum(weight[order]) / weight.sum()

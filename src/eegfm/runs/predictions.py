@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from eegfm.files import whole
 from eegfm.runs.results import unreadable
@@ -17,8 +18,8 @@ class PredictionTable:
 
     keys: list[str]
     subjects: list[str]
-    labels: np.ndarray
-    probabilities: np.ndarray
+    labels: Int[np.ndarray, " window"]
+    probabilities: Float[np.ndarray, "window class"]
     classes: tuple[str, ...]
 
 
@@ -26,8 +27,8 @@ def write_predictions(
     path: Path,
     keys: Sequence[str],
     subjects: Sequence[str],
-    labels: np.ndarray,
-    probabilities: np.ndarray,
+    labels: Int[np.ndarray, " window"],
+    probabilities: Float[np.ndarray, "window class"],
     classes: Sequence[str],
 ) -> None:
     """One row a window: its name, its subject's id, the name of its class, the probability of every class.

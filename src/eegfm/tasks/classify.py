@@ -117,7 +117,7 @@ class Classify(Task):
     ) -> Float[Tensor, "batch logit"]:
         return self.head(self.backbone.embed(self.scaled(x), coords))
 
-    def scaled(self, x: Tensor) -> Tensor:
+    def scaled(self, x: Float[Tensor, "batch channel *time"]) -> Float[Tensor, "batch channel *time"]:
         """The backbone's input for windows in microvolts."""
         return x if self.scale is None else x / size_of(x, self.scale)
 
@@ -164,7 +164,7 @@ class Classify(Task):
         if isinstance(self.backbone, FitsInput) and self.trainer.ckpt_path is None:
             self.backbone.fit_input(self._train_inputs())
 
-    def training_step(self, batch: EEGBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: EEGBatch, batch_idx: int) -> Float[Tensor, ""]:
         loss = self.loss(self(batch.x, batch.coords), batch.label)
         self.log_training({"train/loss": loss}, len(batch.label), on_step=True)
         return loss

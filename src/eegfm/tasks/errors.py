@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
@@ -147,10 +147,10 @@ class Errors(Metric):
         true: Float[Tensor, "batch channel time"],
         size: Float[Tensor, "#batch #channel 1"],
         subject: Int[Tensor, " batch"],
-        hidden: Tensor | None = None,
-        drawn: Tensor | None = None,
+        hidden: Bool[Tensor, "batch channel time"] | None = None,
+        drawn: Float[Tensor, "batch channel time"] | None = None,
         corpus: str = "",
-        beside: Sequence[Tensor] = (),
+        beside: Sequence[Float[Tensor, "#batch #channel #time"]] = (),
     ) -> None:
         """`pred` and `true` are in the model's unit of `size` microvolts; `drawn` holds the straight lines.
 
@@ -180,7 +180,7 @@ class Errors(Metric):
             self.true_sum += true.sum(0)
             self.pred_sum += pred.sum(0)
 
-    def compute(self) -> dict[str, Tensor]:
+    def compute(self) -> dict[str, Float[Tensor, ""]]:
         """`Reconstructions.metrics` of everything since the last reset, as scalars on the metric's device."""
         found = self._found([]).metrics()
         return {name: torch.tensor(value, device=self.device) for name, value in found.items()}
@@ -232,7 +232,9 @@ class Errors(Metric):
         )
 
 
-def _mean(values: Tensor, where: Tensor) -> Tensor:
+def _mean(
+    values: Float[Tensor, "batch channel time"], where: Bool[Tensor, "batch channel time"]
+) -> Float[Tensor, "batch channel"]:
     """Mean over the chosen samples of each row; 0 for a row without any."""
     return (values * where).sum(-1) / where.sum(-1).clamp(min=1)
 

@@ -3,6 +3,7 @@
 from typing import Any, Protocol
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from eegfm.contracts import SampleSpec
 from eegfm.tasks.fitted import Fits
@@ -14,17 +15,27 @@ class Estimates(Fits, Protocol):
 
     n_parameters: int
 
-    def fit(self, x: np.ndarray, label: np.ndarray, x_val: np.ndarray, label_val: np.ndarray) -> None: ...
+    def fit(
+        self,
+        x: Float[np.ndarray, "window channel *time"],
+        label: Int[np.ndarray, " window"],
+        x_val: Float[np.ndarray, "other channel *time"],
+        label_val: Int[np.ndarray, " other"],
+    ) -> None: ...
 
-    def probabilities(self, x: np.ndarray) -> np.ndarray: ...
+    def probabilities(
+        self, x: Float[np.ndarray, "window channel *time"]
+    ) -> Float[np.ndarray, "window class"]: ...
 
 
 class Estimate:
     """Fit on the training split, choose settings on the validation split, predict any split."""
 
-    def __init__(self, backbone: Estimates, spec: SampleSpec) -> None:
+    def __init__(self, backbone: Any, spec: SampleSpec) -> None:
         refuse_unlabelled(spec.classes, "estimate")
-        self.backbone, self.spec = backbone, spec
+        # the argument is `Any`: a check of the protocol at run time asks for n_parameters, which come with the fit
+        self.backbone: Estimates = backbone
+        self.spec = spec
         self.monitor = monitor_of(spec.classes)
 
     def fit(self, data: Any) -> None:

@@ -118,19 +118,23 @@ class Forecast(Reconstruct):
         hidden = (torch.arange(true.shape[-1], device=true.device) >= past).expand(true.shape)
         return Seen(true, hide(true, hidden), self._foretold(true, batch.coords, past), size, hidden)
 
-    def _foretold(self, true: Tensor, coords: Tensor, past: int) -> Float[Tensor, "batch channel time"]:
+    def _foretold(
+        self, true: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"], past: int
+    ) -> Float[Tensor, "batch channel time"]:
         seen, n_future = true[..., :past], true.shape[-1] - past
         if self.head is None:
             return self._given_back(F.pad(seen, (0, n_future)), coords)
         future = self.head(self._given_back(seen, coords), n_future)
         return torch.cat([seen, future.to(true.dtype)], dim=-1)
 
-    def _loss(self, batch: EEGBatch, *, training: bool) -> tuple[Tensor, dict[str, Tensor], Seen]:
+    def _loss(
+        self, batch: EEGBatch, *, training: bool
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]], Seen]:
         seen = self.see(batch, training=training)
         past = self.past(seen.true.shape[-1])
         return *self.criterion(seen.pred[..., past:], seen.true[..., past:]), seen
 
-    def _gather(self, loss: Tensor, seen: Seen, batch: EEGBatch) -> None:
+    def _gather(self, loss: Float[Tensor, ""], seen: Seen, batch: EEGBatch) -> None:
         past = self.past(seen.true.shape[-1])
         before, true = seen.true[..., :past], seen.true[..., past:]
         beside = (before[..., -1:], before.mean(-1, keepdim=True), torch.zeros_like(true[..., :1]))
@@ -180,5 +184,7 @@ class Mamba(nn.Module):
         return _stretched((h + self.mamba(h)).transpose(1, 2), n_future)
 
 
-def _stretched(h: Tensor, n_future: int) -> Tensor:
+def _stretched(
+    h: Float[Tensor, "batch channel past"], n_future: int
+) -> Float[Tensor, "batch channel future"]:
     return F.interpolate(h, size=n_future, mode="linear", align_corners=False)

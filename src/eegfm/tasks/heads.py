@@ -25,6 +25,8 @@ from eegfm.nn.head import light_mlp
 
 Table = Float[np.ndarray, "window feature"]
 Labels = Int[np.ndarray, " window"]
+OtherTable = Float[np.ndarray, "other feature"]  # of validation
+OtherLabels = Int[np.ndarray, " other"]
 
 
 class Logistic:
@@ -40,7 +42,7 @@ class Logistic:
         regression = LogisticRegression(max_iter=1_000_000, class_weight="balanced" if balanced else None)
         self.estimator: Pipeline = make_pipeline(StandardScaler(), OneVsRestClassifier(regression))
 
-    def fit(self, x: Table, label: Labels, x_val: Table, label_val: Labels) -> None:
+    def fit(self, x: Table, label: Labels, x_val: OtherTable, label_val: OtherLabels) -> None:
         self.estimator.fit(x, label)
 
     def probabilities(self, x: Table) -> Float[np.ndarray, "window class"]:
@@ -68,7 +70,7 @@ class Ridge:
         self.estimator: Pipeline | None = None
         self.strength: float | None = None
 
-    def fit(self, x: Table, label: Labels, x_val: Table, label_val: Labels) -> None:
+    def fit(self, x: Table, label: Labels, x_val: OtherTable, label_val: OtherLabels) -> None:
         best = -np.inf
         for strength in self.STRENGTHS:
             made = make_pipeline(StandardScaler(), RidgeClassifier(strength, class_weight=self.weight)).fit(
@@ -106,7 +108,7 @@ class Neighbours:
         self.weight = balanced
         self.estimator: Pipeline | None = None
 
-    def fit(self, x: Table, label: Labels, x_val: Table, label_val: Labels) -> None:
+    def fit(self, x: Table, label: Labels, x_val: OtherTable, label_val: OtherLabels) -> None:
         near = KNeighborsClassifier(min(self.N, len(x)))
         self.share = np.bincount(label, minlength=self.n_classes) / len(label)
         self.estimator = make_pipeline(StandardScaler(), near).fit(x, label)
@@ -140,7 +142,7 @@ class Mlp:
         self.scaler: Any = StandardScaler()
         self.net = nn.Sequential()
 
-    def fit(self, x: Table, label: Labels, x_val: Table, label_val: Labels) -> None:
+    def fit(self, x: Table, label: Labels, x_val: OtherTable, label_val: OtherLabels) -> None:
         inputs, labels = self._tensor(self.scaler.fit(x).transform(x)), torch.from_numpy(label).long()
         val, val_labels = self._tensor(self.scaler.transform(x_val)), torch.from_numpy(label_val).long()
         weight = None

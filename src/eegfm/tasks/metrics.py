@@ -159,7 +159,7 @@ class Scores(Metric):
         self.labels.append(label)
         self.subjects.append(subject)
 
-    def compute(self) -> dict[str, Tensor]:
+    def compute(self) -> dict[str, Float[Tensor, ""]]:
         """`scores` of everything since the last reset, as scalars on the metric's device."""
         found = scores(probabilities(dim_zero_cat(self.logits)), _numpy(self.labels), self.n_classes)
         return {name: torch.tensor(value, device=self.device) for name, value in found.items()}
@@ -184,7 +184,7 @@ def of_all_processes(keys: list[str]) -> list[str]:
     return [key for of_one in found for key in of_one]
 
 
-def _numpy(state: list[Tensor]) -> np.ndarray:
+def _numpy(state: list[Int[Tensor, " _"]]) -> Int[np.ndarray, " window"]:
     return dim_zero_cat(state).cpu().numpy()
 
 

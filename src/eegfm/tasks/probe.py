@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import nn
 
 from eegfm.contracts import EegfmError, SampleSpec
@@ -92,18 +93,22 @@ class Probe:
         head = self.head.n_parameters
         return {"trainable": head, "total": head + sum(p.numel() for p in self.backbone.parameters())}
 
-    def _split(self, rows: Any, data: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _split(
+        self, rows: Any, data: Any
+    ) -> tuple[Float[np.ndarray, "window feature"], Int[np.ndarray, " window"]]:
         return self._table(rows, np.arange(len(rows)), data), labels_of(rows)
 
-    def _table(self, rows: Any, part: np.ndarray, data: Any) -> np.ndarray:
+    def _table(
+        self, rows: Any, part: Int[np.ndarray, " window"], data: Any
+    ) -> Float[np.ndarray, "window feature"]:
         self.backbone.to(self.device)
         return table(self.features, rows, part, data.batch_size, self.device)
 
 
 def table(
-    features: Features, rows: Any, part: np.ndarray, batch_size: int, device: torch.device
-) -> np.ndarray:
-    """Features of some windows of a split (a `SplitDataset`), [window, feature] float32.
+    features: Features, rows: Any, part: Int[np.ndarray, " window"], batch_size: int, device: torch.device
+) -> Float[np.ndarray, "window feature"]:
+    """Features of some windows of a split (a `SplitDataset`), float32.
 
     Raises:
         EegfmError: a feature is not a number.
@@ -119,12 +124,12 @@ def table(
     return found
 
 
-def labels_of(rows: Any) -> np.ndarray:
+def labels_of(rows: Any) -> Int[np.ndarray, " window"]:
     """The labels of a split in stored order."""
     return rows.store.index.label[rows.rows]
 
 
-def stratified(label: np.ndarray, at_most: int, seed: int) -> np.ndarray:
+def stratified(label: Int[np.ndarray, " window"], at_most: int, seed: int) -> Int[np.ndarray, " part"]:
     """Positions of at most `at_most` windows, the same part of every class (one at least), in stored order."""
     if len(label) <= at_most:
         return np.arange(len(label))

@@ -118,7 +118,7 @@ class Reconstruct(Task):
         given = true if hidden is None else hide(true, hidden)
         return Seen(true, given, self._given_back(given, batch.coords), size, hidden)
 
-    def training_step(self, batch: EEGBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: EEGBatch, batch_idx: int) -> Float[Tensor, ""]:
         loss, terms, _ = self._loss(batch, training=True)
         self.log_training({"train/loss": loss}, len(batch.x), on_step=True)
         self.log_training({f"train/{name}": value.detach() for name, value in terms.items()}, len(batch.x))
@@ -145,7 +145,9 @@ class Reconstruct(Task):
     def on_test_epoch_end(self) -> None:
         self._finish("test")
 
-    def _given_back(self, given: Tensor, coords: Tensor) -> Tensor:
+    def _given_back(
+        self, given: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
+    ) -> Float[Tensor, "batch channel time"]:
         pred = self.backbone(given, coords)
         if pred.shape != given.shape:
             raise EegfmError(
@@ -154,7 +156,9 @@ class Reconstruct(Task):
             )
         return pred.to(given.dtype)  # errors and spectra need more than half precision
 
-    def _loss(self, batch: EEGBatch, *, training: bool) -> tuple[Tensor, dict[str, Tensor], Seen]:
+    def _loss(
+        self, batch: EEGBatch, *, training: bool
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]], Seen]:
         seen = self.see(batch, training=training)
         where = seen.hidden if self.loss_on == "masked" else None
         loss, terms = self.criterion(seen.pred, seen.true, where)
@@ -172,7 +176,7 @@ class Reconstruct(Task):
         self._keys += batch.key
         self.log_mean({f"{split}/{name}": value for name, value in terms.items()}, len(batch.x))
 
-    def _gather(self, loss: Tensor, seen: Seen, batch: EEGBatch) -> None:
+    def _gather(self, loss: Float[Tensor, ""], seen: Seen, batch: EEGBatch) -> None:
         drawn = None if seen.hidden is None else interpolate(seen.true, seen.hidden)
         self.errors.update(
             loss, seen.pred, seen.true, seen.size, batch.subject, seen.hidden, drawn, batch.corpus
@@ -184,7 +188,9 @@ class Reconstruct(Task):
         self.log_dict({f"{split}/{name}": value.float() for name, value in found.items()}, sync_dist=True)
 
 
-def _by_name(mask: Mask, x: Tensor, keys: list[str]) -> Bool[Tensor, "batch channel time"]:
+def _by_name(
+    mask: Mask, x: Float[Tensor, "batch channel time"], keys: list[str]
+) -> Bool[Tensor, "batch channel time"]:
     """The mask of every window, which depends on its name and not on the rest of the batch."""
     found = []
     for window, key in zip(x.split(1), keys, strict=True):

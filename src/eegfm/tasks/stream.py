@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError, Encodes
 from eegfm.tasks.metrics import probabilities
 
-Take = Callable[[int, int], np.ndarray]
+Take = Callable[[int, int], Float[np.ndarray, "channel time"]]
 PIECE = 2048  # samples of a stream that pass the network at once: bounds memory and fits a cache
 STRETCH = 12_288  # samples from which windows are cut: a minute at 200 Hz
 BATCH = 16  # windows at once
@@ -47,7 +47,9 @@ class Step(nn.Module):
         """The memory at the start of a recording."""
         return [torch.zeros_like(tensor) for tensor in _tensors(self._like)]
 
-    def forward(self, x: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def forward(
+        self, x: Float[Tensor, "1 channel time"], state: list[Tensor]
+    ) -> tuple[Float[Tensor, "1 channel ready"], list[Tensor]]:
         y, after = self.backbone.stream(x / self.scale, self.coords, _filled(self._like, iter(state)))
         return y * self.scale, _tensors(after)
 
@@ -75,10 +77,9 @@ def stepper(task: Any, coords: Float[Tensor, "channel 3"]) -> Step:
     return Step(task.backbone, coords, 1.0 if task.scale is None else float(task.scale))
 
 
-@torch.inference_mode()
 def streamed(
     task: Any,
-    pieces: Iterable[Float[np.ndarray, "channel time"]],
+    pieces: Iterable[Float[np.ndarray, "channel _"]],
     *,
     coords: Float[Tensor, "channel 3"],
     device: Any = "cpu",
@@ -94,7 +95,8 @@ def streamed(
     for piece in pieces:
         for part in np.split(piece, range(PIECE, piece.shape[1], PIECE), axis=1):
             x = np.ascontiguousarray(part, dtype=np.float32)
-            y, state = step(torch.from_numpy(x)[None].to(device), state)
+            with torch.inference_mode():
+                y, state = step(torch.from_numpy(x)[None].to(device), state)
             waiting = np.concatenate([waiting, x], axis=1)
             ready = y.shape[-1]
             if ready:
@@ -104,13 +106,20 @@ def streamed(
         rest = waiting.shape[1]
         # a pass over the whole recording fills the last block with zeros as well
         fill = torch.zeros(1, len(waiting), -rest % 8, device=device)
-        y, _ = step(fill, state)
+        with torch.inference_mode():
+            y, _ = step(fill, state)
         yield Back(start, waiting, y[0, :, :rest].cpu().numpy())
 
 
-@torch.inference_mode()
 def cross_faded(
-    task: Any, take: Take, n_times: int, *, window: int, hop: int, coords: Tensor, device: Any = "cpu"
+    task: Any,
+    take: Take,
+    n_times: int,
+    *,
+    window: int,
+    hop: int,
+    coords: Float[Tensor, "channel 3"],
+    device: Any = "cpu",
 ) -> Iterator[Back]:
     """Run a model of whole windows over a recording: one every `hop` samples, faded into one another.
 
@@ -138,7 +147,9 @@ def cross_faded(
         more = signal.shape[1] - total.shape[1]
         total, weights = (np.pad(a, ((0, 0), (0, more))) for a in (total, weights))
         for x, places in _batches(signal, group - done, window):
-            for back, place in zip(task(x.to(device), coords).cpu().numpy(), places, strict=True):
+            with torch.inference_mode():
+                backs = task(x.to(device), coords).cpu().numpy()
+            for back, place in zip(backs, places, strict=True):
                 total[:, place : place + window] += weight * back
                 weights[:, place : place + window] += weight
         n = int(after) - done
@@ -146,7 +157,6 @@ def cross_faded(
         done, total, weights = int(after), total[:, n:], weights[:, n:]
 
 
-@torch.inference_mode()
 def judged(
     task: Any,
     encoder: Encodes | None,
@@ -155,9 +165,9 @@ def judged(
     *,
     window: int,
     hop: int,
-    coords: Tensor,
+    coords: Float[Tensor, "channel 3"],
     device: Any = "cpu",
-) -> Iterator[tuple[np.ndarray, Float[np.ndarray, "window class"]]]:
+) -> Iterator[tuple[Int[np.ndarray, " window"], Float[np.ndarray, "window class"]]]:
     """Yield the first samples and class probabilities of all whole windows, one every `hop` samples.
 
     Raises EegfmError for a recording shorter than a window.
@@ -167,8 +177,10 @@ def judged(
     for group in _groups(starts, window, hop):
         signal = take(int(group[0]), int(group[-1]) + window).astype(np.float32)
         for x, places in _batches(signal, group - group[0], window):
-            x = x if encoder is None else embedded(encoder, x)
-            yield places + group[0], probabilities(task(x.to(device), coords))
+            with torch.inference_mode():
+                x = x if encoder is None else embedded(encoder, x)
+                found = probabilities(task(x.to(device), coords))
+            yield places + group[0], found
 
 
 def embedded(
@@ -229,13 +241,15 @@ def export(task: Any, path: Path, *, coords: Float[Tensor, "channel 3"], samples
     torch.export.save(program, path)
 
 
-def _groups(starts: np.ndarray, window: int, hop: int) -> list[np.ndarray]:
+def _groups(starts: Int[np.ndarray, " window"], window: int, hop: int) -> list[Int[np.ndarray, " part"]]:
     """Windows whose signal is taken at once; each stretch also costs its surroundings, so long ones are cheaper."""
     n = max(1, 1 + (STRETCH - window) // hop)
     return np.split(starts, range(n, len(starts), n))
 
 
-def _batches(signal: np.ndarray, places: np.ndarray, window: int) -> Iterator[tuple[Tensor, np.ndarray]]:
+def _batches(
+    signal: Float[np.ndarray, "channel time"], places: Int[np.ndarray, " window"], window: int
+) -> Iterator[tuple[Float[Tensor, "batch channel window"], Int[np.ndarray, " batch"]]]:
     """The windows that begin at some places of a signal, a few at once."""
     for some in np.split(places, range(BATCH, len(places), BATCH)):
         yield torch.from_numpy(np.stack([signal[:, place : place + window] for place in some])), some
