@@ -1,1 +1,1 @@
-"""Figures, pages and tables as pictures and text; nothing here knows where its numbers come from."""
+"""Draws figures, pages and tables as pictures and text, without knowing where their numbers come from."""

@@ -1,4 +1,4 @@
-"""Figures of what a classifier says and where it looks: curves of its probabilities, attention over the scalp."""
+"""Figures of what a classifier answers and where it looks: curves of its probabilities, attention maps."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,8 +12,8 @@ from eegfm.contracts import Montage
 from eegfm.drawing.recordings import scalp_maps
 from eegfm.drawing.style import FAINT, GREY, SET, headed
 
-BINS = 10  # of the calibration curve: tenths of the windows
-MAPS = 10  # of one head: longer windows are shown as averages of some seconds
+BINS = 10  # points of the calibration curve: each is a tenth of the windows
+MAPS = 10  # maps per head: longer windows are shown as averages over some seconds
 
 Attention = Float[np.ndarray, "head second channel"]
 
@@ -25,9 +25,10 @@ def curves(
     *,
     title: str = "",
 ) -> Figure:
-    """ROC, precision and recall, and calibration; of more than two classes each against the rest.
+    """ROC, precision and recall, and calibration; more than two classes are drawn each against the rest.
 
-    Calibration: in ten parts of equally many windows, how many were of the class, over how probable it was called.
+    The calibration curve sorts windows by probability into ten equal parts and draws, for each part, the
+    share that was of the class over the mean probability.
     """
     figure = Figure(figsize=(13.0, 4.4), layout="constrained", facecolor="white")
     axes = figure.subplots(1, 3)
@@ -36,7 +37,7 @@ def curves(
     for i, colour in zip(shown, wheel, strict=False):
         own, p = label == i, probability[:, i]
         if own.all() or not own.any():
-            continue  # no curve of a class that is all or nothing
+            continue  # a class of all or no windows has no curve
         dash = "-" if i < len(SET) else "--"
         false, true, _ = roc_curve(own, p)
         axes[0].plot(false, true, color=colour, ls=dash, label=f"{classes[i]}: {auc(false, true):.3f}")
@@ -64,7 +65,7 @@ def curves(
 
 
 def attention_maps(attention: Attention, montage: Montage, *, title: str = "") -> Figure:
-    """A row a head, a map a second (or an average of some), each channel in units of an even share."""
+    """A row per head, a map per second (or average of seconds), each channel in units of an even share."""
     n_heads, n_seconds, n_channels = attention.shape
     even = attention * n_seconds * n_channels
     parts = np.array_split(np.arange(n_seconds), min(n_seconds, MAPS))
@@ -78,13 +79,13 @@ def attention_maps(attention: Attention, montage: Montage, *, title: str = "") -
 
 
 def attention_over_time(attention: Mapping[str, Attention], *, title: str = "") -> Figure:
-    """What each head takes from each second, over all channels; a line a class."""
+    """The attention of each head to each second, summed over channels; a line per class."""
     n_heads, n_seconds, _ = next(iter(attention.values())).shape
     figure = Figure(figsize=(2.6 * n_heads + 1.0, 3.0), layout="constrained", facecolor="white")
     axes = figure.subplots(1, n_heads, squeeze=False, sharey=True)[0]
     for head, axis in enumerate(axes):
-        for i, (name, one) in enumerate(attention.items()):
-            share = one[head].sum(axis=1) * n_seconds
+        for i, (name, by_head) in enumerate(attention.items()):
+            share = by_head[head].sum(axis=1) * n_seconds
             axis.plot(
                 np.arange(n_seconds) + 0.5, share, color=SET[i % len(SET)], marker="o", ms=3, label=name
             )

@@ -1,4 +1,4 @@
-"""A figure of where windows lie: raw, by random weights, by trained ones; coloured by class and by subject."""
+"""A figure of where windows lie: raw, embedded by random and by trained weights; by class and by subject."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from eegfm.drawing.style import GREY, INK, SET, headed
 
 MARKERS = "o^sDvPX"
-NAMED = 12  # subjects that a legend can hold
+NAMED = 12  # most subjects that a legend can hold
 
 
 def embedding_map(
@@ -25,10 +25,10 @@ def embedding_map(
     subjects: Sequence[str],
     title: str = "",
 ) -> Figure:
-    """A column a space, by name; above coloured by class, below by subject, with what the numbers say of either.
+    """A column per named space; coloured by class above and by subject below, with `numbers` in the titles.
 
-    `numbers` are those of `eegfm.analysis.nearness.nearness`. `label` and `subject` are positions in `classes` and
-    `subjects`.
+    `numbers` come from `eegfm.analysis.nearness.nearness`. `label` and `subject` are positions in `classes`
+    and `subjects`.
     """
     figure = Figure(figsize=(4.0 * len(places) + 1.4, 8.8), layout="constrained", facecolor="white")
     axes = figure.subplots(2, len(places), squeeze=False)

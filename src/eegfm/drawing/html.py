@@ -1,4 +1,4 @@
-"""Text as HTML: a docstring, a table, a link, a sentence. What is passed in is plain text unless it says otherwise."""
+"""Text as HTML: a docstring, a table, a link, a sentence. Arguments are plain text unless stated otherwise."""
 
 import base64
 import re
@@ -7,12 +7,12 @@ from html import escape
 
 from markdown_it import MarkdownIt
 
-# what docstrings hold, and no more: stars and underscores are part of names
+# only the Markdown that docstrings hold: stars and underscores are part of names
 MARKDOWN = MarkdownIt("zero").enable(["list", "code", "heading", "backticks"])
 
 
 def prose(text: str) -> str:
-    """A docstring as HTML: Markdown in which a "Key: ..." line is a paragraph and a line over a list is its heading."""
+    """A docstring as HTML: Markdown in which "Key: ..." lines are paragraphs; a line above a list is its heading."""
     text = re.sub(r"(?<=\.)\n(?=[A-Z][a-z ]+: )", "\n\n", text.strip())
     text = re.sub(r"(?<=\n\n)(\S.{,38})\n(?=- )", r"#### \1\n", text)
     return MARKDOWN.render(text)
@@ -24,13 +24,13 @@ def marked_up(text: str) -> str:
 
 
 def linked(text: str) -> str:
-    """A link where the text is an address and nothing else; it is followed only when clicked."""
+    """A link if the text is an address and nothing else; nothing is loaded until it is clicked."""
     said = escape(text)
     return f'<a href="{said}" rel="noreferrer">{said}</a>' if re.fullmatch(r"https?://\S+", text) else said
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]], numbers_from: int = 1) -> str:
-    """A head and its lines; from column `numbers_from` on they are numbers, set to the right."""
+    """A table of a head and lines; columns from `numbers_from` on hold numbers, aligned to the right."""
 
     def cells(tag: str, values: Sequence[str]) -> str:
         kinds = ("" if i < numbers_from else ' class="n"' for i in range(len(values)))
@@ -41,12 +41,12 @@ def table(head: Sequence[str], lines: Sequence[Sequence[str]], numbers_from: int
 
 
 def paragraph(text: str) -> str:
-    """A sentence or some."""
+    """A paragraph."""
     return f"<p>{escape(text)}</p>"
 
 
 def note(text: str) -> str:
-    """A remark under a picture; HTML, so what comes from files is escaped by the caller."""
+    """A remark under a picture; `text` is HTML, so the caller escapes what comes from files."""
     return f'<p class="note">{text}</p>'
 
 
@@ -57,7 +57,7 @@ def picture(png: bytes, about: str) -> str:
 
 
 def document(title: str, style: str, body: Sequence[str], *, head: str = "") -> str:
-    """A page of its own; `body` are lines of HTML, `head` is HTML for its head."""
+    """A whole page; `body` holds lines of HTML, `head` is HTML for its head."""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>{head}'
         f"<style>{style}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n"
@@ -75,7 +75,7 @@ LIGHT_AND_DARK = (
 )
 COLOURS = 7
 
-# Colours of a page by light and by dark (a head of LIGHT_AND_DARK goes with them), and how its SVG pictures are drawn.
+# A page's colours in light and dark mode (its head needs LIGHT_AND_DARK), and the style of its SVG pictures.
 PICTURES = """
 :root { --ink: #222; --dim: #666; --faint: #d9d9d9; --paper: #fff; --wash: #f4f5f7; --warn: #a33c00;
   --c0: #0072B2; --c1: #D55E00; --c2: #009E73; --c3: #B0578D; --c4: #3A97D3; --c5: #B57A00; --c6: #444; }

@@ -20,10 +20,10 @@ def critical_difference(
     *,
     title: str = "",
 ) -> Figure:
-    """Mean ranks on a line, the best to the left; a bar joins models that are not told from one another.
+    """Mean ranks on a line, the best on the left; a bar joins models that do not differ significantly.
 
-    Models come by ascending mean rank; `alike` are first and last places of stretches of them, `apart` is the critical
-    difference, drawn above at its length.
+    Models come by ascending mean rank; `alike` holds the first and last positions of each joined stretch,
+    `apart` is the critical difference, drawn above to scale.
     """
     n = len(models)
     rows = (n + 1) // 2
@@ -41,7 +41,7 @@ def critical_difference(
     axis.vlines([1, 1 + apart], 1.0, 1.2, color=INK, lw=1.6)
     axis.text(1 + apart / 2, 1.25, f"critical difference {apart:.2f}", ha="center", va="bottom", fontsize=9)
     for level, (first, last) in enumerate(alike):
-        # wider than the ranks, so that the bar of equal ranks is seen
+        # longer than the ranks are apart, so that a bar of equal ranks is visible
         ends = mean_rank[first] - 0.012 * width, mean_rank[last] + 0.012 * width
         axis.hlines(-0.3 - 0.3 * level, *ends, color=SET[1], lw=4, capstyle="butt")
     for i, (name, rank) in enumerate(zip(models, mean_rank, strict=True)):
@@ -73,7 +73,7 @@ def rank_lines(
     *,
     title: str = "",
 ) -> Figure:
-    """A line a model over the data sets, the best above. Ties share a rank."""
+    """A line per model over the data sets, the best on top. Ties share a rank."""
     figure = Figure(
         figsize=(max(7.0, 1.1 * len(data) + 5.0), 1.6 + 0.34 * len(models)),
         layout="constrained",

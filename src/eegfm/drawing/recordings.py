@@ -1,4 +1,4 @@
-"""Figures of recordings: windows that were reconstructed, the scalp, seconds over hours."""
+"""Figures of recordings: reconstructed windows, scalp maps, values along a recording."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ from eegfm.contracts import Montage
 from eegfm.drawing.style import BLUE, FAINT, GREY, INK, ORANGE, SET, SKY, axis_range, headed, new_figure
 from eegfm.signal.montage import from_above
 
-SHOWN_CHANNELS, SHOWN_S = 6, 8.0  # of a window that is drawn
+SHOWN_CHANNELS, SHOWN_S = 6, 8.0  # the most that is drawn of a window
 
 
 def reconstruction(
@@ -27,10 +27,11 @@ def reconstruction(
     keys: Sequence[str],
     title: str = "",
 ) -> Figure:
-    """Windows in microvolts, what was given of them and what came back: traces, and spectra beside them.
+    """Windows in microvolts, the model's input and its output: traces, and spectra beside them.
 
-    A row a window: at most six channels, evenly chosen, of the first eight seconds, each about its own mean; hidden
-    stretches are shaded. Spectra are Welch's, of the whole window, their mean over all channels, both axes logarithmic.
+    Each window has a row: at most six channels, evenly chosen, of the first eight seconds, each about its
+    own mean; hidden stretches are shaded. Spectra are Welch's, of the whole window, averaged over all
+    channels, with both axes logarithmic.
     """
     n_windows, n_channels, n_times = true.shape
     chosen = np.unique(np.linspace(0, n_channels - 1, min(SHOWN_CHANNELS, n_channels)).round().astype(int))
@@ -45,7 +46,7 @@ def reconstruction(
     for i, key in enumerate(keys):
         traces, spectra = axes[i]
         part = true[i, chosen, :shown]
-        # apart by what nearly all samples keep within, so that one artefact does not flatten all rows
+        # the distance holds nearly all samples, so that one artefact does not flatten all rows
         step = 2.2 * float(np.quantile(np.abs(part - part.mean(axis=1, keepdims=True)), 0.995)) or 1.0
         for row, channel in enumerate(chosen):
             middle = true[i, channel, :shown].mean()
@@ -68,7 +69,7 @@ def reconstruction(
             hz, power = welch(x[i].astype(float), sfreq, nperseg=min(n_times, round(2 * sfreq)))
             power = power.mean(axis=0)[1:]
             spectra.loglog(hz[1:], np.maximum(power, 1e-12), color=colour, lw=1.3, label=label)
-            if x is true:  # five decades: what is weaker is nothing that came back
+            if x is true:  # five decades: weaker power is no part of the reconstruction
                 spectra.set_ylim(max(power.max(), 1e-10) * 1e-5, max(power.max(), 1e-10) * 3)
         spectra.set_ylabel("µV²/Hz", fontsize=9)
         for axis in (traces, spectra):
@@ -91,11 +92,11 @@ def scalp_maps(
     rows: int = 1,
     inches: float = 3.0,
 ) -> Figure:
-    """A value a channel over the scalp from above, nose up; a map a name, all on one scale, each with its own range.
+    """A value per channel on the scalp from above, nose up; a map per name, on one scale, each with its range.
 
-    The maps fill `rows` one after the other; `inches` is the width of one.
-    Between the channels, which are dots, a thin-plate spline; none where fewer than four have a place apart. A bipolar
-    row stands half way between its electrodes; a row without a place is left out.
+    The maps fill `rows` one after the other; `inches` is the width of a map. A thin-plate spline fills the
+    space between channels, which are dots; it needs at least four separate places. A bipolar row stands
+    half way between its electrodes; a row without a place is left out.
     """
     places = from_above(montage.coords)
     known = np.isfinite(places).all(axis=1)
@@ -113,10 +114,10 @@ def scalp_maps(
     image = None
     for axis, (name, value) in zip(axes[: len(values)], values.items(), strict=True):
         value = np.asarray(value, dtype=float)[known]
-        # one value a place: two rows of one place (T3 and T7) would have no spline
+        # one value per place: two rows at one place (T3 and T7) would have no spline
         where, first = np.unique(places.round(6), axis=0, return_index=True)
         if len(where) >= 4 and np.linalg.matrix_rank(np.c_[np.ones(len(where)), where]) == 3:
-            # a little stiff: noise of neighbours must not become hills
+            # a little stiff, so that noise between neighbours does not become hills
             filled = np.full(inside.shape, np.nan)
             filled[inside] = RBFInterpolator(where, value[first], smoothing=1e-3)(grid[inside])
             axis.imshow(
@@ -156,9 +157,9 @@ def probabilities_over_time(
     *,
     title: str = "",
 ) -> Figure:
-    """Class probabilities along a recording, means of stretches that begin at `second`; below, what is most probable.
+    """Class probabilities along a recording, means of stretches from `second` on; below, the likeliest class.
 
-    Of two classes the second's probability is drawn, with its threshold; of more, all of them on top of one another.
+    Two classes show the probability of the second, with its threshold; more classes are all stacked.
     """
     x, unit = _clock(second)
     colours = [matplotlib.colormaps["tab20"](i % 20) for i in range(len(classes))]
@@ -210,9 +211,10 @@ def errors_over_time(
     marks: Sequence[tuple[float, float, str]] = (),
     title: str = "",
 ) -> Figure:
-    """Error of a reconstruction along a recording, of stretches that begin at `second`: of all channels, of each.
+    """A reconstruction's error along a recording, by stretches from `second` on, over all channels and by channel.
 
-    The first row of `rmse`, in µV, is that of all channels. `marks` are onsets and lengths in seconds, and what it is.
+    The first column of `rmse`, in µV, is over all channels. `marks` hold onset and length in seconds, and a
+    name.
     """
     x, unit = _clock(second)
     per = second[1] / x[1] if len(x) > 1 and x[1] else 1.0
@@ -256,7 +258,7 @@ def errors_over_time(
 
 
 def _clock(second: np.ndarray) -> tuple[np.ndarray, str]:
-    """Seconds in the unit that a person would use of so many."""
+    """Seconds in the unit that a person would use for that many."""
     last = float(second[-1]) if len(second) else 0.0
     for unit, length in (("hours", 3600.0), ("minutes", 60.0)):
         if last >= 1.5 * length:

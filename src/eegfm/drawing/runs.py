@@ -1,8 +1,8 @@
 """Figures of a run: its learning curve, its confusion matrix, its subjects; reconstructions and their errors.
 
-Each function returns a matplotlib `Figure` of its own and touches no global state (no pyplot), so figures can be made
-in any process and thread, without a display. Colours are Okabe and Ito's, which stay apart for colour-blind eyes and
-in grey; lines differ in their markers as well.
+Each function returns its own matplotlib `Figure` and touches no global state (no pyplot), so figures can be
+made in any process and thread, without a display. Colours are Okabe and Ito's, which colour-blind readers
+can tell apart, also in grey; lines differ in their markers as well.
 """
 
 import math
@@ -31,7 +31,7 @@ from eegfm.drawing.style import (
     number,
 )
 
-# Names of metrics as people write them, in the order of the published tables, and the level of a guess.
+# Names of metrics as people write them, in the order of the published tables, and chance levels.
 METRICS = {
     "balanced_accuracy": "balanced accuracy",
     "auroc": "AUROC",
@@ -72,7 +72,7 @@ def learning_curve(
             axis.axvline(chosen_epoch, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1, label=label)
         axis.grid(axis="y", color=FAINT, linewidth=0.8)
         if axis.get_legend_handles_labels()[0]:
-            # beside the axes: there it hides no curve, however the curves run
+            # beside the axes, where it can hide no curve
             axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=1.8)
         if i == 0:
             axis.tick_params(labelbottom=False)
@@ -88,8 +88,8 @@ def confusion_matrix(
 ) -> Figure:
     """Windows by true class (rows) and predicted class (columns): their number, and their share of the row.
 
-    The colour is the share, so a rare class is seen as well as a common one. `labels` and `predicted` are positions
-    in `classes`.
+    The colour shows the share, so that a rare class is as visible as a common one. `labels` and `predicted`
+    are positions in `classes`.
     """
     n = len(classes)
     counts = np.zeros((n, n), dtype=np.int64)
@@ -103,7 +103,7 @@ def confusion_matrix(
         for j in range(n):
             colour = "white" if share[i, j] > 0.55 else INK
             percent = f"{100 * share[i, j]:.0f} %" if totals[i, 0] else "–"
-            # one text with its two lines about the middle; the share is what the colour shows, so it is the larger
+            # two texts about the middle; the share, which the colour shows, is the larger one
             axis.text(
                 j, i - 0.1, percent, ha="center", va="center", color=colour, fontsize=11 if n <= 6 else 9.5
             )
@@ -147,9 +147,10 @@ def by_subject(
     overall: float | None = None,
     title: str = "",
 ) -> Figure:
-    """A bar a subject, best first, with the score of the whole split and the level of a guess as lines.
+    """A bar per subject, best first, with lines at the whole split's score and at chance level.
 
-    `subjects` as in `RunResult.by_subject["test"]`. A subject whose metric is not defined stands last, marked so.
+    `subjects` is as in `RunResult.by_subject["test"]`. A subject whose metric is undefined comes last and
+    is marked.
     """
     chance = {"balanced_accuracy": 1 / n_classes, "auroc": 0.5, "cohen_kappa": 0.0}.get(metric)
     value = {name: number(row.get(metric)) for name, row in subjects.items()}
@@ -163,7 +164,7 @@ def by_subject(
     axis.barh(y, np.nan_to_num(scores), height=0.68, color=SKY, zorder=2)
     small = 9 if len(order) <= 70 else 6  # 24 inches hold no more rows at full size
     for i, score in enumerate(scores):
-        # in the margin: beside its bar a number would lie on a line as soon as the two are close
+        # in the margin: beside its bar, a number would collide with a line close to the bar's end
         text, colour = ("–", GREY) if math.isnan(score) else (f"{score:.2f}", INK)
         axis.text(
             1.01, i, text, transform=axis.get_yaxis_transform(), va="center", fontsize=small, color=colour
@@ -202,8 +203,8 @@ def loss_terms(
 ) -> Figure:
     """The loss above, its terms without their weights below, over epochs: training dashed, validation solid.
 
-    `history` as for `learning_curve`, with `train/<term>` and `val/<term>`. An axis is logarithmic where its
-    values span more than a factor of three.
+    `history` is as in `learning_curve`, with `train/<term>` and `val/<term>`. An axis is logarithmic where
+    its values span more than a factor of three.
     """
     epochs = column_of(history, "epoch")
     figure, axes = new_figure((7.0, 5.2), rows=2, title=title)

@@ -1,4 +1,4 @@
-"""One table in every format of a report: the terminal, Markdown, LaTeX (booktabs), HTML. Also rows as CSV."""
+"""A table in every format of a report: the terminal, Markdown, LaTeX (booktabs), HTML. Also rows as CSV."""
 
 import csv
 import io
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-FOLDED = 40  # letters of a name, above which it is folded in LaTeX
+FOLDED = 40  # a longer name is folded in LaTeX
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Plain text in cells, columns of words (`text`) to the left, others to the right; notes are sentences below it.
+    """A table of plain text: columns of words (`text`) left, others right; notes are sentences below it.
 
     A cell may have several lines. A rule is drawn above the rows that `rules` count from 0.
     """
@@ -46,7 +46,7 @@ def markdown(sheet: Sheet) -> list[str]:
 
 
 def html(sheet: Sheet) -> list[str]:
-    """Lines; a style with `white-space: pre-line` for cells keeps their line breaks."""
+    """Lines of HTML; a style with `white-space: pre-line` keeps line breaks in cells."""
 
     def row(tag: str, cells: Sequence[str], kind: str = "") -> str:
         numbers = ' class="n"'
@@ -69,7 +69,7 @@ def html(sheet: Sheet) -> list[str]:
 
 
 def latex(sheet: Sheet) -> list[str]:
-    """Lines of a floating table that wants `booktabs` alone. Columns of words with long names are folded."""
+    """Lines of a floating table that needs only `booktabs`. Columns of long names are folded."""
     long = [
         i
         for i in sheet.text
@@ -133,7 +133,7 @@ def raised(number: int) -> str:
 
 
 def tex(text: str) -> str:
-    """Plain text for LaTeX: what it reads as commands is escaped; minus signs of numbers and footnote marks are set."""
+    """Plain text for LaTeX: command characters are escaped; minus signs and footnote marks are typeset."""
     text = re.sub(r"(?<![\w.)-])-(?=\d)", "−", text)
     parts = re.split("([⁰¹²³⁴⁵⁶⁷⁸⁹]+)", text)
     return "".join(
@@ -143,7 +143,7 @@ def tex(text: str) -> str:
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """CSV of rows, a column for every name that any of them has."""
+    """Rows as CSV, with a column for every name that any row has."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
     writer.writeheader()
@@ -160,7 +160,7 @@ def show(console: "Console", sheet: Sheet) -> None:
     title = Text(sheet.title, style="bold")
     tall = any("\n" in cell for row in sheet.rows for cell in row)
     shown = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
-    # several columns of words would be folded to a few letters each: numbers then break where they have spaces
+    # otherwise columns of words shrink to a few letters each; numbers may then break at spaces
     narrow = len(sheet.text) > 1 and console.width < 16 * len(sheet.header)
     for i, name in enumerate(sheet.header):
         words = i in sheet.text

@@ -19,24 +19,22 @@ SET = (BLUE, ORANGE, GREEN, PURPLE, SKY)
 INK, GREY, FAINT = "#222222", "#777777", "#DDDDDD"
 
 
-PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # behind a text that a line may cross
+PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # ground of a text that a line may cross
 
 
 A_INCH = 12  # letters of a title in an inch
-
-
-MARKED = 40  # epochs up to which every point gets a marker
+MARKED = 40  # up to this many epochs, every point gets a marker
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG of 120 dots an inch, with its folder where that is missing. Equal figures give equal bytes."""
+    """Write a PNG at 120 dots per inch, and create its folder. Equal figures give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120, format="png", metadata={"Software": None})
     return path
 
 
 def axis_range(values: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Ends of a scale that holds all values; a little around them where they are one."""
+    """Ends of a scale that holds all values; equal values get a little room."""
     every = np.concatenate([value[np.isfinite(value)] for value in values])
     low, high = (float(every.min()), float(every.max())) if len(every) else (0.0, 1.0)
     return (low, high) if high > low else (low - 0.5, high + 0.5)
@@ -76,5 +74,5 @@ def column_of(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
 
 
 def number(value: Any) -> float:
-    """NaN for what a row lacks: None, or the empty text of a CSV."""
+    """The value as a float; NaN for a missing one: None, or a CSV's empty text."""
     return math.nan if value is None or value == "" else float(value)

@@ -1,9 +1,9 @@
 """Pictures of a data set: traces, spectra, the montage, classes by split, amplitudes, each one SVG element as text.
 
-Written by hand instead of drawn by matplotlib: a trace costs four bytes a sample, so that a page of 64 channels stays
-below some megabytes, it is sharp at any size, its text can be searched, and its colours follow the page
-(`markup.PICTURES`, light and dark). Colours are Okabe and Ito's, which stay apart for colour-blind eyes; lines differ
-in their dashes as well. Whatever is written into a picture is escaped here.
+The SVG is written by hand instead of by matplotlib: a trace costs four bytes per sample, so a page of 64
+channels stays below some megabytes; it is sharp at any size; its text can be searched; and its colours
+follow the page (`html.PICTURES`, light and dark). Colours are Okabe and Ito's, which colour-blind readers
+can tell apart; lines differ in their dashes as well. All text in a picture is escaped here.
 """
 
 import math
@@ -17,9 +17,9 @@ from eegfm.contracts import Montage
 from eegfm.drawing.html import COLOURS
 from eegfm.signal.montage import from_above
 
-WIDTH = 1080  # of a picture that takes a whole line of the page
-UNITS = 4  # of a trace, to a pixel: a quarter of one is the finest a trace is drawn
-MARGIN = 14  # right of a trace
+WIDTH = 1080  # width of a picture that fills the page
+UNITS = 4  # units of a trace per pixel: its resolution is a quarter of a pixel
+MARGIN = 14  # pixels to the right of a trace
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "12 4", "1 2")
 
 
@@ -29,7 +29,7 @@ def row_height(n_channels: int) -> int:
 
 
 def traces_width(names: Sequence[str], seconds: float) -> int:
-    """How wide a picture of that many seconds should be at least, in pixels."""
+    """The least width, in pixels, of a picture of that many seconds."""
     return round(_gutter(names) + min(max(58 * seconds, 240), 1000) + MARGIN)
 
 
@@ -44,9 +44,10 @@ def traces(
     colour: int = 0,
     every: int = 1,
 ) -> str:
-    """A window in microvolts, a row a channel, each about its own median; two rows are `row_uv` apart, positive up.
+    """A window in microvolts, a row per channel, each about its own median; rows are `row_uv` apart, positive up.
 
-    A row may run over its neighbours. `every` > 2 keeps of that many samples the lowest and the highest, in order.
+    A row may overlap its neighbours. `every` > 2 keeps the lowest and the highest of that many samples, in
+    order.
     """
     n_channels, n_times = window.shape
     row, left, top = row_height(n_channels), _gutter(names), 34
@@ -84,7 +85,7 @@ def spectra(
     between_uv2: tuple[float, float] | None = None,
     width: int = WIDTH,
 ) -> str:
-    """Power in µV²/Hz over frequency, both logarithmic: a group's median over windows in a band of its quartiles.
+    """Power in µV²/Hz over frequency, both logarithmic: each group's median over windows in a band of its quartiles.
 
     A group is (name, colour, power of its windows). `hz` starts above 0. `reference` is drawn in grey; `between_uv2`
     are the ends of the power axis, so that pictures can share one.
@@ -142,16 +143,16 @@ def spectra(
 
 
 def power_range(powers: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Ends of a power axis that shows all quartiles, but five decades at most: what is below is a filter's floor."""
+    """Ends of a power axis for all quartiles, at most five decades: lower power is a filter's floor."""
     quartiles = np.concatenate([np.quantile(p, (0.25, 0.75), axis=0).ravel() for p in powers if len(p)])
     high = max(float(quartiles.max()), 1e-12) * 1.6
     return max(float(quartiles.min()) / 1.6, high * 1e-5), high
 
 
 def montage_map(montage: Montage) -> str:
-    """The rows from above, nose up, in the azimuthal equidistant projection; rows without a place are named below.
+    """A montage from above, nose up, in the azimuthal equidistant projection; rows without a place are named below.
 
-    A bipolar row is a line between its electrodes, with the row's number half way.
+    A bipolar row is a line between its electrodes, with the row's number half way along it.
     """
     size, middle = 470, 235
     outline = 168.0
@@ -191,7 +192,7 @@ def montage_map(montage: Montage) -> str:
 def balance(
     classes: Sequence[str], counts: Mapping[str, Sequence[int]], subjects: Mapping[str, int]
 ) -> str:
-    """Windows by class and split: a column a split, a bar a class with its number and its share of the split."""
+    """Windows by class and split: a column per split, a bar per class with its count and its share of the split."""
     left = min(_gutter(classes, per_letter=7.2), 330)
     step, row, top = (WIDTH - left) / len(counts), 26, 44
     share = {split: [n / max(sum(ns), 1) for n in ns] for split, ns in counts.items()}
@@ -220,12 +221,12 @@ def balance(
 
 
 def amplitudes(names: Sequence[str], uv: Float[np.ndarray, "window channel"]) -> str:
-    """How strong each channel is over windows, in µV: the median, the middle half, and from 5 to 95 % of windows."""
+    """Amplitude of each channel over windows, in µV: the median, the middle half, and 5 to 95 % of windows."""
     width, row, top = 560, max(row_height(len(names)) - 2, 11), 8
     left = _gutter(names)
     q = np.maximum(np.quantile(uv, (0.05, 0.25, 0.5, 0.75, 0.95), axis=0), 1e-3)
     low, high = float(q.min()) / 1.2, float(q.max()) * 1.2
-    wanted = 10 / (high / low)  # a decade at least, so that small differences look small
+    wanted = 10 / (high / low)  # the axis spans at least a decade, so that small differences look small
     low, high = (low / math.sqrt(wanted), high * math.sqrt(wanted)) if wanted > 1 else (low, high)
     x = _log_scale(low, high, left, width - 14)
     bottom = top + row * len(names)
@@ -274,7 +275,7 @@ def _scale_bar(x: float, y: float, length: float, uv: float) -> list[str]:
 
 
 def _extremes(values: Int[np.ndarray, " time"], every: int) -> Int[np.ndarray, " kept"]:
-    """Positions of the lowest and the highest of each `every` samples, and of both ends; all positions for up to 2."""
+    """Positions of the lowest and highest of each `every` samples, and of both ends; all if `every` is 2 or less."""
     if every <= 2:
         return np.arange(len(values))
     whole = len(values) // every * every
@@ -285,7 +286,7 @@ def _extremes(values: Int[np.ndarray, " time"], every: int) -> Int[np.ndarray, "
 
 
 def _relative(x: Int[np.ndarray, " point"], y: Int[np.ndarray, " point"]) -> str:
-    """Whole-numbered points as an SVG path of differences: short, and exact however long it is."""
+    """Integer points as an SVG path of differences, which is short, and exact at any length."""
     pairs = zip(np.diff(x).tolist(), np.diff(y).tolist(), strict=True)
     steps = " ".join(f"{dx}{dy}" if dy < 0 else f"{dx} {dy}" for dx, dy in pairs)
     return f"M{x[0]} {y[0]}l{steps}"
@@ -319,7 +320,7 @@ def _windows(n: int) -> str:
 
 
 def _n(value: float) -> str:
-    """A coordinate, a tenth of a pixel fine."""
+    """A coordinate, rounded to a tenth of a pixel."""
     return f"{value:.1f}".removesuffix(".0")
 
 
