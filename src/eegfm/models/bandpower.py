@@ -1,9 +1,9 @@
-"""Log band power and logistic regression: the classical baseline that a table is not honest without.
+"""Log band power and logistic regression: the classical baseline that an honest table needs.
 
-Features: for every channel, the natural logarithm of the mean periodogram power (Hann window, mean removed) in each
-band over the whole window. Classifier: scikit-learn's logistic regression on standardised features, classes weighted
-by their inverse frequency, the strength of its regularisation chosen on the validation subjects (by AUROC for two
-classes, Cohen's kappa for more) and the training subjects alone fitted.
+Features: for every channel, the natural logarithm of the mean periodogram power (Hann window, mean removed)
+in each band over the whole window. Classifier: scikit-learn's logistic regression on standardised features,
+classes weighted by their inverse frequency. It is fitted on the training subjects alone; the strength of
+its regularisation is chosen on the validation subjects (by AUROC for two classes, Cohen's kappa for more).
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ class BandPower(Fitted):
         x_val: Float[np.ndarray, "held_out channel time"],
         label_val: Int[np.ndarray, " held_out"],
     ) -> None:
-        """Fit on the first pair at every strength, and keep the one that the second pair prefers."""
+        """Fit on the training pair at every strength, and keep the strength that scores best on the validation pair."""
         refuse_one_class(label)
         train, val = self.features(x), self.features(x_val)
 

@@ -1,11 +1,12 @@
 """Any classifier of braindecode as a backbone: EEGNet, EEGConformer, Labram, BIOT, EEGPT, ... (braindecode.org, BSD-3).
 
-Nothing of theirs is written anew: a model is built as braindecode builds it for these samples, its last layer
-(`final_layer`) is taken off, and what that layer reads is the embedding. `published_head` gives the layer back, so that
-the two together are the model; task.hidden=[] puts a linear layer in its place.
+Nothing of theirs is rewritten: braindecode builds the model for these samples, we take off its last layer
+(`final_layer`), and that layer's input is the embedding. `published_head` returns the layer, so that the
+two together are the published model; task.hidden=[] puts a linear layer in its place.
 
-Weights from its hub (https://huggingface.co/braindecode), downloaded by hand: weights=<folder>/model.safetensors, with
-the settings of their config.json as model.options. All but the last layer's are loaded, strictly.
+Weights come from its hub (https://huggingface.co/braindecode), downloaded by hand:
+weights=<folder>/model.safetensors, with the settings of their config.json as model.options. All but the
+last layer's weights are loaded, strictly.
 """
 
 import copy
@@ -27,13 +28,14 @@ LAST = "final_layer"
 
 
 class Braindecode(nn.Module):
-    """Embed raw windows by the model of that `name`; `options` are arguments of its own.
+    """Embed raw windows with braindecode's model `name`; `options` are its own arguments.
 
-    Channels, their names and places, samples, rate and the number of logits are told to it. A model that has no one
-    last layer (ATCNet) embeds as its logits. REVE and STEEGFormer fetch a list of channels when they are first made.
+    The model is given the channels, their names and places, the numbers of samples and logits, and the
+    rate. A model without a single last layer (ATCNet) has its logits as embedding. REVE and STEEGFormer
+    download a list of channels when they are first made.
 
-    Raises EegfmError where braindecode is not installed, has no such model, cannot make it for these samples, or where
-    it gives something else than a value a class.
+    Raises EegfmError if braindecode is not installed, has no such model, cannot make it for these samples,
+    or if the model does not return one value per class.
     """
 
     package = "braindecode"
@@ -48,8 +50,8 @@ class Braindecode(nn.Module):
         known = _models()
         check_option("model.name", name, sorted(known))
         self.name = name
-        self.n_logits = max(1, spec.n_logits)  # of data without labels, which no task classifies
-        # on the CPU also where shapes alone are asked for (the meta device): the last layer is found by a pass
+        self.n_logits = max(1, spec.n_logits)  # 1 for data without labels, which no task classifies
+        # on the CPU even where only shapes are wanted (the meta device): a forward pass finds the last layer
         with torch.device("cpu"):
             try:
                 self.network = known[name](
@@ -60,7 +62,7 @@ class Braindecode(nn.Module):
                     chs_info=_channels(spec),
                     **dict(options or {}),
                 )
-                # Labram looks the channels up in every pass
+                # Labram looks up the channels in every pass
                 named = "ch_names" in inspect.signature(self.network.forward).parameters
                 self.settings = {"ch_names": list(spec.montage.names)} if named else {}
                 head = self._take_off(spec)
@@ -71,25 +73,25 @@ class Braindecode(nn.Module):
                     f"braindecode cannot make its {name} for {spec.n_channels} channels and {spec.shape[1]} samples at "
                     f"{spec.sfreq:g} Hz: {error}\nIts arguments are model.options={{<argument>: <value>}}"
                 ) from error
-        self.network.train()  # as any new module; Lightning trains in the modes that it finds
-        self._own_head = (head.train(),)  # in a tuple, for it is no part of the backbone
+        self.network.train()  # the mode of any new module; Lightning keeps the modes that it finds
+        self._own_head = (head.train(),)  # a tuple hides it from torch: it is no part of the backbone
         self.width = head.width
 
     def embed(
         self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "batch width"]:
-        """What the model's last layer reads, flattened. `coords` are not used: the model has those of the spec."""
+        """The input of the model's last layer, flattened. `coords` are unused: the model has those of the spec."""
         return self._vectors(x)
 
     def published_head(self, n_logits: int) -> nn.Module:
-        """The model's own last layer, behind an embedding."""
+        """The model's own last layer, which takes an embedding."""
         if n_logits != self.n_logits:
             raise EegfmError(f"{self.name} was made for {self.n_logits} logits, and {n_logits} are wanted.")
         return copy.deepcopy(self._own_head[0])
 
     def from_published(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-        """A state dict of braindecode's as one of ours, and the names of what is left out of it: the last layer."""
-        renamed = getattr(self.network, "mapping", None) or {}  # names of older files
+        """A state dict of braindecode's as one of ours, and the names of the tensors left out: the last layer's."""
+        renamed = getattr(self.network, "mapping", None) or {}  # names in older files
         theirs = {renamed.get(key, key): value for key, value in state.items()}
         left_out = [key for key in theirs if key.startswith(f"{LAST}.")]
         return {f"network.{key}": theirs[key] for key in theirs if key not in left_out}, left_out
@@ -98,8 +100,8 @@ class Braindecode(nn.Module):
         return self.network(x, **self.settings).flatten(1)
 
     def _take_off(self, spec: SampleSpec) -> "OwnHead":
-        """Take the last layer off the network, as a head; nothing, where the network is not all that lies before it."""
-        network = self.network.eval()  # so that running statistics stay as they are
+        """Take the last layer off the network as a head; none if the two together would not give the same logits."""
+        network = self.network.eval()  # keeps running statistics unchanged
         x = torch.randn(2, *spec.shape, generator=torch.Generator().manual_seed(0))
         calls: list[tuple[Any, Any]] = []
         last = getattr(network, LAST, None)
@@ -130,7 +132,7 @@ class Braindecode(nn.Module):
 
 
 class OwnHead(nn.Module):
-    """A last layer, given its input as one vector."""
+    """A last layer that takes its input as a single vector."""
 
     def __init__(self, layer: nn.Module, shape: torch.Size, n_logits: int) -> None:
         super().__init__()
@@ -142,7 +144,7 @@ class OwnHead(nn.Module):
 
 
 def _channels(spec: SampleSpec) -> list[dict[str, Any]]:
-    """The channels as MNE describes them (`info["chs"]`), numbers as in its constants: EEG, volts, head frame."""
+    """The channels as in MNE's `info["chs"]`, with the numbers of its constants: EEG, volts, head frame."""
     return [
         {
             **{"ch_name": name, "kind": 2, "coil_type": 1, "unit": 107, "unit_mul": 0, "coord_frame": 4},
@@ -157,13 +159,13 @@ def _models() -> dict[str, Any]:
     """braindecode's models by name."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # its own, of names in MNE
+            warnings.simplefilter("ignore", FutureWarning)  # braindecode's own warning about names in MNE
             import braindecode.models  # pyright: ignore[reportMissingImports] # noqa: F401
             from braindecode.models.util import (  # pyright: ignore[reportMissingImports]
                 interpolated_models_dict,
                 models_dict,
             )
     except (ImportError, OSError) as error:
-        # OSError: its torchaudio is built for CUDA, and torch here is not
+        # an OSError means that torchaudio is built for CUDA and the installed torch is not
         raise EegfmError(f"model=braindecode needs braindecode ({error}). {INSTALL}") from error
     return {**models_dict, **interpolated_models_dict}

@@ -1,16 +1,17 @@
 """CBraMod: a criss-cross transformer on patches of one second (Wang et al. 2025, arXiv:2412.07236, ICLR).
 
-Written from its formulas; upstream (github.com/wjq-learning/CBraMod at b9e9610, MIT) fixes what the paper leaves open.
-Tensors have upstream's names and shapes, so that its checkpoint loads as it is: `weights=published`, or any file of
-that layout. Its heads and its recipe are those of conf/model/cbramod.yaml.
+Written from its formulas; upstream (github.com/wjq-learning/CBraMod at b9e9610, MIT) fixes what the paper
+leaves open. Tensors have upstream's names and shapes, so its checkpoint loads without conversion:
+`weights=published`, or any file of that layout. conf/model/cbramod.yaml gives its heads and its recipe.
 
-A patch is embedded twice, by convolutions in time and by the magnitudes of its spectrum, and the two are added. A
-depthwise convolution over the grid of channels and seconds says where a patch is. Twelve layers then attend over the
-channels of a second with half of the features, and over the seconds of a channel with the other half.
+A patch is embedded twice, by convolutions in time and by the magnitudes of its spectrum, and the two are
+added. A depthwise convolution over the grid of channels and seconds encodes the position of a patch. Twelve
+layers then attend over the channels of a second with half of the features, and over the seconds of a
+channel with the other half.
 
-Differs: `mask_encoding`, zeros that upstream never trains, is a buffer, and what a task hides comes as zeros already.
-The head for sequences of sleep epochs (ISRUC) is not here. Coordinates are not used: the order of the channels is all
-that it knows of their places.
+Differs: `mask_encoding`, zeros that upstream never trains, is a buffer, and samples that a task hides
+arrive as zeros. The head for sequences of sleep epochs (ISRUC) is left out. Coordinates are not used: the
+model knows the places of channels only by their order.
 """
 
 import copy
@@ -30,31 +31,32 @@ Head = Literal[
 ]
 
 SFREQ = 200.0
-PATCH = 200  # samples: eight steps of 25, each seen by 25 filters, are the 200 features
+PATCH = 200  # samples: eight steps of 25, times 25 filters, make the 200 features
 WIDTH = 200
-GRID = (19, 7)  # channels, seconds that a patch's place is seen from
+GRID = (19, 7)  # channels, seconds: the neighbourhood that encodes a patch's position
 
 
 class CBraMod(nn.Module):
-    """Embed windows of whole seconds at 200 Hz, or give them back.
+    """Embed or reconstruct windows of whole seconds at 200 Hz.
 
-    Inputs are microvolts by 100 (`unit_uv`): a task divides them, task.scale=100.
+    Inputs are microvolts divided by 100 (`unit_uv`); the task divides them: task.scale=100.
 
-    `head` is upstream's name of a classifier. The first three see the features of every patch side by side, and tie the
-    model to one number of channels and seconds; "avgpooling_patch_reps" sees their mean. `published_head` makes the
-    layers behind that: three linear ones, two, one, one. `dropout` is that of the layers and of the head.
+    `head` is upstream's name of a classifier. The first three take the features of every patch side by
+    side, which ties the model to its numbers of channels and seconds; "avgpooling_patch_reps" takes their
+    mean. `published_head` makes the layers after that: three linear ones, two, one, one. `dropout` is that
+    of the layers and of the head.
 
-    Raises EegfmError for tokens of an encoder, another rate, and windows that are no whole seconds.
+    Raises EegfmError for an encoder's tokens, another rate, and windows that are not whole seconds.
     """
 
-    # The published checkpoint, a state dict of upstream's, for weights=published.
+    # The published checkpoint, an upstream state dict, for weights=published.
     repository = "weighting666/CBraMod"
     revision = "500543c7e30bda1b22bfd51a49301b238dee21fd"
     file = "pretrained_weights.pth"
     sha256 = "0792cb808c14e6b7a2bb2ce1dff379bc47bc54c49a779825bdfeb33bf8157178"
     about = "19.8 MB, Apache-2.0"
     unit_uv = 100.0
-    decoder = ("proj_out",)  # of no use for an embedding
+    decoder = ("proj_out",)  # an embedding does not use it
 
     def __init__(
         self, spec: SampleSpec, *, head: Head = "all_patch_reps", depth: int = 12, dropout: float = 0.1
@@ -94,7 +96,7 @@ class CBraMod(nn.Module):
     ) -> Float[Tensor, "batch width"]:
         """Features of all patches side by side, channel by channel, or their mean. `coords` are not used.
 
-        Raises EegfmError for windows that are no whole seconds and, where `head` is tied to them, of another shape.
+        Raises EegfmError for windows that are not whole seconds or that do not have the shape of `head`.
         """
         h = self.features(x)
         if self.head_name == "avgpooling_patch_reps":
@@ -109,13 +111,13 @@ class CBraMod(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "batch channel time"]:
-        """The windows given back, in the unit they came in. Raises EegfmError where they are no whole seconds."""
+        """Reconstruct windows in their own unit. Raises EegfmError if they are not whole seconds."""
         return self.proj_out(self.features(x)).flatten(2)
 
     def features(
         self, x: Float[Tensor, "batch channel time"]
     ) -> Float[Tensor, "batch channel second width"]:
-        """What the transformer makes of every patch."""
+        """The transformer's features of every patch."""
         self._check_length(x.shape[-1])
         h = self.patch_embedding(x.unflatten(2, (-1, PATCH))).transpose(1, 2)  # batch second channel width
         for layer in self.encoder["layers"]:  # type: ignore[attr-defined]
@@ -123,8 +125,8 @@ class CBraMod(nn.Module):
         return h.transpose(1, 2)
 
     def published_head(self, n_logits: int) -> nn.Module:
-        """Upstream's classifier of this `head`, behind an embedding."""
-        # upstream has seconds x 200 hidden units, and 800 for its one benchmark of one second (SEED-V)
+        """Upstream's classifier of this `head`, which takes an embedding."""
+        # upstream has seconds x 200 hidden units, but 800 for SEED-V, its only benchmark of one second
         wide = WIDTH * (4 if self.n_seconds == 1 else self.n_seconds)
         hidden = {"all_patch_reps": (wide, WIDTH), "all_patch_reps_twolayer": (WIDTH,)}
         layers: list[nn.Module] = []
@@ -143,7 +145,7 @@ class CBraMod(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """Every second of every channel as one vector, which knows its neighbours in both directions."""
+    """Every second of every channel as a vector that also encodes neighbouring channels and seconds."""
 
     mask_encoding: Tensor
 
@@ -152,7 +154,7 @@ class PatchEmbedding(nn.Module):
         self.positional_encoding = nn.Sequential(
             nn.Conv2d(WIDTH, WIDTH, GRID, padding=(GRID[0] // 2, GRID[1] // 2), groups=WIDTH)
         )
-        self.register_buffer("mask_encoding", torch.zeros(PATCH))  # not read: see the head of this file
+        self.register_buffer("mask_encoding", torch.zeros(PATCH))  # never read: see this file's docstring
         self.proj_in = nn.Sequential(
             *(nn.Conv2d(1, 25, (1, 49), stride=(1, 25), padding=(0, 24)), nn.GroupNorm(5, 25), nn.GELU()),
             *(nn.Conv2d(25, 25, (1, 3), padding=(0, 1)), nn.GroupNorm(5, 25), nn.GELU()),
@@ -163,7 +165,7 @@ class PatchEmbedding(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channel second 200"]
     ) -> Float[Tensor, "batch channel second width"]:
-        # the group norms are over all patches of a window
+        # the group norms span all patches of a window
         h = self.proj_in(x.flatten(1, 2).unsqueeze(1))  # batch filter patch step
         in_time = h.transpose(1, 2).flatten(2).unflatten(1, x.shape[1:3])
         # 1/200 of the sum; a second's mean is its first magnitude
@@ -173,7 +175,7 @@ class PatchEmbedding(nn.Module):
 
 
 class CrissCross(nn.Module):
-    """Attend over channels with half of the features, over seconds with the other, then feed forward; norms first."""
+    """Attend over channels with half of the features, over seconds with the rest, then feed forward; pre-norm."""
 
     def __init__(self, dropout: float) -> None:
         super().__init__()
@@ -194,9 +196,10 @@ class CrissCross(nn.Module):
 
 
 def _draw(module: nn.Module) -> None:
-    """Upstream's start: He's normal of the outputs for every linear layer, also those of the attention.
+    """Upstream's initial weights: He's normal by fan-out for every linear layer, also in the attention.
 
-    The attentions' in_proj stay as torch draws them, the same in every layer, of which all are copies of the first.
+    The attentions' in_proj keep torch's initial weights, equal in all layers, which are copies of the
+    first.
     """
     if isinstance(module, nn.Linear):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

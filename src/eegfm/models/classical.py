@@ -1,7 +1,8 @@
-"""What the models share that are fitted in one go: the choice on validation subjects, and covariances of a band.
+"""Shared by models that are fitted in one go: the choice on validation subjects, and covariances of a band.
 
-Their classifiers weigh classes alike, whatever their frequency, and their one setting (a strength, a number of filters)
-is the one that scores best on the validation subjects; the training subjects alone are fitted.
+Their classifiers weigh all classes equally, whatever their frequency. The models are fitted on the training
+subjects alone; their only setting (a strength, a number of filters) is the value that scores best on the
+validation subjects.
 """
 
 from abc import ABC, abstractmethod
@@ -19,18 +20,16 @@ Setting = TypeVar("Setting")
 Covariance = Literal["oas", "lwf", "scm"]
 
 TINY_UV2 = 1e-12  # keeps the logarithm of a silent channel finite; 12 orders below 1 µV²
-AT_A_TIME = 64  # windows in memory as float64
+AT_A_TIME = 64  # windows held in memory as float64
 
 
 class Fitted(ABC):
-    """A classifier on features of raw windows, fitted in one go: all but the features and the fit.
+    """The base of classifiers on features of raw windows, fitted in one go; a subclass adds features and fit.
 
-    Raises EegfmError where samples are an encoder's vectors.
+    Raises EegfmError if samples are an encoder's vectors.
     """
 
-    found: ClassVar[
-        tuple[str, ...]
-    ]  # the attributes that a fit sets: what is kept of it (`eegfm.tasks.fitted`)
+    found: ClassVar[tuple[str, ...]]  # the attributes that a fit sets and `eegfm.tasks.fitted` stores
 
     def __init__(self, spec: SampleSpec) -> None:
         refuse_tokens(spec, type(self).__name__)
@@ -39,21 +38,21 @@ class Fitted(ABC):
 
     @abstractmethod
     def features(self, x: Float[np.ndarray, "window channel time"]) -> Float[np.ndarray, "window feature"]:
-        """What the classifier is given of every window."""
+        """The classifier's input for every window."""
 
     def probabilities(
         self, x: Float[np.ndarray, "window channel time"]
     ) -> Float[np.ndarray, "window class"]:
-        """One column a class, in the order of the spec's classes."""
+        """One column per class, in the order of the spec's classes."""
         assert self.estimator is not None, "fit comes first"
         found = self.estimator.predict_proba(self.features(x))
         return all_classes(found, self.estimator.classes_, len(self.spec.classes))
 
 
 class OfCovariances(Fitted):
-    """One whose features are what pyriemann's `transform`, fitted on covariances of a band, makes of others."""
+    """Features are the output of pyriemann's `transform`, fitted on the training covariances of a band."""
 
-    name: str  # the model's option, for sentences
+    name: str  # the model's option, for messages
 
     def __init__(self, spec: SampleSpec, *, band: Sequence[float], covariance: Covariance) -> None:
         super().__init__(spec)
@@ -76,7 +75,7 @@ class OfCovariances(Fitted):
 
 
 def refuse_tokens(spec: SampleSpec, model: str) -> None:
-    """Raise EegfmError where samples are an encoder's vectors."""
+    """Raise EegfmError if samples are an encoder's vectors."""
     if len(spec.shape) != 2:
         raise EegfmError(
             f"{model} reads raw windows (channel, time); got samples of {spec.shape}. Type encoder=raw."
@@ -84,7 +83,7 @@ def refuse_tokens(spec: SampleSpec, model: str) -> None:
 
 
 def check_band(band: Sequence[float], sfreq: float) -> tuple[float, float]:
-    """Two frequencies in Hz between which a filter can be made, else EegfmError."""
+    """The ends of a filter's band in Hz. Raises EegfmError if no filter can be made for them."""
     if len(band) != 2 or not 0 < band[0] < band[1] < sfreq / 2:
         raise EegfmError(
             f"model.band={list(band)}: two frequencies are wanted, above 0 and below {sfreq / 2:g} Hz: "
@@ -102,7 +101,7 @@ def preferred(
 ) -> tuple[Any, Setting, dict[Setting, float]]:
     """The estimator that scores best on the validation windows, its setting, and the score of every setting.
 
-    `fit` is given a setting; the first of equals is kept.
+    `fit` takes a setting; of equally good settings the first is kept.
     """
     made = {setting: fit(setting) for setting in settings}
     scores = {
@@ -116,7 +115,7 @@ def preferred(
 def validation_score(
     probability: Float[np.ndarray, "window class"], label: Int[np.ndarray, " window"]
 ) -> float:
-    """AUROC of two classes, Cohen's kappa of more; the share that is right where all windows are of one class."""
+    """AUROC for two classes, Cohen's kappa for more; accuracy if all windows are of one class."""
     if len(np.unique(label)) < 2:
         return float((probability.argmax(axis=1) == label).mean())
     if probability.shape[1] == 2:
@@ -127,14 +126,14 @@ def validation_score(
 def all_classes(
     found: Float[np.ndarray, "window present"], present: np.ndarray, n_classes: int
 ) -> Float[np.ndarray, "window class"]:
-    """Columns for all classes; one that was absent from training has probability 0."""
+    """Columns for all classes; a class that was absent from training has probability 0."""
     full = np.zeros((len(found), n_classes))
     full[:, present] = found
     return full
 
 
 def refuse_one_class(label: Int[np.ndarray, " window"]) -> None:
-    """Raise EegfmError where there is nothing to tell apart."""
+    """Raise EegfmError if all windows are of one class."""
     if len(np.unique(label)) < 2:
         raise EegfmError(
             f"All {len(label)} training windows are of one class. Choose shorter windows (data.window_s), more "
@@ -150,14 +149,15 @@ def covariances(
     estimator: Covariance,
     model: str,
 ) -> Float[np.ndarray, "window channel channel"]:
-    """Each window's covariance over time of what lies in a band, in µV².
+    """The covariance over time of each window's signal in a band, in µV².
 
-    A Butterworth filter of order 4, forward and backward, over the window alone: nothing outside it is looked at.
-    "oas" and "lwf" shrink towards equal, uncorrelated channels, as far as the window is short; "scm" does not, and
-    is singular where rows depend on each other (an average reference, closed loops of bipolar rows).
+    A Butterworth filter of order 4 runs forward and backward over each window alone: no sample outside it
+    is used. "oas" and "lwf" shrink towards equal, uncorrelated channels, the more the shorter the window;
+    "scm" does not shrink, and is singular where rows depend on each other (an average reference, closed
+    loops of bipolar rows).
 
     Raises:
-        EegfmError: pyriemann is not installed (`model` is who wants it).
+        EegfmError: pyriemann is not installed (`model` names the model that needs it).
     """
     try:
         from pyriemann.estimation import Covariances

@@ -1,10 +1,11 @@
 """Common spatial patterns and linear discriminant analysis: the classical decoder of imagined movement.
 
-Covariances of a band, spatial filters whose variance differs most between the classes, their log variances, and LDA
-(Koles et al. 1990; Blankertz et al. 2008, doi:10.1109/MSP.2008.4408441; more than two classes by approximate joint
-diagonalisation, Grosse-Wentrup and Buss 2008, doi:10.1109/TBME.2008.921154). The filters are pyriemann's, LDA is
-scikit-learn's. Differs from MOABB's pipeline of that name: LDA takes all classes for equally likely, and the number of
-filters is chosen on the validation subjects.
+The steps are covariances of a band, spatial filters whose variance differs most between the classes, their
+log variances, and LDA (Koles et al. 1990; Blankertz et al. 2008, doi:10.1109/MSP.2008.4408441; for more
+than two classes approximate joint diagonalisation, Grosse-Wentrup and Buss 2008,
+doi:10.1109/TBME.2008.921154). The filters are pyriemann's, LDA is scikit-learn's. Differs from MOABB's
+pipeline of that name: LDA assumes equally likely classes, and the number of filters is chosen on the
+validation subjects.
 """
 
 from collections.abc import Sequence
@@ -23,10 +24,11 @@ from eegfm.models.classical import Covariance, OfCovariances, preferred, refuse_
 class CspLda(OfCovariances):
     """Fitted in one go from arrays of raw windows, [window, channel, time] in microvolts.
 
-    Features are log variances behind the spatial filters, those first that tell the classes apart best.
+    Features are log variances after the spatial filters; the filters that separate the classes best come
+    first.
 
     Args:
-        band: of the filter before everything else, two frequencies in Hz.
+        band: two frequencies in Hz, of the filter that comes first.
         filters: numbers of spatial filters to choose from.
         covariance: how a window's covariance is estimated (see `eegfm.models.classical.covariances`).
     """
@@ -54,12 +56,12 @@ class CspLda(OfCovariances):
         x_val: Float[np.ndarray, "held_out channel time"],
         label_val: Int[np.ndarray, " held_out"],
     ) -> None:
-        """Fit on the first pair, and keep the number of filters that the second pair prefers."""
+        """Fit on the training pair; keep the number of filters that scores best on the validation pair."""
         refuse_one_class(label)
         found = self.covariances(x)
         from pyriemann.spatialfilters import CSP
 
-        # fewer filters are the first of more
+        # a smaller number of filters means the first of these
         self.transform = CSP(nfilter=int(max(self.filters)), metric="euclid", log=True).fit(found, label)
         train, n_present = self.transform.transform(found), len(np.unique(label))
 
@@ -74,7 +76,7 @@ class CspLda(OfCovariances):
 
     @property
     def n_parameters(self) -> int:
-        """The weights of the chosen filters, coefficients and intercepts."""
+        """The number of weights of the chosen filters, of coefficients and of intercepts."""
         assert self.estimator is not None, "fit comes first"
         lda: Any = self.estimator[-1]
         filters = self.transform.filters_[: self.n_filters]

@@ -1,16 +1,18 @@
-"""EEGM2: a Mamba-2 U-Net that gives EEG windows back (Hong et al. 2025, arXiv:2502.17873), and its ablations.
+"""EEGM2: a Mamba-2 U-Net that reconstructs EEG windows (Hong et al. 2025, arXiv:2502.17873), and its ablations.
 
-Written from the paper, and from facts about the reference (github.com/Jiazhen-Hong/EEGM2, no licence: read, not
-copied): sizes, order of layers, names of tensors. `from_reference` reads its state dicts. The residual is the code's,
-y = x + LayerNorm(Mamba2(x)); the paper's figure draws it from the Mamba's output.
+Written from the paper, and from facts about the reference (github.com/Jiazhen-Hong/EEGM2, no licence: read,
+not copied): sizes, order of layers, names of tensors. `from_reference` reads its state dicts. The residual
+is that of the code, y = x + LayerNorm(Mamba2(x)); the paper's figure draws it from the Mamba's output.
 
-The published results rest on a task that the network can solve by copying: nothing is masked, the loss is L1 + T x MSE,
-and full-resolution skips lead past everything. They also rest on a classifier over the flattened reconstruction that
-its optimiser was never given. What we do instead belongs to the task and stands in conf/experiment/eegm2_*.yaml:
-a mask, a spectral term that holds spectral information, statistics of the bottleneck as the embedding, a head that is
-trained, no weight decay on the state-space parameters. The network is the same in both.
+The published results rest on a task that the network can solve by copying: nothing is masked, the loss is
+L1 + T x MSE, and full-resolution skips bypass everything. They also rest on a classifier over the flattened
+reconstruction that its optimiser never received. Our changes belong to the task and are in
+conf/experiment/eegm2_*.yaml: a mask, a spectral term that holds spectral information, statistics of the
+bottleneck as the embedding, a head that is trained, no weight decay on the state-space parameters. The
+network is the same in both.
 
-Differs: `causal` is ours; S2 is no network (the L1 term alone: `task.loss`); the encoder alone (`light`) has no head.
+Differs: `causal` is ours; S2 changes no network, only the loss (the L1 term alone: `task.loss`); the
+encoder alone (`light`) has no head.
 """
 
 import re
@@ -33,17 +35,17 @@ Layer = Literal["pool3", "bottleneck", "output"]
 Pooling = Literal["mean_std", "mean", "flatten"]
 
 WIDTHS = (64, 128, 256)
-N_HEADS, ATTENTION_DROPOUT = 4, 0.1  # of S5
+N_HEADS, ATTENTION_DROPOUT = 4, 0.1  # the attention of S5
 
 
 class Eegm2(MambaUNet):
-    """Give a window back, or embed it as one vector of `width`. Any number of channels, 8 samples or more.
+    """Reconstruct a window, or embed it as a vector of `width`. Takes any number of channels, 8 samples or more.
 
     The variants of the paper, by argument:
 
     ======  =======================================  ======================================================
     EEGM2   the defaults
-    Light   light=True, layer="pool3"                the encoder alone: no bottleneck, no way up
+    Light   light=True, layer="pool3"                the encoder alone: no bottleneck, no decoder
     S1      embedding="single"                       one convolution over the input instead of three
     S3      mixer="mamba1"                           (slow here: a loop over time)
     S4      mixer="mamba1", embedding="single"
@@ -53,19 +55,21 @@ class Eegm2(MambaUNet):
                                                      arguments, only `layer` and `pooling` concern it
     ======  =======================================  ======================================================
 
-    `width_scale` divides the widths 64, 128, 256. `d_state`, `d_conv` and `expand` are the Mamba's, `scan` chooses how
-    Mamba-2 is computed (see `eegfm.nn.mamba2`).
+    `width_scale` divides the widths 64, 128, 256. `d_state`, `d_conv` and `expand` are Mamba's, `scan`
+    chooses how Mamba-2 is computed (see `eegfm.nn.mamba2`).
 
-    An embedding is `pooling` over time ("mean_std": mean and standard deviation of every feature; "mean"; "flatten":
-    everything, which ties it to one length) of `layer`: "pool3", the end of the encoder (EEGM2's probe looks at it);
-    "bottleneck"; or "output", the reconstruction. EEGM2 is fine-tuned on layer="output", pooling="flatten".
+    An embedding is `pooling` over time ("mean_std": mean and standard deviation of every feature; "mean";
+    "flatten": all values, which ties the model to one length) of `layer`: "pool3", the end of the encoder,
+    which EEGM2's probe uses; "bottleneck"; or "output", the reconstruction. EEGM2 is fine-tuned on
+    layer="output", pooling="flatten".
 
-    `causal` makes convolutions look back alone, and holds values on the way up where linear interpolation looks ahead.
-    An output then depends on no input after its block of 8 samples: `latency`, 7 samples, is the longest wait. Windows
-    are filled up with zeros to whole blocks. `stream` takes a recording in pieces. Weights of a centred network load
-    into a causal one and mean something else there.
+    `causal` makes convolutions look back only, and holds values in the decoder where linear interpolation
+    looks ahead. An output then depends on no input after its block of 8 samples: `latency`, 7 samples, is
+    the longest delay. Windows are padded with zeros to whole blocks. `stream` takes a recording in pieces.
+    Weights of a centred network load into a causal one but mean something else there.
 
-    Raises EegfmError for samples that are no raw windows, or too short, and for choices that do not go together.
+    Raises EegfmError for samples that are not raw windows, or too short, and for options that exclude each
+    other.
     """
 
     def __init__(
@@ -153,7 +157,7 @@ class Eegm2(MambaUNet):
     def forward(
         self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "batch channel time"]:
-        """The windows given back, in the unit they came in. `coords` are not used.
+        """Reconstruct windows in their own unit. `coords` are not used.
 
         Raises EegfmError for another number of channels, lengths that the halvings do not admit, and light=true.
         """
@@ -165,7 +169,7 @@ class Eegm2(MambaUNet):
     def embed(
         self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "batch width"]:
-        """One vector a window: `pooling` of `layer`. `coords` are not used. Raises EegfmError as `forward` does."""
+        """A vector per window: `pooling` of `layer`. `coords` are not used. Raises EegfmError as `forward` does."""
         self._check(x)
         if self.layer == "output":
             h = self(x, coords)
@@ -187,7 +191,7 @@ class Eegm2(MambaUNet):
         if carry is not None:
             self._check_channels(x)
         skips, h = self._down(x, carry)
-        if self.light:  # only now: a probe has found its layer and left
+        if self.light:  # checked late: a probe stops at its layer, before this line
             raise EegfmError(
                 "light=true is the encoder alone and gives no windows back. Type model.light=false, or use it with "
                 "task=classify or task=probe."
@@ -235,7 +239,7 @@ class AttentionNorm(nn.Module):
         return self.norm(x + self.mix(x, x, x, need_weights=False)[0])
 
 
-_RENAMED = (  # in a key of the reference, and ours
+_RENAMED = (  # a pattern in the reference's key, and our name
     (r"^decode(?:Mamba|Attn)(?=[23]\.)", "mixer"),
     (r"^onput_embedding(?=\.)", "output_embedding"),
     (r"(?<=\.)(?:mamba|mha)(?=\.)", "mix"),
@@ -244,7 +248,7 @@ _PARTS = re.compile(r"(input_embedding|encoder[123]|bottleneck|decoder[123]|mixe
 
 
 def from_reference(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict in the layout of the reference as one of ours. Shapes and order are the same; names differ so:
+    """Convert a state dict of the reference to ours. Shapes and order are the same; names differ:
 
     ===============================  ==================
     reference                        ours
@@ -254,7 +258,8 @@ def from_reference(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     onput_embedding.*                output_embedding.*
     ===============================  ==================
 
-    The classic U-Net's layout is another and not read. Raises EegfmError if a key is not of this layout.
+    The classic U-Net has another layout, which is not read. Raises EegfmError if a key is not of this
+    layout.
     """
     found: dict[str, Tensor] = {}
     unknown: list[str] = []

@@ -1,4 +1,4 @@
-"""The frequencies of the classes in training, whatever the window: what a score is worth that looks at nothing."""
+"""The classes' training frequencies for every window: the score of a model that looks at nothing."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -7,7 +7,7 @@ from eegfm.contracts import SampleSpec
 
 
 class Majority:
-    """Every window gets the training windows' class frequencies as its probabilities, and so the commonest class."""
+    """Every window's probabilities are the training windows' class frequencies, so the commonest class wins."""
 
     found = ("frequency",)
 
@@ -26,11 +26,11 @@ class Majority:
         self.frequency = np.bincount(label, minlength=len(self.spec.classes)) / len(label)
 
     def probabilities(self, x: Float[np.ndarray, "window *sample"]) -> Float[np.ndarray, "window class"]:
-        """One column a class, all rows alike."""
+        """One column per class; all rows are equal."""
         assert self.frequency is not None, "fit comes first"
         return np.tile(self.frequency, (len(x), 1))
 
     @property
     def n_parameters(self) -> int:
-        """A frequency a class."""
+        """The number of frequencies, one per class."""
         return len(self.spec.classes)

@@ -1,16 +1,17 @@
 """SAMBA: one U-Net for every montage, by coordinates instead of channel lists (Hong et al. 2025, arXiv:2511.18571).
 
-Written from facts about the reference (github.com/Jiazhen-Hong/SAMBA, no licence: read, not copied): sizes, order of
-layers, names of tensors. `from_reference` reads its state dicts. The body is EEGM2's; in front of it a spatial
-embedding (`eegfm.nn.spatial`) brings any channels to the same places, and in the middle stands multi-head differential
-Mamba (`eegfm.nn.diff_mamba`).
+Written from facts about the reference (github.com/Jiazhen-Hong/SAMBA, no licence: read, not copied): sizes,
+order of layers, names of tensors. `from_reference` reads its state dicts. The body is EEGM2's; before it, a
+spatial embedding (`eegfm.nn.spatial`) maps any channels to the same places, and its bottleneck is
+multi-head differential Mamba (`eegfm.nn.diff_mamba`).
 
-The reference starts as a mean of all channels, ties its output to one montage, and norms over time, so that what it
-says of a moment depends on the window's length. All of this is here by argument; the defaults are ours: the embedding
-starts local, the output is read at the channels' own coordinates, so that no tensor depends on how many there are, and
-norms are by moment. Nothing but the Mambas, the pools and these norms is non-linear, as in the reference.
+The reference starts as a mean of all channels, ties its output to one montage, and norms over time, so that
+its output at one moment depends on the window's length. Arguments give all of this; the defaults are ours:
+the embedding starts local, the output is read at the channels' own coordinates, so that no tensor depends
+on their number, and norms act on each moment alone. Only the Mambas, the pools and these norms are
+non-linear, as in the reference.
 
-Differs: three RMS norms of the reference (256 numbers) are never called there and are not here (`DEAD`).
+Differs: three RMS norms of the reference (256 numbers), which it never calls, are left out (`DEAD`).
 """
 
 import re
@@ -41,13 +42,13 @@ DEAD = ("encoder1.1.norm.weight", "decodeMamba3.norm.weight", "decodeMamba2.norm
 
 
 class Samba(MambaUNet):
-    """Give a window of any montage back, or embed it as one vector of `width`. 8 samples or more.
+    """Reconstruct a window of any montage, or embed it as a vector of `width`. Takes 8 samples or more.
 
-    `targets` are the places that the network sees the head from (`eegfm.signal.montage.layout` knows some), in metres
-    of the head frame; where they are in another frame, `move` is the rigid transform that takes coordinates there.
-    Channels at NaN coordinates are ignored exactly, and given back as zero.
+    `targets` are the places from which the network sees the head (`eegfm.signal.montage.layout` knows
+    some), in metres of the head frame; if they are in another frame, `move` is the rigid transform from
+    head coordinates to it. Channels at NaN coordinates are ignored exactly, and reconstructed as zero.
 
-    The reference's experiments, by argument (`conf/adapt/samba_published_*.yaml` has them all):
+    Arguments give the reference's experiments (`conf/adapt/samba_published_*.yaml` has them all):
 
     - `look`: how the targets see the channels. "local", ours; "published"; "none": no spatial embedding, the network
       has the data set's channels. `signed` lets a local one weigh below zero.
@@ -60,13 +61,14 @@ class Samba(MambaUNet):
     `width_scale` divides the widths 64, 64, 128. `d_state`, `d_conv` and `expand` are the Mamba's, `scan` chooses how
     Mamba-2 is computed (see `eegfm.nn.mamba2`).
 
-    An embedding is `pooling` over time ("mean_std" or "mean" of every feature) of `layer`: "pool3", the end of the way
-    down; "bottleneck"; "rise2", what has come up to the half rate, where the reference's probe looks.
+    An embedding is `pooling` over time ("mean_std" or "mean" of every feature) of `layer`: "pool3", the end of
+    the encoder; "bottleneck"; "rise2", the decoder at half the rate, which the reference's probe uses.
 
-    `causal` makes an output depend on no input after its block of 8 samples (see `MambaUNet`); `stream` takes a
-    recording in pieces. It wants norm="per_token".
+    `causal` makes an output depend on no input after its block of 8 samples (see `MambaUNet`); `stream`
+    takes a recording in pieces. `causal` needs norm="per_token".
 
-    Raises EegfmError for samples that are no raw windows, or too short, and for choices that do not go together.
+    Raises EegfmError for samples that are not raw windows, or too short, and for options that exclude each
+    other.
     """
 
     def __init__(
@@ -128,7 +130,7 @@ class Samba(MambaUNet):
         places = torch.tensor(targets.coords, dtype=torch.float32)
         n_seen = self.n_channels if look == "none" else len(places)
         if look != "none":
-            self.targets = targets  # without it the model is no `MapsPlaces`
+            self.targets = targets  # makes the model a `MapsPlaces`
             self.spatial = Spatial(places, start=look, signed=signed)
         w1, w2, w3 = (width // width_scale for width in WIDTHS)
         convolve = partial(Conv, kernel_size=3, causal=causal)
@@ -174,10 +176,10 @@ class Samba(MambaUNet):
     def forward(
         self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "batch channel time"]:
-        """The windows given back, in the unit they came in; zero where a channel has no place.
+        """Reconstruct windows in their own unit; zero where a channel has no place.
 
-        Raises EegfmError for windows that are too short, coordinates that are not one a channel or not metres, and,
-        with head="published", for another number of channels.
+        Raises EegfmError for windows that are too short, coordinates that are not one per channel or not
+        metres, and, with head="published", for another number of channels.
         """
         self._check(x, coords)
         return self._through(self._filled(x), coords)[..., : x.shape[-1]]
@@ -185,7 +187,7 @@ class Samba(MambaUNet):
     def embed(
         self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "batch width"]:
-        """One vector a window: `pooling` of `layer`. Raises EegfmError as `forward` does."""
+        """A vector per window: `pooling` of `layer`. Raises EegfmError as `forward` does."""
         self._check(x, coords, whole=False)
         skips, h = self._down(self._seen(self._filled(x), self._moved(coords)))
         if self.layer != "pool3":
@@ -195,7 +197,7 @@ class Samba(MambaUNet):
         return pooled(h, self.pooling)
 
     def spatial_weights(self, coords: Float[Tensor, "channel 3"]) -> Float[Tensor, "target channel"]:
-        """How much of every channel each target sees. Raises EegfmError where look="none"."""
+        """The weight of every channel at each target. Raises EegfmError if look="none"."""
         if self.look == "none":
             raise EegfmError("look=none has no spatial embedding. Type model.look=local")
         return self.spatial.weights(self._moved(coords))
@@ -230,7 +232,7 @@ class Samba(MambaUNet):
 
 
 class ConvReLU(Conv):
-    """A convolution and ReLU, of the ablation without Mamba."""
+    """A convolution and ReLU, for the ablation without Mamba."""
 
     def forward(
         self, input: Float[Tensor, "batch channel time"], carry: Carry | None = None
@@ -239,7 +241,7 @@ class ConvReLU(Conv):
 
 
 class Turned(nn.Module):
-    """The same of one width, where the body has time before features."""
+    """ConvReLU of equal widths, for the parts of the body that have time before features."""
 
     def __init__(self, width: int, *, causal: bool) -> None:
         super().__init__()
@@ -252,7 +254,7 @@ class Turned(nn.Module):
 
 
 class Same(nn.Module):
-    """Nothing, where the ablation without Mamba has no mixer."""
+    """The identity, where the ablation without Mamba has no mixer."""
 
     def forward(
         self, x: Float[Tensor, "batch time width"], carry: Carry | None = None
@@ -260,14 +262,14 @@ class Same(nn.Module):
         return x
 
 
-_RENAMED = (  # in a key of the reference, and ours
+_RENAMED = (  # a pattern in the reference's key, and our name
     (r"^saie\.", "spatial."),
     (r"^decodeMamba(?=[23]\.)", "mixer"),
     (r"^(?:onput_embedding|output_layer)\.", "output_embedding."),
     (r"(?<=\.)mamba\.", "mix."),
     (r"^bottleneck\.1\.block\.lam$", "bottleneck.1.networks.out_proj.lam"),
     (r"^bottleneck\.1\.block\.", "bottleneck.1."),
-    # of the ablation without Mamba, whose first number is that of the convolution in Conv-ReLU
+    # the ablation without Mamba; its first number is that of the convolution in Conv-ReLU
     (r"^(encoder1|bottleneck)\.0\.(?=\w+#conv)", r"\1.conv."),
     (r"^((?:en|de)coder[123])\.0\.(?=\w+#conv)", r"\1."),
 )
@@ -276,11 +278,12 @@ _NORM = re.compile(r"bottleneck\.1\.block\.head_norms\.(\d+)\.(weight|bias)")
 
 
 def from_reference(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict in the layout of the reference, 204 tensors or 28 without Mamba, as one of ours.
+    """Convert a state dict of the reference, 204 tensors or 28 without Mamba, to ours.
 
-    It fits a Samba with look, head, lam and norm "published" and as many channels. The 16 small Mamba-2 of the
-    bottleneck are stacked (see `eegfm.nn.diff_mamba`), other tensors renamed, and those that the reference never uses
-    (`DEAD`) left out. Raises EegfmError if a key is not of this layout, or one of the 16 is absent.
+    The result fits a Samba with look, head, lam and norm "published" and the same number of channels. The
+    bottleneck's 16 small Mamba-2 are stacked (see `eegfm.nn.diff_mamba`), other tensors are renamed, and
+    tensors that the reference never uses (`DEAD`) are left out. Raises EegfmError if a key is not of this
+    layout, or if one of the 16 is absent.
     """
     found: dict[str, Tensor] = {}
     units: dict[str, dict[tuple[int, int], Tensor]] = {}
@@ -333,7 +336,7 @@ def _stacked(name: str, tensors: list[Tensor], d_inner: int) -> Tensor:
         return torch.stack(tensors)
     if not name.startswith("conv1d."):
         return torch.cat(tensors)
-    # there the features x, B, C of a network; here x of all networks, then B, then C
+    # the reference has x, B, C of each network; we have x of all networks, then B, then C
     n = (len(tensors[0]) - d_inner) // 2
     parts = zip(*(t.split((d_inner, n, n)) for t in tensors), strict=True)
     return torch.cat([torch.cat(part) for part in parts])

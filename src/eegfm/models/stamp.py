@@ -1,8 +1,9 @@
 """STAMP: spatial-temporal adapter with multi-head pooling (Shook et al. 2025, arXiv:2511.10848).
 
-A small network on the tokens of a frozen time-series model that embedded every (channel, second) alone. Input norm,
-projection, positions, mixing along time and channels, pooling. Written from the formulas; the reference
-(github.com/autonlab/STAMP, MIT) fixes what the paper leaves open, and `from_reference` reads its state dicts.
+A small network on the tokens of a frozen time-series model, which embedded every (channel, second) alone.
+Its steps are input norm, projection, positions, mixing along time and channels, pooling. Written from the
+formulas; the reference (github.com/autonlab/STAMP, MIT) fixes what the paper leaves open, and
+`from_reference` reads its state dicts.
 
 Differs: the classifier belongs to the task; ACPE runs (upstream's cannot); the reference's `cls_tokens`, a parameter
 that its forward pass never reads, does not exist; a gMLP followed by a transformer, which upstream's switches allow,
@@ -40,10 +41,10 @@ class Stamp(nn.Module):
 
     - `input_norm`: "instance" over the tokens of a sample, "batch", "standardise" by the training split (see
       `fit_input`), or "none".
-    - `projection`: "full" is one linear layer, "reduced" two with `projection_width` hidden units between. Where the
-      embedding already has `width`, tokens are used as they are.
-    - `positions`: any of the tables "token", "spatial", "temporal", of `position_kind` "learned" or "sinusoidal"; an
-      empty list is none. `acpe_kernel` (channels, seconds) adds a convolution of the projected tokens over the grid,
+    - `projection`: "full" is one linear layer, "reduced" is two with `projection_width` hidden units between. If
+      the embedding already has `width`, tokens stay unchanged.
+    - `positions`: any of the tables "token", "spatial", "temporal", of `position_kind` "learned" or "sinusoidal";  an
+      empty list means none. `acpe_kernel` (channels, seconds) adds a convolution of the projected tokens over the grid,
       with `acpe_mix` through a linear layer.
     - `mixer`: "cc_gmlp" gates along time and channels (joined by `combine`), "gmlp" along all tokens,
       "cc_transformer" and "transformer" attend likewise with `mixer_heads` heads, `norm_first` or not, and a
@@ -51,7 +52,7 @@ class Stamp(nn.Module):
     - `pooling`: "mhap" with `n_heads`, `n_queries`, `query_mode`, `residual_lambda`, `residual_mode` (see
       `AttentionPooling`), or "mean", which with a linear head is also the reference's token-prediction averaging.
 
-    Raises EegfmError if the spec is of raw windows, or a choice is not one.
+    Raises EegfmError if the spec is of raw windows, or if an option has an unknown value.
     """
 
     def __init__(
@@ -182,24 +183,24 @@ class Stamp(nn.Module):
     def embed(
         self, x: Float[Tensor, "batch channel time embedding"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "batch width"]:
-        """One vector a sample. `coords` are not used."""
+        """A vector per sample. `coords` are not used."""
         return self.pooling(self._tokens(x))
 
     def attention(
         self, x: Float[Tensor, "batch channel time embedding"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "batch head token"]:
-        """How much each pooling head takes from each token; every head's map sums to one.
+        """The attention of each pooling head to each token; every head's map sums to one.
 
         Token n = second * n_channels + channel: `.unflatten(-1, (n_times, n_channels))` is the grid.
 
-        Raises EegfmError where the pooling is a mean, which prefers no token.
+        Raises EegfmError if the pooling is a mean, which prefers no token.
         """
         if not isinstance(self.pooling, AttentionPooling):
             raise EegfmError("Mean pooling has no attention to show. Train with model.pooling=mhap.")
         return self.pooling(self._tokens(x), return_attention=True)[1]
 
     def fit_input(self, batches: Iterable[Float[Tensor, "batch channel time embedding"]]) -> None:
-        """Show the training split to an input norm that learns from it; others do not look at `batches`."""
+        """Show the training split to an input norm that learns from it; other norms ignore `batches`."""
         if isinstance(self.input_norm, Standardise):
             self.input_norm.fit(x.transpose(1, 2) for x in batches)
 
@@ -255,8 +256,8 @@ def from_reference(
     cls_tokens                                                          none: no output depends on it
     ==================================================================  ==========================================
 
-    `recurrent` is for a model that shares one block: the reference repeats its entries for every depth, ours has them
-    once. Raises EegfmError if a key is not of this layout.
+    `recurrent` is for a model that shares one block: the reference repeats its entries for every depth,
+    ours has them once. Raises EegfmError if a key is not of this layout.
     """
     backbone: dict[str, Tensor] = {}
     head: dict[str, Tensor] = {}

@@ -1,11 +1,12 @@
-"""STAMP with its encoder inside: the encoder stays frozen but for low-rank adapters, which are trained with STAMP.
+"""STAMP with its encoder inside: the encoder is frozen except for low-rank adapters, trained with STAMP.
 
-LoRA (Hu et al. 2021, arXiv:2106.09685) by peft (Apache-2.0), at the places and with the rank, scale and dropout of the
-STAMP reference (github.com/autonlab/STAMP, MIT; read, not copied): beside the queries and values of every layer.
+LoRA (Hu et al. 2021, arXiv:2106.09685) by peft (Apache-2.0), with the places, rank, scale and dropout of
+the STAMP reference (github.com/autonlab/STAMP, MIT; read, not copied): beside the queries and values of
+every layer.
 
-Differs: the adapters learn. The reference recomputes activations in the re-entrant way, whose inputs there need no
-gradient, so that none arrives at its adapters; what it trained was STAMP over a frozen encoder with dropout. Here
-chunks of series are recomputed in the other way, and any encoder that is a network can take MOMENT's place.
+Differs: the adapters learn. The reference recomputes activations in the re-entrant way; its inputs there
+need no gradient, so its adapters receive none, and it trained STAMP over a frozen encoder with dropout. We
+recompute chunks of series in the other way, and any encoder that is a network can take MOMENT's place.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,14 +24,14 @@ INSTALL = "In a checkout: make setup-tsfm. Elsewhere: pip install 'eegfm[tsfm]'"
 
 
 class StampLora(nn.Module):
-    """Embed raw windows: every (channel, second) through the adapted encoder, then all of them through a `Stamp`.
+    """Embed raw windows: each (channel, second) passes the adapted encoder, then all pass a `Stamp`.
 
-    `encoder` is a `contracts.Trains`. `stamp` makes the backbone from the spec of the tokens. `rank`, `alpha` and
-    `lora_dropout` are the adapters': alpha / rank times what they compute is added, and it starts at zero, so that an
-    untrained one embeds as the frozen encoder does. In training the dropout of the encoder itself acts as well, as in
-    the reference.
+    `encoder` is a `contracts.Trains`. `stamp` makes the backbone from the spec of the tokens. `rank`,
+    `alpha` and `lora_dropout` are the adapters'. alpha / rank times an adapter's output is added; that
+    output starts at zero, so an untrained model embeds as the frozen encoder does. In training the
+    encoder's own dropout acts as well, as in the reference.
 
-    `chunk` series at a time go through the encoder, and their activations are computed anew in the backward pass
+    `chunk` series at a time pass the encoder, and their activations are recomputed in the backward pass
     instead of kept: less memory, a third more work. None keeps them.
 
     Raises EegfmError if the samples are not raw windows of whole seconds at the encoder's rate, if the encoder is no
@@ -74,11 +75,11 @@ class StampLora(nn.Module):
             )
         self.chunk = chunk
         self.vectors = encoder.vectors
-        # the object that `vectors` computes with, so that it moves, trains and is saved with this module
+        # `vectors` computes with this object, which therefore moves, trains and is saved with this module
         network = add_adapters(
             encoder.network, encoder.adapters, rank=rank, alpha=alpha, dropout=lora_dropout
         )
-        # an encoder comes in eval mode, and Lightning keeps the modes that it finds
+        # an encoder arrives in eval mode, and Lightning keeps the modes that it finds
         self.encoder: nn.Module = network.train()
         shape = (n_channels, n_times // self.second, encoder.width)
         self.stamp = stamp(SampleSpec(spec.montage, shape, spec.sfreq, spec.classes))
@@ -87,31 +88,31 @@ class StampLora(nn.Module):
     def embed(
         self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "batch width"]:
-        """One vector a window in µV. `coords` are not used."""
+        """A vector per window in µV. `coords` are not used."""
         return self.stamp.embed(self.tokens(x), coords)
 
     def attention(
         self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "batch head token"]:
-        """How much each pooling head takes from each token: see `Stamp.attention`."""
+        """The attention of each pooling head to each token: see `Stamp.attention`."""
         return self.stamp.attention(self.tokens(x), coords)
 
     def fit_input(self, batches: Any) -> None:
-        """Show the training split to the `Stamp`, as tokens of the encoder as it is now."""
+        """Show the training split to the `Stamp`, as tokens of the encoder in its present state."""
         with torch.no_grad():
             self.stamp.fit_input(self.tokens(x) for x in batches)
 
     def tokens(
         self, x: Float[Tensor, "batch channel time"]
     ) -> Float[Tensor, "batch channel second embedding"]:
-        """What a store of this encoder's vectors would hold, with a gradient."""
+        """The vectors that a store of this encoder would hold, with a gradient."""
         series = rearrange(x, "b c (s t) -> (b c s) t", t=self.second)
         if self.chunk is None:
             vectors = self.vectors(series)
         else:
             again = (
                 torch.is_grad_enabled()
-            )  # not re-entrant: a gradient for parameters, whatever the input has
+            )  # not re-entrant, so that parameters get a gradient even if the input has none
             vectors = torch.cat(
                 [
                     checkpoint(self.vectors, part, use_reentrant=False) if again else self.vectors(part)
@@ -132,7 +133,7 @@ class StampLora(nn.Module):
 def add_adapters(
     network: nn.Module, places: Sequence[str], *, rank: int, alpha: float, dropout: float
 ) -> nn.Module:
-    """The network with LoRA adapters beside all linear layers whose names end so; nothing else of it is trained.
+    """The network with LoRA adapters beside linear layers whose names end in `places`; only these are trained.
 
     Raises:
         EegfmError: peft is not installed.
@@ -141,6 +142,6 @@ def add_adapters(
         from peft import LoraConfig, inject_adapter_in_model  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise EegfmError(f"model=stamp_lora needs peft ({error}). {INSTALL}") from error
-    # LoraConfig says int, and divides: a fraction is as good
+    # LoraConfig declares an int but only divides, so a fraction works
     lora = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(places), lora_dropout=dropout)  # pyright: ignore
     return inject_adapter_in_model(lora, network)

@@ -1,10 +1,11 @@
 """Riemannian tangent space and logistic regression: covariances as points of a curved space, flattened at their mean.
 
-Barachant et al. 2012 (doi:10.1109/TBME.2011.2172210), by pyriemann: the covariances of a band, the mean of the training
-windows' ones, and of every window the logarithm of its covariance as seen from that mean. Classifier: scikit-learn's
-logistic regression, classes weighted by their inverse frequency, its strength chosen on the validation subjects. With
-the affine-invariant metric and no shrinkage an invertible mixing of the channels changes nothing. Nobody's covariances
-are centred on the person: that would look at all windows of a test subject at once.
+Barachant et al. 2012 (doi:10.1109/TBME.2011.2172210), by pyriemann: the covariances of a band, the mean of
+those of the training windows, and for every window the logarithm of its covariance as seen from that mean.
+Classifier: scikit-learn's logistic regression, classes weighted by their inverse frequency, its strength
+chosen on the validation subjects. With the affine-invariant metric and no shrinkage, an invertible mixing
+of the channels changes nothing. Covariances are not centred on each person: that would use all windows of a
+test subject at once.
 """
 
 from collections.abc import Sequence
@@ -21,14 +22,15 @@ from eegfm.models.classical import Covariance, OfCovariances, preferred, refuse_
 class Tangent(OfCovariances):
     """Fitted in one go from arrays of raw windows, [window, channel, time] in microvolts.
 
-    Features are tangent vectors, one entry a pair of channels; their length is the distance from the mean.
+    Features are tangent vectors, one entry per pair of channels; their length is the distance from the
+    mean.
 
     Args:
-        band: of the filter before everything else, two frequencies in Hz.
+        band: two frequencies in Hz, of the filter that comes first.
         strengths: inverse strengths of the regularisation to choose from.
         covariance: how a window's covariance is estimated (see `eegfm.models.classical.covariances`).
-        metric: of the mean and the logarithm; "riemann" is the affine-invariant one.
-        max_iter: of the regression.
+        metric: that of the mean and the logarithm; "riemann" is the affine-invariant one.
+        max_iter: most iterations of the regression.
     """
 
     name = "tangent"
@@ -56,7 +58,7 @@ class Tangent(OfCovariances):
         x_val: Float[np.ndarray, "held_out channel time"],
         label_val: Int[np.ndarray, " held_out"],
     ) -> None:
-        """Fit on the first pair at every strength, and keep the one that the second pair prefers."""
+        """Fit on the training pair at every strength, and keep the strength that scores best on the validation pair."""
         refuse_one_class(label)
         found = self.covariances(x)
         from pyriemann.tangentspace import TangentSpace
@@ -74,7 +76,7 @@ class Tangent(OfCovariances):
 
     @property
     def n_parameters(self) -> int:
-        """The mean covariance, once a pair of channels, coefficients and intercepts."""
+        """The numbers in the mean covariance (one per pair of channels), coefficients and intercepts."""
         assert self.estimator is not None, "fit comes first"
         n = self.spec.shape[0]
         return int(n * (n + 1) // 2 + np.size(self.estimator.coef_) + np.size(self.estimator.intercept_))
