@@ -1,5 +1,5 @@
-"""What every encoder is fed: single seconds at 200 Hz, as in STAMP (Shook et al. 2025, arXiv:2511.10848); and what
-encoders that are pretrained networks have in common."""
+"""The input of every encoder: single seconds at 200 Hz, as in STAMP (Shook et al. 2025, arXiv:2511.10848); and the
+common part of encoders that are pretrained networks."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -26,7 +26,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 def as_seconds(series: Float[Tensor, "series time"], *, encoder: str) -> Float[Tensor, "series 200"]:
     """The series in float32, or a refusal if they are not seconds of 200 samples.
 
-    Without it another length would be read on a wrong frequency axis, or cut off, without a word.
+    Without this check, another length would silently be cut off or read on a wrong frequency axis.
 
     Raises:
         EegfmError: the series are not 200 samples long.
@@ -40,19 +40,19 @@ def as_seconds(series: Float[Tensor, "series time"], *, encoder: str) -> Float[T
 
 
 class Pretrained(ABC):
-    """An encoder that is a network with published weights: all but the network itself.
+    """The base of encoders that are networks with published weights.
 
-    A subclass says `name`, `width`, where its weights are published, how the network is built (`build`) and how seconds
-    go through it (`vectors`). It is built when the first vector is asked for: training from a prepared store needs the
-    weight file, which the recipe names, but not the package.
+    A subclass defines `name`, `width`, where its weights are published, how the network is built (`build`)
+    and how seconds pass it (`vectors`). The network is built when the first vector is asked for: training
+    from a prepared store needs the weight file, which the recipe names, but not the package.
 
     Args:
-        weights: folder with the published file, or "random" for weights drawn from `seed` (a control for what the
-            pretraining brings, and for tests). Where the folder has none, the cache of Hugging Face is looked into.
-        seed: of weights="random".
-        device: "auto" is a GPU where there is one, else the CPU; else a name for torch.device.
-        precision: in which the network computes on a GPU (autocast); on a CPU always float32. Vectors are float32.
-        input_norm: what a backbone should do with the vectors first. Not used here; STAMP's is "instance".
+        weights: folder with the published file, or "random" for weights drawn from `seed` (for tests, and as a
+            control for what pretraining adds). If the folder has no such file, Hugging Face's cache is searched.
+        seed: seed of weights="random".
+        device: "auto" (a GPU if there is one, else the CPU) or a name for torch.device.
+        precision: the network's precision on a GPU (autocast); a CPU always uses float32. Vectors are float32.
+        input_norm: how a backbone should norm the vectors first. Not used here; STAMP's is "instance".
 
     Raises:
         EegfmError: there are no weights.
@@ -61,12 +61,12 @@ class Pretrained(ABC):
     name: str
     width: int
     sfreq = SFREQ
-    # of the published weights: owner/name, the branch or commit, the file, and a sentence's worth of what it is
+    # the published weights: owner/name, the branch or commit, the file, and its size and licence
     repository: str
     revision: str
     file = "model.safetensors"
     about: str
-    adapters: Sequence[str] = ()  # ends of the names of the linear layers that LoRA adapters go beside
+    adapters: Sequence[str] = ()  # LoRA adapters go beside linear layers whose names end so
     chunk = 1024  # series at once on a CPU: bounds the memory; more is not faster on one thread
 
     def __init__(
@@ -83,13 +83,13 @@ class Pretrained(ABC):
         self.source = f"random, seed {seed}" if self.weights is None else sha256_of(self.weights)
 
     def settings(self) -> dict[str, Any]:
-        """What changes a vector, for the store's recipe: above all the SHA-256 of the weight file."""
+        """The settings that change a vector, for the store's recipe; above all the weight file's SHA-256."""
         rounded = {} if self.precision == "float32" else {"precision": self.precision}
         return {"weights": self.source, **rounded, **self.facts()}
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """What else changes a vector: the model's name and size, what is done to a second, how it is pooled."""
+        """The other facts that change a vector: the model's name and size, the preparation of a second, the pooling."""
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -97,7 +97,7 @@ class Pretrained(ABC):
 
     @abstractmethod
     def vectors(self, series: Float[Tensor, "series 200"]) -> Float[Tensor, "series width"]:
-        """Seconds in µV, on the device of `network`, through it: with a gradient, where its weights have one."""
+        """Vectors of seconds in µV, on the device of `network`; with a gradient if its weights have one."""
 
     @cached_property
     def network(self) -> nn.Module:
@@ -119,7 +119,7 @@ class Pretrained(ABC):
         found = torch.empty(len(series), self.width, device=series.device)
         half = self.precision != "float32" and device.type == "cuda"
         context = torch.autocast("cuda", getattr(torch, self.precision)) if half else nullcontext()
-        # the result is made outside, so that it is an ordinary tensor that gradients of a backbone may be computed from
+        # the result is made outside, so that it is an ordinary tensor, usable in a backbone's backward pass
         with torch.inference_mode(), context:
             size = self.chunk
             if device.type == "cuda":
@@ -145,12 +145,13 @@ class Pretrained(ABC):
 
 
 def load_strictly(network: nn.Module, file: Path, *, what: str, tied: Iterable[str] = ()) -> None:
-    """All tensors of a safetensors file into a network, none left over on either side.
+    """Load a safetensors file into a network; both must have exactly the same tensors.
 
-    `tied` are further names in the network of what a file of transformers holds once, as `shared.weight`.
+    `tied` names the network's other names for a tensor that transformers' files hold once, as
+    `shared.weight`.
 
     Raises:
-        EegfmError: the file is not one, or its tensors are others; `what` says whose it should be.
+        EegfmError: the file is not of this format or holds other tensors; `what` says whose they should be.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -167,7 +168,7 @@ def load_strictly(network: nn.Module, file: Path, *, what: str, tied: Iterable[s
 
 
 def series_that_fit(run: Callable[[int], Any], total: int, device: torch.device, *, probe: int = 64) -> int:
-    """How many series a GPU takes at once: what one takes, measured, in nine tenths of the memory that is free."""
+    """How many series fit on a GPU at once: nine tenths of its free memory by the measured use of one series."""
     if total <= probe:
         return max(1, total)
     torch.cuda.reset_peak_memory_stats(device)
@@ -179,18 +180,18 @@ def series_that_fit(run: Callable[[int], Any], total: int, device: torch.device,
 
 
 def sha256_of(file: Path) -> str:
-    """The digest of a file, which may be larger than the memory."""
+    """The SHA-256 of a file, which may be larger than memory."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def published_file(folder: Path, repository: str, file: str, revision: str) -> Path | None:
-    """A published file: in the folder, else in the local cache of Hugging Face; None where it is in neither."""
+    """A published file, from the folder or else Hugging Face's local cache; None if it is in neither."""
     return folder / file if (folder / file).is_file() else in_cache(repository, file, revision)
 
 
 def in_cache(repository: str, file: str, revision: str) -> Path | None:
-    """The file in the local cache of Hugging Face, if its library is there and has it. Nothing is downloaded."""
+    """The file in Hugging Face's local cache, if the library is installed and has it. Downloads nothing."""
     try:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:

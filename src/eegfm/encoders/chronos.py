@@ -1,15 +1,17 @@
 """Chronos, pretrained forecasters of 8 to 710 million parameters (Ansari et al. 2024, arXiv:2403.07815).
 
-Weights: https://huggingface.co/amazon/chronos-t5-large and its four smaller siblings (Apache-2.0). What a Chronos
-model does with a series is written here on the T5 of transformers (Apache-2.0), imported when the first vector is asked
-for. The authors' package, chronos-forecasting (Apache-2.0), is not needed: the tests hold tokens and vectors to it.
+Weights: https://huggingface.co/amazon/chronos-t5-large and its four smaller siblings (Apache-2.0). This
+module does what a Chronos model does with a series, on the T5 of transformers (Apache-2.0), imported when
+the first vector is asked for. The authors' package, chronos-forecasting (Apache-2.0), is not needed: the
+tests compare tokens and vectors with it.
 
-A second is divided by its mean absolute value; each sample becomes a token, the number of one of 4,093 equal bins from
--15 to 15; an end token follows, and T5's encoder makes 201 vectors of them. STAMP keeps the end token's vector ("eos")
-or the mean of the 200 others ("mean"); which of the two its published numbers are from is not said. It runs the model
-in bfloat16 (`precision`). Its division of the signal by 100 cancels out and is left away.
+A second is divided by its mean absolute value; each sample becomes a token, the number of one of 4,093
+equal bins from -15 to 15; an end token follows, and T5's encoder makes 201 vectors of them. STAMP keeps the
+end token's vector ("eos") or the mean of the 200 others ("mean"); it does not say which of the two gave its
+published numbers. It runs the model in bfloat16 (`precision`). Its division of the signal by 100 cancels
+out and is left out.
 
-Unlike the other encoders Chronos sees the offset of a second; only the amplitude goes.
+Unlike the other encoders, Chronos sees the offset of a second; only the amplitude is lost.
 """
 
 from dataclasses import dataclass
@@ -27,13 +29,13 @@ PACKAGE = "transformers"
 
 TOKENS, SPECIAL, END = 4096, 2, 1  # the vocabulary; how many of it are padding and end; the end token
 LIMIT = 15.0  # the outermost bins' centres, in mean absolute values
-# the names that T5 has for its one embedding, which a file holds as `shared.weight`
+# T5's names for its only embedding, which a file holds as `shared.weight`
 TIED = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 
 
 @dataclass(frozen=True)
 class Size:
-    """The shape of one T5: as many layers in the decoder, heads of 64."""
+    """The shape of a T5 encoder; the decoder has as many layers, and heads have 64 features."""
 
     width: int
     ff_width: int
@@ -48,7 +50,7 @@ SIZES = {
     "base": Size(768, 3072, 12, 12),
     "large": Size(1024, 4096, 24, 16),
 }
-# size of the file, and the commit of the repository that added it; no source at hand names that of tiny
+# the file's size, and the commit of the repository that added it; no source at hand names the one of tiny
 PUBLISHED = {
     "tiny": ("34 MB", "main"),
     "mini": ("82 MB", "560c5469def38533a553e470503378345df0f5dc"),
@@ -59,11 +61,11 @@ PUBLISHED = {
 
 
 class Chronos(Pretrained):
-    """What the encoder of Chronos-T5 makes of a second: 256, 384, 512, 768 or 1024 numbers by `size`.
+    """Vectors of a second from Chronos-T5's encoder: 256, 384, 512, 768 or 1024 numbers, by `size`.
 
     Arguments beside those of `Pretrained`:
-        size: of the published models; STAMP uses large.
-        pooling: "eos" the vector of the end token, "mean" the mean of the samples' vectors.
+        size: size of the published model; STAMP uses large.
+        pooling: "eos" is the end token's vector, "mean" the mean of the samples' vectors.
     """
 
     name = "chronos"
@@ -93,11 +95,11 @@ class Chronos(Pretrained):
         )
 
     def facts(self) -> dict[str, Any]:
-        """What changes a vector beside the weights."""
+        """The facts, beside the weights, that change a vector."""
         return {"model": f"chronos-t5-{self.size}", "pooling": self.pooling}
 
     def build(self) -> nn.Module:
-        """The encoder; a published file is loaded whole, which shows that it is the right one."""
+        """The encoder; a published file is loaded whole, which proves that it is the right one."""
         try:
             from transformers import (  # pyright: ignore[reportMissingImports]
                 T5EncoderModel,
@@ -107,7 +109,7 @@ class Chronos(Pretrained):
             raise EegfmError(f"encoder=chronos needs transformers ({error}). {INSTALL}") from error
         if self.weights is None:
             return T5EncoderModel(t5_config(self.of, vocabulary=TOKENS)).get_encoder()
-        with torch.device("meta"):  # nothing is drawn that the file replaces
+        with torch.device("meta"):  # draws no weights that the file would replace
             whole = T5ForConditionalGeneration(t5_config(self.of, vocabulary=TOKENS))
         whole.to_empty(device="cpu")
         load_strictly(
@@ -119,32 +121,32 @@ class Chronos(Pretrained):
         return whole.get_encoder()
 
     def vectors(self, series: Float[Tensor, "series 200"]) -> Float[Tensor, "series width"]:
-        """Seconds through the network, with a gradient where its weights have one."""
+        """Vectors of seconds, with a gradient if the network's weights have one."""
         states = self.network(input_ids=tokens(series)).last_hidden_state  # series token width
         return states[:, -1] if self.pooling == "eos" else states[:, :-1].mean(dim=1)
 
 
 def tokens(series: Float[Tensor, "series time"]) -> Int[Tensor, "series time+1"]:
-    """Chronos's tokens of series: bins of the values by their mean absolute value, and the end token.
+    """Chronos's tokens of series: bins of values divided by their mean absolute value, and the end token.
 
     A series of zeros is divided by 1.
     """
     scale = series.abs().mean(dim=1, keepdim=True)
     scale = torch.where(scale > 0, scale, 1.0)
-    # made on the CPU, so that a GPU puts the borders of the bins at the same numbers
+    # computed on the CPU, so that a GPU has the same borders of bins
     centres = torch.linspace(-LIMIT, LIMIT, TOKENS - SPECIAL - 1)
     borders = (centres[1:] + centres[:-1]).div(2).to(series.device)
-    # + 1: the published table has one border more, at -1e20, below every value
+    # + 1: the published table has another border at -1e20, below every value
     binned = torch.bucketize(series / scale, borders, right=True) + SPECIAL + 1
     end = torch.full((len(series), 1), END, device=series.device)
     return torch.cat([binned, end], dim=1)
 
 
 def t5_config(of: Size, *, vocabulary: int, **more: Any) -> Any:
-    """transformers' config of a published Chronos model: what is not said is its default, and Chronos's.
+    """transformers' config of a published Chronos model; values that are not given are both libraries' defaults.
 
-    Its `initializer_factor` is T5's 1. The published 0.05 is where pre-training began: attention moves an end token by
-    some thousandths there, and vectors of random weights would differ by less than a float16 store can hold.
+    `initializer_factor` is T5's 1. Pre-training began at 0.05, but there attention moves an end token by
+    only some thousandths, and vectors of random weights would differ by less than a float16 store can hold.
     """
     from transformers import T5Config  # pyright: ignore[reportMissingImports]
 
@@ -160,7 +162,7 @@ def t5_config(of: Size, *, vocabulary: int, **more: Any) -> Any:
 
 
 def one_of(option: str, value: str, choices: tuple[str, ...], *, encoder: str) -> None:
-    """Refuse a value that is not among the choices, with a sentence that names them."""
+    """Refuse a value that is not among the choices, and name them."""
     if value not in choices:
         raise EegfmError(
             f"encoder={encoder} has no {option}={value}: choose encoder.{option}={'|'.join(choices)}."

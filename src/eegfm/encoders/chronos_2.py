@@ -1,13 +1,13 @@
 """Chronos-2, a forecaster of several series at once with 120 million parameters (Ansari et al. 2025, arXiv:2510.15821).
 
-Weights: https://huggingface.co/amazon/chronos-2 (Apache-2.0). Code: the authors' package chronos-forecasting
-(Apache-2.0), imported when the first vector is asked for; a vector is what its `Chronos2Pipeline.embed` documents, of
-one series. STAMP does not use this model.
+Weights: https://huggingface.co/amazon/chronos-2 (Apache-2.0). Code: the authors' package
+chronos-forecasting (Apache-2.0), imported when the first vector is asked for; a vector is the documented
+output of its `Chronos2Pipeline.embed` for one series. STAMP does not use this model.
 
-A second loses its mean and deviation, is drawn in by arcsinh, and becomes 13 patches of 16 samples, of which the first
-holds 8 unobserved ones and says so; a register token and an empty patch of the future follow. Layers attend over the 15
-of a series and, in turn, over the series of a group. Here every second is a group of its own, so that its vector does
-not depend on what else is in the batch.
+A second loses its mean and deviation, is compressed by arcsinh, and becomes 13 patches of 16 samples; the
+first patch holds 8 unobserved samples and marks them so. A register token and an empty patch of the future
+follow. Layers attend over these 15 tokens of a series and, in turn, over the series of a group. Here every
+second is its own group, so that its vector does not depend on the rest of the batch.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ from eegfm.encoders.chronos import Size, one_of
 
 PACKAGE = "chronos"
 SIZE = Size(width=768, ff_width=3072, layers=12, heads=12)
-# of the published config.json
+# from the published config.json
 ARCHITECTURE: dict[str, Any] = {
     "context_length": 8192,
     "input_patch_size": 16,
@@ -35,16 +35,16 @@ ARCHITECTURE: dict[str, Any] = {
     "use_arcsinh": True,
     "use_reg_token": True,
 }
-# Series that go through together: attention over the series of a batch grows with its square, of which a mask leaves
-# the diagonal. At 256 that is 4 % of the work, and a GPU is busy with their 3,840 tokens.
+# Series in one pass. Attention over a batch's series grows with its square, though a mask leaves only the
+# diagonal. At 256 that is 4 % of the work, and their 3,840 tokens keep a GPU busy.
 TOGETHER = 256
 
 
 class Chronos2(Pretrained):
-    """What Chronos-2 makes of a second: 768 numbers.
+    """Vectors of a second from Chronos-2: 768 numbers.
 
     Arguments beside those of `Pretrained`:
-        pooling: "reg" the vector of the register token, "mean" the mean of the patches' vectors.
+        pooling: "reg" is the register token's vector, "mean" the mean of the patches' vectors.
     """
 
     name = "chronos_2"
@@ -53,7 +53,7 @@ class Chronos2(Pretrained):
         "29ec3766d36d6f73f0696f85560a422f50e8498c"  # as https://huggingface.co/light-curve/chronos2 pins it
     )
     about = "478 MB, Apache-2.0"
-    # over time alone: where a series attends only to itself, its query has no gradient
+    # only attention over time: where a series attends to itself alone, its query has no gradient
     adapters = ("layer.0.self_attention.q", "layer.0.self_attention.v")
     chunk = TOGETHER
 
@@ -75,17 +75,17 @@ class Chronos2(Pretrained):
         )
 
     def facts(self) -> dict[str, Any]:
-        """What changes a vector beside the weights."""
+        """The facts, beside the weights, that change a vector."""
         return {"model": "chronos-2", "pooling": self.pooling}
 
     def build(self) -> nn.Module:
-        """The published model without its forecasts."""
+        """The published model without its forecasting part."""
         model = self.forecaster()
         del model.output_patch_embedding
         return model
 
     def forecaster(self) -> nn.Module:
-        """The whole published model with its weights; loading all of it shows that the file is the right one."""
+        """The whole published model with its weights; loading all of it proves that the file is the right one."""
         try:
             from chronos.chronos2.config import (  # pyright: ignore[reportMissingImports]
                 Chronos2CoreConfig,
@@ -109,7 +109,7 @@ class Chronos2(Pretrained):
         return model
 
     def vectors(self, series: Float[Tensor, "series 200"]) -> Float[Tensor, "series width"]:
-        """Seconds through the network, with a gradient where its weights have one."""
+        """Vectors of seconds, with a gradient if the network's weights have one."""
         return torch.cat([self._vectors(part) for part in series.split(TOGETHER)])
 
     def _vectors(self, series: Float[Tensor, "series 200"]) -> Float[Tensor, "series width"]:

@@ -1,11 +1,12 @@
 """Chronos-Bolt, the patched successor of Chronos (Ansari et al., November 2024): 9 to 205 million parameters.
 
-Weights: https://huggingface.co/amazon/chronos-bolt-base and its three smaller siblings (Apache-2.0). Code: the authors'
-package chronos-forecasting (Apache-2.0), imported when the first vector is asked for; a vector is what its
-`ChronosBoltPipeline.embed` documents, of one series. STAMP does not use this model.
+Weights: https://huggingface.co/amazon/chronos-bolt-base and its three smaller siblings (Apache-2.0). Code:
+the authors' package chronos-forecasting (Apache-2.0), imported when the first vector is asked for; a vector
+is the documented output of its `ChronosBoltPipeline.embed` for one series. STAMP does not use this model.
 
-A second loses its mean and deviation and becomes 13 patches of 16 samples, of which the first holds 8 unobserved ones
-and says so; a register token follows, and T5's encoder makes 14 vectors of them, where Chronos-T5 has 201.
+A second loses its mean and deviation and becomes 13 patches of 16 samples; the first patch holds 8
+unobserved samples and marks them so. A register token follows, and T5's encoder makes 14 vectors of them,
+where Chronos-T5 has 201.
 """
 
 from pathlib import Path
@@ -19,14 +20,14 @@ from eegfm.encoders.base import INSTALL, Precision, Pretrained, load_strictly
 from eegfm.encoders.chronos import SIZES, TIED, one_of, t5_config
 
 PACKAGE = "chronos"
-# as for Chronos-T5; no source at hand names the commit of mini
+# as in Chronos-T5; no source at hand names the commit of mini
 PUBLISHED = {
     "tiny": ("35 MB", "f6ff2d2ba9168d498c015bc8dd07e3b395b31b3f"),
     "mini": ("85 MB", "main"),
     "small": ("191 MB", "e1d692ab8fbbbee11dde1703589156e608a0520f"),
     "base": ("821 MB", "d8f50529a89cc8576e4f8e7985574465c83905d0"),
 }
-# of the published config.json, the same for every size
+# from the published config.json, the same for every size
 ARCHITECTURE: dict[str, Any] = {
     "context_length": 2048,
     "prediction_length": 64,
@@ -38,11 +39,11 @@ ARCHITECTURE: dict[str, Any] = {
 
 
 class ChronosBolt(Pretrained):
-    """What the encoder of Chronos-Bolt makes of a second: 256, 384, 512 or 768 numbers by `size`.
+    """Vectors of a second from Chronos-Bolt's encoder: 256, 384, 512 or 768 numbers, by `size`.
 
     Arguments beside those of `Pretrained`:
-        size: of the published models.
-        pooling: "reg" the vector of the register token, "mean" the mean of the patches' vectors.
+        size: size of the published model.
+        pooling: "reg" is the register token's vector, "mean" the mean of the patches' vectors.
     """
 
     name = "chronos_bolt"
@@ -72,17 +73,17 @@ class ChronosBolt(Pretrained):
         )
 
     def facts(self) -> dict[str, Any]:
-        """What changes a vector beside the weights."""
+        """The facts, beside the weights, that change a vector."""
         return {"model": f"chronos-bolt-{self.size}", "pooling": self.pooling}
 
     def build(self) -> nn.Module:
-        """The published model without its decoder and its forecasts."""
+        """The published model without its decoder and its forecasting part."""
         model = self.forecaster()
         del model.decoder, model.output_patch_embedding
         return model
 
     def forecaster(self) -> nn.Module:
-        """The whole published model with its weights; loading all of it shows that the file is the right one."""
+        """The whole published model with its weights; loading all of it proves that the file is the right one."""
         try:
             from chronos.chronos_bolt import (  # pyright: ignore[reportMissingImports]
                 ChronosBoltModelForForecasting,
@@ -103,6 +104,6 @@ class ChronosBolt(Pretrained):
         return model
 
     def vectors(self, series: Float[Tensor, "series 200"]) -> Float[Tensor, "series width"]:
-        """Seconds through the network, with a gradient where its weights have one."""
+        """Vectors of seconds, with a gradient if the network's weights have one."""
         states = self.network.encode(series)[0]  # type: ignore[operator]  # series patch width
         return states[:, -1] if self.pooling == "reg" else states[:, :-1].mean(dim=1)

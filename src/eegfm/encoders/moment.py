@@ -1,13 +1,13 @@
 """MOMENT, a masked autoencoder of time series (Goswami et al. 2024, arXiv:2402.03885): the encoder of STAMP's paper.
 
-Weights: https://huggingface.co/AutonLab/MOMENT-1-small, MOMENT-1-base, MOMENT-1-large (MIT). The published package,
-momentfm (MIT), pins NumPy 1.25 and transformers 4.33, so what its embedding does is written here, on the T5 encoder of
-transformers (Apache-2.0, imported when the first vector is asked for). Parameters have the published names, and
-the tests hold vectors against momentfm where it is installed.
+Weights: https://huggingface.co/AutonLab/MOMENT-1-small, MOMENT-1-base, MOMENT-1-large (MIT). The published
+package, momentfm (MIT), pins NumPy 1.25 and transformers 4.33, so this module does what its embedding does,
+on the T5 encoder of transformers (Apache-2.0, imported when the first vector is asked for). Parameters have
+the published names, and the tests compare vectors with momentfm where it is installed.
 
-A second is 25 patches of 8 samples. momentfm reads 512 samples: zeros to the right of the 200, and a mask that takes
-the padded patches out of the scaling, the attention and the mean. What is masked changes nothing, and positions count
-from the left, so that by default it is not computed at all (`trim`).
+A second is 25 patches of 8 samples. momentfm reads 512 samples: zeros to the right of the 200, and a mask
+that excludes the padded patches from the scaling, the attention and the mean. Masked patches change
+nothing, and positions count from the left, so by default the padding is not computed at all (`trim`).
 """
 
 import math
@@ -27,23 +27,23 @@ PACKAGE = "transformers"
 PATCH, CONTEXT = 8, 512
 PATCHES = SECOND // PATCH
 POSITIONS = 5000  # rows of the published table of positions
-VOCABULARY = 32128  # of T5: its word embeddings are in the published files, and no series ever reads them
-# Microvolts a unit, as STAMP loads them. The model scales a second by its deviation + EPS anyway, so that 1e-4 of the
-# amplitude is all that this changes.
+VOCABULARY = 32128  # T5's word embeddings are in the published files, and no series ever reads them
+# Microvolts per unit, as in STAMP. The model scales a second by its deviation + EPS anyway, so this changes only
+# 1e-4 of the amplitude.
 UNIT = 100.0
 EPS = 1e-5
 
 
 @dataclass(frozen=True)
 class Size:
-    """One published model: its T5 encoder, where its file is, and how large that is."""
+    """A published model: its T5 encoder, and the place, size and licence of its file."""
 
     width: int
     ff_width: int
     layers: int
     heads: int
     repository: str
-    revision: str  # the commit that others' pinned downloads of the file name
+    revision: str  # the commit that other projects pin for the file
     about: str
 
 
@@ -64,12 +64,12 @@ class Moment(Pretrained):
     """The mean of MOMENT's tokens over the 25 patches of a second: 512, 768 or 1024 numbers by `size`.
 
     Arguments beside those of `Pretrained`:
-        size: of the published models; STAMP's main table has large.
-        trim: False computes the padded patches too, as momentfm does: the same vectors up to rounding, later.
+        size: size of the published model; STAMP's main table has large.
+        trim: False computes the padded patches too, as momentfm does: slower, and equal vectors up to rounding.
     """
 
     name = "moment"
-    adapters = ("q", "v")  # of every self-attention, as STAMP's LoRA variant
+    adapters = ("q", "v")  # in every self-attention, as in STAMP's LoRA variant
     chunk = 256
 
     def __init__(
@@ -95,12 +95,12 @@ class Moment(Pretrained):
         )
 
     def facts(self) -> dict[str, Any]:
-        """What changes a vector beside the weights."""
+        """The facts, beside the weights, that change a vector."""
         padded = {} if self.trim else {"padded": CONTEXT}  # changes the last bits
         return {"model": f"moment-1-{self.size}", "input": f"uV / {UNIT:g}", "pooling": "mean", **padded}
 
     def build(self) -> nn.Module:
-        """MOMENT without the head of its pre-training, and without the word embeddings that T5 brings along."""
+        """MOMENT without its pre-training head and without T5's word embeddings."""
         if self.weights is None:
             network = MomentNetwork(
                 self.of, vocabulary=2
@@ -108,7 +108,7 @@ class Moment(Pretrained):
         else:
             with torch.device(
                 "meta"
-            ):  # half a minute of drawing weights that the file replaces, for the large one
+            ):  # saves half a minute, for large, of drawing weights that the file replaces
                 network = MomentNetwork(self.of, vocabulary=VOCABULARY)
             network.to_empty(device="cpu")
             load_strictly(network, self.weights, what=f"MOMENT-1-{self.size} ({self.repository})")
@@ -116,7 +116,7 @@ class Moment(Pretrained):
         return network
 
     def vectors(self, series: Float[Tensor, "series 200"]) -> Float[Tensor, "series width"]:
-        """Seconds through the network, with a gradient where its weights have one."""
+        """Vectors of seconds, with a gradient if the network's weights have one."""
         patches = scaled(series / UNIT).unflatten(1, (PATCHES, PATCH))
         if self.trim:
             return self.network(patches)
@@ -126,13 +126,13 @@ class Moment(Pretrained):
 
 
 def scaled(series: Float[Tensor, "series time"]) -> Float[Tensor, "series time"]:
-    """Each series without its mean and by its deviation: MOMENT's reversible instance norm, before padding."""
+    """Each series minus its mean, divided by its deviation: MOMENT's reversible instance norm, before padding."""
     centred = series - series.mean(dim=1, keepdim=True)
     return centred / (centred.square().mean(dim=1, keepdim=True).sqrt() + EPS)
 
 
 class MomentNetwork(nn.Module):
-    """All of the published model, by its names: patch embedding, T5 encoder, and the head of the pre-training."""
+    """The whole published model, with its names: patch embedding, T5 encoder, pre-training head."""
 
     def __init__(self, size: Size, *, vocabulary: int) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class MomentNetwork(nn.Module):
         patches: Float[Tensor, "series patch 8"],
         observed: Bool[Tensor, "series patch"] | None = None,
     ) -> Float[Tensor, "series width"]:
-        """The mean token of each series, over its observed patches; None: all are."""
+        """The mean token of each series over its observed patches; with None, all are observed."""
         if observed is None:
             return self.encoder(inputs_embeds=self.patch_embedding(patches)).last_hidden_state.mean(dim=1)
         keep = observed.unsqueeze(-1).to(patches.dtype)
@@ -155,7 +155,7 @@ class MomentNetwork(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """Patches, linearly, at their positions; what is not to be kept is the mask's embedding instead."""
+    """A linear embedding of patches plus positions; patches not to `keep` become the mask's embedding."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -184,7 +184,7 @@ def sinusoids(n: int, width: int) -> Float[Tensor, "1 position width"]:
 
 
 def _t5_encoder(size: Size, vocabulary: int) -> Any:
-    """The encoder of FLAN-T5, whose sizes MOMENT's are; everything that is not said is T5's default."""
+    """The encoder of FLAN-T5, whose sizes MOMENT has; values that are not given are T5's defaults."""
     try:
         from transformers import T5Config, T5EncoderModel  # pyright: ignore[reportMissingImports]
     except ImportError as error:

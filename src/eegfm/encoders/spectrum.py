@@ -1,14 +1,15 @@
 """Log power spectrum of one second: an encoder that needs no weights.
 
-The mean of the periodograms under the first few sine tapers (Riedel & Sidorenko 1995, doi:10.1109/78.365298), in
-decibels. With one taper a bin's power is a chi-square variable of two degrees of freedom, and its logarithm wanders by
-5.6 dB whatever the brain does; with three it is six degrees, 2.7 dB. The price is resolution: a sine spreads over 4 Hz.
-On MentalArithmetic, over 12 held-out quarters of the subjects that are not for testing, a logistic regression on these
-spectra had an AUROC of 0.745 with three tapers, 0.729 with five, and 0.714 with a single Hann window
-(explored outside the project's runs).
+The spectrum is the mean of the periodograms under the first few sine tapers (Riedel & Sidorenko 1995,
+doi:10.1109/78.365298), in decibels. With one taper a bin's power is a chi-square variable of two degrees of
+freedom, and its logarithm varies by 5.6 dB whatever the brain does; with three it has six degrees, 2.7 dB.
+The price is resolution: a sine spreads over 4 Hz. On MentalArithmetic, over 12 held-out quarters of the
+subjects that are not for testing, a logistic regression on these spectra had an AUROC of 0.745 with three
+tapers, 0.729 with five, and 0.714 with a single Hann window (explored outside the project's runs).
 
-Why tapers at all: EEG falls steeply with frequency, and a slow drift does not close on itself within a second. Without
-them a drift of 100 µV puts 1.2 dB (re 1 µV²/Hz) at 20 Hz, about what cortical rhythms have there.
+Tapers are needed because EEG falls steeply with frequency and a slow drift does not return to its start
+within a second. Without them a drift of 100 µV puts 1.2 dB (re 1 µV²/Hz) at 20 Hz, about what cortical
+rhythms have there.
 """
 
 from typing import Any
@@ -20,8 +21,8 @@ from torch import Tensor
 from eegfm.contracts import EegfmError
 from eegfm.encoders.base import SECOND, SFREQ, as_seconds
 
-# µV²/Hz. −40 dB, below the noise of EEG amplifiers (0.02 µV/√Hz is −34 dB): what is less is a flat channel or the
-# stop-band of a filter, and must not become an outlier that owns the mean and the deviation of its frequency.
+# µV²/Hz: −40 dB, below the noise of EEG amplifiers (0.02 µV/√Hz is −34 dB). Lower power means a flat channel or
+# a filter's stop-band, and must not become an outlier that dominates its frequency's mean and deviation.
 FLOOR = 1e-4
 
 
@@ -32,7 +33,7 @@ class Spectrum:
         high_hz: the last frequency, at most 99. 45 stays clear of the mains (50 and 60 Hz, and the 2 Hz that three
             tapers spread them) and ends where the band-power baseline ends.
         tapers: sine tapers, 1 to 10. More make every bin steadier and the spectrum coarser.
-        input_norm: what a backbone should do with the vectors first. Not used here.
+        input_norm: how a backbone should norm the vectors first. Not used here.
     """
 
     name = "spectrum"
@@ -51,7 +52,7 @@ class Spectrum:
         self.input_norm = input_norm
 
     def settings(self) -> dict[str, Any]:
-        """What changes a vector, for the store's recipe."""
+        """The settings that change a vector, for the store's recipe."""
         return {"high_hz": self.width, "sine_tapers": self.tapers, "unit": "dB re 1 uV2/Hz", "floor": FLOOR}
 
     def encode(self, series: Float[Tensor, "series time"]) -> Float[Tensor, "series width"]:
@@ -62,12 +63,12 @@ class Spectrum:
         """
         series = as_seconds(series, encoder=self.name)
         centred = series - series.mean(dim=1, keepdim=True)
-        # shape[0]: of an export, len() would be the number of one example
+        # shape[0]: in an export, len() would be the fixed number of the example
         density = torch.zeros(series.shape[0], self.width, device=series.device)
         for taper in sine_tapers(self.tapers).to(series.device):
             spectrum = torch.fft.rfft(centred * taper)  # series frequency; bins of 1 Hz
             density += spectrum[:, 1 : self.width + 1].abs().square()
-        # the factor 2: the negative frequencies, which every bin but 0 and 100 Hz stands for as well
+        # the factor 2 adds the negative frequencies, which every bin except 0 and 100 Hz also stands for
         return 10 * (2 * density / (SFREQ * self.tapers)).clamp_min(FLOOR).log10()
 
 

@@ -1,16 +1,17 @@
 """TSPulse, a pretrained model of 1 million parameters (Ekambaram et al. 2025, arXiv:2505.13033): its register tokens.
 
-Weights: https://huggingface.co/ibm-granite/granite-timeseries-tspulse-r1, in the variant for search and imputation that
-STAMP uses (Apache-2.0, 4.3 MB). Code: granite-tsfm (Apache-2.0), imported when the first vector is asked for.
+Weights: https://huggingface.co/ibm-granite/granite-timeseries-tspulse-r1, in the variant for search and
+imputation that STAMP uses (Apache-2.0, 4.3 MB). Code: granite-tsfm (Apache-2.0), imported when the first
+vector is asked for.
 
-A second becomes the model's input as in STAMP: by 100, 200 samples, zeros to the right up to the context of 512, and
-a mask. In TSPulse the mask does hide the padding: the model's own mask token stands there instead, the scaler takes
-mean and deviation over the 200 samples, and the spectrum is that of the scaled second and the tokens. So a vector does
-not depend on the offset of its second, nor on its amplitude unless that is below 3.2 µV: in units of 100 µV, a variance
-under 0.001 counts as 0.001, which is why the division stays.
+A second becomes the model's input as in STAMP: divided by 100, 200 samples, zeros to the right up to the
+context of 512, and a mask. In TSPulse the mask does hide the padding: the model's own mask token replaces
+it, the scaler takes mean and deviation over the 200 samples, and the spectrum is that of the scaled second
+and the tokens. So a vector does not depend on the offset of its second, nor on its amplitude unless that is
+below 3.2 µV: in units of 100 µV, a variance under 0.001 counts as 0.001, which is why the division stays.
 
-Of what the decoder makes, the last ten patches are registers of 24 numbers, trained to say what the spectrum of the
-whole is like: the 240 numbers that granite-tsfm's `get_embeddings` returns by default, and STAMP stores.
+The last ten patches of the decoder's output are registers of 24 numbers, trained to describe the spectrum
+of the whole: the 240 numbers that granite-tsfm's `get_embeddings` returns by default and STAMP stores.
 """
 
 import json
@@ -26,11 +27,11 @@ from eegfm.encoders.base import SECOND, Precision, Pretrained, load_strictly, sh
 from eegfm.encoders.ttm import INSTALL, root_logger_kept
 
 PACKAGE = "tsfm_public"
-UNIT = 100.0  # microvolts, as STAMP
+UNIT = 100.0  # microvolts, as in STAMP
 CONTEXT, REGISTERS, TOKEN = 512, 10, 24
-# Of random weights. The published config.json is not at hand: width, tokens, scaling and the decoder's two layers are
-# as others report them; the eight layers, the three of the registers' head and the missing spectral head are those with
-# which the file has its published length, 4,305,624 bytes. Published weights are used with the config.json beside them.
+# For random weights. The published config.json is not at hand: width, tokens, scaling and the decoder's two layers
+# are as others report them; the eight layers, the three of the registers' head and the absence of a spectral head
+# give the file its published length, 4,305,624 bytes. Published weights use the config.json beside them.
 ARCHITECTURE: dict[str, Any] = {
     "context_length": CONTEXT,
     "patch_length": 8,
@@ -46,25 +47,25 @@ ARCHITECTURE: dict[str, Any] = {
     "fft_original_signal_loss_weight": 0,
     "minimum_scale": 1e-3,
 }
-# whatever the config says: the mask is ours, and series have one channel (as in STAMP)
+# overrides the config: the mask is ours, and series have one channel (as in STAMP)
 ALWAYS: dict[str, Any] = {"num_input_channels": 1, "mask_type": "user"}
 
 
 class Tspulse(Pretrained):
     """The register tokens of TSPulse's decoder: 240 numbers. Arguments are those of `Pretrained`.
 
-    Beside the weights lies their config.json: options such as which end of the spectrum is left away change a vector
-    and have no part in the shapes. Of random weights the registers are about 1.6, and a second moves them by some
-    0.005: a float16 store rounds by 7 % of that.
+    The weights' config.json lies beside them: some options, such as which end of the spectrum is dropped,
+    change a vector but no shape. With random weights the registers are about 1.6, and a second moves them
+    by some 0.005: a float16 store rounds by 7 % of that.
     """
 
     name = "tspulse"
     width = REGISTERS * TOKEN
     repository = "ibm-granite/granite-timeseries-tspulse-r1"
-    # the commit that others' pins of the branch tspulse-hybrid-dualhead-512-p8-r1 name
+    # the commit that other projects pin for the branch tspulse-hybrid-dualhead-512-p8-r1
     revision = "b12164578f7b893ada0028c00d292ba10383d25a"
     about = "4.3 MB, Apache-2.0; and the config.json beside it"
-    adapters = ("fc1", "fc2")  # of the mixers: TSPulse has no attention over patches
+    adapters = ("fc1", "fc2")  # in the mixers: TSPulse has no attention over patches
     chunk = 256
 
     def __init__(
@@ -89,7 +90,7 @@ class Tspulse(Pretrained):
                 )
 
     def facts(self) -> dict[str, Any]:
-        """What changes a vector beside the weights."""
+        """The facts, beside the weights, that change a vector."""
         config = {} if self.config is None else {"config": sha256_of(self.config)[:16]}
         return {
             "model": "tspulse-r1",
@@ -99,16 +100,16 @@ class Tspulse(Pretrained):
         }
 
     def build(self) -> nn.Module:
-        """TSPulse up to its decoder's registers."""
+        """TSPulse up to the registers of its decoder."""
         whole = self.reconstructor()
         return Registers(whole.get_submodule("backbone"), whole.get_submodule("decoder_with_head.decoder"))
 
     def vectors(self, series: Float[Tensor, "series 200"]) -> Float[Tensor, "series 240"]:
-        """Seconds through the network, with a gradient where its weights have one."""
+        """Vectors of seconds, with a gradient if the network's weights have one."""
         return self.network(nn.functional.pad(series / UNIT, (0, CONTEXT - SECOND)).unsqueeze(-1))
 
     def reconstructor(self) -> nn.Module:
-        """The whole published model with its weights; loading all of it shows that the file is the right one."""
+        """The whole published model with its weights; loading all of it proves that the file is the right one."""
         try:
             with root_logger_kept():
                 from tsfm_public.models.tspulse import (  # pyright: ignore[reportMissingImports]
@@ -144,7 +145,7 @@ class Registers(nn.Module):
         self.backbone, self.decoder = backbone, decoder
 
     def forward(self, padded: Float[Tensor, "series 512 1"]) -> Float[Tensor, "series 240"]:
-        """The registers of seconds of which the first 200 samples are observed."""
+        """The registers of padded seconds, whose first 200 samples are observed."""
         observed = (torch.arange(CONTEXT, device=padded.device) < SECOND)[:, None].expand_as(padded)
         states = self.backbone(padded, past_observed_mask=observed, return_dict=True).last_hidden_state
         decoded = self.decoder(states)[0]  # series 1 patch width

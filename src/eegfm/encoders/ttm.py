@@ -4,11 +4,12 @@ Weights: https://huggingface.co/ibm-granite/granite-timeseries-ttm-r2 (Apache-2.
 (Apache-2.0), imported when the first vector is asked for: training from a prepared store needs the weight file,
 which the recipe names, but not the package.
 
-STAMP does not use this model; a second becomes its input the way STAMP feeds TSPulse: 200 samples, zeros to the right
-up to the context of 512, and a mask. In TinyTimeMixer the mask makes the scaler take mean and deviation over the 200
-samples alone. It does not hide the padding: a padded zero becomes −mean/deviation, and the patches are mixed. So the
-mean is removed before padding. Then the padding is 0 for the model, the same in every series, and a vector does not
-depend on the offset of its second (nor, because of the scaler, on its amplitude).
+STAMP does not use this model; a second becomes its input the way STAMP feeds TSPulse: 200 samples, zeros to
+the right up to the context of 512, and a mask. In TinyTimeMixer the mask makes the scaler take mean and
+deviation over the 200 samples alone. It does not hide the padding: a padded zero becomes −mean/deviation,
+and the patches are mixed. So the mean is removed before padding. The model then sees padding of 0, the same
+in every series, and a vector does not depend on the offset of its second (nor, because of the scaler, on
+its amplitude).
 """
 
 import logging
@@ -28,7 +29,7 @@ PACKAGE = "tsfm_public"
 INSTALL = f"{base.INSTALL}, then pip install --no-deps granite-tsfm==0.3.11"
 
 PATCH, CONTEXT, WIDTH = 64, 512, 192
-# The published model; all else is the default of granite-tsfm. The tests hold it against the published config.json.
+# The published model; other values are granite-tsfm's defaults. A test compares it with the published config.json.
 ARCHITECTURE: dict[str, Any] = {
     "context_length": CONTEXT,
     "patch_length": PATCH,
@@ -41,7 +42,7 @@ ARCHITECTURE: dict[str, Any] = {
     "decoder_num_layers": 2,
     "scaling": "std",
 }
-# Patches that hold samples (the last of the four has 8). The other four see only what the mixing brings them, and
+# Patches that hold samples (the last of the four has 8). The other four see samples only through the mixing, and
 # vary a fifth as much from series to series.
 TOKENS = -(-SECOND // PATCH)
 
@@ -49,18 +50,18 @@ TOKENS = -(-SECOND // PATCH)
 class Ttm(Pretrained):
     """The mean of TinyTimeMixer's tokens over the four patches that hold samples, before its decoder: 192 numbers.
 
-    The mean rather than the tokens side by side: it is what MOMENT, one of the encoders of STAMP, does with its
-    patches, and 768 numbers for 200 samples would be no summary. Arguments are those of `Pretrained`.
+    We take the mean instead of all tokens side by side: MOMENT, one of STAMP's encoders, averages its
+    patches too, and 768 numbers for 200 samples would be no summary. Arguments are those of `Pretrained`.
     """
 
     name = "ttm"
     width = WIDTH
     repository, revision = "ibm-granite/granite-timeseries-ttm-r2", "main"
     about = "3.2 MB, Apache-2.0"
-    adapters = ("fc1", "fc2")  # of the mixers: TinyTimeMixer has no attention
+    adapters = ("fc1", "fc2")  # in the mixers: TinyTimeMixer has no attention
 
     def facts(self) -> dict[str, Any]:
-        """What changes a vector beside the weights."""
+        """The facts, beside the weights, that change a vector."""
         return {"model": "ttm-r2-512-96", "input": "mean removed", "pooling": f"mean of {TOKENS}"}
 
     def build(self) -> nn.Module:
@@ -68,12 +69,12 @@ class Ttm(Pretrained):
         return self.forecaster().get_submodule("backbone")
 
     def vectors(self, series: Float[Tensor, "series 200"]) -> Float[Tensor, "series 192"]:
-        """Seconds through the network, with a gradient where its weights have one."""
+        """Vectors of seconds, with a gradient if the network's weights have one."""
         tokens = self.network(**padded(series)).last_hidden_state  # series 1 patch width
         return tokens[:, 0, :TOKENS].mean(dim=1)
 
     def forecaster(self) -> nn.Module:
-        """The whole published model with its weights; loading all of it shows that the file is the right one."""
+        """The whole published model with its weights; loading all of it proves that the file is the right one."""
         config, model_class = _tsfm()
         model = model_class(config(**ARCHITECTURE))
         if self.weights is not None:
@@ -87,7 +88,7 @@ class Ttm(Pretrained):
 
 
 def padded(series: Float[Tensor, "series 200"]) -> dict[str, Tensor]:
-    """The model's input: each second without its mean, zeros up to the context, and the mask that is 1 on its samples.
+    """The model's input: each second minus its mean, zeros up to the context, and a mask of 1 on its samples.
 
     Both are [series, 512, 1].
     """
