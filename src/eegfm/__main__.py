@@ -4,6 +4,7 @@ import sys
 from importlib import import_module
 
 from eegfm.commands import COMMANDS
+from eegfm.process import arguments
 
 HELP = """eegfm: pre-train, adapt and honestly compare EEG foundation models
 
@@ -31,8 +32,8 @@ def main() -> None:
     if command not in COMMANDS:
         print(f"eegfm has no command {command!r}. It has: {', '.join(COMMANDS)}.", file=sys.stderr)
         raise SystemExit(2)
-    sys.argv = [f"eegfm {command}", *sys.argv[2:]]
-    import_module(COMMANDS[command][0]).main()
+    with arguments(f"eegfm {command}", *sys.argv[2:]):
+        import_module(COMMANDS[command][0]).main()
 
 
 if __name__ == "__main__":

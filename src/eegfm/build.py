@@ -13,6 +13,7 @@ from eegfm.config.identity import PRETRAIN, PUBLISHED, plain, without_hydra
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGDataModule
+from eegfm.process import environment
 from eegfm.runs.checkpoints import Place
 from eegfm.runs.results import read_result
 from eegfm.tasks.fitted import take
@@ -91,7 +92,9 @@ def build(config: DictConfig, weights: str | Path | None) -> Run:
 
 def trained(config: DictConfig, place: Place) -> Run:
     """The run of a place with its trained weights; `config` is `place.config`, perhaps changed for this machine."""
-    seed_everything(config.seed, verbose=False)  # where a backbone has random weights, the same ones
+    # where a backbone has random weights, the same ones; the variables are for workers, and there are none
+    with environment(PL_GLOBAL_SEED=None, PL_SEED_WORKERS=None):
+        seed_everything(config.seed, verbose=False)
     run = build(config, None)
     put_trained(run.task, place)
     return run

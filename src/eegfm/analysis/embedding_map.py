@@ -19,6 +19,7 @@ from eegfm.drawing.embeddings import embedding_map
 from eegfm.drawing.style import save
 from eegfm.files import write_json
 from eegfm.nn.scaling import size_of
+from eegfm.process import environment
 from eegfm.runs.checkpoints import Place
 from eegfm.runs.seen import reservations_at
 from eegfm.runs.sentences import titled
@@ -41,7 +42,9 @@ def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
     Raises:
         EegfmError: data without labels, a model that is no network, too few windows.
     """
-    seed_everything(config.seed, verbose=False)
+    # the variables are for workers, and there are none
+    with environment(PL_GLOBAL_SEED=None, PL_SEED_WORKERS=None):
+        seed_everything(config.seed, verbose=False)
     run = build(config, None)
     data, classes = run.data, run.data.spec.classes
     refuse_unlabelled(classes, "draw an embedding map")

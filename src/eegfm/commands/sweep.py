@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from eegfm.contracts import EegfmError
+from eegfm.process import arguments
 from eegfm.runs.status import Status, look, now, queue, read_status, write_status
 
 NONE = "–"
@@ -232,8 +233,8 @@ class Train:
     """What a job runs: `python -m eegfm.train` with a cell's overrides. Sent off again, it is the same."""
 
     def __call__(self, overrides: Sequence[str]) -> None:
-        sys.argv[1:] = overrides
-        runpy.run_module("eegfm.train", run_name="__main__", alter_sys=True)
+        with arguments(sys.argv[0], *overrides):
+            runpy.run_module("eegfm.train", run_name="__main__", alter_sys=True)
 
     def checkpoint(self, overrides: Sequence[str]) -> Any:
         from submitit.helpers import DelayedSubmission

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from eegfm.contracts import EegfmError
+from eegfm.process import environment
 
 ANSWER_S = 15
 EMPTY = 7  # bytes of a fragment whose process was killed before it wrote anything: W&B's signature alone
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit("Stopped. What was sent is marked: the same command goes on.")
 
 
+@environment(WANDB_MODE="online")  # offline on this cluster, perhaps; but to send is what is asked for
 def sync(folders: Sequence[Path]) -> None:
     """Send what was not sent yet, one run after another, and print a line a run.
 
@@ -117,9 +119,6 @@ def account() -> None:
     """
     import wandb
 
-    os.environ.pop(
-        "WANDB_MODE", None
-    )  # offline on this cluster, perhaps; but to send is what was asked for
     url = wandb.setup().settings.base_url
     lost = "Nothing was sent, and nothing is lost."
     try:

@@ -6,8 +6,7 @@ import shutil
 import sys
 import textwrap
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
@@ -22,6 +21,7 @@ from eegfm.config.make import refuse_wrong_values
 from eegfm.config.mistakes import for_hydra, mistake
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
+from eegfm.process import arguments, environment
 
 TRACES = "HYDRA_FULL_ERROR"  # Hydra raises what it would print otherwise
 
@@ -71,7 +71,9 @@ def door(
         settings = {text: for_hydra(named, config_name) for text, named in own.items()}
         composed = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
         asked = os.environ.get(TRACES) == "1"
-        with _hydra_raises([settings.get(text, text) for text in sys.argv[1:]]):
+        program, *rest = sys.argv
+        # for a while Hydra gets these arguments, and raises what it would print and end the process for
+        with arguments(program, *(settings.get(text, text) for text in rest)), environment(**{TRACES: "1"}):
             try:
                 return composed(refusing)()
             except EegfmError as error:
@@ -83,22 +85,6 @@ def door(
                 sys.exit(found)
 
     return main
-
-
-@contextmanager
-def _hydra_raises(arguments: Sequence[str]) -> Iterator[None]:
-    """For a while, Hydra gets these arguments, and raises what it would print and end the process for."""
-    before, sys.argv = sys.argv, [sys.argv[0], *arguments]
-    traces = os.environ.get(TRACES)
-    os.environ[TRACES] = "1"
-    try:
-        yield
-    finally:
-        sys.argv = before
-        if traces is None:
-            del os.environ[TRACES]
-        else:
-            os.environ[TRACES] = traces
 
 
 def settings_of(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

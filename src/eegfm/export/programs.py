@@ -19,6 +19,7 @@ from torch.export import ExportedProgram
 
 from eegfm.contracts import EegfmError
 from eegfm.export.model import Portable
+from eegfm.process import level
 
 NEAR = 1e-3  # how far an output may lie from the module's, of its largest value
 INSTALL = "pip install 'eegfm[onnx]'"
@@ -124,15 +125,13 @@ def _compared(model: Portable, run: Any, path: Path) -> float:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without the exporters' own remarks, which are of their passes and not of the model."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    with (
+        level(logging.ERROR, "torch.onnx"),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _reason(error: BaseException) -> str:

@@ -7,7 +7,6 @@ it made the last time.
 """
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from eegfm.contracts import EegfmError
 from eegfm.drawing.sheet import Sheet, markdown
+from eegfm.process import environment
 from eegfm.reporting import against
 from eegfm.reporting.groups import Group, Run, find_runs, group_runs, marks, read_runs, remarks
 from eegfm.reporting.scores import LEGEND, NONE, SHORT, interval, score
@@ -274,6 +274,7 @@ def _figures(runs: Sequence[Run]) -> tuple[list[str], list[str], list[str]]:
     return sorted(spatial), sorted(attention), sorted(others)
 
 
+@environment(WANDB_MODE="online")  # offline on this cluster, perhaps; but to save it is what is asked for
 def save(folder: Path) -> dict[str, str]:
     """Save workspace and report of a folder of runs at W&B; returns where they are. Made again, they are replaced.
 
@@ -287,9 +288,6 @@ def save(folder: Path) -> dict[str, str]:
         from wandb_workspaces.workspaces import Workspace
     except ImportError as error:
         raise EegfmError(f"{error}. Type: pip install 'eegfm[dashboard]'") from None
-    os.environ.pop(
-        "WANDB_MODE", None
-    )  # offline on this cluster, perhaps; but to save it is what was asked for
     kept = folder / KEPT
     before = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     try:

@@ -97,11 +97,11 @@ def _draw(plan: Plan, study: "Study") -> None:
     if sum(one.value is not None for one in study.trials) < DRAWN:
         return
     import matplotlib
-
-    matplotlib.use("Agg")  # before Optuna's functions open a window
     from matplotlib import pyplot
     from optuna.visualization.matplotlib import plot_parallel_coordinate, plot_param_importances
 
+    backend = matplotlib.get_backend(auto_select=False)
+    pyplot.switch_backend("Agg")  # Optuna's functions would open a window
     for name, draw in (("importance", plot_param_importances), ("parallel", plot_parallel_coordinate)):
         try:
             axes = draw(study)
@@ -114,6 +114,8 @@ def _draw(plan: Plan, study: "Study") -> None:
             continue
         axes.figure.savefig(plan.folder / f"{name}.png", dpi=150, bbox_inches="tight")  # type: ignore[union-attr]
         pyplot.close("all")
+    if backend:
+        pyplot.switch_backend(backend)
 
 
 def show(found: Mapping[str, Any], plan: Plan) -> None:

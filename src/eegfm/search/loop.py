@@ -29,7 +29,7 @@ from omegaconf import DictConfig
 from eegfm.contracts import EegfmError
 from eegfm.search.found import report, show
 from eegfm.search.plan import plan_of
-from eegfm.search.study import open_study, require_optuna
+from eegfm.search.study import open_study, quiet
 from eegfm.search.trials import alone, ask, launch, running, say_progress, settle_mine, take_worker_folder
 
 log = logging.getLogger(__name__)
@@ -43,10 +43,10 @@ def search(config: DictConfig, loader: ConfigLoader, launcher: Launcher, argumen
     Raises:
         EegfmError: nothing to search, a space that is refused, or no trial that came to an end.
     """
-    require_optuna()
-    plan = plan_of(config, loader, arguments)
-    plan.folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
+        stack.enter_context(quiet())
+        plan = plan_of(config, loader, arguments)
+        plan.folder.mkdir(parents=True, exist_ok=True)
         worker = take_worker_folder(stack, plan)
         trials = open_study(plan)
         study = trials.study

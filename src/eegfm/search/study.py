@@ -1,7 +1,8 @@
 """Optuna's study: its storage, its sampler, its pruner."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,27 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 
-def require_optuna() -> None:
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Optuna without its word on every trial and its warnings of what may change yet.
+
+    Raises:
+        EegfmError: it is not installed.
+    """
     try:
         import optuna
     except ImportError:
         raise EegfmError(
             "search=optuna wants Optuna, which is not installed. Type: pip install 'eegfm[search]'"
         ) from None
+    verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
 
 
 def open_storage(url: str) -> "BaseStorage":
@@ -120,10 +133,10 @@ def callbacks_of(settings: Mapping[str, Any], folder: Path, monitor: tuple[str, 
     """What a run that is a trial of a search reports by, and is stopped by; nothing for any other run."""
     if settings.get("trial") is None:
         return []
-    require_optuna()
-    import optuna
+    with quiet():
+        import optuna
 
-    storage = open_storage(settings["storage"])
-    study = optuna.load_study(study_name=settings["study"], storage=storage)
-    pruner = make(OmegaConf.create(dict(settings["pruner"])), "search.pruner")
+        storage = open_storage(settings["storage"])
+        study = optuna.load_study(study_name=settings["study"], storage=storage)
+        pruner = make(OmegaConf.create(dict(settings["pruner"])), "search.pruner")
     return [Prune(Trials(study, storage), settings["trial"], pruner, folder, monitor)]

@@ -156,7 +156,7 @@ class Classify(Task):
         self._refuse_one_class()
         if self.balanced and self.trainer.ckpt_path is None:
             self.class_weight.copy_(inverse_frequency(self._data("class_counts").class_counts()))
-        if self.frozen:  # Lightning would warn, though eval mode is intended
+        if self.frozen:  # Lightning would warn, though eval mode is intended; a run puts the filters back
             warnings.filterwarnings(
                 "ignore", message=r"Found \d+ module\(s\) in eval mode at the start of training"
             )

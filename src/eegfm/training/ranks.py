@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from eegfm.contracts import EegfmError
+from eegfm.process import environment
 from eegfm.runs.status import read_status, this_job, write_status
 
 LEAVE_S = 60  # for the others to end behind the first, or for the first to see that one has died
 STOP_S = 15  # for them to end where the first was asked to stop
 KNOWN_BY = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "NODE_RANK", "LOCAL_RANK", "RANK")
-
-_others: list[subprocess.Popen[str]] = []
 
 
 def rank() -> int:
@@ -70,17 +69,21 @@ def together(
             f"trainer.num_nodes={trainer.num_nodes}: the processes of several nodes are started by srun, with "
             "--nodes and --ntasks-per-node, or by torchrun."
         )
-    if n > 1:
-        _start(n, config, folder, choices)
-    patience = LEAVE_S
-    try:
-        yield
-    except BaseException as stop:
-        # after an error they wait for what will not come
-        patience = 0 if isinstance(stop, Exception) else STOP_S
-        raise
-    finally:
-        _end(patience)
+    # Lightning reads these where somebody else has started the processes, and writes some of them itself
+    with environment(**dict.fromkeys(KNOWN_BY) | (_as_first(n) if n > 1 else {})):
+        others, ended = _start(n, config, folder, choices), threading.Event()
+        if others:
+            threading.Thread(target=_watch, args=(others, ended, folder), daemon=True).start()
+        patience = LEAVE_S
+        try:
+            yield
+        except BaseException as stop:
+            # after an error they wait for what will not come
+            patience = 0 if isinstance(stop, Exception) else STOP_S
+            raise
+        finally:
+            ended.set()
+            _end(others, patience)
 
 
 @contextmanager
@@ -114,32 +117,36 @@ def _by_slurm() -> bool:
     return "RANK" not in os.environ and int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
 
 
-def _start(n: int, config: Mapping[str, Any], folder: Path, choices: Mapping[str, Any]) -> None:
+def _as_first(n: int) -> dict[str, str]:
+    """What the first of n processes on this machine is known by, and where the others find it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(n), "NODE_RANK": "0"}
+    return dict(zip(KNOWN_BY, ("127.0.0.1", port, str(n), "0", "0", "0"), strict=True))
+
+
+def _start(
+    n: int, config: Mapping[str, Any], folder: Path, choices: Mapping[str, Any]
+) -> list[subprocess.Popen[str]]:
+    others = []
     told = {"config": config, "folder": str(folder.resolve()), "choices": {**choices}}
     for i in range(1, n):
         process = subprocess.Popen(
             [sys.executable, "-m", "eegfm.training.run"],
             stdin=subprocess.PIPE,
             text=True,
-            env={**os.environ, **shared, "LOCAL_RANK": str(i), "RANK": str(i)},
+            env={**os.environ, "LOCAL_RANK": str(i), "RANK": str(i)},
         )
         assert process.stdin is not None
         process.stdin.write(json.dumps(told) + "\n")
         process.stdin.flush()
-        _others.append(process)
-    os.environ.update(shared, LOCAL_RANK="0", RANK="0")
-    threading.Thread(target=_watch, args=([*_others], folder), daemon=True).start()
+        others.append(process)
+    return others
 
 
-def _end(patience: float) -> None:
+def _end(others: list[subprocess.Popen[str]], patience: float) -> None:
     """Wait for the others, end those that stay, and be the only process again."""
     end = time.monotonic() + patience
-    others = [*_others]
-    _others.clear()
     for process in others:
         try:
             process.wait(max(0, end - time.monotonic()))
@@ -148,25 +155,21 @@ def _end(patience: float) -> None:
             process.wait()
         if process.stdin is not None:
             process.stdin.close()
-    for name in KNOWN_BY:
-        os.environ.pop(name, None)
     stay_alone()
 
 
-def _watch(others: list[subprocess.Popen[str]], folder: Path) -> None:
+def _watch(others: list[subprocess.Popen[str]], ended: threading.Event, folder: Path) -> None:
     """End the run where another process has died and the first one has not seen it: GPUs would wait for it for long."""
-    while _others:
+    while not ended.wait(1):
         died = [(i, p.returncode) for i, p in enumerate(others, 1) if p.poll()]
         if died:
-            time.sleep(LEAVE_S)
-            if not _others:
+            if ended.wait(LEAVE_S):
                 return
             status = read_status(folder)
             if status is not None:
                 reason = f"process {died[0][0]} of the run ended with exit status {died[0][1]}"
                 write_status(folder, replace(status, state="failed", reason=reason))
             os._exit(1)
-        time.sleep(1)
 
 
 def _end_with_the_first() -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
@@ -18,6 +19,7 @@ from eegfm.build import Run, build, build_data, on_one_device, pretraining
 from eegfm.config.identity import PRETRAIN, named
 from eegfm.contracts import EegfmError
 from eegfm.files import only_one
+from eegfm.process import environment, level
 from eegfm.runs.overlap import check_overlap, joined, people_of, seen_by
 from eegfm.runs.results import RunResult, read_result, write_result
 from eegfm.runs.seen import seen_here
@@ -41,9 +43,39 @@ def main(config: DictConfig) -> float | None:
     return train(config, Path(runtime.output_dir), runtime.choices)
 
 
+@contextmanager
+def _surroundings() -> Iterator[None]:
+    """What a training changes of its process, put back behind it."""
+    names = (
+        "lightning.pytorch",
+        "lightning.fabric",
+    )  # what they say at INFO is on our summary or of no use
+    # cuBLAS reads it when its first product on a GPU is to be the same every time; Lightning has no argument for it
+    cublas = os.environ.get("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    exact = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    benchmark = torch.backends.cudnn.benchmark
+    with (
+        environment(CUBLAS_WORKSPACE_CONFIG=cublas, PL_GLOBAL_SEED=None, PL_SEED_WORKERS=None),
+        level(logging.WARNING, *names),
+        warnings.catch_warnings(),
+    ):
+        # a note of torch's to Lightning's authors, printed at every loop
+        warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+        # a run of one device wants no srun of its own, on a login node or in a job
+        warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(exact[0], warn_only=exact[1])
+            torch.backends.cudnn.benchmark = benchmark
+
+
+@_surroundings()
 def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float | None:
     """Everything from a composed config, and the options chosen for it by group, to a finished run folder."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products on a GPU
     finished = (folder / "result.json").exists()
     if not finished or (config.diagnostics and not read_result(folder).diagnostics):
         if rank():
@@ -107,7 +139,6 @@ def _ready(config: DictConfig, choices: Mapping[str, Any]) -> Run:
     """The run, with its data prepared and open."""
     import lightning.pytorch as lightning
 
-    _quieten()
     weights = _pretrained(config, choices) if config.weights == PRETRAIN else config.weights
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     run = build(config, weights)
@@ -118,12 +149,12 @@ def _ready(config: DictConfig, choices: Mapping[str, Any]) -> Run:
     return run
 
 
+@_surroundings()
 def _follow(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> None:
     """What every process of a run does but the first: train and score with it, and leave its folder alone."""
     import lightning.pytorch as lightning
 
-    logging.getLogger().setLevel(logging.ERROR)  # what there is to say, the first says
-    with listening() as asked:
+    with level(logging.ERROR, ""), listening() as asked:  # what there is to say, the first says
         run = _ready(config, choices)
         if isinstance(run.task, lightning.LightningModule):
             with suppress(Pruned):
@@ -135,21 +166,10 @@ def follow() -> None:
     from omegaconf import OmegaConf
 
     config, folder, choices = told()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         _follow(OmegaConf.create(config), folder, choices)
     except EegfmError as error:
         sys.exit(f"Process {rank()}: {error}")
-
-
-def _quieten() -> None:
-    # a note of torch's to Lightning's authors, printed at every loop
-    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
-    # a run of one device wants no srun of its own, on a login node or in a job
-    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
-    # what Lightning says at INFO is on our summary or of no use
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _diagnosed(
@@ -165,7 +185,6 @@ def _diagnosed(
             return train_by_gradient(run, place, choices, asked)["predictions"]["test"]
         return fit_in_one_go(run)["predictions"]["test"]
 
-    _quieten()
     stay_alone()
     found = diagnose(on_one_device(config), result.started_from.get("weights"), folder, fit)
     result = replace(result, diagnostics=found)

@@ -1,5 +1,6 @@
 """Models and encoders that can be made here, and the weights they want."""
 
+import logging
 import shlex
 import sys
 from collections.abc import Iterator
@@ -7,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from eegfm.commands.examining.machine import configured_paths
-from eegfm.commands.examining.screen import Row, first_line, is_findable, silent
+from eegfm.commands.examining.screen import Row, first_line, is_findable
 from eegfm.config.make import make
 from eegfm.config.schema import config_dir
 from eegfm.contracts import Montage, SampleSpec
 from eegfm.encoders.base import published_file
 from eegfm.nn.mamba2 import Mamba2
+from eegfm.process import level
 
 
 def models(folder: Path | None = None) -> Iterator[Row]:
@@ -36,7 +38,7 @@ def models(folder: Path | None = None) -> Iterator[Row]:
         for layer in layers:
             u = torch.empty(1, 1, layer.d_model, device=device)
             try:
-                with silent("eegfm.nn.mamba2"):  # path() warns of what the row says
+                with level(logging.ERROR, "eegfm.nn.mamba2"):  # path() warns of what the row says
                     paths.add(layer.path(u))
             except ValueError as error:
                 paths.add(f"refused: {error}")

@@ -2,15 +2,13 @@
 
 import getpass
 import json
-import logging
 import os
 import re
 import shlex
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import util
 from pathlib import Path
@@ -119,17 +117,6 @@ def python() -> str:
 
 def pip() -> str:
     return f"{python()} -m pip"
-
-
-@contextmanager
-def silent(name: str) -> Iterator[None]:
-    log = logging.getLogger(name)
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
 
 
 def is_findable(module: str) -> bool:

@@ -23,6 +23,7 @@ from eegfm.contracts import EegfmError
 from eegfm.data.preparing.parts import DISK_FULL
 from eegfm.data.preparing.sums import SUMS, parse_sums
 from eegfm.files import only_one
+from eegfm.process import level
 
 log = logging.getLogger(__name__)
 
@@ -142,8 +143,8 @@ def _published_as(name: str, sums: dict[str, str]) -> str:
     return next((tail for tail in tails if tail in sums), name)
 
 
+@level(logging.WARNING, pooch.get_logger())  # two lines a file would tear the progress bar
 def _fetch_files(session: requests.Session, root: Path, files: list[_File], meter: "_Meter") -> None:
-    pooch.get_logger().setLevel(logging.WARNING)  # two lines a file would tear the progress bar
     corpus = pooch.create(
         root,
         base_url="",
