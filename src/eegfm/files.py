@@ -67,10 +67,12 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
 def locked(path: Path, waiting: str = "") -> Iterator[None]:
     """Hold the lock of the file `path`, which is made for it; say `waiting` where another process has it."""
     with open(path, "w") as file:
-        if not try_lock(file.fileno()):
+        try:  # flock is of this opening of the file, so threads of one process wait for each other as well
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             if waiting:
                 log.warning("%s", waiting)
-            fcntl.lockf(file, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

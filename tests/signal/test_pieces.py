@@ -7,7 +7,7 @@ import edfio
 import numpy as np
 import pytest
 import scipy.signal
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from eegfm.benchmarks.tuev import ELECTRODES, ROWS, STEPS
@@ -118,6 +118,7 @@ def test_pieces_are_the_whole_recording(chain, sfreq, files):
     chain=st.sampled_from(sorted(CHAINS)),
     sfreq=st.sampled_from([160, 250]),
 )
+@example(cuts=[0], chain="no steps", sfreq=160)
 def test_how_a_recording_is_cut_does_not_matter(files, cuts, chain, sfreq):
     """Pieces of no samples and of one too; a file is not prepared otherwise because it is read otherwise."""
     steps = CHAINS[chain]
