@@ -1,1 +1,1 @@
-"""What EEG is: recordings in microvolts, places on the head, and the steps from a file to a window."""
+"""EEG signals: recordings in microvolts, places on the head, and the steps from a file to a window."""

@@ -1,10 +1,11 @@
 """Electrode names -> places: metres in MNE's head frame, from MNE's own template of the 10-05 system.
 
-The template (Oostenveld & Praamstra 2001, doi:10.1016/S1388-2457(00)00527-7, on the Colin27 head) holds positions in
-that head's MRI frame. They are brought into the *head* frame, whose origin and axes come from three points of the head
-itself: both ear points (LPA, RPA) lie on the x axis, the nasion on the positive y axis, and z points up. This is what
-`raw.set_montage` does, and the frame of positions digitised at a real head. The ear points of the template are 82 mm
-from the origin and its nasion 114 mm: it is an adult head at its own size, not a unit sphere.
+The template (Oostenveld & Praamstra 2001, doi:10.1016/S1388-2457(00)00527-7, on the Colin27 head) holds
+positions in that head's MRI frame. They are transformed to the *head* frame, whose origin and axes come
+from three points of the head itself: both ear points (LPA, RPA) lie on the x axis, the nasion on the
+positive y axis, and z points up. `raw.set_montage` does the same, and positions digitised at a real head
+use this frame. The ear points of the template are 82 mm from the origin and its nasion 114 mm: it is an
+adult head at its own size, not a unit sphere.
 """
 
 import csv
@@ -23,34 +24,34 @@ from eegfm.contracts import EegfmError, Montage
 # rows that are signals without a place on the scalp; their coordinates are NaN
 NOT_A_PLACE = frozenset({"A2-A1"})  # difference of the two ears (MentalArithmetic)
 
-# Where the template's electrodes look down on the head from: the middle of MNE's own sphere fitted to them, as in
-# eegfm.benchmarks.synthetic. Fpz, T7 and T8 then lie 97 to 100 degrees from the top, where an outline is drawn.
+# The centre from which electrodes are projected: that of MNE's own sphere fitted to them, as in
+# eegfm.benchmarks.synthetic. Fpz, T7 and T8 then lie 97 to 100 degrees from the top, where the outline is drawn.
 HEAD_CENTRE = (0.0, 0.016, 0.045)  # metres, head frame
 OUTLINE = 100.0  # degrees from the top
 
 Frame = Literal["head", "template"]
 
-# The 64 electrodes of BCI2000 in their order: those of PhysioNet's motor imagery, and of many caps since.
+# The 64 electrodes of BCI2000 in their order, used in PhysioNet's motor imagery and in many caps since.
 TEN_TEN = tuple(
     "FC5 FC3 FC1 FCz FC2 FC4 FC6 C5 C3 C1 Cz C2 C4 C6 CP5 CP3 CP1 CPz CP2 CP4 CP6 Fp1 Fpz Fp2 AF7 AF3 AFz AF4 AF8 "
     "F7 F5 F3 F1 Fz F2 F4 F6 F8 FT7 FT8 T7 T8 T9 T10 TP7 TP8 P7 P5 P3 P1 Pz P2 P4 P6 P8 PO7 PO3 POz PO4 PO8 "
     "O1 Oz O2 Iz".split()
 )
 LAYOUTS = ("standard_1020", "distinct", "ten_ten")
-FARTHEST = 1.0  # metres: no electrode is farther from the middle of a head; in millimetres nearly all are
+FARTHEST = 1.0  # metres: no electrode is farther from the centre of a head, but nearly all are if given in millimetres
 
 # places that the 10-05 system knows under another name. CB1 and CB2 of Neuroscan's caps (SEED) sit below PO7 and PO8.
 ALSO_KNOWN_AS = {"cb1": "po9", "cb2": "po10"}
-# older names of the 10-20 system, and those of today for the same places
+# older names of the 10-20 system -> today's names of the same places
 TODAY = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}
 
 
 def montage_of(names: Sequence[str]) -> Montage:
-    """The given rows with their places; names are kept as given and looked up whatever their case.
+    """The given rows with their places; names are kept as given and looked up regardless of case.
 
-    The older names T3, T4, T5, T6 are places of the template too, those of T7, T8, P7, P8. "FP1-F7" is a bipolar row,
-    half way between its two electrodes (see `Montage`). Rows declared in `NOT_A_PLACE` get NaN; any other unknown name
-    raises EegfmError.
+    The template also knows the older names T3, T4, T5, T6, at the places of T7, T8, P7, P8. "FP1-F7" is a
+    bipolar row, half way between its two electrodes (see `Montage`). Rows declared in `NOT_A_PLACE` get
+    NaN; any other unknown name raises EegfmError.
     """
     unknown = [
         part
@@ -74,13 +75,14 @@ def montage_of(names: Sequence[str]) -> Montage:
 
 
 def layout(name: str, frame: Frame = "head") -> Montage:
-    """Places that a spatial embedding can look from, by name or from a file, in metres.
+    """Target places of a spatial embedding, by name or from a file, in metres.
 
-    "standard_1020": the 94 of SAMBA's workbook, MNE's template of the 10-20 system in its order, four of them twice
-    (T3, T4, T5, T6 are T7, T8, P7, P8). "distinct": the 90 different ones. "ten_ten": the 64 of BCI2000. Else the path
-    of a CSV with the columns name, x, y, z (metres, head frame), or of an electrode file that MNE reads and that has
-    both ear points and the nasion. `frame` "template" gives the MRI frame of the template's head, which SAMBA's
-    workbooks are in, "head" that of all coordinates here. Raises EegfmError.
+    "standard_1020": the 94 of SAMBA's workbook, MNE's template of the 10-20 system in its order, four of
+    them twice (T3, T4, T5, T6 are T7, T8, P7, P8). "distinct": the 90 different ones. "ten_ten": the 64 of
+    BCI2000. Any other name is the path of a CSV with the columns name, x, y, z (metres, head frame), or of
+    an electrode file that MNE reads and that has both ear points and the nasion. `frame` "template" is the
+    MRI frame of the template's head, used by SAMBA's workbooks; "head" is the frame of all coordinates
+    here. Raises EegfmError.
     """
     if frame not in get_args(Frame):
         raise EegfmError(f"frame={frame!r} is not a choice. Choose one of: {', '.join(get_args(Frame))}.")
@@ -97,19 +99,19 @@ def layout(name: str, frame: Frame = "head") -> Montage:
 
 
 def template_frame(coords: Float[np.ndarray, "place 3"]) -> Float[np.ndarray, "place 3"]:
-    """Places of the head frame in the MRI frame of the template's head, about 50 mm away; NaN stays NaN. Metres."""
+    """Transform places, in metres, from the head frame to the template's MRI frame, about 50 mm away; NaN stays NaN."""
     return _apply(to_template(), np.asarray(coords, dtype=float))
 
 
 def to_template() -> Float[np.ndarray, "4 4"]:
-    """The rigid transform of `template_frame`, for a model that moves the coordinates it is given by one."""
+    """The rigid transform of `template_frame`, for a model that transforms its coordinates."""
     return np.linalg.inv(_template_to_head())
 
 
 def from_above(coords: Float[np.ndarray, "place 3"]) -> Float[np.ndarray, "place 2"]:
-    """Places of the head frame as seen from above, azimuthal and equidistant: (to the right, to the nose).
+    """Places of the head frame from above, azimuthal and equidistant: (to the right, to the nose).
 
-    The outline of the head is 1 away from the middle. NaN stays NaN.
+    The outline of the head has radius 1. NaN stays NaN.
     """
     x, y, z = (np.asarray(coords, dtype=float) - HEAD_CENTRE).T
     across = np.hypot(x, y)
@@ -118,13 +120,13 @@ def from_above(coords: Float[np.ndarray, "place 3"]) -> Float[np.ndarray, "place
 
 
 def today(name: str) -> str:
-    """A row's name by which it is compared with others: in lower case, older names of electrodes as those of today."""
+    """A row's name for comparisons: in lower case, with today's names of electrodes for older ones."""
     parts = [part.strip() for part in name.casefold().split("-")]
     return "-".join(TODAY.get(part, part) for part in parts)
 
 
 def _electrodes(name: str) -> list[str]:
-    """The one electrode of a row, or the anode and the cathode of a bipolar one."""
+    """The electrode of a row, or the anode and the cathode of a bipolar row."""
     return name.split("-", 1)
 
 
@@ -153,7 +155,7 @@ def _template(system: Literal["1005", "1020"]) -> mne.channels.DigMontage:
 
 @cache
 def _template_to_head() -> Float[np.ndarray, "4 4"]:
-    """From the template's MRI frame to the head frame: a rigid transform, which its ear points and nasion fix."""
+    """The rigid transform from the template's MRI frame to the head frame, fixed by its ear points and nasion."""
     return mne.channels.compute_native_head_t(_template("1020"))["trans"]
 
 
@@ -206,7 +208,7 @@ def _from_mne(path: Path) -> dict[str, Float[np.ndarray, " 3"]]:
         if path.suffix == ".fif":
             montage = mne.channels.read_dig_fif(path, verbose="error")
         else:
-            # an .elc says its unit; of other files MNE brings the head to 0.095 m, as their units are not known
+            # an .elc states its unit; other files do not, so MNE scales their heads to 0.095 m
             size: Any = None if path.suffix == ".elc" else 0.095
             montage = mne.channels.read_custom_montage(path, head_size=size)
     except Exception as error:  # a reader may raise anything on a file that is not its own

@@ -1,24 +1,25 @@
-"""A recording of hours, any stretch of it at a time: read, named, and taken through a run's steps, in constant memory.
+"""Read any stretch of a recording of hours, with a run's channel names and steps, in constant memory.
 
-The steps of a protocol are defined on a whole recording. Here each is asked for a stretch of its output, and asks the
-step before it for the stretch that this depends on: wider by the length of its kernel on either side.
+A protocol's steps are defined on a whole recording. Here each step is asked for a stretch of its output,
+and asks the step before it for the stretch that this output depends on: wider by the length of its kernel
+on either side.
 
-- `BandPass` and `Notch` are finite kernels. The step itself runs over the wider stretch, whose ends are thrown away, so
-  what is left is the whole recording's to rounding, at the file's ends as well (both reflect there).
+- `BandPass` and `Notch` are finite kernels. The step itself runs over the wider stretch and its ends are dropped;
+  the rest equals the whole recording's output to rounding, also at the file's ends (both reflect there).
 - `Resample` is MNE's FFT of the whole recording: every output is a sum over all inputs, at moments that follow from the
-  recording's length (they drift by up to half a sample). Here a windowed sinc of 64 zero crossings a side, at the same
-  moments. On noise like a brain's of 20 µV, ten seconds from the file's ends, they are 0.01 µV apart at most below
-  95 % of the lower of the two Nyquist frequencies; at the ends, where both reflect, 1 µV. What lies above 95 % is where
-  a sinc of any length differs from an FFT: 0.001 µV (root mean square) in recordings of MentalArithmetic, which end
-  below it, and 0.26 of 26 µV in PhysioNet-MI's S001, which hold muscle up to their Nyquist frequency.
-- `PolyphaseResample` is a finite kernel; stretches begin where its phase does. `AverageReference` and `Bipolar` do not
-  reach into time at all.
+  recording's length (they drift by up to half a sample). Here a windowed sinc of 64 zero crossings per side computes
+  the same moments. On brain-like noise of 20 µV, the two differ by at most 0.01 µV below 95 % of the lower of the two
+  Nyquist frequencies, ten seconds or more from the file's ends; at the ends, where both reflect, by 1 µV. Above 95 %
+  a sinc of any length differs from an FFT: by 0.001 µV (root mean square) in recordings of MentalArithmetic, which
+  end below it, and by 0.26 of 26 µV in PhysioNet-MI's S001, which hold muscle up to their Nyquist frequency.
+- `PolyphaseResample` is a finite kernel; stretches begin where its phase does. `AverageReference` and `Bipolar` use
+  no neighbouring samples.
 
-No other step can be taken in pieces: those that cut a file into trials, and what works on each trial. `WrapEnds`, which
-concerns the ends of a file alone, is left out.
+No other step works in pieces: the others cut a file into trials or work on each trial. `WrapEnds`, which
+changes only the ends of a file, is left out.
 
-All of this looks ahead, `Pieces.ahead_s`: it prepares a recording that is over, as training data were prepared. What
-runs in a closed loop sees a causal filter of a device, which is another signal.
+All of this looks ahead, by `Pieces.ahead_s`: it prepares a finished recording as training data were
+prepared. A closed loop sees the causal filter of a device, which gives another signal.
 """
 
 import re
@@ -48,19 +49,19 @@ from eegfm.signal.steps import (
     WrapEnds,
 )
 
-CROSSINGS = 64  # zero crossings of the sinc on either side; 64 are 320 samples a side from 500 to 200 Hz
-ROWS = 2048  # outputs that are interpolated at once: their weights are a table of some megabytes
-POLYPHASE = 10  # SciPy's and MNE's kernel: so many samples of the slower rate on either side
+CROSSINGS = 64  # zero crossings of the sinc on either side: 160 samples of 500 Hz when going to 200 Hz
+ROWS = 2048  # outputs interpolated at once; the table of their weights takes some megabytes
+POLYPHASE = 10  # samples of the slower rate on either side of SciPy's and MNE's kernel
 
 
 def matched(there: Sequence[str], wanted: Sequence[str], path: Path) -> dict[str, str]:
-    """Which of a file's channels is which of the wanted ones: the file's name -> ours, in the order wanted.
+    """Match a file's channels with the wanted ones: the file's name -> ours, in the wanted order.
 
-    The name itself first. Else case, "EEG " before and a reference "-REF" or "-LE" behind it and trailing dots count
-    for nothing, and T3, T4, T5, T6 are T7, T8, P7, P8. Of a name that the file holds several times, the first
-    ("T8-P8-0"). References are not compared.
+    An exact name comes first. Otherwise case, a leading "EEG ", a trailing reference "-REF" or "-LE" and
+    trailing dots are ignored, and T3, T4, T5, T6 equal T7, T8, P7, P8. If the file holds a name several
+    times, the first is taken ("T8-P8-0"). References are not compared.
 
-    Raises EegfmError, naming them, where channels are missing or more than one would do.
+    Raises EegfmError, with their names, if channels are missing or match more than one.
     """
     found: dict[str, str] = {}
     missing, unclear = [], []
@@ -91,12 +92,12 @@ def _plain(name: str) -> str:
 
 
 class Pieces:
-    """A file as a model of a benchmark sees it: `take` gives any stretch, in microvolts, after the steps.
+    """A file in the form that a benchmark's model sees: `take` gives any stretch, in microvolts, after the steps.
 
     Args:
         path: EDF, or any other file that MNE reads a piece at a time.
         channels: the rows that come out of the steps, in order.
-        steps: the signal processing; empty for a file that is processed already.
+        steps: the signal processing; empty for a file that is already processed.
         sfreq: the rate that comes out of the steps.
 
     Attributes:
@@ -106,8 +107,8 @@ class Pieces:
         left_out: steps that do not concern a stream.
 
     Raises:
-        EegfmError: no such file, one that cannot be read, channels missing, a step that cannot be taken in pieces, or
-            another rate than wanted.
+        EegfmError: the file is missing, unreadable or of another rate than wanted, lacks channels, or a step does
+            not work in pieces.
     """
 
     def __init__(self, path: Path, *, channels: Sequence[str], steps: Sequence[Step], sfreq: float) -> None:
@@ -163,12 +164,12 @@ class Pieces:
         return self.n_times / self.sfreq
 
     def take(self, start: int, stop: int) -> Float[np.ndarray, "channel time"]:
-        """Samples from `start` up to `stop` of what leaves the last step: float64, microvolts."""
+        """Samples from `start` up to `stop` of the last step's output: float64, microvolts."""
         assert 0 <= start <= stop <= self.n_times, (start, stop, self.n_times)
         return self._take(len(self._stages), start, stop)
 
     def _take(self, n_steps: int, start: int, stop: int) -> Float[np.ndarray, "channel time"]:
-        """The same of what leaves the first `n_steps` steps."""
+        """Samples from `start` up to `stop` of the output of the first `n_steps` steps."""
         if n_steps == 0:
             if start == stop:  # MNE gives no data of an empty range
                 return np.empty((len(self._rows), 0))
@@ -180,7 +181,7 @@ class Pieces:
 
 @dataclass(frozen=True)
 class _Stage:
-    """A step within a whole recording of `n` samples at `rate`; `reach` samples before and behind an output matter."""
+    """A step on a recording of `n` samples at `rate`; an output depends on `reach` samples on either side."""
 
     step: Step
     montage: Montage
@@ -217,7 +218,7 @@ class _Stage:
             return start, stop
         if self.rate_after == self.rate:
             last = min(self.n, stop + self.reach)
-            # a kernel's length at least, or MNE would say that it does not fit
+            # at least a kernel's length, or MNE would warn that the kernel does not fit
             return max(0, min(start - self.reach, last - 2 * self.reach - 1)), last
         if isinstance(self.step, Resample):
             moments = self._moments(np.array([start, max(stop - 1, start)]))
@@ -225,7 +226,7 @@ class _Stage:
         else:
             whole = _whole(self.rate_after / self.rate)
             ratio = self.rate / self.rate_after
-            # whole phases before the first, so that the kernel meets the same samples as in the whole recording
+            # starts at a whole phase, so that the kernel meets the same samples as in the whole recording
             first = (int(start * ratio) - self.reach) // whole * whole
             last = -((-int(np.ceil(stop * ratio)) - self.reach) // whole) * whole
         return max(0, min(first, self.n - 1)), min(self.n, last)
@@ -233,17 +234,19 @@ class _Stage:
     def run(
         self, data: Float[np.ndarray, "channel before"], first: int, start: int, stop: int
     ) -> Float[np.ndarray, "channel after"]:
-        """Outputs from `start` to `stop`, from the input from `first` on, as long as `wants` says."""
+        """Outputs from `start` to `stop`; `data` begins at sample `first` and holds what `wants` asked for."""
         if self.reach and isinstance(self.step, Resample):
             return self._interpolated(data, first, start, stop)
-        with warnings.catch_warnings():  # of kernels longer than a short file: as in a preparation of it
+        with (
+            warnings.catch_warnings()
+        ):  # kernels longer than a short file: preparing it ignores the warning too
             warnings.filterwarnings("ignore", "filter_length")
             done = self.step(Recording(data, self.rate, self.montage)).data
         offset = round(first * self.rate_after / self.rate)
         return done[:, start - offset : stop - offset]
 
     def _moments(self, outputs: np.ndarray) -> np.ndarray:
-        """Where outputs of MNE's FFT method lie on the clock of the input, in samples."""
+        """The positions of the outputs of MNE's FFT method, in samples of the input."""
         ratio = self.rate_after / self.rate
         # mne.filter.resample with npad="auto" pads to a power of two and stretches that to a whole number of samples
         padded = 2 ** int(np.ceil(np.log2(self.n + 2 * min(self.n // 8, 100))))
@@ -257,7 +260,7 @@ class _Stage:
         moments = self._moments(outputs)
         before = max(0, self.reach - (int(moments[0]) - first)) if len(outputs) else 0
         behind = max(0, int(moments[-1]) + self.reach + 2 - first - data.shape[1]) if len(outputs) else 0
-        # beyond the ends of the file: reflected, as MNE does
+        # reflects beyond the ends of the file, as MNE does
         data = np.pad(data, ((0, 0), (before, behind)), "reflect", reflect_type="odd")
         series = np.ascontiguousarray(data.T)
         cut = min(1.0, self.rate_after / self.rate)
@@ -276,10 +279,10 @@ class _Stage:
 
 
 def _sinc(part: Float[np.ndarray, " row"], cut: float, reach: int) -> Float[np.ndarray, "row tap"]:
-    """Weights of the taps 1 - reach .. reach for outputs `part` of a sample behind tap 0: sinc under Hann's window.
+    """Weights of taps 1 - reach .. reach for outputs at `part` of a sample after tap 0: a sinc under Hann's window.
 
-    `cut` is the pass-band as a part of the input's. Sines of sums are made of sums of sines, which is many times
-    faster than as many sines.
+    `cut` is the pass-band as a part of the input's. Angle-sum identities replace most sines, which is many
+    times faster than computing each.
     """
     taps = np.arange(1 - reach, reach + 1)
     away = part[:, None] - taps
@@ -296,12 +299,12 @@ def _sinc(part: Float[np.ndarray, " row"], cut: float, reach: int) -> Float[np.n
 
 
 def _whole(ratio: float) -> int:
-    """Samples of the input after which a polyphase resampling is back in phase."""
+    """The number of input samples after which a polyphase resampling is back in phase."""
     return Fraction(ratio).limit_denominator(100).denominator
 
 
 def _half_kernel(step: Step, montage: Montage, rate: float) -> int:
-    """Samples on either side of an output that a filter looks at: how long its answer to one impulse is."""
+    """The samples on either side of an output that a filter uses, measured by its impulse response."""
     n = round(16 * rate)
     while True:
         impulse = np.zeros((len(montage.names), 2 * n + 1))
@@ -323,7 +326,7 @@ def _open(path: Path) -> "mne.io.BaseRaw":
             return open_edf(path)
         return mne.io.read_raw(path, preload=False, verbose="error")
     except EegfmError as error:
-        # what is said of a corpus's file there; this one is anybody's
+        # that advice is for a corpus's files, and this file may be anybody's
         raise EegfmError(str(error).replace(FETCH_AGAIN, "").strip()) from None
     except Exception as error:  # a reader may raise anything on a file that is none of its kind
         raise EegfmError(

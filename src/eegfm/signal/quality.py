@@ -1,4 +1,4 @@
-"""Is this EEG in microvolts at all? Checks that end in a sentence, before a bad file becomes numbers in a table."""
+"""Check that a recording is EEG in microvolts, before a bad file becomes numbers in a table."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ import numpy as np
 from eegfm.contracts import EegfmError
 from eegfm.signal.recording import FETCH_AGAIN, Recording
 
-# Scalp EEG is tens of microvolts. The gate only has to tell units apart: it is narrower than a factor of a thousand,
-# and wide enough for recordings that nobody has filtered.
+# Scalp EEG is tens of microvolts. The range must only tell units apart: it is narrower than a factor of a
+# thousand, and wide enough for unfiltered recordings.
 LOW_UV, HIGH_UV = 1.0, 500.0
 
 
 def check_recording(recording: Recording, *, raw_sfreq: Sequence[float] = ()) -> None:
-    """Raise EegfmError on a recording, as read, that is empty, of a wrong rate, not finite, or flat in a channel.
+    """Raise EegfmError if an unprocessed recording is empty, of a wrong rate, not finite, or flat in a channel.
 
     `raw_sfreq` holds the rates that the corpus is known to have; empty accepts any.
     """
@@ -28,7 +28,7 @@ def check_recording(recording: Recording, *, raw_sfreq: Sequence[float] = ()) ->
     highest, lowest = (
         recording.data.max(axis=1),
         recording.data.min(axis=1),
-    )  # both are NaN where one value is
+    )  # both are NaN if any value is
     broken = np.asarray(~np.isfinite(highest - lowest))
     if broken.any():
         raise EegfmError(
@@ -42,12 +42,12 @@ def check_recording(recording: Recording, *, raw_sfreq: Sequence[float] = ()) ->
 
 
 def check_amplitude(recording: Recording) -> None:
-    """Raise EegfmError where a processed recording is not of the size of EEG in microvolts.
+    """Raise EegfmError if a processed recording does not have the amplitude of EEG in microvolts.
 
-    The measure is the median over channels of the median distance of a channel from its own median: a drifting or a
-    dead channel, an offset and single artefacts leave it alone; a wrong unit does not.
+    The measure is the median over channels of the median distance of a channel from its own median: a
+    drifting or dead channel, an offset and single artefacts do not change it; a wrong unit does.
     """
-    # a unit shows in two thousand samples, and medians of all would cost as much as a filter
+    # two thousand samples reveal a unit, and medians of all would cost as much as a filter
     data = recording.data[:, :: max(1, recording.n_times // 2000)]
     centre = np.median(data, axis=1, keepdims=True)
     size = float(np.median(np.median(np.abs(data - centre), axis=1)))

@@ -11,13 +11,13 @@ from jaxtyping import Float
 from eegfm.contracts import EegfmError, Montage
 from eegfm.signal.montage import montage_of
 
-# what to do about a file that is not as it should be; every message about a recording ends with it
+# the advice at the end of every message about a faulty recording
 FETCH_AGAIN = "Fetch the file again, or leave the recording out with data.allow_partial=true."
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened: seconds from the recording's first sample, length in seconds, and what it was."""
+    """An event: seconds from the recording's first sample, length in seconds, and a description."""
 
     onset_s: float
     duration_s: float
@@ -26,7 +26,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Piece:
-    """Samples without a gap between them: `start` is the first column, `onset_s` the first second in the file."""
+    """Samples without a gap: `start` is the first column, `onset_s` the first second in the file."""
 
     start: int
     onset_s: float
@@ -36,10 +36,10 @@ class Piece:
 class Recording:
     """One file's signal. `data` is float64 in microvolts; `montage` names and places its rows.
 
-    `pieces` are the stretches without a gap, end to end in `data`: one for a continuous file, one a trial where a file
-    holds trials or a step has cut them out. A step works on every piece by itself. Seconds, of events and of windows,
-    are always the file's: a piece remembers where it was. `notes` is what steps have found worth telling of this file;
-    the store's manifest keeps them.
+    `pieces` are the stretches without a gap, end to end in `data`: one for a continuous file, one per trial
+    if a file holds trials or a step has cut them out. A step processes every piece separately. Seconds, of
+    events and of windows, are always the file's: a piece keeps its onset. `notes` holds what steps report
+    about this file; the store's manifest keeps them.
     """
 
     data: Float[np.ndarray, "channel time"]
@@ -53,16 +53,17 @@ class Recording:
     @classmethod
     def from_mne(
         cls,
-        raw: "mne.io.BaseRaw",  # quoted: mne loads its readers, a second of work, only where one is named
+        raw: "mne.io.BaseRaw",  # quoted: naming the class would load MNE's readers, which takes a second
         *,
         channels: Mapping[str, str] | Sequence[str] | None = None,
         path: Path | None = None,
     ) -> "Recording":
-        """What MNE has read, in microvolts: the one place where volts become microvolts.
+        """The recording that MNE has read; only here do volts become microvolts.
 
-        `channels` names the rows to keep, in the order wanted: a mapping from the file's names to ours, or names that
-        are the same in both; None keeps every row. Annotations become events, counted from the first sample. Raises
-        EegfmError where a channel is missing or ours is no name of a place (see `montage_of`).
+        `channels` names the rows to keep, in the wanted order: a mapping from the file's names to ours, or
+        names that are the same in both; None keeps every row. Annotations become events, counted from the
+        first sample. Raises EegfmError if a channel is missing or our name is no name of a place (see
+        `montage_of`).
         """
         if channels is None:
             channels = raw.ch_names
@@ -73,11 +74,11 @@ class Recording:
                 f"{path or 'This recording'} lacks {len(missing)} of {len(ours)} channels: {', '.join(missing)}. "
                 f"It has {', '.join(raw.ch_names)}. {FETCH_AGAIN}"
             )
-        # by number, since MNE takes a name like "eeg" or "misc" for a type of channel
+        # picks by number, since MNE takes a name like "eeg" or "misc" for a type of channel
         rows = np.array([raw.ch_names.index(name) for name in ours], dtype=int)
         data = np.asarray(raw.get_data(picks=rows)) * 1e6
         notes = raw.annotations
-        # MNE counts onsets from the start of the measurement, which a cropped file does not begin with
+        # MNE counts onsets from the start of the measurement, which a cropped file has lost
         starts = notes.onset - raw.first_time
         events = tuple(
             Event(float(start), float(duration), str(description))
@@ -94,7 +95,7 @@ class Recording:
         descriptions: Sequence[str],
         path: Path | None = None,
     ) -> "Recording":
-        """A file that holds epochs of one length, in microvolts: end to end, each a piece and an event of its own."""
+        """A recording of epochs of equal length, in microvolts: end to end, each with its own piece and event."""
         n_times = epochs.shape[2]
         onsets_s = [i * n_times / sfreq for i in range(len(epochs))]
         return cls(
@@ -118,12 +119,12 @@ class Recording:
         return self.n_times / self.sfreq
 
     def spans(self) -> list[tuple[int, int]]:
-        """First column and column behind the last, of every piece."""
+        """The first column of every piece and the column after its last."""
         starts = [piece.start for piece in self.pieces]
         return list(zip(starts, [*starts[1:], self.n_times], strict=True))
 
     def with_data(self, data: Float[np.ndarray, "channel time"], sfreq: float | None = None) -> "Recording":
-        """The same recording after a step that keeps its rows and its times; one of several pieces uses `by_piece`."""
+        """The recording after a step that keeps its rows and times; recordings of several pieces use `by_piece`."""
         return replace(self, data=data, sfreq=self.sfreq if sfreq is None else sfreq)
 
     def by_piece(
@@ -131,7 +132,7 @@ class Recording:
         work: Callable[[Float[np.ndarray, "channel before"]], Float[np.ndarray, "channel after"]],
         sfreq: float | None = None,
     ) -> "Recording":
-        """The same recording after a function of each piece alone."""
+        """The recording after a function of each piece alone."""
         if len(self.pieces) == 1:
             return self.with_data(work(self.data), sfreq)
         worked = [work(self.data[:, start:end]) for start, end in self.spans()]

@@ -1,10 +1,10 @@
 """Signal processing as a list of small facts: each step is a frozen dataclass, Recording -> Recording.
 
-A step's fields are what a reader must know to repeat it; they and its `version` go into the store's fingerprint. The
-work is MNE's and SciPy's; nothing here filters by hand. `Resample`, `BandPass`, `Notch` and `AverageReference` are the
-methods of MNE's Raw with its defaults: filters are linear FIR (firwin, Hamming), zero-phase in one pass, over the whole
-recording with its ends reflected. The other steps are what some published protocols do instead. Where a recording has
-several pieces, every piece is worked on alone.
+A step's fields are what a reader must know to repeat it; they and its `version` go into the store's
+fingerprint. MNE and SciPy do the work; nothing here filters by hand. `Resample`, `BandPass`, `Notch` and
+`AverageReference` are the methods of MNE's Raw with its defaults: filters are linear FIR (firwin, Hamming),
+zero-phase in one pass, over the whole recording with its ends reflected. The other steps reproduce some
+published protocols. Every piece of a recording is processed separately.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol
 
 import mne
 import numpy as np
-import scipy  # its parts load when they are used, which a command that prepares nothing never does
+import scipy  # its parts load when they are used, so never in a command that prepares nothing
 
 from eegfm.contracts import EegfmError
 from eegfm.signal.montage import montage_of
@@ -21,9 +21,9 @@ from eegfm.signal.recording import Recording
 
 
 class Step(Protocol):
-    """One visible operation. `version` rises when the same fields come to mean other bytes.
+    """One visible operation. `version` rises when the same fields give other bytes.
 
-    A step with `cuts = True` leaves other pieces than it was given, made for the windows of its protocol.
+    A step with `cuts = True` returns other pieces than it received, made for the windows of its protocol.
     """
 
     version: ClassVar[int]
@@ -39,7 +39,7 @@ class Resample:
     version: ClassVar[int] = 1
 
     def __call__(self, recording: Recording) -> Recording:
-        # as MNE's Raw: nothing to do, no byte changes
+        # at an equal rate nothing changes, as in MNE's Raw
         if np.isclose(self.sfreq, recording.sfreq, rtol=1e-6, atol=0):
             return recording
         return recording.by_piece(
@@ -75,7 +75,7 @@ class BandPass:
                 "BandPass(low=None, high=None) does nothing: give one edge, or leave the step out."
             )
         if self.low is not None and self.high is not None and not self.low < self.high:
-            # MNE would make a band-stop of it without a word
+            # MNE would silently make a band-stop of it
             raise EegfmError(f"BandPass(low={self.low:g}, high={self.high:g}): low must be below high.")
 
     def __call__(self, recording: Recording) -> Recording:
@@ -105,11 +105,11 @@ class Notch:
 
 @dataclass(frozen=True)
 class Despike:
-    """Draw a straight line over single broken samples: moments at which a channel is beyond any EEG.
+    """Replace single broken samples, at which a channel is beyond any EEG, by a straight line.
 
-    These are moments at which some channel is farther than `limit_uv` from its median over the piece. What broke one
-    channel has most often touched the others, so that all are drawn over; the recording's notes say how many moments
-    there were. Before the first sound moment and behind the last, its value is held.
+    A moment is broken if some channel is farther than `limit_uv` from its median over the piece. A fault of
+    one channel usually touches the others, so all channels are replaced; the recording's notes say at how
+    many moments. Before the first sound moment and after the last, that moment's value is held.
     """
 
     limit_uv: float
@@ -171,8 +171,9 @@ class Bipolar:
 class FourierResample:
     """Change the rate by `scipy.signal.resample`: the FFT method without padding.
 
-    It takes a piece for one period of an endless signal, so a level that differs between its first and its last sample
-    rings at both ends. Published protocols do this to single trials; `PolyphaseResample` does it without the ringing.
+    It treats a piece as one period of an endless signal, so a level that differs between its first and its
+    last sample rings at both ends. Published protocols do this to single trials; `PolyphaseResample` does
+    not ring.
     """
 
     sfreq: float
@@ -193,8 +194,9 @@ class FourierResample:
 class PolyphaseResample:
     """Change the rate by MNE's polyphase method, the ends of every piece reflected.
 
-    MNE stretches what it is given to a whole number of new samples. A piece is cut to whole ones first, so up to a few
-    samples are lost at its end and its clock is exact: `Resample` moves a run of some minutes by up to 4 ms.
+    MNE stretches its input to a whole number of new samples. A piece is cut to a whole number first, so up
+    to a few samples are lost at its end and its clock is exact: `Resample` moves a run of some minutes by
+    up to 4 ms.
     """
 
     sfreq: float
@@ -221,8 +223,8 @@ class PolyphaseResample:
 class CausalButterworth:
     """A Butterworth band-pass run forward once from rest, in transfer-function form, as `scipy.signal.lfilter` does.
 
-    `order` is SciPy's argument: a band-pass of order 5 has ten poles. Started from zero it answers an offset with a
-    transient, at 0.3 Hz for seconds; a published protocol does so in every trial.
+    `order` is SciPy's argument: a band-pass of order 5 has ten poles. Starting from zero, it answers an
+    offset with a transient that lasts seconds at 0.3 Hz; a published protocol does so in every trial.
     """
 
     order: int
@@ -240,7 +242,7 @@ class CausalButterworth:
 
 @dataclass(frozen=True)
 class CutAtEvents:
-    """One piece an event: from each event to the next one, the last to the end of the piece it lies in."""
+    """One piece per event: from each event to the next, from the last to the end of its piece."""
 
     version: ClassVar[int] = 1
     cuts: ClassVar[bool] = True
@@ -261,7 +263,7 @@ class CutAtEvents:
 
 @dataclass(frozen=True)
 class Keep:
-    """Of every piece, only what lies from `start_s` to `stop_s` after its beginning; a shorter piece is left out."""
+    """Keep `start_s` to `stop_s` of every piece, from its beginning; a shorter piece is left out."""
 
     start_s: float
     stop_s: float
@@ -280,9 +282,9 @@ class Keep:
 
 @dataclass(frozen=True)
 class WrapEnds:
-    """Before a piece its own last seconds, behind it its own first: windows at its ends reach round to the other end.
+    """Put a piece's last seconds before it and its first after it, so that windows at its ends wrap around.
 
-    No brain does that. A published protocol does, so that events at the ends of a file are not lost.
+    No brain does that, but a published protocol does, so that events at the ends of a file are not lost.
     """
 
     seconds: float

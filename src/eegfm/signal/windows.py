@@ -1,4 +1,4 @@
-"""From a recording to windows. A window is named by its onset in seconds of the file, whatever was cut out before."""
+"""Cut a recording into windows. A window's name is its onset in seconds of the file, even after earlier cuts."""
 
 import numpy as np
 from jaxtyping import Float
@@ -7,7 +7,7 @@ from eegfm.signal.recording import Recording
 
 
 def grid(recording: Recording, window_s: float) -> list[float]:
-    """Onsets of windows without a gap between them, in every piece from its first sample on; tails are dropped."""
+    """Onsets of adjacent windows in every piece, from its first sample on; tails are dropped."""
     n = round(window_s * recording.sfreq)
     return [
         piece.onset_s + i * n / recording.sfreq
@@ -17,15 +17,15 @@ def grid(recording: Recording, window_s: float) -> list[float]:
 
 
 def fits(recording: Recording, onset_s: float, window_s: float) -> bool:
-    """Whether a window lies within one piece to its last sample: in a continuous file, what MNE's Epochs keeps."""
+    """Whether a piece holds the whole window; in a continuous file, MNE's Epochs keeps the same windows."""
     return _span(recording, onset_s, window_s) is not None
 
 
 def cut(recording: Recording, onset_s: float, window_s: float) -> Float[np.ndarray, "channel time"]:
-    """The window's samples in microvolts, as a view; it must fit (benchmarks decide what becomes of one that does not).
+    """The window's samples in microvolts, as a view. It must fit; benchmarks decide about windows that do not.
 
-    The first sample is the nearest to the onset, half a sample going to the even one, as in MNE. Of pieces that overlap
-    in the file, the one that begins last before the window is cut.
+    The first sample is the one nearest to the onset; half samples round to even, as in MNE. If pieces
+    overlap in the file, the window is cut from the piece that begins last before it.
     """
     span = _span(recording, onset_s, window_s)
     assert span is not None, f"{recording.path}: no window of {window_s} s at {onset_s} s"
@@ -33,7 +33,7 @@ def cut(recording: Recording, onset_s: float, window_s: float) -> Float[np.ndarr
 
 
 def _span(recording: Recording, onset_s: float, window_s: float) -> tuple[int, int] | None:
-    """First column and column behind the last, or None where the window does not fit."""
+    """The first column and the column after the last, or None if the window does not fit."""
     n = round(window_s * recording.sfreq)
     best = None
     for piece, (start, end) in zip(recording.pieces, recording.spans(), strict=True):

@@ -1,1 +1,1 @@
-"""Native files -> recordings or arrays, a module a format. Damage becomes a sentence and never passes for data."""
+"""Native files -> recordings or arrays, a module per format. A damaged file raises and never passes for data."""

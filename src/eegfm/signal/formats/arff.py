@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import scipy  # its parts load when a file is read, which most commands never do
+import scipy  # its parts load only when a file is read, which most commands never do
 from jaxtyping import Float
 
 from eegfm.contracts import EegfmError
@@ -12,9 +12,9 @@ from eegfm.signal.recording import FETCH_AGAIN
 
 
 def read_arff(path: Path, columns: Sequence[str]) -> Float[np.ndarray, "column row"]:
-    """The named columns of a table, in the order asked for. A nominal one, {0,1}, must be of numbers too.
+    """The named columns of a table, in the order asked for. A nominal column, {0,1}, must hold numbers too.
 
-    Raises EegfmError, always with the file's name, where the file cannot be read or lacks a column.
+    Raises EegfmError, always with the file's name, if the file cannot be read or lacks a column.
     """
     try:
         table, facts = scipy.io.arff.loadarff(path)
@@ -22,7 +22,7 @@ def read_arff(path: Path, columns: Sequence[str]) -> Float[np.ndarray, "column r
         if not missing:
             # nominal values come as bytes
             return np.stack([np.asarray(table[name]).astype(np.float64) for name in columns])
-    except OSError:  # what the system refuses is no damage
+    except OSError:  # an error of the system is no damage
         raise
     except Exception as error:  # SciPy raises anything on a damaged file: StopIteration, IndexError, ...
         raise EegfmError(

@@ -1,8 +1,9 @@
-"""Neuroscan CNT -> recordings. MNE reads; what is here turns damage into a sentence and never lets it pass for data.
+"""Neuroscan CNT -> recordings. MNE reads; this module raises on damage, so that it never passes for data.
 
-The format (structures SETUP, ELECTLOC and TEEG: paulbourke.net/dataformats/eeg) does not say whether samples have 16 or
-32 bits, and the number of samples in its header is often nonsense (0, or -732). What can be trusted is where the table
-of events begins: right behind the samples. So the width is given by who knows the corpus, and the length follows.
+The format (structures SETUP, ELECTLOC and TEEG: paulbourke.net/dataformats/eeg) does not say whether
+samples have 16 or 32 bits, and the number of samples in its header is often nonsense (0, or -732). Only the
+start of the table of events can be trusted: right after the samples. So the caller, who knows the corpus,
+gives the width, and the length follows.
 """
 
 import struct
@@ -21,17 +22,18 @@ BYTES: Mapping[Width, int] = {"int16": 2, "int32": 4}
 SETUP_BYTES = 900
 ELECTLOC_BYTES = 75
 TEEG = struct.Struct("<Bll")  # type of events, bytes of all events, offset
-EVENT_BYTES = {1: 8, 2: 19, 3: 19}  # of one event, by type
-# From here on MNE takes the number of samples from the header: the position of the events has 32 bits, one for the sign
+EVENT_BYTES = {1: 8, 2: 19, 3: 19}  # bytes of an event, by type
+# From this size on, MNE trusts the header's number of samples: the position of the events is a signed 32-bit integer
 LARGEST = 2_000_000_000
 
 
 def read_cnt(path: Path, *, channels: Mapping[str, str] | Sequence[str], data_format: Width) -> Recording:
     """A Neuroscan CNT file, the wanted channels in the wanted order (see `Recording.from_mne`).
 
-    Only the wanted channels are kept in memory. Raises EegfmError, always with the file's name, where the file is no
-    Neuroscan CNT, ends before its own table of events does, has no such table where its header says, holds samples of
-    the other width as far as its header tells, is too long for the format, or lacks a channel.
+    Only the wanted channels are kept in memory. Raises EegfmError, always with the file's name, if the file
+    is not Neuroscan CNT, ends before its table of events does, has no such table where its header says,
+    holds samples of the other width as far as its header tells, is too long for the format, or lacks a
+    channel.
     """
     _check(path, data_format)
     try:
@@ -49,13 +51,13 @@ def read_cnt(path: Path, *, channels: Mapping[str, str] | Sequence[str], data_fo
 
 @dataclass(frozen=True)
 class _Setup:
-    """What the first 900 bytes say of the file."""
+    """The fields of the file's first 900 bytes."""
 
     n_channels: int
     rate: int
-    n_samples: int  # not to be trusted
+    n_samples: int  # unreliable
     events_at: int
-    block_bytes: int  # of a channel that follow one another; 0 and 1: one sample
+    block_bytes: int  # consecutive bytes of a channel; 0 and 1 mean one sample
 
     @property
     def samples_at(self) -> int:

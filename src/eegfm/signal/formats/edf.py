@@ -1,4 +1,4 @@
-"""EDF and EDF+ -> recordings. MNE reads; what is here turns damage into a sentence and never lets it pass for data."""
+"""EDF and EDF+ -> recordings. MNE reads; this module raises on damage, so that it never passes for data."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +13,12 @@ from eegfm.signal.recording import FETCH_AGAIN, Recording
 def read_edf(path: Path, *, channels: Mapping[str, str] | Sequence[str], padding: int = 0) -> Recording:
     """An EDF or EDF+ file, the wanted channels in the wanted order (see `Recording.from_mne`).
 
-    A name that the file holds several times goes by its number, as MNE counts them: "T8-P8-0" and "T8-P8-1".
-    `padding` bytes may lie behind the last sample, where they are known of this very file.
+    A name that occurs several times in the file is numbered as in MNE: "T8-P8-0" and "T8-P8-1". `padding`
+    bytes may follow the last sample, if they are known for this very file.
 
-    Raises EegfmError, always with the file's name, where the file is not EDF, is shorter or longer than its header
-    says, is discontinuous (EDF+D), holds the wanted channels at another rate than the file's, or lacks one.
+    Raises EegfmError, always with the file's name, if the file is not EDF, is shorter or longer than its
+    header says, is discontinuous (EDF+D), has another rate in the wanted channels than in the others, or
+    lacks a channel.
     """
     raw = open_edf(path, padding=padding, preload=True)
     refuse_other_rates(path, channels, raw)
@@ -25,9 +26,10 @@ def read_edf(path: Path, *, channels: Mapping[str, str] | Sequence[str], padding
 
 
 def open_edf(path: Path, *, padding: int = 0, preload: bool = False) -> "mne.io.BaseRaw":
-    """The file as MNE has it, its samples not yet read unless `preload` says so.
+    """The file as an MNE object, whose samples are read later unless `preload` is true.
 
-    Raises EegfmError, as `read_edf` does, where the file is not EDF, not as long as its header says, or discontinuous.
+    Raises EegfmError, as `read_edf` does, if the file is not EDF, not of its header's length, or
+    discontinuous.
     """
     _read_header(path).check_size(path, padding)
     try:
@@ -39,7 +41,7 @@ def open_edf(path: Path, *, padding: int = 0, preload: bool = False) -> "mne.io.
 
 
 def refuse_other_rates(path: Path, channels: Iterable[str], raw: "mne.io.BaseRaw") -> None:
-    """Raise EegfmError where one of the channels has another rate than the file: MNE brings it there without a word."""
+    """Raise EegfmError if a channel has another rate than the file: MNE would silently resample it."""
     rates, sfreq = _read_header(path).rates, raw.info["sfreq"]
     slower = {name: rates[name] for name in channels if rates.get(name, sfreq) != sfreq}
     if slower:
@@ -50,9 +52,9 @@ def refuse_other_rates(path: Path, channels: Iterable[str], raw: "mne.io.BaseRaw
 
 
 def channel_names(path: Path, *, padding: int = 0) -> tuple[str, ...]:
-    """The names of an EDF file's signals in its order, as its header spells them; none of its samples is read.
+    """The names of an EDF file's signals, in its order and its header's spelling; no sample is read.
 
-    Raises EegfmError, as `read_edf` does, where the file is not EDF or not as long as its header says.
+    Raises EegfmError, as `read_edf` does, if the file is not EDF or not as long as its header says.
     """
     header = _read_header(path)
     header.check_size(path, padding)
@@ -61,13 +63,13 @@ def channel_names(path: Path, *, padding: int = 0) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _EdfHeader:
-    """What an EDF header says of its file (Kemp et al. 1992, doi:10.1016/0013-4694(92)90009-7; edfplus.info/specs)."""
+    """The fields of an EDF header (Kemp et al. 1992, doi:10.1016/0013-4694(92)90009-7; edfplus.info/specs)."""
 
     header_bytes: int
     record_bytes: int
-    n_records: int  # -1: not known, the recording was not closed
+    n_records: int  # -1: unknown, because the recording was not closed
     names: tuple[str, ...]
-    rates: Mapping[str, float]  # by MNE's name: a name that comes several times is numbered
+    rates: Mapping[str, float]  # by MNE's name, which numbers repeated names
 
     def check_size(self, path: Path, padding: int = 0) -> None:
         found = path.stat().st_size
@@ -88,7 +90,7 @@ def _read_header(path: Path) -> _EdfHeader:
                 raise ValueError("it does not begin with the version 0")
             n_signals, record_s = int(fixed[252:256]), float(fixed[244:252])
             labels = file.read(16 * n_signals)
-            # past label, transducer, unit, ranges and filters of every signal
+            # skips label, transducer, unit, ranges and filters of every signal
             file.seek(256 + 216 * n_signals)
             samples = file.read(8 * n_signals)
             names = [labels[i : i + 16].strip().decode("latin-1") for i in range(0, 16 * n_signals, 16)]
@@ -116,7 +118,7 @@ def _read_header(path: Path) -> _EdfHeader:
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
-    """As MNE tells apart channels of one name: "T8-P8-0", "T8-P8-1"."""
+    """MNE's names for channels that share a name: "T8-P8-0", "T8-P8-1"."""
     return [
         f"{name}-{names[:i].count(name)}" if names.count(name) > 1 else name for i, name in enumerate(names)
     ]

@@ -1,4 +1,4 @@
-"""Signals in microvolts -> EDF, a piece at a time: what is written once need not be held."""
+"""Signals in microvolts -> EDF, a piece at a time, so that written pieces need not stay in memory."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +9,13 @@ from jaxtyping import Float
 
 from eegfm.contracts import EegfmError
 
-STEP_UV = 0.1  # one digit: ±3,276.7 µV, beyond which values are cut off
+STEP_UV = 0.1  # one digital step; values beyond ±3,276.7 µV are clipped
 
 
 class EdfWriter:
     """An EDF file of records of one second, each value to the nearest 0.1 µV. Use it in a `with` statement.
 
-    A last second that is not full is filled up with zeros. Raises EegfmError for a rate that is no whole number.
+    An incomplete last second is padded with zeros. Raises EegfmError if the rate is no whole number.
     """
 
     def __init__(self, path: Path, names: Sequence[str], sfreq: float) -> None:
@@ -31,7 +31,7 @@ class EdfWriter:
         digits = np.concatenate([self._waiting, digits], axis=1)
         n = digits.shape[1] // self.per_record
         whole, self._waiting = np.split(digits, [n * self.per_record], axis=1)
-        # in a record, channel after channel
+        # within a record, channel follows channel
         self._file.write(whole.reshape(len(self.names), n, self.per_record).swapaxes(0, 1).tobytes())
         self.n_records += n
 
@@ -45,7 +45,7 @@ class EdfWriter:
             rest = self.per_record - self._waiting.shape[1]
             self.write(np.zeros((len(self.names), rest)))
         self._file.seek(0)
-        self._file.write(self._header())  # only now is it known how many records there are
+        self._file.write(self._header())  # the number of records is known only now
         self._file.close()
 
     def _header(self) -> bytes:

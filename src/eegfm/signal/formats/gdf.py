@@ -1,9 +1,10 @@
-"""GDF 1.x and 2.x -> recordings. MNE reads; what is here turns damage into a sentence and never lets it pass for data.
+"""GDF 1.x and 2.x -> recordings. MNE reads; this module raises on damage, so that it never passes for data.
 
-The format (Schlögl, arXiv:cs/0608052): a header of 256 bytes, 256 more a channel, the records, and behind them a table
-of events, which 2.x files may lack. Events are codes; their description is the code's number ("768"). Samples that were
-never recorded, as between runs that were joined to one file, are written as the smallest number of every channel at
-once, or as NaN; MNE reads the first as a signal. Here they are gaps between pieces of the recording.
+The format (Schlögl, arXiv:cs/0608052): a header of 256 bytes, 256 more per channel, the records, and after
+them a table of events, which 2.x files may lack. Events are codes; their description is the code's number
+("768"). Samples that were never recorded, as between runs that were joined to one file, are written as the
+smallest number of every channel at once, or as NaN; MNE reads the smallest numbers as a signal. Here
+missing samples are gaps between pieces of the recording.
 """
 
 import struct
@@ -19,18 +20,19 @@ from eegfm.signal.recording import FETCH_AGAIN, Recording
 
 INTEGERS = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 8, 8: 8}  # bytes of a sample by its type
 FLOATS = {16: 4, 17: 8}
-# what MNE knows; it takes any other unit for volts without a word. 2.x writes codes of ISO 11073.
+# the units that MNE knows; it silently takes any other for volts. 2.x writes codes of ISO 11073.
 UNITS_1: Mapping[str, float] = {"uV": 1e-6, "V": 1.0}
 UNITS_2: Mapping[int, float] = {4275: 1e-6, 4274: 1e-3, 4256: 1.0}
 
 
 def read_gdf(path: Path, *, channels: Mapping[str, str] | Sequence[str]) -> Recording:
-    """A GDF file, the wanted channels in the wanted order (see `Recording.from_mne`), missing samples left out as gaps.
+    """A GDF file, the wanted channels in the wanted order (see `Recording.from_mne`), with gaps for missing samples.
 
-    A name that several channels share is numbered in the file's order, as MNE does: "EEG-0", "EEG-1". Raises
-    EegfmError, always with the file's name, where the file is not GDF, ends before its header or its table of events
-    says, was not closed, has no sound table of events, counts them at another rate than its samples, holds the wanted
-    channels in a unit that is no voltage or at another rate than the file's, lacks one, or holds only missing samples.
+    A name that several channels share is numbered in the file's order, as in MNE: "EEG-0", "EEG-1". Raises
+    EegfmError, always with the file's name, if the file is not GDF, ends before its header or its table of
+    events says, was not closed, has no sound table of events, counts events at another rate than samples,
+    holds the wanted channels in a unit that is no voltage or at another rate than the file's, lacks a
+    channel, or holds only missing samples.
     """
     header = _read_header(path)
     header.check_events(path)
@@ -46,7 +48,7 @@ def read_gdf(path: Path, *, channels: Mapping[str, str] | Sequence[str]) -> Reco
 
 
 def _in_stretches(recording: Recording, missing: np.ndarray) -> Recording:
-    """What lies between missing samples, each stretch a piece that remembers its second."""
+    """The stretches between missing samples, each as a piece that keeps its onset."""
     if not missing.any():
         return recording
     spans = np.flatnonzero(np.diff(~missing, prepend=False, append=False)).reshape(-1, 2).tolist()
@@ -60,7 +62,7 @@ def _in_stretches(recording: Recording, missing: np.ndarray) -> Recording:
 
 @dataclass(frozen=True)
 class _GdfHeader:
-    """What a GDF header says of its file."""
+    """The fields of a GDF header."""
 
     version: float
     header_bytes: int
@@ -68,7 +70,7 @@ class _GdfHeader:
     record_s: float
     counts: list[int]  # samples of a record, by channel
     types: list[int]
-    units: list[float | None]  # volts in one; None: not a unit that MNE knows
+    units: list[float | None]  # volts per unit; None: a unit that MNE does not know
     lowest: list[float]  # physical value of the smallest number, in the unit
     step: list[float]
 
@@ -83,15 +85,15 @@ class _GdfHeader:
         return max(self.counts) / self.record_s
 
     def check_events(self, path: Path) -> None:
-        """The file reaches to the end of its table of events, and events are counted in samples of the signal.
+        """Check that the file holds its whole table of events, and that events count samples of the signal.
 
-        A file that is longer is left alone: other things may follow the table, and nothing before it moves.
+        A longer file is accepted: other data may follow the table, and nothing before it moves.
         """
         size = path.stat().st_size
         if size < self.events_at:
             raise _cut_short(path, size, self.events_at)
         if size == self.events_at and self.version >= 1.9:
-            return  # no table: nothing happened
+            return  # no table means no events
         with open(path, "rb") as file:
             file.seek(self.events_at)
             start = file.read(8)
@@ -101,7 +103,9 @@ class _GdfHeader:
                 rate, n = float(int.from_bytes(start[1:4], "little")), struct.unpack("<I", start[4:])[0]
             else:
                 rate, n = struct.unpack("<f", start[4:])[0], int.from_bytes(start[1:4], "little")
-            table = {1: 6, 3: 12}.get(start[0])  # bytes an event: position and code; channel and length too
+            table = {1: 6, 3: 12}.get(
+                start[0]
+            )  # bytes per event: position and code; type 3 adds channel and length
             if table is None:
                 raise EegfmError(
                     f"{path} has no table of events at byte {self.events_at:,}, where its header says. {FETCH_AGAIN}"
@@ -109,7 +113,7 @@ class _GdfHeader:
             if size < self.events_at + 8 + n * table:
                 raise _cut_short(path, size, self.events_at + 8 + n * table)
             positions = np.frombuffer(file.read(4 * n), "<u4")
-        # zero: not given, and MNE never looks at it
+        # zero means not given, and MNE never looks at it
         if rate and not np.isclose(rate, self.sfreq, rtol=1e-5, atol=0):
             raise EegfmError(
                 f"{path} counts its events at {rate:g} Hz and its samples at {self.sfreq:g} Hz; MNE would put the "
@@ -123,8 +127,8 @@ class _GdfHeader:
             )
 
     def check_channels(self, path: Path, wanted: Mapping[str, int]) -> None:
-        """The wanted channels, by their row in the file, are voltages and have the file's rate."""
-        # MNE brings every channel to the file's highest rate without a word
+        """Check that the wanted channels, by their row in the file, are voltages and have the file's rate."""
+        # MNE silently resamples every channel to the file's highest rate
         slower = [name for name, row in wanted.items() if self.counts[row] != max(self.counts)]
         if slower:
             raise EegfmError(
@@ -144,13 +148,13 @@ class _GdfHeader:
             if kind in INTEGERS:
                 floor = (self.lowest[row] + self.step[row] / 2) * (1.0 if unit is None else unit)
                 missing &= ~(values > floor)
-            else:  # its smallest number may well be a sample
+            else:  # here the smallest number may be a real sample
                 missing &= np.isnan(values)
         return missing
 
 
 def _read_header(path: Path) -> _GdfHeader:
-    """The fields that are needed, most of them at the same places in 1.x and 2.x."""
+    """Read the fields that are needed; most are at the same places in 1.x and 2.x."""
     with open(path, "rb") as file:
         fixed = file.read(256)
         try:

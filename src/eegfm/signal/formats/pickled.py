@@ -1,9 +1,10 @@
-"""Pickles that hold NumPy arrays -> those arrays. Nothing that a file says is run, imported or trusted.
+"""Pickles that hold NumPy arrays -> those arrays. Nothing in a file is run, imported or trusted.
 
-A pickle is a program: it may name any function of any module and call it. Some corpora are published as pickles all the
-same. Here the names that NumPy's own pickles use stand for small functions of this module, and no other name exists.
-Not even NumPy's are called: an array is built from the type, the shape and the bytes that the file states, since NumPy
-trusts the state of a pickled dtype, and one that lies about what its bytes are would be followed as addresses.
+A pickle is a program: it may name any function of any module and call it. Some corpora are published as
+pickles all the same. Here the names that NumPy's own pickles use stand for small functions of this module,
+and no other name exists. Even NumPy's functions are not called: an array is built from the type, the shape
+and the bytes that the file states, because NumPy trusts the state of a pickled dtype and would follow false
+bytes as addresses.
 """
 
 import io
@@ -22,9 +23,9 @@ READ = "NumPy arrays of numbers or characters, lists, tuples, dicts, numbers and
 
 
 def read_pickled(path: Path) -> Any:
-    """What a pickle file holds, where that is NumPy arrays in plain containers; arrays may be read-only.
+    """The content of a pickle file of NumPy arrays in plain containers; arrays may be read-only.
 
-    Raises EegfmError, always with the file's name, where the file is damaged or wants anything else.
+    Raises EegfmError, always with the file's name, if the file is damaged or asks for anything else.
     """
     with open(path, "rb") as file:
         try:
@@ -34,7 +35,7 @@ def read_pickled(path: Path) -> Any:
 
 
 def unpickle(data: bytes, *, name: str | Path) -> Any:
-    """What the bytes of a pickle hold, as `read_pickled`; `name` says in messages where they are from."""
+    """The content of a pickle's bytes, as in `read_pickled`; `name` is their origin in messages."""
     return _load(io.BytesIO(data), name)
 
 
@@ -51,7 +52,7 @@ def _load(file: IO[bytes], name: str | Path) -> Any:
 
 
 class _Refused(Exception):
-    """What the pickle wants and does not get."""
+    """The pickle asks for something that it may not have; the message says for what."""
 
 
 class _Unpickler(pickle.Unpickler):
@@ -66,7 +67,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _Name:
-    """What a pickle gets for one of the names it may use: it can call it, and change nothing about it."""
+    """The object behind a name that a pickle may use: the pickle can call it and cannot change it."""
 
     __slots__ = ("_call",)
 
@@ -110,11 +111,11 @@ class _Array:
 
 
 def _array(data: Any, dtype: _Dtype, shape: tuple, order: Any) -> np.ndarray:
-    if isinstance(data, str):  # by Python 2
+    if isinstance(data, str):  # written by Python 2
         data = data.encode("latin1")
     if not isinstance(data, bytes | bytearray):
         raise _Refused("holds an array that is not made of bytes")
-    if not data:  # frombuffer refuses it
+    if not data:  # frombuffer refuses no bytes
         return np.empty(0, dtype.dtype.newbyteorder("=")).reshape(shape)
     array = np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
     return array.astype(dtype.dtype.newbyteorder("="), copy=False)
@@ -136,7 +137,7 @@ def _scalar(dtype: _Dtype, data: Any) -> Any:
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """How protocols 0 to 2 write bytes."""
+    """Decode bytes as protocols 0 to 2 write them."""
     if encoding not in ("latin1", "latin-1"):
         raise _Refused(f"encodes text as {encoding!r}")
     return text.encode("latin1")
@@ -165,9 +166,10 @@ _NAMES = {
 
 
 def _finished(value: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
-    """The same containers with arrays in place of arrays in the making. What is shared stays shared.
+    """The same containers with finished arrays in place of `_Array`s. Shared objects stay shared.
 
-    `seen`: containers by their id, as found (kept, so that no other object gets the id) and as finished.
+    `seen` maps a container's id to the container (kept alive, so that no other object gets its id) and to
+    its finished form.
     """
     if isinstance(value, _Array) and value.array is not None:
         return value.array
