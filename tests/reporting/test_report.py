@@ -14,10 +14,11 @@ from sklearn import metrics as sk
 
 from eegfm.report import main
 from eegfm.reporting.groups import find_runs, group_runs, marks, read_runs, remarks
-from eegfm.reporting.scores import SHORT, difference, score
+from eegfm.reporting.scores import difference, score
 from eegfm.reporting.tables import markdown
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import read_result
+from eegfm.tasks.metric_names import METRICS
 from tests.command_line import call, call_afresh
 from tests.made_run import make_run
 
@@ -64,7 +65,7 @@ def test_every_number_of_the_markdown_comes_out_of_the_folders_that_its_row_name
             header = row
         folders = [Path(name) for name in re.findall(r"`([^`]+)`", row[-1])]
         for metric, cell in zip(header, row, strict=True):
-            if folders and metric in SHORT.values():
+            if folders and metric in {one.short for one in METRICS.values()}:
                 values = [recomputed(folder, metric) for folder in folders]
                 deviation = f" ± {np.std(values):.4f}" if len(values) > 1 else ""
                 assert re.split(r" [(\[]", cell)[0] == f"{np.mean(values):.4f}{deviation}"

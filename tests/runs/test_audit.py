@@ -260,7 +260,7 @@ def test_controls_stand_in_summary_report_markdown_and_csv(tmp_path, capsys):
     (group,), _ = group_runs(read_runs(find_runs([tmp_path]))[0])
     shuffled, persons = controls(group)
     ours = np.mean([read_result(tmp_path / "e" / f"a{i}").metrics["test"]["auroc"] for i in (1, 2)])
-    assert shuffled == f"labels shuffled in training: auroc 0.55 (this {ours:.2f}) (2 of 3 seeds)"
+    assert shuffled == f"labels shuffled in training: AUROC 0.55 (this {ours:.2f}) (2 of 3 seeds)"
     assert persons.startswith(
         "4 test persons told apart by the features: balanced accuracy 0.90 (chance 0.25)"
     )

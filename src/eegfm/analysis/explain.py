@@ -32,6 +32,7 @@ from eegfm.runs.sentences import titled
 from eegfm.runs.wandb import send_figures, wandb_of
 from eegfm.tasks.classify import Classify
 from eegfm.tasks.decision import decide
+from eegfm.tasks.metric_names import spoken
 from eegfm.tasks.metrics import probabilities, scores
 
 
@@ -160,9 +161,7 @@ def _draw(seen: dict[str, Any], numbers: dict[str, Any], spec: Any, title: str) 
 
 
 def _sentences(numbers: dict[str, Any]) -> list[str]:
-    metrics = ", ".join(
-        f"{name.replace('_', ' ')} {value:.3f}" for name, value in numbers["metrics"].items()
-    )
+    metrics = ", ".join(f"{spoken(name)} {value:.3f}" for name, value in numbers["metrics"].items())
     found = [f"{numbers['n_windows']:,} windows of {len(numbers['by_subject'])} subjects: {metrics}"]
     found += numbers["warnings"]
     judged = numbers.get("attention", {}).get("rank_correlation")
@@ -189,6 +188,6 @@ def _page(title: str, numbers: dict[str, Any], pictures: dict[str, Path]) -> str
     ]
     for name, path in pictures.items():
         body.append(picture(path.read_bytes(), name))
-    body.append(table(["subject", "windows", *(m.replace("_", " ") for m in numbers["metrics"])], rows))
+    body.append(table(["subject", "windows", *(spoken(m) for m in numbers["metrics"])], rows))
     body.append(note("Maps are seen from above, nose up, each with its lowest and highest value."))
     return document(title, PLAIN, body)

@@ -30,15 +30,7 @@ from eegfm.drawing.style import (
     new_figure,
     number,
 )
-
-# Names of metrics as people write them, in the order of the published tables, and chance levels.
-METRICS = {
-    "balanced_accuracy": "balanced accuracy",
-    "auroc": "AUROC",
-    "auc_pr": "AUC-PR",
-    "cohen_kappa": "Cohen's kappa",
-    "weighted_f1": "weighted F1",
-}
+from eegfm.tasks.metric_names import PUBLISHED, chance, spoken
 
 
 def learning_curve(
@@ -58,9 +50,9 @@ def learning_curve(
     ):
         marked_line(axes[0], epochs, column_of(history, name), label, colour, marker)
     axes[0].set_ylabel("loss")
-    shown = [name for name in METRICS if any(f"val/{name}" in row for row in history)]
+    shown = [name for name in PUBLISHED if any(f"val/{name}" in row for row in history)]
     for name, colour, marker in zip(shown, (BLUE, ORANGE, GREEN, PURPLE), "os^D", strict=False):
-        marked_line(axes[1], epochs, column_of(history, f"val/{name}"), METRICS[name], colour, marker)
+        marked_line(axes[1], epochs, column_of(history, f"val/{name}"), spoken(name), colour, marker)
     axes[1].set_ylabel("validation metric")
     axes[1].set_xlabel("epoch")
     axes[1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -152,7 +144,6 @@ def by_subject(
     `subjects` is as in `RunResult.by_subject["test"]`. A subject whose metric is undefined comes last and
     is marked.
     """
-    chance = {"balanced_accuracy": 1 / n_classes, "auroc": 0.5, "cohen_kappa": 0.0}.get(metric)
     value = {name: number(row.get(metric)) for name, row in subjects.items()}
     order = sorted(
         value,
@@ -175,7 +166,7 @@ def by_subject(
     axis.set_xlim(min([0.0, *np.nan_to_num(scores)]) * 1.05, 1.0)
     for level, label, colour, style in (
         (overall, "whole split", ORANGE, "-"),
-        (chance, "chance", INK, (0, (2, 2))),
+        (chance(metric, n_classes), "chance", INK, (0, (2, 2))),
     ):
         if level is not None and not math.isnan(level):
             axis.axvline(
@@ -184,7 +175,7 @@ def by_subject(
     labels = [f"{name}  (n={subjects[name]['n_windows']:,})" for name in order]
     axis.set_yticks(y, labels, fontsize=small)
     axis.set_ylim(len(order) - 0.4, -0.6)
-    axis.set_xlabel(METRICS.get(metric, metric.replace("_", " ")))
+    axis.set_xlabel(spoken(metric))
     axis.grid(axis="x", color=FAINT, linewidth=0.8, zorder=0)
     axis.tick_params(axis="y", length=0)
     if axis.get_legend_handles_labels()[0]:

@@ -22,6 +22,7 @@ from eegfm.reporting.groups import Run as Finished
 from eegfm.runs.checkpoints import CHECKPOINTS, Place
 from eegfm.runs.results import SUBJECT_FACTS
 from eegfm.runs.sentences import reservations_of, titled
+from eegfm.tasks.metric_names import spoken
 
 OUT = {
     "classify": "Out come class probabilities `[batch, class]`: {classes}.",
@@ -64,7 +65,7 @@ def _head(model: Portable, run: Finished, benchmarks: Mapping[str, Any]) -> str:
     """The YAML that the hub reads: tags, and test scores as it lists them."""
     r = run.result
     rows = [
-        {"type": name, "name": name.replace("_", " "), "value": round(value, 4)}
+        {"type": name, "name": spoken(name), "value": round(value, 4)}
         for name, value in r.metrics["test"].items()
         if math.isfinite(value)
     ]
@@ -191,7 +192,7 @@ def _scores(run: Finished) -> str:
         between = NONE if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
         values = [] if seeds is None else seeds.test(name)
         over = f"{mean(values):.3f} ± {deviation(values):.3f}" if len(values) > 1 else NONE
-        rows.append(f"| {name.replace('_', ' ')} | {_number(value)} | {between} | {over} |")
+        rows.append(f"| {spoken(name)} | {_number(value)} | {between} | {over} |")
     found = ["## Scores", "\n".join(rows)]
     if seeds is not None and len(seeds.runs) > 1:
         found.append(
@@ -202,7 +203,7 @@ def _scores(run: Finished) -> str:
     tested = list(next(iter(subjects.values()), {}))
     columns = [name for name in tested if name not in SUBJECT_FACTS][:3]
     if columns:
-        table = [f"| subject | windows | {' | '.join(name.replace('_', ' ') for name in columns)} |"]
+        table = [f"| subject | windows | {' | '.join(map(spoken, columns))} |"]
         table.append("|---" * (2 + len(columns)) + "|")
         for subject, row in list(subjects.items())[:50]:
             values = " | ".join(_number(row.get(name)) for name in columns)

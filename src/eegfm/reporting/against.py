@@ -21,8 +21,9 @@ from eegfm.reporting.groups import (
     tables_repeated,
 )
 from eegfm.reporting.published import Reference, protocols, published
-from eegfm.reporting.scores import NONE, SHORT, interval, score
+from eegfm.reporting.scores import NONE, interval, score
 from eegfm.runs.sentences import reservations_of, titled
+from eegfm.tasks.metric_names import METRICS, short
 
 HEADER = ["data set", "score", "our runs", "published", "paper", "ours", "difference"]
 HEADER += ["95 % over subjects", "comparable"]
@@ -83,7 +84,7 @@ def rows(groups: Sequence[Group]) -> list[Row]:
         key=lambda row: (
             row.group is None,
             data.index(row.reference.data),
-            [*SHORT].index(row.reference.metric),
+            [*METRICS].index(row.reference.metric),
             order[id(row.reference)],
         ),
     )
@@ -98,7 +99,7 @@ def sheet(found: Sequence[Row]) -> Sheet:
         body.append(
             [
                 reference.data,
-                SHORT[reference.metric],
+                short(reference.metric),
                 _runs(group) if group else NONE,
                 reference.title,
                 f"{reference}{raised(sources.index(reference.source) + 1)}",

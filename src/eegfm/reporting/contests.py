@@ -12,10 +12,10 @@ from typing import Any
 from eegfm.drawing.sheet import Sheet, csv_text
 from eegfm.reporting.comparisons import FEWEST, LEVEL, Family, Pair, Ranks, compare, ranks
 from eegfm.reporting.groups import Group, known, marks, mean
+from eegfm.runs.results import SUBJECT_FACTS
 from eegfm.runs.sentences import titled
+from eegfm.tasks.metric_names import NO_SCORE, spoken
 
-NAMES = {"auroc": "AUROC", "auc_pr": "AUC-PR", "cohen_kappa": "Cohen's kappa", "weighted_f1": "weighted F1"}
-NO_SCORE = ("n_windows", "per_class", "prevalence")
 MODELS = 3  # for ranks: Friedman's test is of three and more
 
 
@@ -60,7 +60,8 @@ def contests(
         for alike in comparable(groups)
     ]
     known = {name for one in found for row in one.groups[0].subjects().values() for name in row} - {
-        *NO_SCORE
+        *NO_SCORE,
+        *SUBJECT_FACTS,
     }
     if metric and found and metric not in known:
         raise ValueError(f"No test subject has a {metric}. There are: {', '.join(sorted(known))}.")
@@ -120,10 +121,6 @@ def subject_metric(groups: Sequence[Group]) -> str:
         math.isfinite(row.get(name, math.nan)) for group in groups for row in group.subjects().values()
     )
     return name if everywhere else "balanced_accuracy"
-
-
-def spoken(metric: str) -> str:
-    return NAMES.get(metric, metric.replace("_", " "))
 
 
 # ---- pairs -----------------------------------------------------------------------------------------------------------

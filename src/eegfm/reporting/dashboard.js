@@ -186,7 +186,7 @@
       { name: "epoch", number: true, title: "whose weights were kept, counted from 1", value: cell => cell.epoch },
       { name: monitors.length === 1 ? `validation ${spoken(monitors[0])}` : "validation", number: true, title: "the metric that chose the weights", value: cell => cell.validation,
         show: cell => [four(cell.validation), monitors.length > 1 && h("span", { class: "sub" }, spoken(cell.monitor))] },
-      ...Object.entries(metrics).map(([key, name]) => ({ name: `test ${name}`, number: true, value: cell => cell.test[key], show: cell => four(cell.test[key]), once: key === "prevalence", words: cell => four(cell.test[key]) })),
+      ...Object.entries(metrics).map(([key, name]) => ({ name: `test ${name}`, number: true, value: cell => cell.test[key], show: cell => four(cell.test[key]), once: facts.levels.includes(key), words: cell => four(cell.test[key]) })),
       { name: mixed ? "95 % over subjects" : `95 % of ${metricName()}`, number: true, title: "by bootstrap over test subjects", value: cell => interval(cell)?.[0],
         show: cell => [`[${interval(cell).map(end => end.toFixed(2)).join(", ")}]`, mixed && h("span", { class: "sub" }, spoken(metricOf(cell)))] },
       { name: "trainable", number: true, value: cell => cell.trainable, show: cell => cell.trainable.toLocaleString("en") },

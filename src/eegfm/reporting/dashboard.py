@@ -35,9 +35,10 @@ from eegfm.reporting.groups import (
     read_runs,
     remarks,
 )
-from eegfm.reporting.scores import LEGEND, SHORT, difference, interval, score, spread
+from eegfm.reporting.scores import LEGEND, difference, interval, score, spread
 from eegfm.runs.results import SUBJECT_FACTS, RunResult, json_values, read_result
 from eegfm.runs.status import Status, look
+from eegfm.tasks.metric_names import NO_SCORE, in_order, short
 from eegfm.version import __version__
 
 FIGURES_MB = 6.0  # of PNG in a page, so that it opens at once; the others are linked
@@ -86,9 +87,7 @@ def collected(folder: Path, to: Path, jobs: Mapping[str, str] | None = None) -> 
     cells = [_read(place, finished.get(place), said.get(place, ""), jobs) for place in folders]
     rows = _rows(groups, cells)
     present = {metric for cell in cells if cell.result for metric in cell.result.metrics.get("test", {})}
-    # of a mix, the whole's alone, as in a report
-    metrics = [name for name in SHORT if name in present]
-    metrics += sorted(name for name in present - set(metrics) - {"loss"} if "/" not in name)
+    metrics = in_order(present)  # as in a report
     embedded = _figures(cells, rows)
     position = {id(cell): i for i, row in enumerate(rows) for cell in row.cells}
     code = {_commit(cell.result.git) for cell in cells if cell.result}
@@ -98,7 +97,8 @@ def collected(folder: Path, to: Path, jobs: Mapping[str, str] | None = None) -> 
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "version": _version(),
         "commits": sorted(filter(None, code)),
-        "metrics": {name: SHORT.get(name, name.replace("_", " ")) for name in metrics},
+        "metrics": {name: short(name) for name in metrics},
+        "levels": [name for name in metrics if name in NO_SCORE],
         "cells": [_cell(cell, position[id(cell)], metrics, to, embedded) for cell in cells],
         "groups": [_group(row, rows, metrics) for row in rows],
         "legend": LEGEND,

@@ -19,6 +19,7 @@ from eegfm.runs.intervals import Drawn, drawn, ends
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import SUBJECT_FACTS, RunResult, read_result
 from eegfm.runs.sentences import Reservation, diagnostic_sentences, reservations_of, spatial_sentences
+from eegfm.tasks.metric_names import spoken
 
 
 @dataclass(frozen=True)
@@ -384,5 +385,5 @@ def remarks(group: Group) -> list[str]:
     for metric, differences in by_metric.items():
         own = [difference for difference in differences if difference not in shared]
         if own:
-            found.append(f"for {metric.replace('_', ' ')} also: {', '.join(own)}")
+            found.append(f"for {spoken(metric)} also: {', '.join(own)}")
     return found or ["no difference found in data, protocol and the settings listed in published.yaml"]

@@ -1,30 +1,10 @@
-"""A group's numbers as text: names of metrics, mean and deviation, intervals, differences.."""
+"""A group's numbers as text: mean and deviation, intervals, differences. Read before torch is."""
 
 import math
 
 from eegfm.reporting.groups import Group, deviation, incomparable, mean
+from eegfm.tasks.metric_names import NO_SCORE
 
-# Metrics in the order of the published tables, as short as a column wants them. Others follow under their own names.
-SHORT = {
-    "balanced_accuracy": "balanced acc.",
-    "auroc": "AUROC",
-    "auc_pr": "AUC-PR",
-    "cohen_kappa": "Cohen's kappa",
-    "weighted_f1": "weighted F1",
-    "average_precision": "avg. precision",
-    "prevalence": "AUC-PR chance",
-    "accuracy": "accuracy",
-    "rmse_uv": "RMSE µV",
-    "hidden_rmse_uv": "hidden µV",
-    "interpolation_rmse_uv": "straight lines µV",
-    "visible_rmse_uv": "visible µV",
-    "persistence_rmse_uv": "last sample held µV",
-    "mean_rmse_uv": "mean of the past µV",
-    "zero_rmse_uv": "zero µV",
-    "mae_uv": "MAE µV",
-    "r2": "R²",
-}
-PUBLISHED_METRICS = ("balanced_accuracy", "auroc", "auc_pr", "cohen_kappa", "weighted_f1")
 NONE = "–"
 LEGEND = (
     "mean ± population standard deviation (ddof 0, as published) over seeds; [95 % interval over test subjects, by "
@@ -62,7 +42,7 @@ def difference(group: Group, metric: str) -> str:
 
 def spread(group: Group, metric: str) -> str:
     """Lowest and highest test subject; none for what is no score, and where no subject has one."""
-    if metric == "prevalence":
+    if metric in NO_SCORE:
         return ""
     values = [row.get(metric, math.nan) for row in group.subjects().values()]
     values = [value for value in values if not math.isnan(value)]

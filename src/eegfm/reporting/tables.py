@@ -16,16 +16,8 @@ from eegfm.reporting.against import Row
 from eegfm.reporting.contests import Contest
 from eegfm.reporting.groups import Group, Problem, controls, incomparable, marks, places, remarks
 from eegfm.reporting.published import Reference, protocols, published
-from eegfm.reporting.scores import (
-    LEGEND,
-    NONE,
-    PUBLISHED_METRICS,
-    SHORT,
-    difference,
-    interval,
-    score,
-    spread,
-)
+from eegfm.reporting.scores import LEGEND, NONE, difference, interval, score, spread
+from eegfm.tasks.metric_names import PUBLISHED, in_order, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,7 +62,6 @@ def tables(groups: Sequence[Group]) -> list[Table]:
         present = {
             metric for group in members for run in group.runs for metric in run.result.metrics["test"]
         }
-        known = [name for name in SHORT if name in present]
         beside: dict[str, dict[str, Reference]] = {}
         for reference in references:
             if reference.headline and reference.data == data and not kind:
@@ -87,7 +78,7 @@ def tables(groups: Sequence[Group]) -> list[Table]:
                 + f", {kind}" * bool(kind),
                 groups=members,
                 # of a mix, the whole's alone; a run's result has those of each corpus
-                metrics=known + sorted(m for m in present - set(known) - {"loss"} if "/" not in m),
+                metrics=in_order(present),
                 published=beside,
                 sources=[s for s in dict.fromkeys(r.source for r in references) if s in cited],
             )
@@ -152,8 +143,8 @@ def _show_table(console: "Console", table: Table) -> None:
     from rich.text import Text
 
     # the published metrics always; the others where there is room for them (18 each) beside a label of 40
-    extra = [metric for metric in table.metrics if metric not in PUBLISHED_METRICS]
-    main_ = [metric for metric in table.metrics if metric in PUBLISHED_METRICS]
+    extra = [metric for metric in table.metrics if metric not in PUBLISHED]
+    main_ = [metric for metric in table.metrics if metric in PUBLISHED]
     room = max(0, (console.width - 40) // 18 - len(main_))
     shown = main_ + extra[:room]
     grid = Grid(
@@ -161,7 +152,7 @@ def _show_table(console: "Console", table: Table) -> None:
     )
     grid.add_column("", min_width=20)
     for metric in shown:
-        grid.add_column(SHORT.get(metric, metric), no_wrap=True)
+        grid.add_column(short(metric), no_wrap=True)
     for group in table.groups:
         label = Text(group.label, style="bold")
         label.append("".join(f"\n{line}" for line in about(group)), style="not bold")
@@ -187,7 +178,7 @@ def _show_table(console: "Console", table: Table) -> None:
     console.print(grid)
     note(console, LEGEND)
     if len(shown) < len(table.metrics):
-        more = ", ".join(SHORT.get(metric, metric) for metric in extra[room:])
+        more = ", ".join(short(metric) for metric in extra[room:])
         note(console, f"also in --csv, in --markdown and on a wider screen: {more}")
     for group in table.groups:
         if group.references:
@@ -203,8 +194,8 @@ def _subject_rows(group: Group) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a group's table of test subjects."""
     subjects = group.subjects()
     present = {name for row in subjects.values() for name in row}
-    metrics = [name for name in PUBLISHED_METRICS if name in present]
-    header = ["subject", "windows", *group.first.classes, *(SHORT[metric] for metric in metrics)]
+    metrics = [name for name in PUBLISHED if name in present]
+    header = ["subject", "windows", *group.first.classes, *(short(metric) for metric in metrics)]
     rows = [
         [
             subject,
@@ -234,7 +225,7 @@ def markdown(
     lines = [f"Test scores: {LEGEND}."]
     for table in tables(groups):
         header = ["run", "seeds", "test subjects", "trainable parameters"]
-        header += [SHORT.get(metric, metric) for metric in table.metrics] + ["remarks", "run folders"]
+        header += [short(metric) for metric in table.metrics] + ["remarks", "run folders"]
         rows = []
         for group in table.groups:
             _, *more = about(group)[2:]
@@ -302,7 +293,7 @@ def markdown(
 
 def score_sheet(table: Table, metrics: Sequence[str], *, whole: bool) -> Sheet:
     """A table of scores in plain text; `whole`: with lowest and highest subject, and the run folders."""
-    header = ["", "seeds", "test subjects", *(SHORT.get(metric, metric) for metric in metrics)]
+    header = ["", "seeds", "test subjects", *(short(metric) for metric in metrics)]
     parts = (score, interval, spread) if whole else (score, interval)
     rows, said, folders = [], {}, []
     for group in table.groups:
@@ -338,7 +329,7 @@ def latex(
     """Tables for a paper: of the metrics that are published, mean, deviation and interval; reservations below."""
     lines = [r"% \usepackage{booktabs}"]
     for table in tables(groups):
-        metrics = [m for m in table.metrics if m in PUBLISHED_METRICS] or table.metrics
+        metrics = [m for m in table.metrics if m in PUBLISHED] or table.metrics
         lines += ["", *drawing_sheet.latex(score_sheet(table, metrics, whole=False))]
         for group in table.groups if by_subject else []:
             lines += ["", *drawing_sheet.latex(_subject_sheet(group))]

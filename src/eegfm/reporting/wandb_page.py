@@ -18,9 +18,10 @@ from eegfm.drawing.sheet import Sheet, markdown
 from eegfm.process import environment
 from eegfm.reporting import against
 from eegfm.reporting.groups import Group, Run, find_runs, group_runs, marks, read_runs, remarks
-from eegfm.reporting.scores import LEGEND, NONE, SHORT, interval, score
+from eegfm.reporting.scores import LEGEND, NONE, interval, score
 from eegfm.runs.sentences import reservations_of
 from eegfm.runs.wandb import CONFUSION, PREDICTIONS, SUBJECTS
+from eegfm.tasks.metric_names import METRICS, NO_SCORE, short
 
 if TYPE_CHECKING:
     from wandb_workspaces.reports.v2.interface import Report
@@ -48,8 +49,8 @@ class Page:
 
     @property
     def metrics(self) -> list[str]:
-        found = {name for run in self.runs for name in run.result.metrics["test"]} - {"prevalence"}
-        return [name for name in SHORT if name in found][:SHOWN]
+        found = {name for run in self.runs for name in run.result.metrics["test"]} - {*NO_SCORE}
+        return [name for name in METRICS if name in found][:SHOWN]
 
     @property
     def experiments(self) -> list[str]:
@@ -102,7 +103,7 @@ def workspace(page: Page, entity: str) -> "Workspace":
         runset_settings=workspaces.RunsetSettings(
             filters=expr.And(expr.Metric("Group").isin(page.experiments)),
             order=[
-                expr.Ordering(expr.Summary(f"test/{metric}"), ascending=False)
+                expr.Ordering(expr.Summary(f"test/{metric}"), ascending=METRICS[metric].better == "min")
                 for metric in page.metrics[:1]
             ],
             pinned_columns=columns,
@@ -158,7 +159,7 @@ def _panels(page: Page) -> dict[str, list[Any]]:
             v2.MarkdownPanel(markdown=_text(means(page)), layout=wide),
             *(
                 v2.BarPlot(
-                    title=f"{SHORT[metric]}, mean and deviation over seeds",
+                    title=f"{short(metric)}, mean and deviation over seeds",
                     metrics=[v2.SummaryMetric(f"test/{metric}")],
                     groupby=v2.Config("option.model"),
                     groupby_aggfunc="mean",
@@ -170,7 +171,7 @@ def _panels(page: Page) -> dict[str, list[Any]]:
         ],
         "By seed": [
             v2.ScatterPlot(
-                title=f"{SHORT[metric]} by seed",
+                title=f"{short(metric)} by seed",
                 x=v2.Config("seed"),
                 y=v2.SummaryMetric(f"test/{metric}"),
                 layout=half,
@@ -230,7 +231,7 @@ def means(page: Page) -> Sheet:
     for group in page.groups:
         said = [*marks(group), *remarks(group)]
         notes += [f"{group.first.data}, {group.label}: {'; '.join(said)}"] * bool(said)
-    header = ["data set", "model", "seeds", *(SHORT[metric] for metric in page.metrics)]
+    header = ["data set", "model", "seeds", *(short(metric) for metric in page.metrics)]
     return Sheet("Test scores", header, rows, notes, text=(0, 1))
 
 
@@ -254,7 +255,7 @@ def cells(page: Page) -> Sheet:
                 run.folder.name,
             ]
         )
-    header = ["data set", "model", "encoder", "seed", *(SHORT[metric] for metric in page.metrics)]
+    header = ["data set", "model", "encoder", "seed", *(short(metric) for metric in page.metrics)]
     header += ["chosen epoch", "parameters", "seconds", "marks", "folder"]
     return Sheet("Every run", header, rows, text=(0, 1, 2, len(header) - 2, len(header) - 1))
 

@@ -12,10 +12,8 @@ from eegfm.contracts import SampleSpec
 from eegfm.files import whole
 from eegfm.runs.predictions import write_predictions
 from eegfm.tasks.errors import Reconstructions
+from eegfm.tasks.metric_names import NEEDS_TWO_CLASSES
 from eegfm.tasks.metrics import Predictions, scores, scores_by_subject
-
-# Metrics that compare classes: scikit-learn gives them numbers, where it does, also for a subject of one class only.
-NEEDS_TWO_CLASSES = ("auroc", "auc_pr", "average_precision", "cohen_kappa")
 
 
 def subject_scores(

@@ -6,6 +6,7 @@ from typing import Any
 
 from eegfm.data.facts import BenchmarkFacts
 from eegfm.runs.results import RunResult
+from eegfm.tasks.metric_names import WITH_CHANCE, spoken
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,8 @@ def diagnostic_sentences(
     for name, what in said.items():
         numbers = diagnostics.get(name, {})
         shown = [
-            f"{metric.replace('_', ' ')} {_two(numbers[metric])} (this {_two(tested[metric])})"
-            for metric in ("balanced_accuracy", "auroc", "cohen_kappa")
+            f"{spoken(metric)} {_two(numbers[metric])} (this {_two(tested[metric])})"
+            for metric in WITH_CHANCE
             if metric in numbers and metric in tested
         ]
         if shown:

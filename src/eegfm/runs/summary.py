@@ -10,11 +10,7 @@ from rich.table import Table
 from eegfm.data.facts import BenchmarkFacts
 from eegfm.runs.results import SUBJECT_FACTS, RunResult
 from eegfm.runs.sentences import Reservation, diagnostic_sentences, reservations_of, spatial_sentences
-
-# the metrics of the published tables; result.json has more
-PUBLISHED = ("balanced_accuracy", "auroc", "auc_pr", "cohen_kappa", "weighted_f1")
-# of a reconstruction
-ERRORS = ("rmse_uv", "r2", "hidden_rmse_uv", "interpolation_rmse_uv", "persistence_rmse_uv", "zero_rmse_uv")
+from eegfm.tasks.metric_names import METRICS, chance
 
 
 def show(result: RunResult, folder: Path, note: str | None = None) -> None:
@@ -89,7 +85,9 @@ def _data(console: Console, facts: BenchmarkFacts, known: Sequence[Reservation])
 def _scores(
     console: Console, scores: Mapping[str, float], by_subject: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    names = [name for name in scores if name in PUBLISHED + ERRORS]
+    names = [
+        name for name in scores if name in METRICS and METRICS[name].on_summary
+    ]  # result.json has more
     table = Table("", "windows", *names)
     n = sum(row["n_windows"] for row in by_subject.values())
     table.add_row("all", f"{n:,}", *(f"[bold]{_number(scores[name])}[/]" for name in names))
@@ -102,7 +100,7 @@ def _scores(
         table.add_row(subject, f"{row[SUBJECT_FACTS[0]]:,}", *found)
     console.print(table)
     if "prevalence" in scores:
-        console.print(f"chance: auc_pr {_number(scores['prevalence'])}, the others 0.5")
+        console.print(f"chance: auc_pr {_number(scores['prevalence'])}, the others {chance('auroc', 2):g}")
 
 
 def _number(value: float | None) -> str:
