@@ -1,1 +1,1 @@
-"""One file a benchmark: a corpus and its published protocol, as facts."""
+"""One file per benchmark: a corpus and its published protocol, as facts."""

@@ -3,15 +3,15 @@
 Corpus: "EEG Eye State" (Roesler 2013, UCI Machine Learning Repository, doi:10.24432/C57G7J), one ARFF file of 14,980
 rows: 14 channels of an Emotiv EPOC at 128 Hz, 117 s, and whether the eyes were seen open or closed in a video.
 Access: open, without login, CC BY 4.0.
-Protocol: ours. Published numbers divide single samples of this one recording at random, so that a classifier tests
-between its training samples; there is no subject to test on, and hence no test and no validation split here. Windows
-have no labels: the whole recording goes into pre-training, in a mix (data=mix) with corpora that do have subjects.
+Protocol: ours. Published numbers divide single samples of this one recording at random, so that test samples lie
+between training samples; there is no other subject, and hence no test and no validation split here. Windows have no
+labels: the whole recording goes into pre-training, in a mix (data=mix) with corpora that do have subjects.
 
 Quirks
 - At four moments (rows 898, 10386, 11509 and 13179, from 0) most channels hold values that are 400 to 700,000 µV off:
   errors of transmission, a sample long. Everything else, blinks included, is within 300 µV of its channel's median.
-  These moments are drawn over by a straight line in all channels (`Despike`); the store's manifest counts them.
-- Values stand on an offset of about 4,200 µV, which the high-pass takes away. The headset itself passes 0.2 to 43 Hz
+  A straight line replaces these moments in all channels (`Despike`); the store's manifest counts them.
+- Values have an offset of about 4,200 µV, which the high-pass removes. The headset itself passes 0.2 to 43 Hz
   and has notches at 50 and 60 Hz. Its reference (CMS, DRL) is behind the ears or at P3 and P4, and is left as it is.
 - The file holds no times and no rate; 14,980 rows in the 117 s that its author states are 128 Hz.
 - Windows at 200 Hz, the rate of the other corpora, hold nothing above 64 Hz.
@@ -37,12 +37,12 @@ SPLITS: dict[SplitName, tuple[str, ...]] = {"train": ("P1",), "val": (), "test":
 
 
 def sources(root: Path) -> list[Source]:
-    """The one file, under `root` or under the `eeg_eye_state` folder in it."""
+    """The only file, under `root` or under its folder `eeg_eye_state`."""
     return [Source("P1", "P1", "train", folder_in(root, "eeg_eye_state") / FILE)]
 
 
 def read(source: Source) -> Recording:
-    """All 14 channels; the states of the eyes as events."""
+    """All 14 channels, with the states of the eyes as events."""
     *signal, state = read_arff(source.path, (*CHANNELS, STATE))
     if not np.isin(state, (0, 1)).all():
         raise EegfmError(f"{source.path}: {STATE} is neither 0 nor 1 in some rows. {FETCH_AGAIN}")
@@ -56,7 +56,7 @@ def read(source: Source) -> Recording:
 
 
 def windows(recording: Recording, source: Source) -> list[Window]:
-    """The whole recording, end to end."""
+    """Adjacent windows over the whole recording."""
     return [Window(onset_s, 0) for onset_s in grid(recording, WINDOW_S)]
 
 
@@ -68,7 +68,7 @@ EYE_STATE = BenchmarkSpec(
     channels=CHANNELS,
     sfreq=200.0,
     window_s=WINDOW_S,
-    # 500: blinks stay below 300, and the worst channel of each of the four errors is above 4,000
+    # 500: blinks stay below 300, and the worst channel exceeds 4,000 in each of the four errors
     steps=(Despike(500.0), BandPass(low=0.5, high=None), Resample(200.0)),
     splits=SPLITS,
     census=Census(

@@ -1,4 +1,4 @@
-"""FACED: which of nine emotions a film clip was to call forth, from ten seconds of 32 channels.
+"""FACED: which of nine emotions a film clip was meant to evoke, from ten seconds of 32 channels.
 
 Corpus: Finer-grained Affective Computing EEG Dataset (Chen et al. 2023, Scientific Data 10:740,
 doi:10.1038/s41597-023-02650-w), 123 subjects who watched the same 28 clips. The protocol uses the folder
@@ -9,23 +9,23 @@ Protocol: CBraMod (Wang et al. 2025), preprocessing script of commit b9e9610: ea
 method (`variant="published"`), cut into three windows of 10 s, no filter. STAMP's copy does the same.
 
 Quirks
-- A pickle is a program. These are read by `eegfm.signal.formats.pickled`, which runs nothing of what is in them.
+- A pickle is a program. `eegfm.signal.formats.pickled` reads these files and runs nothing in them.
 - The files name no channels, and the reference does not check them. The order here, A2 and A1 last, is the one that
   torcheeg documents for this folder. The recordings come from two cohorts, whose raw files are reported to differ in
-  order; that `Processed_data` has one order for all is commonly taken for granted and NOT verified here.
-- The files name no unit either. The protocol takes them for microvolts, and so do we; a file that is not of the size of
-  EEG in microvolts is refused, as every other.
+  order; that `Processed_data` has one order for all is commonly assumed and NOT verified here.
+- The files name no unit either. The protocol assumes microvolts, and so do we; a file that does not have the amplitude
+  of EEG in microvolts is refused, as in every benchmark.
 - A1 and A2 are ears or mastoids, not scalp; they are places of the 10-05 template and keep their coordinates.
-- `scipy.signal.resample` takes a clip for one period of an endless signal and rings at both of its ends, which are ends
+- `scipy.signal.resample` treats a clip as one period of an endless signal and rings at both of its ends, which are ends
   of its first and of its third window. `variant="repaired"` (our default) resamples by a polyphase filter with
   reflected ends instead.
 - A label is the emotion that the clip stands for, not what the subject felt, and all subjects of all splits watched the
-  same 28 clips: to know the clip is to know the label. Recognising films and recognising emotions are not told apart.
+  same 28 clips: a model that recognises the clip knows the label, so scores cannot separate films from emotions.
 - Neutral has four clips, every other emotion three.
 - The published number needs the head over all patches, not their average (CBraMod's issue 14).
-- The open copy of the raw recordings (eegdash nm000112) is not `Processed_data`: the authors' cleaning is not in it.
-- The splits are subjects here; the reference cuts a sorted directory listing, which any other file in it moves. The
-  paper counts its subjects from 1, the files from 000.
+- The open copy of the raw recordings (eegdash nm000112) is not `Processed_data`: it lacks the authors' cleaning.
+- The splits are by subject here; the reference cuts a sorted directory listing, so any other file in it moves the
+  cut. The paper counts its subjects from 1, the files from 000.
 """
 
 import re
@@ -84,7 +84,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
 
 
 def sources(root: Path) -> list[Source]:
-    """A recording a subject: `sub000.pkl` and so on, in `root` or in its `Processed_data`."""
+    """One recording per subject: `sub000.pkl` and so on, in `root` or in its `Processed_data`."""
     home = folder_in(root, "Processed_data")
     return [
         Source(subject, subject, split, home / f"{subject}.pkl")
@@ -94,7 +94,7 @@ def sources(root: Path) -> list[Source]:
 
 
 def read(source: Source) -> Recording:
-    """The 28 clips end to end, each a piece; the event of a clip names its emotion."""
+    """The 28 clips end to end, each a piece; a clip's event names its emotion."""
     data = read_pickled(source.path)
     n_times = round(CLIP_S * RAW_SFREQ)
     wanted = (len(CLIPS), len(CHANNELS), n_times)
@@ -108,7 +108,7 @@ def read(source: Source) -> Recording:
 
 
 def windows(recording: Recording, source: Source) -> list[Window]:
-    """Three of every clip, end to end."""
+    """Three adjacent windows of every clip."""
     return [
         Window(event.onset_s + part * WINDOW_S, CLASSES.index(event.description))
         for event in recording.events
@@ -129,7 +129,7 @@ def reference_key(key: str, split: SplitName) -> ReferenceWindow | None:
 
 def faced(*, variant: Literal["repaired", "published"] = "repaired") -> BenchmarkSpec:
     """FACED; `variant="published"` resamples each clip as the published numbers do, ringing ends included."""
-    # subjects x 28 clips x 3 windows, which is also what STAMP declares in all (10,332)
+    # subjects x 28 clips x 3 windows; the total, 10,332, is also STAMP's
     per_split = {split: len(subjects) * len(CLIPS) * 3 for split, subjects in SPLITS.items()}
     return BenchmarkSpec(
         name="faced",

@@ -1,9 +1,10 @@
-"""A benchmark in windows of another length than the protocol's: `data.window_s`.
+"""A benchmark with windows of another length than its protocol's: `data.window_s`.
 
-Recordings and their pieces are then cut on a plain grid, from their first sample on, tails dropped, never across a gap.
-Where a label is of a whole recording (`BenchmarkSpec.one_label`) its windows keep it at any length. Labels of trials
-and events do not carry over to a stretch that may hold several or none: those windows have none, and nothing but
-pre-training can be done with them. Neither is the published protocol, whose name then says so ("cbramod-30s@b9e9610").
+Every piece of a recording is then cut on a plain grid, from its first sample on, never across a gap; tails
+are dropped. If a label belongs to a whole recording (`BenchmarkSpec.one_label`), its windows keep it at any
+length. Labels of trials and events do not carry over to a stretch that may hold several or none: those
+windows have no label and serve only for pre-training. Nor are they those of the published protocol, so the
+protocol's name states the length ("cbramod-30s@b9e9610").
 """
 
 from dataclasses import replace
@@ -16,13 +17,13 @@ from eegfm.signal.windows import grid
 
 
 def of_length(benchmark: BenchmarkSpec, window_s: float | None) -> BenchmarkSpec:
-    """The benchmark in windows of `window_s` seconds; itself for None, and where its own windows are just these.
+    """The benchmark with windows of `window_s` seconds; the same benchmark for None and for its own length.
 
-    Recordings, channels, steps and splits stay. Of the census only the number of recordings does.
+    Recordings, channels, steps and splits stay. The census keeps only the number of recordings.
 
     Raises:
-        EegfmError: no whole number of samples, windows of one recording belong to several splits, or the steps have
-            cut the recordings up.
+        EegfmError: the length is no whole number of samples, windows of one recording belong to several
+            splits, or the steps have cut up the recordings.
     """
     if window_s is None or (benchmark.one_label and window_s == benchmark.window_s):
         return benchmark
@@ -62,7 +63,7 @@ def of_length(benchmark: BenchmarkSpec, window_s: float | None) -> BenchmarkSpec
 def _windows(
     recording: Recording, source: Source, *, window_s: float, own: WindowsOf | None
 ) -> list[Window]:
-    """A grid over every piece, under the one label of the protocol's `own` windows; label 0 where there are none."""
+    """A grid over every piece, with the one label of the protocol's `own` windows; label 0 if `own` is None."""
     onsets = grid(recording, window_s)
     if not onsets:
         longest_s = max(end - start for start, end in recording.spans()) / recording.sfreq

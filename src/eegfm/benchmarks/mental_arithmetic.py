@@ -8,16 +8,16 @@ Protocol: CBraMod (Wang et al. 2025), preprocessing script of commit b9e9610: re
 sample on into windows of 5 s, drop the tail.
 
 Quirks
-- Each recording holds one class only, so whatever tells one file from another (an offset, the state of an electrode)
-  tells the classes apart as well. A model that sees absolute levels has that help.
-- The CBraMod paper speaks of a band-pass of 0.5 to 45 Hz; its code applies no filter, and the published numbers are the
-  code's. To try the paper's words, put BandPass(low=0.5, high=45) before or after the resampling in `data.steps`.
-- The corpus comes cleaned by its authors: notch at 50 Hz, ICA against eyes, muscles and heart. Its README speaks of a
-  high-pass at 30 Hz, which must be a misprint: 97 % of the power of the files and more lies below 30 Hz.
-- A2-A1, the difference of the ears, is one of the 20 channels of the protocol, and is no place on the scalp. ECG is in
-  the files and not in the protocol.
+- Each recording holds one class only, so anything that differs between files (an offset, the state of an electrode)
+  also separates the classes. A model that sees absolute levels can use it.
+- The CBraMod paper states a band-pass of 0.5 to 45 Hz; its code applies no filter, and the published numbers come from
+  the code. To try the paper's filter, put BandPass(low=0.5, high=45) before or after the resampling in `data.steps`.
+- The corpus was cleaned by its authors: notch at 50 Hz, ICA against eyes, muscles and heart. Its README states a
+  high-pass at 30 Hz, which must be a misprint: at least 97 % of the files' power lies below 30 Hz.
+- A2-A1, the difference of the ears, is one of the protocol's 20 channels and has no place on the scalp. ECG is in the
+  files but not in the protocol.
 - Rest is three times as frequent as the task: always saying "rest" is right in 75 % of the test windows.
-- Four subjects in val: choosing a checkpoint on 172 windows is noisy.
+- Val has four subjects: the choice of a checkpoint on 172 windows is noisy.
 - The paper counts its subjects from 1, the files from 00.
 """
 
@@ -41,7 +41,7 @@ SPLITS: dict[SplitName, tuple[str, ...]] = {
 
 
 def sources(root: Path) -> list[Source]:
-    """Two recordings a subject: `SubjectNN_1.edf` (rest) and `SubjectNN_2.edf` (arithmetic), right under `root`."""
+    """Two recordings per subject, directly under `root`: `SubjectNN_1.edf` (rest), `SubjectNN_2.edf` (arithmetic)."""
     return [
         Source(subject, f"{subject}_{part}", split, root / f"{subject}_{part}.edf")
         for split, subjects in SPLITS.items()
@@ -56,13 +56,13 @@ def read(source: Source) -> Recording:
 
 
 def windows(recording: Recording, source: Source) -> list[Window]:
-    """The whole recording, end to end; its last character, 1 or 2, is its class."""
+    """Adjacent windows over the whole recording; the last character of its name, 1 or 2, is its class."""
     label = int(source.recording[-1]) - 1
     return [Window(onset_s, label) for onset_s in grid(recording, WINDOW_S)]
 
 
 def reference_key(key: str, split: SplitName) -> ReferenceWindow | None:
-    """What a key of the reference says: "Subject00_1-3" is the fourth window of a recording."""
+    """Read a key of the reference: "Subject00_1-3" is the fourth window of a recording."""
     found = re.fullmatch(r"(Subject\d\d_([12]))-(\d+)", key)
     if found is None:
         return None
@@ -84,7 +84,7 @@ MENTAL_ARITHMETIC = BenchmarkSpec(
         recordings=72,
         windows=1_707,
         per_split={"train": 1_343, "val": 172, "test": 192},
-        # train is not stated anywhere, and 336 windows of arithmetic would be an inference from 62 s a file
+        # no source states train, and 336 windows of arithmetic would be inferred from 62 s per file
         per_class={"val": (124, 48), "test": (144, 48)},
         source="printed in the STAMP tutorial; classes of val and test counted in PhysioNet's files",
     ),

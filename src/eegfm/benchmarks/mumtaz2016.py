@@ -8,28 +8,28 @@ Protocol: CBraMod (Wang et al. 2025), preprocessing script of commit b9e9610: re
 Hz, notch 50 Hz, cut from the first sample on into windows of 5 s, drop the tail. Eyes closed and open are pooled.
 (Before June 2025 the script low-passed at 30 Hz.)
 
-What there is: of the 193 files that figshare lists, 12 have dead links (HTTP 404). Nine recordings at rest cannot be
-had (`GONE`, and both of MDD S8). The name `H S15 EO` is there twice, as number 6921143 and as number 6921959. So
-there are 58 files of controls and 62 of patients: 120.
+Files: figshare lists 193, of which 12 have dead links (HTTP 404). Nine recordings at rest are unavailable (`GONE`,
+and both of MDD S8). The name `H S15 EO` occurs twice, as number 6921143 and as number 6921959. So there are 58 files
+of controls and 62 of patients: 120.
 Split: the reference cuts two sorted listings by position (controls 40 / 8 / rest, patients 42 / 10 / rest). With
-these 120 files that comes to the table of subjects below, which is what counts here: any other file in its folder
-would move the reference's cuts, and may cut a subject in two. The paper speaks of 24/5/5 patients and 19/4/5
-controls; its code gives 22/5/6 and 21/4/5.
+these 120 files that gives the table of subjects below, which we use: any other file in its folder would move the
+reference's cuts, and may cut a subject in two. The paper states 24/5/5 patients and 19/4/5 controls; its code gives
+22/5/6 and 21/4/5.
 
 Versions
 - published: all 120 recordings. `H S27 EC` and `H S30 EC` are the same bytes, one in train, the other in val; so are
   `MDD S33 EC` (val) and `MDD S34 EC` (test). The benchmark declares it (`duplicates`), and reports say so.
-- repaired (ours): a recording of which it is not known whose it is, is not used: both of each of these pairs
-  (whichever of the two subjects it shows, the other name puts that person's brain into a second split), and both
-  files called `H S15 EO`: one of them may well be the `H S25 EO` that is missing, and either would put a control
-  under another's name, which a division by subjects other than this one would leak by. 114 recordings.
+- repaired (ours): recordings of uncertain subjects are left out. These are both of each pair (whichever of the two
+  subjects it shows, the other name puts that person's brain into a second split), and both files called `H S15 EO`:
+  one of them may well be the missing `H S25 EO`, and then a control's data carry another's name, which would leak
+  under any other division by subjects. 114 recordings remain.
 
 Quirks
 - Names are spaced irregularly (`MDD S16  EC.edf`) and may carry their figshare number (`6921143_H S15 EO.edf`). Files
-  are found by what their name says, anywhere below the root. Without its number a `H S15 EO` cannot be told from the
-  other, and counts as neither: fetch the archive of the whole article, where both have it.
+  are found by the parts of their name, anywhere below the root. Without its number one `H S15 EO` cannot be told from
+  the other, and counts as neither: fetch the archive of the whole article, where both have numbers.
 - Some files have 20 signals, some 22 (A2-A1, 23A-23R, 24A-24R): channels are found by name.
-- A person is depressed for all of five minutes: whatever tells one recording from another tells the classes apart.
+- A person's class holds for all five minutes: anything that differs between recordings also separates the classes.
 """
 
 import re
@@ -57,7 +57,7 @@ SPLITS: dict[SplitName, tuple[str, ...]] = {
     "train": _subjects((1, 2, *range(10, 29)), (1, 2, *range(10, 30))),
     "val": _subjects((3, 4, 29, 30), (3, 30, 31, 32, 33)),
     "test": _subjects((5, 6, 7, 8, 9), (4, 5, 6, 7, 9, 34)),
-}  # nothing can be had of MDD S8
+}  # nothing of MDD S8 is available
 GONE = ("H S12 EC", "H S18 EC", "H S25 EO", "MDD S4 EC", "MDD S7 EO", "MDD S12 EC", "MDD S16 EC")
 TWINS = ("6921143 H S15 EO", "6921959 H S15 EO")  # two files of one name
 COPIES = (("H S27 EC", "H S30 EC"), ("MDD S33 EC", "MDD S34 EC"))  # the same bytes
@@ -66,7 +66,7 @@ NAME = re.compile(r"(?:(\d+)_\s*)?(H|MDD)\s+S\s*(\d+)\s+(EC|EO)", re.IGNORECASE)
 
 
 def sources(root: Path, *, left_out: frozenset[str] = frozenset()) -> list[Source]:
-    """Two recordings a subject, `H S1 EC.edf` and `H S1 EO.edf`, as far as they can be had, anywhere below `root`."""
+    """The available recordings `H S1 EC.edf` and `H S1 EO.edf` of every subject, anywhere below `root`."""
     there: dict[str, Path] = {}
     for path in sorted(root.rglob("*.edf")):
         recording = _recording_of(path)
@@ -87,13 +87,13 @@ def sources(root: Path, *, left_out: frozenset[str] = frozenset()) -> list[Sourc
 
 
 def _recordings_of(subject: str) -> list[str]:
-    """All that can be had of a subject."""
+    """The available recordings of a subject."""
     names = [f"{subject} EC", *(TWINS if subject == "H S15" else [f"{subject} EO"])]
     return [name for name in names if name not in GONE]
 
 
 def _recording_of(path: Path) -> str | None:
-    """The recording that a file's name stands for: "MDD S16 EC"; None for another file."""
+    """The recording that a file's name stands for, such as "MDD S16 EC"; None for other files."""
     found = NAME.fullmatch(path.stem.strip())
     if found is None:
         return None
@@ -107,13 +107,13 @@ def read(source: Source) -> Recording:
 
 
 def windows(recording: Recording, source: Source) -> list[Window]:
-    """The whole recording, end to end; its class is its subject's group."""
+    """Adjacent windows over the whole recording; its class is its subject's group."""
     label = int(source.subject.startswith("MDD"))
     return [Window(onset_s, label) for onset_s in grid(recording, WINDOW_S)]
 
 
 def reference_key(key: str, split: SplitName) -> ReferenceWindow | None:
-    """What a key of the reference says: "MDD S16  EC_3" is the fourth window of a file, by the name it has there."""
+    """Read a key of the reference: "MDD S16  EC_3" is the fourth window of the file of that name."""
     stem, _, number = key.rpartition("_")
     recording = _recording_of(Path(f"{stem}.edf"))
     if recording is None or not re.fullmatch(r"\d+", number):
@@ -137,7 +137,7 @@ def mumtaz2016(*, variant: Literal["repaired", "published"] = "repaired") -> Ben
         choices={"variant": variant},
         census=Census(
             recordings=120 if published else 120 - len(WHOSE),
-            # 7,143 is for all 120; how many of them are whose, or whose split's, is not published
+            # 7,143 is the total of all 120; counts per subject or split are not published
             windows=7_143 if published else None,
             source="recordings: files that figshare has; windows: declared in the STAMP code (dataset_params)",
         ),
@@ -157,7 +157,7 @@ def mumtaz2016(*, variant: Literal["repaired", "published"] = "repaired") -> Ben
             "doi:10.1007/s11517-017-1685-z"
         ),
         raw_sfreq=(256.0,),
-        # the twins of H S15 are of one split; whether they, too, are the same bytes is not known
+        # the twins of H S15 are in one split; whether they, too, have equal bytes is unknown
         duplicates=(*COPIES, TWINS) if published else (),
         one_label=True,
         reference_key=reference_key if published else None,

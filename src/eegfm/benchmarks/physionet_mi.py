@@ -8,13 +8,13 @@ Protocol: CBraMod (Wang et al. 2025), preprocessing script of commit b9e9610: av
 notch 60 Hz, resample to 200 Hz, four seconds from each cue on.
 
 Quirks
-- A cue is an annotation, T1 or T2, and means what its run says. Read by description here; the reference reads MNE's
-  numeric ids, which are handed out by what a file holds: in a run without T0 (rest) all of its labels would shift.
+- A cue is an annotation, T1 or T2, whose meaning depends on the run. We read the description; the reference reads MNE's
+  numeric ids, which depend on a file's content: in a run without T0 (rest) all of its labels would shift.
 - There is no low-pass: windows at 200 Hz hold nothing above the Nyquist frequency of their file (80 Hz).
-- A window that would pass the end of the file is dropped, as MNE's Epochs does.
+- A window that would pass the end of the file is dropped, as in MNE's Epochs.
 - Subjects with irregular timing or a rate of 128 Hz (reported of S088, S092, S100 and others) are often left out
   elsewhere; the protocol keeps them all. Not every run has 15 cues: 9,837 windows are declared, not 9,810.
-- The splits are subjects here; the reference cuts a directory listing, which any other file in it moves.
+- The splits are by subject here; the reference cuts a directory listing, so any other file in it moves the cut.
 """
 
 import re
@@ -56,7 +56,7 @@ CUES = {4: FISTS, 6: FISTS_OR_FEET, 8: FISTS, 10: FISTS_OR_FEET, 12: FISTS, 14: 
 
 
 def sources(root: Path) -> list[Source]:
-    """Six recordings a subject: `S001/S001R04.edf` and so on, under `root` or under the `eegmmidb` folder in it."""
+    """Six recordings per subject: `S001/S001R04.edf` and so on, under `root` or under its folder `eegmmidb`."""
     home = folder_in(root, "eegmmidb")
     return [
         Source(subject, f"{subject}R{run:02d}", split, home / subject / f"{subject}R{run:02d}.edf")
@@ -67,7 +67,7 @@ def sources(root: Path) -> list[Source]:
 
 
 def read(source: Source) -> Recording:
-    """All 64 channels, and the cues as events."""
+    """All 64 channels, with the cues as events."""
     return read_edf(source.path, channels=FILE_NAMES)
 
 
@@ -86,7 +86,7 @@ def windows(recording: Recording, source: Source) -> list[Window]:
 
 
 def reference_key(key: str, split: SplitName) -> ReferenceWindow | None:
-    """What a key of the reference says: "S001R04-5" is the sixth annotation of a run, those of rest counted as well."""
+    """Read a key of the reference: "S001R04-5" is the sixth annotation of a run, counting those of rest."""
     found = re.fullmatch(r"(S\d{3}R\d\d)-(\d+)", key)
     return None if found is None else ReferenceWindow(found[1], int(found[2]))
 
@@ -103,8 +103,8 @@ PHYSIONET_MI = BenchmarkSpec(
     splits=SPLITS,
     census=Census(
         recordings=654,
-        # 15 cues a recording, as the paradigm has them, would be 654 x 15 = 9,810 (6,300 / 1,710 / 1,800): 27 fewer. So
-        # some recordings hold more cues than 15; which ones is not published, hence no counts per split
+        # the paradigm's 15 cues per recording would give 654 x 15 = 9,810 (6,300 / 1,710 / 1,800): 27 fewer. So
+        # some recordings hold more than 15 cues; which ones is not published, hence no counts per split
         windows=9_837,
         source="declared in the STAMP code (dataset_params); counts per split and class are not published",
     ),

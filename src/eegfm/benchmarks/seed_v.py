@@ -2,8 +2,8 @@
 
 Corpus: SEED-V (Liu et al. 2022, IEEE TCDS 14(2):715-729, doi:10.1109/TCDS.2021.3071170), BCMI laboratory, Shanghai Jiao
 Tong University: 16 subjects, three sessions each, 48 Neuroscan CNT files of 32-bit samples, 66 channels at 1000 Hz, 15
-clips a session. `EEG_raw/{subject}_{session}_{date}.cnt`; a session is named by the clips that were shown, not by its
-place in time.
+clips per session. Files are `EEG_raw/{subject}_{session}_{date}.cnt`; a session's name says which clips were shown, not
+its place in time.
 Access: research licence, by application at https://bcmi.sjtu.edu.cn/home/seed/seed-v.html .
 Protocol: CBraMod (Wang et al. 2025), preprocessing script of commit b9e9610, and STAMP's copy of it: drop M1, M2, VEO
 and HEO, resample the whole recording to 200 Hz, band-pass 0.3 to 75 Hz, cut out the clips by the timetable below, and
@@ -16,17 +16,17 @@ Quirks
 - `split="subjects"` is ours: subjects 1-10, 11-13 and 14-16, everything else as published. Not comparable with
   published numbers, and every report says so.
 - Every block of five clips has each emotion once, but clips last from 52 to 297 s: classes are far from balanced, and
-  differently so in each split.
-- A window is one second, so a model of several tokens in time sees a single one.
-- No notch: mains at 50 Hz, where they are in the files, are in the windows.
-- The label of a second is what its clip was chosen for, not what was felt.
+  their shares differ between splits.
+- A window is one second, so a model with several tokens in time sees a single one.
+- There is no notch: mains at 50 Hz in the files stay in the windows.
+- The label of a second is the emotion that its clip was chosen for, not what the subject felt.
 - The header of `7_1_20180411.cnt` is reported to hold no valid number of samples, from which the reference lets MNE
-  find the width. Older versions of MNE then settle on 16 bits, which makes noise of twice the length of it and changes
-  no count; newer ones refuse. Whether the published numbers hold that session as noise is not known. Here the width is
-  given and the length follows from the place of the events. Some copies of the corpus hold a second file of that
-  session, `7_1_20180411_repaired.cnt`: two files of one recording are refused, and the owner has to choose.
-- The reference slices beyond the end of a file without a word. A recording that ends before its last clip is refused.
-- CB1 and CB2 are places of Neuroscan's cap and of no 10-05 system; they are taken for PO9 and PO10
+  infer the width. Older versions of MNE then assume 16 bits, which turns it into noise of twice the length and changes
+  no count; newer versions refuse. It is unknown whether the published numbers include that session as noise. Here the
+  width is given and the length follows from the place of the events. Some copies of the corpus hold a second file of
+  that session, `7_1_20180411_repaired.cnt`: two files of one recording are refused, and the owner has to choose.
+- The reference silently slices beyond the end of a file. We refuse a recording that ends before its last clip.
+- CB1 and CB2 are places of Neuroscan's cap, not of the 10-05 system; we use PO9 and PO10 for them
   (`eegfm.signal.montage`).
 """
 
@@ -79,7 +79,7 @@ CHANNELS = tuple(
 FILE_NAMES = {name.upper(): name for name in CHANNELS}
 WINDOW_S = 1.0
 SUBJECTS = tuple(str(i) for i in range(1, 17))
-# trial_start_end_timestamp.txt and emotion_label_and_stimuli_order.xlsx of the corpus, as in the reference
+# from the corpus's trial_start_end_timestamp.txt and emotion_label_and_stimuli_order.xlsx, as in the reference
 TIMETABLE: Timetable = {
     "1": _session(
         "  30  132  287  555  773  982 1271 1628 1730 2025 2227 2435 2667 2932 3204",
@@ -129,9 +129,9 @@ CENSUS = {
 
 
 def sources(root: Path, *, split: Literal["trials", "subjects"]) -> list[Source]:
-    """Three sessions a subject: `1_1_20180804.cnt` and so on, in `root` or in the `EEG_raw` folder in it.
+    """Three sessions per subject: `1_1_20180804.cnt` and so on, in `root` or in its folder `EEG_raw`.
 
-    A recording is called by its subject and session, "1_1": that is known without the file, whose name has a date too.
+    A recording's name is its subject and session, "1_1", known without the file, whose name also has a date.
     """
     home = folder_in(root, "EEG_raw")
     found = _files(home)
@@ -164,7 +164,7 @@ def read(source: Source) -> Recording:
 
 
 def windows(recording: Recording, source: Source, *, timetable: Timetable) -> list[Window]:
-    """Every second of every clip; of which split says the clip, where the recording does not."""
+    """Every second of every clip; the clip gives the split if the recording does not."""
     trials = timetable[source.session]
     last_s = max(trial.end_s for trial in trials)
     if not fits(recording, last_s - WINDOW_S, WINDOW_S):
@@ -184,7 +184,7 @@ def windows(recording: Recording, source: Source, *, timetable: Timetable) -> li
 
 
 def reference_key(key: str, split: SplitName) -> ReferenceWindow | None:
-    """What a key of the reference says: "1_1_20180804.cnt-3-17" is file, clip, and second of the clip."""
+    """Read a key of the reference: "1_1_20180804.cnt-3-17" is file, clip, and second of the clip."""
     found = re.fullmatch(r"0*(\d+)_0*([123])_.+\.cnt-(\d+)-(\d+)", key)
     if found is None or int(found[3]) >= len(TIMETABLE[found[2]]):
         return None
@@ -199,7 +199,7 @@ def reference_key(key: str, split: SplitName) -> ReferenceWindow | None:
 
 
 def seed_v(*, split: Literal["trials", "subjects"] = "trials") -> BenchmarkSpec:
-    """SEED-V, divided as published by the clips of every recording, or by subjects (ours)."""
+    """SEED-V, divided by the clips of every recording (published) or by subjects (ours)."""
     return BenchmarkSpec(
         name="seed_v",
         title="SEED-V",
@@ -235,7 +235,7 @@ def seed_v(*, split: Literal["trials", "subjects"] = "trials") -> BenchmarkSpec:
 
 
 def _files(home: Path) -> dict[str, list[Path]]:
-    """The CNT files of each recording, by name; `.DS_Store`, `._1_1_20180804.cnt` and notebooks are none."""
+    """The CNT files of each recording, by name; ignores `.DS_Store`, `._1_1_20180804.cnt` and notebooks."""
     found: dict[str, list[Path]] = {}
     for path in sorted(home.iterdir()) if home.is_dir() else ():
         named = re.fullmatch(r"0*(\d+)_0*(\d+)_.+\.cnt", path.name, re.IGNORECASE)

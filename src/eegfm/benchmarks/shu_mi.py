@@ -2,27 +2,27 @@
 
 Corpus: "A large EEG dataset for studying cross-session variability in motor imagery brain-computer interface" (Ma et
 al. 2022, Scientific Data 9:531, doi:10.1038/s41597-022-01647-1), figshare 19228725: 25 subjects, five sessions each on
-five days, 125 MAT files of up to 100 trials. Its authors have filtered it already (FIR, 0.5 to 40 Hz), removed the
-baseline and bad trials, and cut the four seconds of imagery: `data` is (trial, channel, 1000) at 250 Hz in microvolts,
+five days, 125 MAT files of up to 100 trials. Its authors filtered it (FIR, 0.5 to 40 Hz), removed the baseline
+and bad trials, and cut the four seconds of imagery: `data` is (trial, channel, 1000) at 250 Hz in microvolts,
 `labels` is 1 for left and 2 for right.
 Access: CC BY 4.0; version 3 of the figshare entry holds archives whose password the authors give on request.
 Protocol: CBraMod (Wang et al. 2025), preprocessing script of commit b9e9610: each trial resampled to 200 Hz by the FFT
 method (`variant="published"`), no filter, no other reference. STAMP's copy does the same.
 
 Quirks
-- The MAT files name no channels, and the reference stores their rows as they come. The names here are those of the
+- The MAT files name no channels, and the reference stores their rows unchanged. The names here are those of the
   corpus's own channels.tsv, beside its EDF files, in that order, as MOABB (its Ma2022) and other public code give them.
-  That the MAT files keep that order is NOT verified here. A model that uses places depends on it.
-- `scipy.signal.resample` takes a trial for one period of an endless signal, so a level that differs between its first
+  We have NOT verified that the MAT files keep that order. A model that uses places depends on it.
+- `scipy.signal.resample` treats a trial as one period of an endless signal, so a level that differs between its first
   and its last sample rings at both ends, in every window: by a tenth of the difference at the edge, by a hundredth
   20 ms further in. `variant="repaired"` (our default) resamples by a polyphase filter with reflected ends instead.
-- Bad trials are gone, so sessions have up to 100 trials, each its own number: 11,988 of 12,500 in all. How many a split
-  or a class has is not published, and the classes of a session need not be equal.
-- Nothing above 40 Hz is left, unlike in the other sets of imagery.
-- The splits are subjects here; the reference cuts a sorted directory listing into 75, 25 and 25 files, which comes to
-  the same as long as there is no other file in it and none is missing.
+- Bad trials are removed, so the number of trials, at most 100, differs between sessions: 11,988 of 12,500 remain.
+  Counts per split or class are not published, and the classes of a session need not be balanced.
+- Nothing above 40 Hz is left, unlike in the other data sets of imagery.
+- The splits are by subject here; the reference cuts a sorted directory listing into 75, 25 and 25 files, which gives
+  the same splits as long as no file is added or missing.
 - The reference reserves 0.1 GB for a store of 2.5 GB (CBraMod) or 537 GB (STAMP). Ours grows as needed.
-- Not to be confused with "Ma 2020" (25 subjects too, hand and elbow, 62 channels), which is another corpus.
+- "Ma 2020" (25 subjects too, hand and elbow, 62 channels) is another corpus.
 """
 
 import re
@@ -68,7 +68,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
 
 
 def sources(root: Path) -> list[Source]:
-    """Five sessions a subject: `sub-001_ses-01_task_motorimagery_eeg.mat` and so on, in `root` or its `mat_files`."""
+    """Five sessions per subject, in `root` or its `mat_files`: `sub-001_ses-01_task_motorimagery_eeg.mat` and so on."""
     home = folder_in(root, "mat_files")
     return [
         Source(
@@ -85,7 +85,7 @@ def sources(root: Path) -> list[Source]:
 
 
 def read(source: Source) -> Recording:
-    """The trials of a session end to end, each a piece; the event of a trial says which hand."""
+    """The trials of a session end to end, each a piece; a trial's event names the hand."""
     found = read_mat(source.path, ("data", "labels"))
     data, labels = np.asarray(found["data"]), np.asarray(found["labels"])
     n_times = round(WINDOW_S * RAW_SFREQ)
@@ -132,7 +132,7 @@ def shu_mi(*, variant: Literal["repaired", "published"] = "repaired") -> Benchma
         splits=SPLITS,
         census=Census(
             recordings=125,
-            # 125 sessions of 100 trials would be 12,500; these are what the authors' rejection of bad trials left
+            # 125 sessions of 100 trials would be 12,500; the authors rejected bad trials
             windows=11_988,
             source="declared in the STAMP code (dataset_params); counts per split and class are not published",
         ),

@@ -1,7 +1,7 @@
-"""What a benchmark states: subjects per split, channels, window, steps, and the counts that must come out.
+"""The statement of a benchmark: subjects per split, channels, window, steps, and the expected counts.
 
-A benchmark is one `BenchmarkSpec` in a file of its own, found by its dotted path in `conf/data/<name>.yaml`. It holds
-facts and three functions, and it never holds a path on anyone's disk.
+A benchmark is one `BenchmarkSpec` in its own file, found by its dotted path in `conf/data/<name>.yaml`. It
+holds facts and three functions, and never a path on anyone's disk.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,25 +19,25 @@ SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 def folder_in(root: Path, name: str) -> Path:
-    """The folder that unpacking a corpus makes below `root`, or `root` where its content lies there itself."""
+    """The folder that unpacking a corpus makes below `root`, or `root` if the content lies there directly."""
     return root / name if (root / name).is_dir() else root
 
 
 class LeftOut(Exception):
-    """Raised by `read` or `windows` where the protocol itself leaves a recording out; the message says why.
+    """Raised by `read` or `windows` if the protocol itself leaves out a recording; the message says why.
 
-    The recording then counts as done and gives no windows, and the store's manifest names it with its reason. (A file
-    that the protocol wants and that cannot be used is an EegfmError.)
+    The recording then counts as done and gives no windows, and the store's manifest names it with the
+    reason. (An unusable file that the protocol wants is an EegfmError.)
     """
 
 
 @dataclass(frozen=True)
 class Source:
-    """One recording that the protocol uses: whose it is, where it must lie, and which split it belongs to.
+    """A recording that the protocol uses: its subject, its place on the disk, and its split.
 
-    `recording` is unique within the benchmark and names the windows; `path` may not exist (then it counts as missing).
-    `beside` are further files that the recording cannot be read without: labels, timetables. `split` is None where
-    windows of one recording belong to several splits; then each `Window` says its own.
+    `recording` is unique within the benchmark and names the windows; `path` may not exist (it then counts
+    as missing). `beside` holds further files that reading needs: labels, timetables. `split` is None if
+    windows of one recording belong to several splits; then each `Window` states its own.
     """
 
     subject: str
@@ -49,17 +49,17 @@ class Source:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Everything that has to lie on the disk."""
+        """All files that must lie on the disk."""
         return (self.path, *self.beside)
 
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a recording to be kept: its first second, counted from the file's start, and its class."""
+    """A stretch of a recording to keep: its first second, counted from the file's start, and its class."""
 
     onset_s: float
     label: int
-    split: SplitName | None = None  # None: that of its recording
+    split: SplitName | None = None  # None: the recording's split
 
 
 WindowsOf = Callable[[Recording, Source], list[Window]]
@@ -67,12 +67,12 @@ WindowsOf = Callable[[Recording, Source], list[Window]]
 
 @dataclass(frozen=True)
 class ReferenceWindow:
-    """What the key of a window says in a store that the reference's own scripts have made.
+    """The content of a window's key in a store that the reference's own scripts have made.
 
-    `recording` is named as its `Source` names it. `number` orders the windows of a recording and is unique in it.
-    `onset_s` is the window's first second, None where the key does not tell it. `label` and `split` are what the
-    protocol says of a window of this name, None where the name is not enough. `subject` is wanted only where `sources`
-    does not know the recording without its file.
+    `recording` is the name in its `Source`. `number` orders the windows of a recording and is unique in it.
+    `onset_s` is the window's first second, None if the key does not tell it. `label` and `split` are what
+    the protocol gives to a window of this name, None if the name is not enough. `subject` is needed only if
+    `sources` cannot know the recording without its file.
     """
 
     recording: str
@@ -85,7 +85,7 @@ class ReferenceWindow:
 
 @dataclass(frozen=True)
 class Census:
-    """What the complete corpus must give. A number that is not known is None, and is then not checked.
+    """The counts that the complete corpus must give. An unknown count is None and is not checked.
 
     `windows` is the total; `per_split` the number of windows of each split; `per_class` the numbers of each split in
     class order. `source` says where the numbers come from.
@@ -103,37 +103,37 @@ class BenchmarkSpec:
     """A corpus and the protocol of its published numbers.
 
     Args:
-        name: the name on the command line, the folder of the store, and the key of published numbers.
+        name: name on the command line, folder of the store, and key of published numbers.
         title: the name people know it by.
-        protocol: whose protocol and of which version, as "cbramod@b9e9610".
+        protocol: the protocol's origin and version, such as "cbramod@b9e9610".
         classes: class names; a label is an index into them. Empty for windows without labels, which all say 0.
         channels: the stored rows, in order.
         sfreq: rate of the stored windows in Hz.
         window_s: length of a window in seconds.
         steps: the published signal processing, in the published order.
-        splits: subject ids of each split; None where they are only known from the files, by `split_rule`.
-        split_rule: how recordings are divided where `splits` does not say it, in words.
+        splits: subject ids of each split; None if only the files give them, by `split_rule`.
+        split_rule: how recordings are divided, in words, if `splits` does not say it.
         census: the counts that the complete corpus must give.
         sources: the root folder of the raw files -> every recording of the protocol, sorted, present or missing.
         read: one source -> its recording, with just the rows that the steps need, in order.
         windows: a processed recording and its source -> the windows to cut.
-        corpus, licence, access, citation: where it is from, how it may be used, how to get it, whom to cite.
-        open_files: the base URL of a corpus that is open without login, and the file of SHA-256 sums under it.
-        simulated: True where no person was recorded; every report then says so.
+        corpus, licence, access, citation: the origin, how it may be used, how to get it, what to cite.
+        open_files: the base URL of a corpus that is open without login, with its file of SHA-256 sums.
+        simulated: True if no person was recorded; every report then says so.
         raw_sfreq: the rates that the corpus is known to have; a file of another rate is refused.
-        make: for a made corpus only: root folder -> writes the raw files.
-        choices: arguments of the function that made this specification and that its other facts do not show.
+        make: for a simulated corpus only: writes the raw files into the root folder.
+        choices: arguments of the function that made this specification, if its other facts do not show them.
         within_subject: subjects, and recordings, are shared between splits by design; every report says so.
-        duplicates: groups of recordings that the protocol keeps although they are known to be the same bytes.
-        subject_leak: how the protocol itself may put a subject into train and into val, in words; such a subject is
-            then reported, not refused. One in test and elsewhere is refused all the same.
-        pool: corpora of one pool give one person the same id, so that one in two of them is recognised; "" where ids
-            are the corpus's own.
-        pool_gap: who in it has no id of the pool, in words.
-        one_label: a recording is cut end to end and has one label, which a window of any length then has too.
-        reference_key: the key of a window in a store of the reference's own scripts, and the split that it is listed
-            under there -> what it says, or None where it is not a key of this benchmark. Left out where the reference
-            makes no store of this protocol: of what is repaired, or divided in our way.
+        duplicates: groups of recordings with equal bytes that the protocol keeps nevertheless.
+        subject_leak: how the protocol itself may put a subject into both train and val, in words; such a subject is
+            then reported, not refused. A subject in test and elsewhere is still refused.
+        pool: corpora of a pool share their ids, so that a person in two of them is recognised; "" if ids are the
+            corpus's own.
+        pool_gap: whose ids are not the pool's, in words.
+        one_label: a recording is cut end to end and has one label, so that windows of any length have it too.
+        reference_key: a window's key in a store of the reference's own scripts, and the split that lists it there ->
+            the key's content, or None if it is no key of this benchmark. Left out if the reference makes no store of
+            this protocol, because we repaired it or divided it differently.
     """
 
     name: str
@@ -183,7 +183,7 @@ class BenchmarkSpec:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What windows are told apart by: the classes, or one name for all where there are none."""
+        """The kinds of windows: the classes, or one name for all if there are none."""
         return self.classes or ("unlabelled",)
 
     @property

@@ -1,21 +1,21 @@
-"""Synthetic: imagined hand movement, simulated; a corpus that is made, not downloaded. No person was recorded.
+"""Synthetic: simulated imagined hand movement; a corpus that is made, not downloaded. No person was recorded.
 
 Each subject is a spherical head (MNE's three-shell model, 19 electrodes of the 10-20 system) with four parts:
 
 - a mu rhythm (narrow-band noise near 10 Hz) in the left and in the right motor cortex. While a hand is imagined, the
   rhythm of the *opposite* hemisphere drops (event-related desynchronisation, Pfurtscheller & Lopes da Silva 1999,
   doi:10.1016/S1388-2457(99)00141-8): class "right" drops it under C3, class "left" under C4;
-- an occipital alpha rhythm, of the same band, that knows nothing of the class;
-- a 1/f background of many small dipoles anywhere in the head, each with a time course of its own;
+- an occipital alpha rhythm, of the same band, that does not depend on the class;
+- a 1/f background of many small dipoles anywhere in the head, each with its own time course;
 - white sensor noise.
 
 Frequency, strengths, depth of the drop and the places of all dipoles differ between subjects. The sources are known:
-`source_positions` and `lead_field` give the truth that a learned spatial map can be judged against. The reference is a
+`source_positions` and `lead_field` give the truth against which a learned spatial map can be judged. The reference is a
 point at infinity, so the rows do not sum to zero as those of an average-referenced recording do.
 
 Numbers depend on the subject's id alone, never on the order of making. The raw files are FIF, whose header holds the
-time of writing: two files made alike have equal samples, not equal bytes. A change here does not reach files that are
-already there; `PROTOCOL` must rise with it, and `read` then refuses the old ones.
+time of writing: remade files have equal samples but not equal bytes. A change here does not reach existing files;
+`PROTOCOL` must rise with it, and `read` then refuses the old ones.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,9 @@ from eegfm.files import whole
 from eegfm.signal.montage import montage_of
 from eegfm.signal.recording import Recording
 
-PROTOCOL = "eegfm-synthetic@1"  # stands in every raw file; rises with any change to the numbers made here
+PROTOCOL = (
+    "eegfm-synthetic@1"  # written into every raw file; rises with any change to the simulated numbers
+)
 MAKE_AGAIN = "Delete it and run the same command again: it is made anew."
 CLASSES = ("left", "right")
 CHANNELS = tuple("Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split())
@@ -43,18 +45,18 @@ SPLITS: dict[SplitName, tuple[str, ...]] = {
 }
 SUBJECTS = tuple(subject for subjects in SPLITS.values() for subject in subjects)
 
-SEED = 20131226  # with the subject's number and a stream, the root of every random number here
+SEED = 20131226  # seeds every random number here, together with the subject's number and a stream
 SFREQ = 200.0
 WINDOW_S = 4.0
 PAUSE_S = 1.0  # before every trial, with both rhythms at full strength
-N_TRIALS = 60  # a subject, half of each class
-LAPSES = 0.1  # of the trials, chosen blindly, hold no imagery: the best accuracy to expect is 0.95
+N_TRIALS = 60  # per subject, half of each class
+LAPSES = 0.1  # the share of random trials without imagery: the best accuracy to expect is 0.95
 N_BACKGROUND = 60
 
-# MNE's own fit to the 10-20 positions (mne.bem.fit_sphere_to_headshape), rounded: the fit is an optimiser's, and these
-# numbers must not move with its version. Metres, head frame.
+# MNE's own fit to the 10-20 positions (mne.bem.fit_sphere_to_headshape), rounded: an optimiser makes the fit, and
+# these numbers must not move with its version. Metres, head frame.
 CENTRE, RADIUS = (0.0, 0.016, 0.045), 0.0956
-CORTEX = 0.7  # of RADIUS is a rhythm's source away from CENTRE: about 3 cm under the electrode
+CORTEX = 0.7  # the distance of a rhythm's source from CENTRE in RADIUS: about 3 cm under the electrode
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,7 @@ class Head:
     """One subject. Dipole rows: left motor, right motor, occipital, then the background. Moments in nAm."""
 
     peak_hz: Float[np.ndarray, " rhythm"]  # of the three rhythms
-    drop: float  # fraction of the rhythm's amplitude that imagery takes away
+    drop: float  # fraction of the rhythm's amplitude that imagery removes
     positions: Float[np.ndarray, "dipole 3"]  # metres, head frame
     orientations: Float[np.ndarray, "dipole 3"]  # unit vectors
     moment_rms: Float[np.ndarray, " dipole"]
@@ -70,18 +72,18 @@ class Head:
 
 
 def source_positions(subject: str) -> Float[np.ndarray, "source 3"]:
-    """Where the left and the right motor rhythm of a subject sit: metres in the head frame, left hemisphere first."""
+    """The places of a subject's two motor rhythms: metres in the head frame, left hemisphere first."""
     return _head(subject).positions[:2].copy()
 
 
 def lead_field(subject: str) -> Float[np.ndarray, "channel source"]:
-    """Microvolts at each electrode per nAm of the left and of the right motor rhythm of a subject, in that order."""
+    """Microvolts at each electrode per nAm of a subject's left and right motor rhythm, in that order."""
     head = _head(subject)
     return _gain(head.positions[:2], head.orientations[:2])
 
 
 def make(root: Path) -> None:
-    """Simulate every subject that is not yet there into `root`, one FIF file each."""
+    """Simulate every absent subject, and write one FIF file each into `root`."""
     root.mkdir(parents=True, exist_ok=True)
     for source in sources(root):
         if source.path.exists():
@@ -91,7 +93,7 @@ def make(root: Path) -> None:
 
 
 def sources(root: Path) -> list[Source]:
-    """One recording a subject."""
+    """One recording per subject."""
     return [
         Source(subject, f"synthetic_{subject}", split, root / f"synthetic_{subject}_raw.fif")
         for split, subjects in SPLITS.items()
@@ -100,7 +102,7 @@ def sources(root: Path) -> list[Source]:
 
 
 def read(source: Source) -> Recording:
-    """The recording in microvolts, with a trial's class as the description of its event."""
+    """The recording in microvolts; the description of a trial's event is its class."""
     try:
         raw = mne.io.read_raw_fif(source.path, preload=True, verbose="error")
     except Exception as error:  # a reader may raise anything on a damaged file
@@ -127,7 +129,7 @@ def _rng(subject: str, stream: int) -> np.random.Generator:
 
 @cache
 def _head(subject: str) -> Head:
-    """Draw a subject's head; every strength is chosen for microvolts like a real recording's."""
+    """Draw a subject's head; all strengths give microvolts like those of a real recording."""
     rng = _rng(subject, stream=0)
     scalp = montage_of(CHANNELS).coords - CENTRE
     scalp = scalp / np.linalg.norm(scalp, axis=1, keepdims=True)
@@ -136,7 +138,7 @@ def _head(subject: str) -> Head:
     shift = rng.normal(0, 0.003, (3, 3))  # each head differs by some millimetres
     rhythms = CENTRE + CORTEX * RADIUS * over + shift
     radial = _unit(over + rng.normal(0, 0.2, (3, 3)))  # within some 15 degrees
-    depth = rng.uniform(0, 1, (N_BACKGROUND, 1)) ** (1 / 3)  # even in volume
+    depth = rng.uniform(0, 1, (N_BACKGROUND, 1)) ** (1 / 3)  # uniform in volume
     background = 0.8 * RADIUS * depth * _unit(rng.normal(size=(N_BACKGROUND, 3)))
     background[:, 2] = np.abs(background[:, 2])  # there is no cortex below the ears
     # rms in µV at the electrode that sees the rhythm best; no brain is quite symmetric
@@ -153,7 +155,7 @@ def _head(subject: str) -> Head:
 
 
 def _simulate(subject: str) -> "mne.io.RawArray":
-    from scipy.signal.windows import tukey  # a second to load, and only this needs it
+    from scipy.signal.windows import tukey  # takes a second to load, and only this function needs it
 
     head, rng = _head(subject), _rng(subject, stream=1)
     trial_s = PAUSE_S + WINDOW_S
@@ -163,7 +165,7 @@ def _simulate(subject: str) -> "mne.io.RawArray":
 
     strength = np.ones((2, n_times))  # of the left and the right motor rhythm
     attended = rng.random(N_TRIALS) >= LAPSES
-    drop = head.drop * tukey(n_window, 0.25)  # half a second down, and up again
+    drop = head.drop * tukey(n_window, 0.25)  # half a second down and half a second up
     for label, onset_s in zip(labels[attended], onsets_s[attended], strict=True):
         start = round(onset_s * SFREQ)
         strength[1 - label, start : start + n_window] -= drop  # "left" (0) drops the right hemisphere (1)
@@ -176,7 +178,7 @@ def _simulate(subject: str) -> "mne.io.RawArray":
     moments = np.concatenate([rhythms, _noise(rng, np.tile(pink, (N_BACKGROUND, 1)), n_times)])
 
     mixing = _gain(head.positions, head.orientations) * head.moment_rms
-    # not BLAS (@), whose last digit may move with the number of threads
+    # not BLAS (@), whose last digit may change with the number of threads
     data_uv = np.einsum("cd,dt->ct", mixing, moments)
     data_uv += head.sensor_uv * rng.standard_normal(data_uv.shape)
     raw = mne.io.RawArray(data_uv * 1e-6, _info(), verbose=False)
@@ -228,7 +230,7 @@ SYNTHETIC = BenchmarkSpec(
     channels=CHANNELS,
     sfreq=SFREQ,
     window_s=WINDOW_S,
-    steps=(),  # made at the stored rate, in the stored order
+    steps=(),  # simulated at the stored rate, in the stored order
     splits=SPLITS,
     census=Census(
         recordings=14,

@@ -1,32 +1,32 @@
-"""TUAB: clinical EEG that was read as normal or as abnormal, two classes, from ten seconds of 16 bipolar rows.
+"""TUAB: clinical EEG that was judged normal or abnormal, two classes, from ten seconds of 16 bipolar rows.
 
-Corpus: TUH Abnormal EEG Corpus 3.0.1 (Lopez 2017), Temple University Hospital: 2,993 files of 15 minutes and more, one
-a session, `edf/{train,eval}/{normal,abnormal}/01_tcp_ar/aaaaamye_s001_t000.edf` (patient, session, part), 1,141 hours,
+Corpus: TUH Abnormal EEG Corpus 3.0.1 (Lopez 2017), Temple University Hospital: 2,993 files of 15 minutes and more, one a
+session, `edf/{train,eval}/{normal,abnormal}/01_tcp_ar/aaaaamye_s001_t000.edf` (patient, session, part), 1,141 hours,
 https://isip.piconepress.com/projects/nedc/html/tuh_eeg/ .
 Access: free of charge, after a signed agreement with Temple University.
 Protocol: CBraMod (Wang et al. 2025), preprocessing script of commit b9e9610: resample to 200 Hz, band-pass 0.3 to 75
 Hz, notch 60 Hz, 16 bipolar rows, windows of 10 s from the first sample on, the tail dropped. A file that lacks an
-electrode is left out, and named in the store's manifest. The published count says that there is none: 1,141.00 hours
-in 2,993 files, with tails of 4.5 s on average, where files are whole seconds long, make about 409,413 windows; 409,455
+electrode is left out and named in the store's manifest. The published count implies that there is no such file:
+1,141.00 hours in 2,993 files of whole seconds, with tails of 4.5 s on average, make about 409,413 windows; 409,455
 are published, and one file holds 137.
 Split: `eval` is test. The patients of `train` in alphabetical order, the first int(0.8 n) train, the others val. So
-the split hangs on all patients being there: an incomplete download is divided otherwise, and is marked as partial.
+the split depends on all patients: an incomplete download is divided differently, and is marked as partial.
 
 Versions
 - published: the patients of each class are divided on their own. 54 of the 2,076 patients of `train` are in both
   classes (the corpus's README), and one of them whose name falls between the two cuts is in train with one class and
-  in val with the other. Test is not touched. The benchmark declares it (`subject_leak`); who it is, the leakage report
-  says.
-- repaired (ours): all patients of `train` are divided at once, whatever their classes. How many windows then are train
-  and val is not known beforehand.
+  in val with the other. Test is not touched. The benchmark declares it (`subject_leak`); the leakage report names the
+  patient.
+- repaired (ours): all patients of `train` are divided at once, whatever their classes. The numbers of windows in train
+  and val are then not known beforehand.
 
 Quirks
-- A label is a whole session's, given by whoever read it: ten seconds of an abnormal session may well look normal.
-- The reference looks for a patient by `name in file name`. With names of one length, as the corpus has them, that
-  finds the files of that patient and no others, and it is not repeated here; one name that is a part of another would
-  put files into both splits. It also counts whatever lies in the folder as a patient (`.DS_Store`), which moves the
-  cut; here a file counts when it is named as the corpus names its files.
-- An earlier random split, 300,195 / 72,315 / 36,945 windows, is behind the numbers of older papers.
+- A label is that of a whole session, given by its reader: ten seconds of an abnormal session may well look normal.
+- The reference looks for a patient by `name in file name`. The corpus's names have equal lengths, so that
+  finds the files of that patient and no others; a name that is part of another would put files into both splits. We do
+  not repeat it. The reference also counts any file in the folder as a patient (`.DS_Store`), which moves the cut; here
+  only files with names of the corpus count.
+- Older papers used an earlier random split of 300,195 / 72,315 / 36,945 windows.
 """
 
 import re
@@ -57,7 +57,7 @@ PER_SPLIT = {"train": 297_103, "val": 75_407, "test": 36_945}  # preprocessing/R
 
 
 def sources(root: Path, *, by_class: bool) -> list[Source]:
-    """The EDF files of the corpus, by part, class and name. `by_class`: patients of each class are divided alone."""
+    """The EDF files of the corpus, by part, class and name. `by_class` divides the patients of each class alone."""
     home = edf_folder(root, "tuh_eeg_abnormal", "3.0.1")
     found = [
         (part, kind, match, path)
@@ -88,7 +88,7 @@ def sources(root: Path, *, by_class: bool) -> list[Source]:
 
 
 def windows(recording: Recording, source: Source) -> list[Window]:
-    """The whole recording, end to end; its class is the folder that it came from."""
+    """Adjacent windows over the whole recording; its class is the folder that it came from."""
     label = CLASSES.index(source.recording.split("-")[1])
     return [Window(onset_s, label) for onset_s in grid(recording, WINDOW_S)]
 
