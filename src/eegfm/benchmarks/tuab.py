@@ -1,7 +1,7 @@
 """TUAB: clinical EEG that was judged normal or abnormal, two classes, from ten seconds of 16 bipolar rows.
 
-Corpus: TUH Abnormal EEG Corpus 3.0.1 (Lopez 2017), Temple University Hospital: 2,993 files of 15 minutes and more, one a
-session, `edf/{train,eval}/{normal,abnormal}/01_tcp_ar/aaaaamye_s001_t000.edf` (patient, session, part), 1,141 hours,
+Corpus: TUH Abnormal EEG Corpus 3.0.1 (Lopez 2017), Temple University Hospital: 2,993 files of 15 minutes and more, one
+a session, `edf/{train,eval}/{normal,abnormal}/01_tcp_ar/aaaaamye_s001_t000.edf` (patient, session, part), 1,141 hours,
 https://isip.piconepress.com/projects/nedc/html/tuh_eeg/ .
 Access: free of charge, after a signed agreement with Temple University.
 Protocol: CBraMod (Wang et al. 2025), preprocessing script of commit b9e9610: resample to 200 Hz, band-pass 0.3 to 75

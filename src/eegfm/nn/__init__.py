@@ -1,1 +1,1 @@
-"""Parts of backbones: layers that know tensors and nothing of files, montages or training."""
+"""Parts of backbones: layers that know only tensors, not files, montages or training."""

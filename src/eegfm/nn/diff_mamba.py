@@ -1,13 +1,14 @@
-"""Multi-head differential Mamba: per head, what one small Mamba-2 says less what another says (SAMBA 2026, Hong et al.,
+"""Multi-head differential Mamba: the difference of two small Mamba-2 in every head (SAMBA 2026, Hong et al.,
 arXiv:2511.18571; Diff-Mamba, arXiv:2507.06204).
 
-The features are cut into heads of 16. In each, two Mamba-2 of that width ("teams") read the same slice, and the second
-one's output is taken from the first one's, times lambda. The differences are normed by head, mixed by a linear layer
-and added to the input.
+The features are cut into heads of 16. In each head, two Mamba-2 of that width ("teams") read the same
+slice, and the second team's output, times lambda, is subtracted from the first team's. The differences are
+normed by head, mixed by a linear layer and added to the input.
 
-All of these small networks are computed as one: their projections in one batched product, one convolution, one scan
-whose groups are the networks, a norm by group, and an output projection into which lambda is folded. The numbers are
-those of separate layers. Written from the formulas; SAMBA's code has no licence and was read for facts alone.
+All of these small networks are computed as one: their projections in one batched product, one convolution,
+one scan whose groups are the networks, a norm by group, and an output projection that includes lambda. The
+numbers are those of separate layers. Written from the formulas; SAMBA's code has no licence and was read
+for facts alone.
 """
 
 import math
@@ -24,9 +25,9 @@ from eegfm.nn.mamba2 import Mamba2, Scan
 from eegfm.nn.options import check_option
 from eegfm.nn.unet import Carry
 
-HEAD = 16  # features of a head, and of a head of the scan inside
+HEAD = 16  # features of a head, also inside the scan
 TEAMS = 2
-ROWS = 1024  # moments of a batch that go through all networks at once on a CPU
+ROWS = 1024  # moments of a batch that pass all networks at once on a CPU
 
 Lambda = Literal["diff_mamba", "published"]
 Norm = Literal["per_token", "published"]
@@ -35,15 +36,15 @@ Norm = Literal["per_token", "published"]
 class TeamsIn(nn.Module):
     """The input projections of all networks: both teams of a head read the same slice.
 
-    `weight` is stacked by network, first team first. The output has the parts of all networks together, z, x, B, C, dt,
-    as one Mamba-2 with a group a network has them.
+    `weight` is stacked by network, first team first. The output groups the parts z, x, B, C, dt of all
+    networks, as in a single Mamba-2 with a group per network.
     """
 
     def __init__(self, n_heads: int, parts: tuple[int, ...]) -> None:
         super().__init__()
         self.n_heads, self.parts = n_heads, parts
         self.weight = nn.Parameter(torch.empty(TEAMS * n_heads, sum(parts), HEAD))
-        nn.init.uniform_(self.weight, -(HEAD**-0.5), HEAD**-0.5)  # that of nn.Linear
+        nn.init.uniform_(self.weight, -(HEAD**-0.5), HEAD**-0.5)  # as in nn.Linear
 
     def forward(self, u: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch features"]:
         by_head = u.reshape(-1, self.n_heads, HEAD).transpose(0, 1)
@@ -55,7 +56,7 @@ class TeamsIn(nn.Module):
 
 
 class Difference(nn.Module):
-    """The output projections of all networks, the second team's times -lambda: the difference, head by head."""
+    """The output projections of all networks, the second team's times -lambda: a difference per head."""
 
     def __init__(self, n_heads: int, d_inner: int, lam: Lambda, depth: int) -> None:
         super().__init__()
@@ -67,7 +68,7 @@ class Difference(nn.Module):
             self.lam = nn.Parameter(torch.ones(n_heads * HEAD))
         else:
             self.lambda_q = nn.Parameter(torch.randn(n_heads, HEAD))
-            # its decay would pull lambda to where the sigmoid is a half
+            # weight decay would pull lambda to where the sigmoid is a half
             self.lambda_q._no_weight_decay = True  # type: ignore[attr-defined]
         self.lambda_init = 0.8 - 0.6 * math.exp(-0.3 * (depth - 1))
 
@@ -88,7 +89,7 @@ class Difference(nn.Module):
 
 
 class Networks(Mamba2):
-    """All Mamba-2 of both teams as one with a group a network; gives their differences."""
+    """All Mamba-2 of both teams as one Mamba-2 with a group per network; returns their differences."""
 
     def __init__(
         self, n_heads: int, *, d_state: int, d_conv: int, expand: int, lam: Lambda, depth: int, scan: Scan
@@ -112,26 +113,26 @@ class Networks(Mamba2):
         return super()._project(u, conv)
 
     def forward(self, u: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time width"]:
-        # an export is asked first: its batch is no number, and must not be compared with one
+        # checks for an export first: its batch is no number and must not be compared with one
         if u.device.type != "cpu" or torch.compiler.is_compiling() or u.shape[0] * u.shape[1] <= ROWS:
             return super().forward(u)
-        # 37 numbers an input number: a whole batch of them leaves the cache, and its memory is asked for anew each time
+        # 37 numbers per input number: those of a whole batch exceed the cache and are allocated anew each time
         return torch.cat(
             [super(Networks, self).forward(part) for part in u.split(max(1, ROWS // u.shape[1]))]
         )
 
 
 def _in_place(x: Tensor, weight: Tensor) -> bool:
-    """Whether the products below may be used: they are for a CPU, and know nothing of autocast."""
+    """Whether the products below may be used: they are for a CPU and do not support autocast."""
     plain = x.device.type == "cpu" and x.dtype == weight.dtype and not torch.is_autocast_enabled("cpu")
     return plain and not torch.compiler.is_compiling()
 
 
 class _Project(torch.autograd.Function):
-    """TeamsIn, each network's product written to where the layer wants it: no part is copied on either way.
+    """TeamsIn, with each network's product written to its final place: no part is copied, forward or backward.
 
-    Takes u, the convolution's past, the weights and the sizes of the parts; gives z, the past with x, B and C behind
-    it, and dt.
+    Takes u, the convolution's past, the weights and the sizes of the parts; returns z, the past followed by
+    x, B and C, and dt.
     """
 
     @staticmethod
@@ -163,7 +164,7 @@ class _Project(torch.autograd.Function):
 def _products(
     u: Tensor, weight: Tensor, parts: Sequence[int], rooms: Sequence[Tensor]
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """What is multiplied, by head: views of u, of the weights, and of the places of the results, sample by sample."""
+    """The factors and results of each head's product: views of u, of the weights, and of the results' places."""
     n_heads, time = len(weight) // TEAMS, u.shape[1]
     z, past, dt = (room[:, room.shape[1] - time :] for room in rooms)
     # (batch time team head part) of each part in the place that holds it
@@ -177,7 +178,7 @@ def _products(
 
 
 class _Subtract(torch.autograd.Function):
-    """Difference with lambda in its weights (head, out, team in): the teams' products, added up in place."""
+    """`Difference` with lambda in its weights (head, out, team in): adds up the teams' products in place."""
 
     @staticmethod
     def forward(ctx: Any, y, weight) -> Tensor:
@@ -215,14 +216,16 @@ def _rows_by(v: Tensor, n: int) -> Tensor:
 class DiffMamba(nn.Module):
     """x + Linear(norm by head(first team - lambda second team)): [batch, time, width] in and out.
 
-    `width` is cut into heads of 16. `d_state`, `d_conv`, `expand` are those of every network. `lam`:
+    `width` is cut into heads of 16. `d_state`, `d_conv`, `expand` are those of every network. Values of
+    `lam`:
 
-    - "diff_mamba": a scalar a head, sigmoid(sum of 16 learned numbers) + lambda_init, with lambda_init = 0.8 - 0.6
-      exp(-0.3 (depth - 1)); what is normed is multiplied by 1 - lambda_init (arXiv:2507.06204).
-    - "published": SAMBA's, a free number a feature that starts at one, so that the teams cancel what they share.
+    - "diff_mamba": a scalar per head, sigmoid(sum of 16 learned numbers) + lambda_init, with lambda_init = 0.8 - 0.6
+      exp(-0.3 (depth - 1)); the normed difference is multiplied by 1 - lambda_init (arXiv:2507.06204).
+    - "published": SAMBA's, a free number per feature that starts at one, so that the teams cancel their common part.
 
-    `norm` takes mean and variance of a head's 16 features: "per_token", at every moment by itself; "published", over
-    all moments of the window, so that a moment depends on the length, and on what comes after it.
+    `norm` takes mean and variance of a head's 16 features: "per_token", at every moment separately;
+    "published", over all moments of the window, so that a moment depends on the length and on later
+    moments.
 
     Raises EegfmError for a width that 16 does not divide.
     """
@@ -258,7 +261,7 @@ class DiffMamba(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch time width"], carry: Carry | None = None
     ) -> Float[Tensor, "batch time width"]:
-        """The whole sequence; with `carry` the next piece of one, which wants norm="per_token"."""
+        """Process the whole sequence, or with `carry` its next piece, which needs norm="per_token"."""
         if carry is None:
             difference = self.networks(x)
         else:

@@ -32,7 +32,7 @@ class Mix(nn.Module):
 
     def forward(self, x: Float[Tensor, "*grid width"]) -> Float[Tensor, "*grid width"]:
         flat = x.flatten(0, self.axis - 1).flatten(2)  # before axis rest
-        # one batched product with the bias inside, and no axis moved: about twice as fast as Linear on a transpose
+        # one batched product that includes the bias and moves no axis: about twice as fast as Linear on a transpose
         return torch.baddbmm(self.bias[:, None], self.weight.expand(flat.shape[0], -1, -1), flat).view(
             x.shape
         )
@@ -118,7 +118,7 @@ class CrissCrossGatedMLP(nn.Module):
 
 
 class Stack(nn.Module):
-    """`depth` blocks one after the other; with `recurrent`, one block `depth` times, its parameters counted once."""
+    """`depth` blocks in a row; with `recurrent`, one block `depth` times, with one set of parameters."""
 
     def __init__(self, block: Callable[[], nn.Module], depth: int, *, recurrent: bool = False) -> None:
         super().__init__()

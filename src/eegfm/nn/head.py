@@ -1,4 +1,4 @@
-"""The head of a classifier: what reads an embedding, and what its logits say."""
+"""The head of a classifier, which turns an embedding into logits, and the probabilities of logits."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
@@ -16,7 +16,7 @@ ACTIVATIONS = {"elu": nn.ELU, "relu": nn.ReLU}
 
 @runtime_checkable
 class HasHead(Protocol):
-    """A backbone that was published with a head of its own, which reads its embedding."""
+    """A backbone that was published with its own head on its embedding."""
 
     def published_head(self, n_logits: int) -> nn.Module: ...
 
@@ -29,10 +29,11 @@ def make_head(
     activation: Activation = "elu",
     dropout: float = 0.0,
 ) -> nn.Module:
-    """One linear layer behind an embedding of `backbone.width`, or with `hidden` sizes several.
+    """One linear layer on an embedding of `backbone.width`, or several with `hidden` sizes.
 
-    Those are Linear and `activation` for each size, and `dropout` after each but the last. "published" is the
-    backbone's own head (see `HasHead`), with its own activation and dropout; raises EegfmError where it has none.
+    With sizes, each has a Linear and an `activation`, and each but the last a `dropout`. "published" is the
+    backbone's own head (see `HasHead`), with its own activation and dropout; raises EegfmError if it has
+    none.
     """
     if isinstance(hidden, str):
         return _published(backbone, n_logits, hidden)
@@ -58,7 +59,7 @@ def light_mlp(n_features: int, n_values: int) -> nn.Sequential:
 
 
 def class_probabilities(logits: Float[Tensor, "window logit"]) -> Float[Tensor, "window class"]:
-    """The sigmoid of a single logit is that of the second class; of more, the softmax."""
+    """A single logit's sigmoid is the second class's probability; more logits take the softmax."""
     if logits.shape[1] == 1:
         return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1)
     return torch.softmax(logits, dim=1)

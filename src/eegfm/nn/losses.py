@@ -1,12 +1,14 @@
-"""How far a reconstruction is from the window: terms in time and in frequency, and their weighted sum.
+"""Losses of a reconstruction: terms in time and in frequency, and their weighted sum.
 
-Time first: L1 and MSE. In frequency, the `spectral` term of EEGM2 and SAMBA (github.com/Jiazhen-Hong/EEGM2,
-utility/loss.py, read and not copied) is the mean squared difference of unnormalised spectra. By Parseval it is T times
-the MSE, T being the number of samples: it holds no spectral information, and its weight against L1 grows with the
-window. `spectral_ortho` is the same without the factor. `stft` is our own repair: it compares how large the spectrum is
-and not its phase, on a logarithmic scale, so that the weak fast rhythms count as the strong slow ones do.
+The terms in time are L1 and MSE. In frequency, the `spectral` term of EEGM2 and SAMBA
+(github.com/Jiazhen-Hong/EEGM2, utility/loss.py, read and not copied) is the mean squared difference of
+unnormalised spectra. By Parseval it is T times the MSE, T being the number of samples: it holds no spectral
+information, and its weight against L1 grows with the window. `spectral_ortho` is the same without the
+factor. `stft` is our own repair: it compares the magnitudes of spectra and not their phases, on a
+logarithmic scale, so that weak fast rhythms count as much as strong slow ones.
 
-All take a prediction and the truth, [batch, channel, time] in one unit, and with `hidden` look at hidden samples alone.
+All take a prediction and the truth, [batch, channel, time] in one unit; with `hidden` they use hidden
+samples alone.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -22,8 +24,8 @@ STFT_SIZES = (
     32,
     128,
     512,
-)  # samples: 0.16, 0.64, 2.6 s at 200 Hz; those longer than the window are left out
-FLOOR = 1e-3  # of a row's mean power, 30 dB below it: what is weaker than that is noise to the logarithm
+)  # samples: 0.16, 0.64, 2.6 s at 200 Hz; sizes longer than the window are left out
+FLOOR = 1e-3  # part of a row's mean power, 30 dB below it; the logarithm of weaker power is noise
 TINY = 1e-20  # keeps the logarithm of a silent row finite
 
 Hidden = Bool[Tensor, "batch channel time"] | None
@@ -56,9 +58,10 @@ def spectral(
 ) -> Float[Tensor, ""]:
     """Mean squared modulus of the difference of the spectra (EEGM2 eq. 1 as its code has it).
 
-    With norm="backward" (published) T times the MSE, by Parseval, to within what the two unpaired frequencies (zero and
-    the highest) weigh; with "ortho" the MSE itself. A visible sample counts as met where `hidden` is given, in the mean
-    over all frequencies: the term then is that of the whole window times the hidden part.
+    With norm="backward" (published) it is T times the MSE, by Parseval, up to the weight of the two
+    unpaired frequencies (zero and the highest); with "ortho" it is the MSE itself. With `hidden`, visible
+    samples count as exact, in the mean over all frequencies: the term is then that of the whole window
+    times the hidden part.
     """
     difference = _difference(pred, true, hidden)
     return torch.view_as_real(torch.fft.rfft(difference, norm=norm)).square().sum(-1).mean()
@@ -78,11 +81,11 @@ def stft(
     true: Float[Tensor, "batch channel time"],
     hidden: Hidden = None,
 ) -> Float[Tensor, ""]:
-    """Mean absolute difference of log magnitudes of short-time spectra, a mean over several window lengths.
+    """Mean absolute difference of log magnitudes of short-time spectra, averaged over several window lengths.
 
-    Hann windows of `STFT_SIZES` samples, half of one apart. Powers are kept above `FLOOR` times the mean power of the
-    true row at that resolution, so that the term has no unit and silence no weight. Phase does not count: L1 or MSE
-    beside it must see to that. Where `hidden` is given, visible samples are taken from the truth.
+    Hann windows of `STFT_SIZES` samples overlap by half. Powers are kept above `FLOOR` times the mean power
+    of the true row at that resolution, so that the term has no unit and silence no weight. Phase does not
+    count: L1 or MSE must be added for it. With `hidden`, visible samples are taken from the truth.
 
     Raises:
         EegfmError: windows shorter than the smallest size.
@@ -101,7 +104,7 @@ def stft(
             of_true = _power(true, size)
         of_pred = _power(pred, size)
         floor = FLOOR * of_true.mean((-2, -1), keepdim=True) + TINY
-        # half: of magnitudes, not of powers
+        # the half turns powers into magnitudes
         found.append(0.5 * ((of_pred + floor).log() - (of_true + floor).log()).abs().mean())
     return torch.stack(found).mean()
 
@@ -124,9 +127,10 @@ def apart(
     hidden: Bool[Tensor, "batch channel time"],
     names: Iterable[str],
 ) -> dict[str, Float[Tensor, ""]]:
-    """Those of the named terms that are means over samples, over hidden and visible ones: "l1_hidden", "l1_visible".
+    """The named terms that average over samples, for hidden and visible ones: "l1_hidden", "l1_visible".
 
-    To look at, not to learn from. Other terms look at whole stretches and cannot be divided. 0 where no sample is.
+    They are for display, not for training. Other terms use whole stretches and cannot be divided. A mean
+    over no samples is 0.
     """
     found: dict[str, Tensor] = {}
     difference, n_hidden = pred - true, hidden.sum()
@@ -134,7 +138,7 @@ def apart(
         values = POINTWISE[name](difference)
         of_hidden = (values * hidden).sum()
         found[f"{name}_hidden"] = of_hidden / n_hidden.clamp(min=1)
-        # by subtraction: a second product would cost as much again as all the rest
+        # by subtraction: a second product would cost as much as all the rest
         of_visible = (values.sum() - of_hidden).clamp(min=0)
         found[f"{name}_visible"] = of_visible / (hidden.numel() - n_hidden).clamp(min=1)
     return found
@@ -163,7 +167,7 @@ class WeightedSum(nn.Module):
         true: Float[Tensor, "batch channel time"],
         hidden: Hidden = None,
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-        """The weighted sum, and every term by its name as it is without its weight."""
+        """The weighted sum, and every term by its name, without its weight."""
         terms = {name: TERMS[name](pred, true, hidden) for name in self.weights}
         total = torch.stack([weight * terms[name] for name, weight in self.weights.items()]).sum()
         return total, terms

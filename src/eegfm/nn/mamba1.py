@@ -1,8 +1,8 @@
 """Mamba-1, the layer that Mamba-2 follows (Gu & Dao 2023, arXiv:2312.00752), step by step, for an ablation of EEGM2.
 
-Written from the formulas; names, shapes and initialisation are those of `mamba_ssm.Mamba` (github.com/state-spaces/
-mamba, Apache-2.0). Unusual: one plain loop over time and no fused kernel, so it is slow, and a training step keeps
-`expand * d_model * d_state` numbers a moment of time.
+Written from the formulas; names, shapes and initialisation are those of `mamba_ssm.Mamba`
+(github.com/state-spaces/mamba, Apache-2.0). Unusual: a plain loop over time without a fused kernel makes it
+slow, and a training step keeps `expand * d_model * d_state` numbers per moment of time.
 """
 
 import math
@@ -18,8 +18,8 @@ DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 0.1, 1e-4  # mamba_ssm's defaults
 class Mamba1(nn.Module):
     """Mix a sequence along time, causally, each of `expand * d_model` features with `d_state` decays of its own.
 
-    With x and z from one linear layer, x through a causal convolution over `d_conv` steps and SiLU, and dt, B, C linear
-    in x:  h_t = exp(dt_t A) h_{t-1} + dt_t x_t B_t,  y_t = (h_t . C_t + D x_t) SiLU(z_t).
+    With x and z from one linear layer, x after a causal convolution over `d_conv` steps and SiLU, and dt,
+    B, C linear in x: h_t = exp(dt_t A) h_{t-1} + dt_t x_t B_t, y_t = (h_t . C_t + D x_t) SiLU(z_t).
     """
 
     def __init__(self, d_model: int, *, d_state: int = 16, d_conv: int = 4, expand: int = 2) -> None:
@@ -37,7 +37,7 @@ class Mamba1(nn.Module):
             self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
         decays = torch.arange(1, d_state + 1, dtype=torch.get_default_dtype()).log()
         self.A_log = nn.Parameter(decays.repeat(d_inner, 1))
-        self.A_log._no_weight_decay = True  # type: ignore[attr-defined]  # it has two axes and is no matrix
+        self.A_log._no_weight_decay = True  # type: ignore[attr-defined]  # it has two axes but is no matrix
         self.D = nn.Parameter(torch.ones(d_inner))
         self.out_proj = nn.Linear(d_inner, d_model, bias=False)
 
@@ -57,7 +57,7 @@ def _scan(
     B: Float[Tensor, "batch time state"],
     C: Float[Tensor, "batch time state"],
 ) -> Float[Tensor, "batch time feature"]:
-    wide = torch.promote_types(x.dtype, torch.float32)  # a carried state does not survive fewer bits
+    wide = torch.promote_types(x.dtype, torch.float32)  # a carried state needs at least these bits
     dt = dt.to(wide)
     state, ys = torch.zeros_like(dt[:, 0, :, None] * A), []
     # unbind, not [:, t]: the gradient of each index would be a zero tensor of full length

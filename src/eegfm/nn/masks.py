@@ -1,15 +1,16 @@
-"""What is hidden from a model that learns to give windows back, and what drawing straight lines would give instead.
+"""Masks that hide samples from a model that learns to reconstruct windows, and straight lines as its rival.
 
-A mask is made for a data set, `Spans(spec, ...)`, and called with windows; it says which samples are hidden. Hidden
-samples are set to zero (`hide`), as published by EEGM2's successor SAMBA; there is no mask token, and a model is not
-told where it looks at a zero. EEGM2 itself hides nothing: that is no mask at all, None.
+A mask is made for a data set, `Spans(spec, ...)`, and called with windows; it returns which samples are
+hidden. Hidden samples are set to zero (`hide`), as in EEGM2's successor SAMBA; there is no mask token, and
+a model is not told which zeros are hidden samples. EEGM2 itself hides nothing: its mask is None.
 
-`Spans` hides stretches of some seconds, `Blocks` of a part of the window, `Samples` single samples; `Subsequences`
-leaves blocks of one length to see, `Semantic` blocks of random lengths. The last four are what SAMBA's masks are meant
-to be; as they were published, they are in `eegfm.nn.masks_published`. All keep two promises at every length, or refuse
-with a sentence: round(ratio * T) samples of every window are hidden, and over many draws every sample equally often.
+`Spans` hides stretches of some seconds, `Blocks` stretches of a part of the window, `Samples` single
+samples; `Subsequences` keeps blocks of equal length visible, `Semantic` blocks of random lengths. The last
+four are the intention of SAMBA's masks; `eegfm.nn.masks_published` has them as published. All keep two
+promises at every length, or refuse with a message: round(ratio * T) samples of every window are hidden, and
+over many draws every sample equally often.
 
-Unusual: the polarity is that of the word. True is hidden; the reference's masks are 1 where a sample is visible.
+Unusual: True means hidden, as the word says; the reference's masks are 1 where a sample is visible.
 """
 
 from typing import Protocol, runtime_checkable
@@ -26,7 +27,7 @@ from eegfm.contracts import EegfmError, SampleSpec
 class Mask(Protocol):
     """Which samples of windows are hidden: True is hidden.
 
-    Random numbers come from `generator`, on the CPU, or from torch's global one.
+    Random numbers are drawn on the CPU from `generator`, or from torch's global generator.
     """
 
     def __call__(
@@ -37,16 +38,17 @@ class Mask(Protocol):
 class Spans:
     """Hide random stretches of time of about `span_s` seconds, `ratio` of every window, the same on all channels.
 
-    Exactly round(ratio * T) samples of each window are hidden. They are divided into round(hidden / span) spans whose
-    lengths differ by one sample at most, so that few long spans may be somewhat longer or shorter than asked. The gaps
-    between them are random, spans may touch, and the window is closed to a ring and turned at random: a span that
-    passes its end goes on at its beginning, and every sample is hidden equally often.
+    Exactly round(ratio * T) samples of each window are hidden. They are divided into round(hidden / span)
+    spans whose lengths differ by one sample at most, so that few long spans may be somewhat longer or
+    shorter than asked. The gaps between them are random, and spans may touch. The window is a ring, rotated
+    at random: a span that passes its end continues at its beginning, and every sample is hidden equally
+    often.
 
     Args:
-        spec: of the windows; its rate turns seconds into samples.
-        ratio: of the samples, above 0 and below 1.
+        spec: spec of the windows; its rate turns seconds into samples.
+        ratio: hidden part of the samples, above 0 and below 1.
         span_s: length of a span in seconds, one sample at least.
-        per_channel: hide other stretches on every channel, which neighbours on the scalp then give away.
+        per_channel: hide different stretches on every channel, which neighbouring channels may then reveal.
 
     Raises:
         EegfmError: a ratio or length outside these bounds; when called, windows too short for the ratio.
@@ -74,8 +76,8 @@ class Spans:
 class Blocks:
     """Hide random blocks of time, `ratio` of every window, each about a part `1 / per_window` of it, on all channels.
 
-    As `Spans`, but for the length of a block, which goes with the window's and not with the clock. Published: blocks of
-    an eighth, which may lie upon each other and so hide less than they say.
+    Like `Spans`, but the length of a block follows that of the window and not the clock. The published
+    blocks of an eighth may overlap and so hide less than they say.
 
     Args:
         spec: of the windows.
@@ -107,9 +109,9 @@ class Blocks:
 
 
 class Samples:
-    """Hide single samples by chance, `ratio` of every window, the same on all channels.
+    """Hide random single samples, `ratio` of every window, the same on all channels.
 
-    A model need not know much to fill such gaps: nearly every hidden sample has a visible neighbour.
+    A model can fill such gaps without knowing much: nearly every hidden sample has a visible neighbour.
 
     Args:
         spec: of the windows.
@@ -130,16 +132,17 @@ class Samples:
 
 
 class Subsequences:
-    """Leave `n_visible` blocks of time to see and hide the rest, `ratio` of every window, the same on all channels.
+    """Keep `n_visible` blocks of time visible and hide the rest, `ratio` of every window, the same on all channels.
 
-    The idea is EEG2Rep's, whose masks keep some stretches whole instead of hiding some. Blocks differ by one sample
-    at most, a hidden sample is between any two, and the rest of what is hidden is shared out by
-    chance. As in `Spans` the window is a ring: a block that passes its end goes on at its beginning.
+    The idea is EEG2Rep's, whose masks keep some stretches whole instead of hiding some. Blocks differ by
+    one sample at most, any two have a hidden sample between them, and the other hidden samples are
+    distributed at random. As in `Spans` the window is a ring: a block that passes its end continues at its
+    beginning.
 
     Args:
         spec: of the windows.
         ratio: of the samples, above 0 and below 1.
-        n_visible: how many blocks are left to see.
+        n_visible: how many blocks stay visible.
 
     Raises:
         EegfmError: values outside these bounds; when called, windows too short for so many blocks.
@@ -159,7 +162,7 @@ class Subsequences:
         n_times, n = x.shape[-1], self.n_visible
         n_hidden = hidden_of(self.ratio, n_times)
         n_seen = n_times - n_hidden
-        most = min(n_hidden, int(n_seen * (1 - self.spread)))  # every block and every gap has a sample
+        most = min(n_hidden, int(n_seen * (1 - self.spread)))  # every block and every gap needs a sample
         if n > most:
             raise EegfmError(
                 f"task.mask.n_visible={n}: of a window of {n_times} samples {n_seen} are left to see and {n_hidden} "
@@ -173,15 +176,16 @@ class Subsequences:
 
 
 class Semantic(Subsequences):
-    """Temporal semantic random masking: `Subsequences` whose visible blocks have random lengths, from half to one and a
-    half times their average, to within a sample. What SAMBA calls TSR or TSRM.
+    """Temporal semantic random masking (SAMBA's TSR or TSRM): `Subsequences` with visible blocks of random lengths.
+
+    Lengths are from half to one and a half times their average, to within a sample.
     """
 
     spread = 0.5
 
 
 def check_ratio(ratio: float) -> None:
-    """Raise EegfmError unless a part of the window is to be hidden."""
+    """Raise EegfmError unless the ratio hides a part of the window."""
     if not 0 < ratio < 1:
         raise EegfmError(
             f"task.mask.ratio={ratio}: a part of the window is wanted, above 0 and below 1. "
@@ -190,7 +194,7 @@ def check_ratio(ratio: float) -> None:
 
 
 def hidden_of(ratio: float, n_times: int) -> int:
-    """How many of so many samples are to be hidden. Raises EegfmError for none and for all."""
+    """How many of `n_times` samples to hide. Raises EegfmError for none and for all."""
     n_hidden = round(ratio * n_times)
     if not 0 < n_hidden < n_times:
         raise EegfmError(
@@ -203,9 +207,9 @@ def hidden_of(ratio: float, n_times: int) -> int:
 def everywhere(
     hidden: Bool[Tensor, "row time"], x: Float[Tensor, "batch channel time"]
 ) -> Bool[Tensor, "batch channel time"]:
-    """Masks that were drawn one a window (or one a channel), for all channels of the windows, where the windows are.
+    """Expand masks, drawn per window or per channel, to all channels of the windows, and move them to their device.
 
-    They are drawn on the CPU wherever x is: a seed then gives one mask on every machine.
+    They are drawn on the CPU, whatever x's device, so that a seed gives one mask on every machine.
     """
     return hidden.view(len(x), -1, x.shape[-1]).to(x.device).expand_as(x)
 
@@ -213,20 +217,20 @@ def everywhere(
 def scattered(
     rows: int, n_times: int, n_hidden: int, generator: Generator | None
 ) -> Bool[Tensor, "row time"]:
-    """So many samples of each row, all choices equally likely."""
+    """`n_hidden` samples of each row, with all choices equally likely."""
     drawn = torch.rand(rows, n_times, generator=generator)
-    chosen = drawn.topk(n_hidden, dim=1, sorted=False).indices  # a threshold would take two that drew alike
+    chosen = drawn.topk(n_hidden, dim=1, sorted=False).indices  # a threshold would take two equal draws
     return torch.zeros(rows, n_times, dtype=torch.bool).scatter_(1, chosen, True)
 
 
 def inside(
     starts: Int[Tensor, "row block"], stops: Int[Tensor, "row block"], n_times: int
 ) -> Bool[Tensor, "row time"]:
-    """The samples that are in any block of their row, from its start to before its stop.
+    """The samples in any block of their row; a block includes its start and excludes its stop.
 
-    One that stops before it starts goes on at the beginning.
+    A block that stops before it starts continues at the row's beginning.
     """
-    # +1 where a block starts, -1 behind its end: the running sum counts the blocks a sample is in
+    # +1 where a block starts, -1 after its end: the running sum counts the blocks that hold a sample
     edges = torch.zeros(len(starts), n_times + 1, dtype=torch.int16)
     one = torch.ones((), dtype=torch.int16).expand_as(starts)
     edges.scatter_add_(1, starts, one).scatter_add_(1, stops, -one)
@@ -235,17 +239,17 @@ def inside(
 
 
 def _alike(total: int, n: int) -> Int[Tensor, "1 edge"]:
-    """Where n blocks of `total` samples begin and end, laid end to end; lengths differ by one at most."""
+    """The borders of n adjacent blocks of `total` samples, whose lengths differ by one at most."""
     return (torch.arange(n + 1) * total // n)[None]
 
 
 def _unlike(
     rows: int, total: int, n: int, spread: float, generator: Generator | None
 ) -> Int[Tensor, "row edge"]:
-    """As `_alike`, of random lengths between 1 - spread and 1 + spread times their average, to within a sample."""
+    """Like `_alike`, with random lengths of 1 - spread to 1 + spread times their average, to within a sample."""
     off = torch.rand(rows, n, generator=generator, dtype=torch.float64) - 0.5
-    off -= off.mean(1, keepdim=True)  # they still make up the total
-    # a row that has left the bounds for it is drawn together
+    off -= off.mean(1, keepdim=True)  # the lengths still add up to the total
+    # a row that this has moved beyond the bounds is shrunk
     off *= 2 * spread * (0.5 / off.abs().amax(1, keepdim=True).clamp(min=0.5))
     ends = ((1 + off).cumsum(1) * (total / n) + 0.5).floor().long()
     ends[:, -1] = total
@@ -255,13 +259,13 @@ def _unlike(
 def _around(
     rows: int, n_times: int, ends: Int[Tensor, "#row edge"], generator: Generator | None, apart: int = 0
 ) -> Bool[Tensor, "row time"]:
-    """Blocks (see `_alike`) laid by chance on windows that are closed to rings; True inside a block.
+    """Blocks (see `_alike`) at random places on windows that are rings; True inside a block.
 
-    `apart` samples at least are between two blocks.
+    At least `apart` samples lie between two blocks.
     """
     n = ends.shape[1] - 1
     free = n_times - int(ends[0, -1]) - apart * n
-    # each block's start among the samples outside blocks; then those inside before it are counted in
+    # each block's start among the samples outside blocks; then samples inside earlier blocks are added
     gaps = torch.randint(free + 1, (rows, n), generator=generator).sort(1).values + apart * torch.arange(n)
     turn = torch.randint(n_times, (rows, 1), generator=generator)
     starts = (gaps + ends[:, :-1] - turn) % n_times
@@ -271,7 +275,7 @@ def _around(
 def hide(
     x: Float[Tensor, "batch channel time"], hidden: Bool[Tensor, "batch channel time"]
 ) -> Float[Tensor, "batch channel time"]:
-    """The windows with zeros where they are hidden."""
+    """The windows with zeros in place of hidden samples."""
     return x.masked_fill(hidden, 0.0)
 
 
@@ -280,8 +284,8 @@ def interpolate(
 ) -> Float[Tensor, "batch channel time"]:
     """The windows with a straight line across every hidden stretch, from its last to its next visible sample.
 
-    What a model must beat to have learned anything. Beyond the first and the last visible sample their values are held;
-    a row without a visible sample becomes zero.
+    A model must beat it to have learned anything. Beyond the first and the last visible sample their values
+    are held; a row without a visible sample becomes zero.
     """
     n_times = x.shape[-1]
     t = torch.arange(n_times, device=x.device).expand(x.shape)

@@ -1,15 +1,16 @@
-"""SAMBA's masks as they were published, faults and all: for comparison, and to repeat what was done with them.
+"""SAMBA's masks as published, faults included, for comparison and to repeat published work.
 
-From github.com/Jiazhen-Hong/SAMBA, utility/masking.py (no licence: its facts alone, nothing copied). The names are
-those of `eegfm.nn.masks`, where the same ideas keep their promise. What these hide when they say a half, measured:
+Written from facts about github.com/Jiazhen-Hong/SAMBA, utility/masking.py (no licence; nothing copied). The
+names are those of `eegfm.nn.masks`, where the same ideas keep their promise. Measured, a ratio of a half
+hides:
 
 - `Samples`: int(ratio * T) samples, a half.
-- `Blocks`: 0.41 on average and as little as 0.14 in a window, since blocks lie upon each other; never the last sample.
-- `Subsequences`: 0.50 where all blocks have found a place.
+- `Blocks`: 0.41 on average and as little as 0.14 in a window, since blocks overlap; never the last sample.
+- `Subsequences`: 0.50 if all blocks have found a place.
 - `Semantic`: 0.498 at T=256, 0.473 at T=64, nothing at T=32: eight blocks of four samples fill the window. Shorter
-  windows are refused; the reference would draw from less than nothing.
+  windows are refused; the reference would draw from an empty range.
 
-Differs: drawn for a batch at once, on the CPU, by a generator; True is hidden and not visible.
+Differs: masks are drawn for a batch at once, on the CPU, by a generator; True means hidden, not visible.
 """
 
 import math
@@ -21,12 +22,12 @@ from torch import Generator, Tensor
 from eegfm.contracts import EegfmError, SampleSpec
 from eegfm.nn.masks import check_ratio, everywhere, inside, scattered
 
-LEAST = 4  # samples of a block of `Semantic`
-DRAWS = 100  # of `Subsequences`, before it does with the blocks it has
+LEAST = 4  # fewest samples in a block of `Semantic`
+DRAWS = 100  # after so many draws `Subsequences` keeps the blocks that it has
 
 
 class Samples:
-    """Hide int(ratio * T) samples of every window by chance ("Random")."""
+    """Hide int(ratio * T) random samples of every window ("Random")."""
 
     def __init__(self, spec: SampleSpec, *, ratio: float = 0.5) -> None:
         check_ratio(ratio)
@@ -42,8 +43,9 @@ class Samples:
 class Blocks:
     """Hide int(T * ratio / length) blocks of length T // per_window, which may overlap ("Block random").
 
-    The last start that is drawn leaves the last sample visible always. Samples near both ends are hidden less often
-    than others. Raises EegfmError, when called, for windows shorter than `per_window` or no longer than a block.
+    The range of starts always leaves the last sample visible. Samples near both ends are hidden less often
+    than others. Raises EegfmError, when called, for windows shorter than `per_window` or no longer than a
+    block.
     """
 
     def __init__(self, spec: SampleSpec, *, ratio: float = 0.5, per_window: int = 8) -> None:
@@ -63,11 +65,12 @@ class Blocks:
 
 
 class Subsequences:
-    """Leave `n_visible` blocks of ceil(int((1 - ratio) * T) / n_visible) samples to see ("SSP", after EEG2Rep).
+    """Keep `n_visible` blocks of ceil(int((1 - ratio) * T) / n_visible) samples visible ("SSP", after EEG2Rep).
 
-    Places are drawn up to 100 times, and a block stays where it overlaps none that is there already: a window may end
-    with fewer blocks. With `evenly_spaced` there is one in each of as many intervals of T // n_visible samples, begun
-    at most as late as it fits into it. Samples near the ends are visible less often than others.
+    Places are drawn up to 100 times, and a block is kept if it overlaps no earlier one: a window may have
+    fewer blocks. With `evenly_spaced`, each of `n_visible` intervals of T // n_visible samples holds one
+    block, which starts at the latest where it still fits. Samples near the ends are visible less often than
+    others.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class Subsequences:
         drawn = torch.randint(n_times - length + 1, (n_batch, DRAWS), generator=generator)
         placed = torch.full(
             (n_batch, n), -length
-        )  # where there is none yet, before the window: it overlaps nothing
+        )  # absent blocks lie before the window, where they overlap nothing
         found = torch.zeros(n_batch, 1, dtype=torch.long)
         for start in drawn.split(1, dim=1):  # a draw for the whole batch
             stays = ((start - placed).abs() >= length).all(1, keepdim=True) & (found < n)
@@ -102,11 +105,12 @@ class Subsequences:
 
 
 class Semantic:
-    """Leave `n_visible` blocks of random lengths to see, with random gaps ("TSR", temporal semantic random masking).
+    """Keep `n_visible` blocks of random lengths visible, with random gaps ("TSR", temporal semantic random masking).
 
-    The average length is int((1 - ratio) * T) // n_visible; all but the last are that times a number from
-    `min_ratio` to `max_ratio`, the last is the rest, and none has less than four samples. Gaps are random shares of
-    what is left; what rounding leaves over goes to the last gap. Samples are not hidden equally often.
+    The average length is int((1 - ratio) * T) // n_visible; all blocks but the last have that times a
+    number from `min_ratio` to `max_ratio`, the last has the rest, and none has less than four samples. Gaps
+    are random shares of the remaining samples; the last gap takes the remainder of rounding. Samples are
+    not hidden equally often.
     """
 
     def __init__(
@@ -136,7 +140,7 @@ class Semantic:
         if (n_hidden < 0).any():
             raise _too_short(n_times, f"{n} blocks of {LEAST} samples and more (task.mask.n_visible)")
         weight = torch.rand(n_batch, n + 1, generator=generator) + 1e-6
-        # the last of the n + 1 gaps, and what rounding leaves over, is whatever comes behind the last block
+        # the last of the n + 1 gaps, with the remainder of rounding, is all that follows the last block
         gaps = (weight / weight.sum(1, keepdim=True) * n_hidden).floor().long()[:, :n]
         stops = (gaps + lengths).cumsum(1)
         return everywhere(~inside(stops - lengths, stops, n_times), x)

@@ -1,8 +1,8 @@
 """Norms of a model's input tokens, before anything is learned from them.
 
-Tokens are (batch, time, channel, embedding), as an encoder made them. STAMP (arXiv:2511.10848) uses the instance norm,
-its ablations the batch norm or none; `Standardise` is our own, for embeddings whose differences from sample to sample
-are what matters and which an instance norm would take away.
+Tokens are (batch, time, channel, embedding), as an encoder made them. STAMP (arXiv:2511.10848) uses the
+instance norm, its ablations the batch norm or none; `Standardise` is our own, for embeddings whose
+differences between samples matter, which an instance norm would remove.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from eegfm.contracts import EegfmError
 
 
 class InstanceNorm(nn.InstanceNorm1d):
-    """Centre and scale each embedding dimension over the tokens of one sample, then a learned scale and shift of it.
+    """Centre and scale each embedding dimension over a sample's tokens, then apply a learned scale and shift.
 
     Biased variance, eps 1e-5, the same in training and evaluation. Not defined for a single token.
     """
@@ -56,7 +56,7 @@ class Standardise(nn.Module):
         self.register_buffer("mean", torch.zeros(n_channels, embedding))
         self.register_buffer("std", torch.ones(n_channels, embedding))
         self.register_buffer("fitted", torch.tensor(False))
-        # what `fitted` said last: reading a buffer at every step would wait for the GPU
+        # the last value of `fitted`: reading a buffer at every step would wait for the GPU
         self._ready = False
 
     @torch.no_grad()
@@ -64,9 +64,9 @@ class Standardise(nn.Module):
         """Take mean and (biased) deviation over all samples and seconds, in one pass and in float64.
 
         Raises EegfmError if there is no batch, if one does not have this module's channels and embedding dimensions, or
-        if it holds a NaN or infinity. The module is then as it was before.
+        if it holds a NaN or infinity. The module is then unchanged.
         """
-        # square: summed squared distance from the mean
+        # square is the summed squared distance from the mean
         count, mean, square = 0, torch.zeros(()), torch.zeros(())
         for x in batches:
             if x.ndim != 4 or x.shape[2:] != self.mean.shape:

@@ -1,4 +1,4 @@
-"""A good sentence for a misspelt choice (in the style of MNE's `_check_option`)."""
+"""A helpful message for a misspelt choice (in the style of MNE's `_check_option`)."""
 
 from collections.abc import Sequence
 

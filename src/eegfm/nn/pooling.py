@@ -1,8 +1,8 @@
 """Pooling: many tokens become one vector. Multi-head attention pooling (MHAP) of STAMP, arXiv:2511.10848, and the mean.
 
-Written from the formulas. One fused projection serves all heads, and nothing leaves the device. Differs: the reference
-sets NaN attention to 0, which would hide a diverged training, and its attention map is that of one query, for
-"weighted_sum" an arbitrary one; ours is what the head pools with.
+Written from the formulas. One fused projection serves all heads, and nothing leaves the device. Differs:
+the reference sets NaN attention to 0, which would hide a diverged training, and its attention map is that
+of one query, for "weighted_sum" an arbitrary one; our map is the attention that the head pools with.
 """
 
 from typing import Literal, get_args
@@ -39,13 +39,14 @@ class AttentionPooling(nn.Module):
       the plain mean of the queries; in training the weights vary with the dropout of the attention alone.
     - "max": the query with the largest summed attention. Outside training that is always the first; sums are compared
       to four decimals, so that rounding does not choose.
-    - "learned_weights": by weights that a small network reads off the mean token, one softmax over the queries of all
-      heads together.
-    - "all_concat": not at all; every query goes into the output projection.
+    - "learned_weights": by weights that a small network computes from the mean token, with one softmax over the
+      queries of all heads.
+    - "all_concat": they are not joined; every query enters the output projection.
 
-    `residual_lambda` (λ) adds the mean token ê to the pooled vector z; 0 leaves it out in both modes. The paper writes
-    λ z + (1 - λ) ê and the authors' code computes z + λ ê: with their λ = 0.1 the mean token rules the one and hardly
-    matters to the other. The published numbers come from the code, so "code" is the default of `residual_mode`.
+    `residual_lambda` (λ) adds the mean token ê to the pooled vector z; 0 leaves it out in both modes. The
+    paper writes λ z + (1 - λ) ê and the authors' code computes z + λ ê: with their λ = 0.1 the mean token
+    dominates in the paper's formula and hardly matters in the code's. The published numbers come from the
+    code, so "code" is the default of `residual_mode`.
     """
 
     def __init__(
@@ -107,8 +108,8 @@ class AttentionPooling(nn.Module):
     ):
         """Pool to (batch, width); with `return_attention`, also how each head attends, (batch, head, token).
 
-        That attention is what the head pools with: of its queries the mean, weighted as the mode weighs them, before
-        dropout. Every row sums to one.
+        The head pools with this attention: the mean of its queries, weighted as the mode weighs them,
+        before dropout. Every row sums to one.
         """
         mean = tokens.mean(dim=1)
         projected = self.dropout(self.project(tokens))
@@ -120,7 +121,7 @@ class AttentionPooling(nn.Module):
         if self.query_mode == "all_concat":
             pooled = dropped @ projected  # batch head query feature
         else:
-            # the sum over queries is taken before the sum over tokens: the same number, a fraction of the work
+            # summing over queries before tokens gives the same number for a fraction of the work
             weights = self._weights(dropped, mean)
             pooled = weights[:, :, None] @ dropped @ projected  # batch head 1 feature
         z = self.out_proj(pooled.flatten(1))
@@ -143,5 +144,5 @@ class AttentionPooling(nn.Module):
         mass = attention.sum(dim=-1)
         if self.query_mode == "weighted_sum":
             return torch.softmax(mass, dim=-1)
-        chosen = mass.round(decimals=4).argmax(dim=-1)  # of equals the first
+        chosen = mass.round(decimals=4).argmax(dim=-1)  # of equals, the first
         return torch.zeros_like(mass).scatter_(-1, chosen[..., None], 1.0)

@@ -1,8 +1,8 @@
 """Positions of tokens on a (time, channel) grid, added to the tokens: STAMP, arXiv:2511.10848.
 
 The paper's PE-N, PE-S and PE-T are the tables "token", "spatial" and "temporal"; PE-NST is all three. A table belongs
-to one montage and one number of seconds: it knows rows, not electrodes. `GridConv` is the asymmetric conditional
-encoding (ACPE) that the reference names and whose released code cannot run; here it is what that code intends.
+to one montage and one number of seconds: it knows rows, not electrodes. `GridConv` is the reference's asymmetric
+conditional encoding (ACPE), whose released code cannot run; here it does what that code intends.
 """
 
 import math
@@ -59,14 +59,14 @@ class LearnedPositions(nn.Module):
             parts.append(self.spatial)
         if self.temporal is not None:
             parts.append(self.temporal[:, None])
-        # summed before they meet the batch: one pass over the tokens instead of three
+        # summed before the batch is added: one pass over the tokens instead of three
         return x + sum(parts[1:], parts[0]) if parts else x
 
 
 def sinusoids(length: int, width: int) -> Float[Tensor, "length width"]:
     """Sine (even dimensions) and cosine (odd) of position times exp(-2i ln(length) / width).
 
-    The base is the table's own length, not the customary 10000: so it is in the STAMP reference. Float64.
+    The base is the table's own length, not the customary 10000, as in the STAMP reference. Float64.
     """
     even = torch.arange(0, width, 2, dtype=torch.float64)
     angle = torch.arange(length, dtype=torch.float64)[:, None] * torch.exp(
@@ -104,7 +104,7 @@ class SinusoidalPositions(nn.Module):
 
 
 class GridConv(nn.Module):
-    """Add what a depthwise convolution over the (channel, time) grid makes of the tokens (ACPE).
+    """Add a depthwise convolution of the tokens over the (channel, time) grid (ACPE).
 
     `kernel` is (channels, seconds), zero-padded so that the grid keeps its size; `mix` sends the result through a
     linear layer over the width before it is added.

@@ -1,4 +1,4 @@
-"""Microvolts into the numbers that a model sees: a constant, or each channel's own size."""
+"""Scale microvolts to the numbers that a model sees, by a constant or by each channel's own size."""
 
 from typing import Literal
 
@@ -8,22 +8,23 @@ from torch import Tensor
 
 from eegfm.contracts import EegfmError
 
-# microvolts a unit; or "quantile", see `size_of`; or none
+# microvolts per unit; or "quantile", see `size_of`; or None
 Scale = float | Literal["quantile"] | None
-QUANTILE, EPSILON = 0.95, 1e-8  # EEGM2's and SAMBA's loader of TUAB
+QUANTILE, EPSILON = 0.95, 1e-8  # as in EEGM2's and SAMBA's loader of TUAB
 
 
 def size_of(
     x: Float[Tensor, "batch channel *time"], scale: Scale
 ) -> Float[Tensor, "#batch #channel *#time"]:
-    """What windows in microvolts are divided by, of a shape that broadcasts with theirs.
+    """The divisor of windows in microvolts, in a shape that broadcasts with theirs.
 
-    A number is that many microvolts (100: CBraMod's and STAMP's division at load), None is 1. "quantile" is the 0.95
-    quantile of |x| of every channel of every window, plus 1e-8 (EEGM2's loader): the size of a window is then gone, a
-    flat channel stays zero, and a channel that is silent but for a few samples becomes very large.
+    A number is that many microvolts (100: CBraMod's and STAMP's division at load), None is 1. "quantile" is
+    the 0.95 quantile of |x| of every channel of every window, plus 1e-8 (EEGM2's loader): the size of a
+    window is then lost, a flat channel stays zero, and a channel that is silent except for a few samples
+    becomes very large.
 
     Raises:
-        EegfmError: a number not above 0, or "quantile" for what is no window.
+        EegfmError: a number is not above 0, or x holds no windows for "quantile".
     """
     if scale == "quantile":
         if x.ndim != 3:
@@ -31,7 +32,7 @@ def size_of(
                 "task.scale=quantile reads raw windows, and these are an encoder's vectors. Type encoder=raw."
             )
         n = x.shape[-1]
-        # sorted by hand, linear between neighbours as numpy's: torch.quantile refuses more than 2^24 values
+        # sorts and interpolates linearly, as numpy does: torch.quantile refuses more than 2^24 values
         ordered = x.abs().sort(-1).values
         low = int(QUANTILE * (n - 1))
         part = QUANTILE * (n - 1) - low

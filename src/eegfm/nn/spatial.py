@@ -1,17 +1,18 @@
 """The coordinate-driven spatial embedding of SAMBA: any montage in, the same places out (Hong et al. 2025,
 arXiv:2511.18571; called SAIE, later CDSE).
 
-A small network reads the displacement from every channel to every target place; a softmax over the channels makes of
-it how much of each channel a target sees. Written from a description of the published module; upstream
-(github.com/Jiazhen-Hong/SAMBA, no licence) was not copied. `start="published"` is that module. It starts as a plain
-mean of the channels: its network sees metres, which are small beside its weights. `start="local"`, ours, differs:
+A small network reads the displacement from every channel to every target place; a softmax over the channels
+turns its output into the weight of each channel at a target. Written from a description of the published
+module; upstream (github.com/Jiazhen-Hong/SAMBA, no licence) was not copied. `start="published"` is that
+module. It starts as a plain mean of the channels, because its network sees metres, which are small compared
+with its weights. `start="local"`, ours, differs:
 
 - displacements are in head radii, and the logits also hold -|d|^2 / (2 reach^2): targets first look at neighbours;
-- `signed=True` takes a second, broader softmax away from the first, so that a target can see a difference of channels,
-  which weights above zero cannot; it starts as a surface Laplacian;
-- the last layer has no bias: a softmax does not see one.
+- `signed=True` subtracts a second, broader softmax from the first, so that a target can see a difference of channels,
+  which positive weights cannot give; it starts as a surface Laplacian;
+- the last layer has no bias, which would not change a softmax.
 
-In both, a channel without a place (NaN) is ignored exactly, whatever its samples are.
+In both, a channel without a place (NaN) is ignored exactly, whatever its samples.
 """
 
 import math
@@ -28,15 +29,16 @@ Start = Literal["local", "published"]
 
 HEAD_RADIUS = 0.095  # metres, of an adult head
 REACH = 0.3  # head radii: 28 mm, about the spacing of 64 electrodes
-BROAD = 2 * REACH  # of what `signed` takes away
-FARTHEST = 1.0  # metres: no electrode is farther from the middle of a head; in millimetres nearly all are
+BROAD = 2 * REACH  # reach of the softmax that `signed` subtracts
+FARTHEST = 1.0  # metres: no electrode is farther from the centre of a head, but nearly all are if given in millimetres
 
 
 class Spatial(nn.Module):
-    """x of any montage -> what the targets see of it: [batch, target, time], in the unit of x.
+    """x of any montage -> x as seen from the targets: [batch, target, time], in the unit of x.
 
-    `targets` are metres, in the frame of the coordinates that come with x. Raises EegfmError where coordinates are not
-    metres or no channel has a place; not while compiling or exporting, where values cannot be looked at.
+    `targets` are metres, in the frame of the coordinates that come with x. Raises EegfmError if coordinates
+    are not metres or no channel has a place, except while compiling or exporting, when values cannot be
+    read.
     """
 
     targets: Tensor
@@ -67,7 +69,7 @@ class Spatial(nn.Module):
         self.net = nn.Sequential(nn.Linear(3, hidden), nn.ReLU(), last)
         if start == "local":
             with torch.no_grad():
-                last.weight.mul_(0.1)  # what is learned starts small beside the distance
+                last.weight.mul_(0.1)  # the learned part starts small compared with the distance
             self.log_reach = nn.Parameter(torch.tensor([REACH, BROAD][: 1 + signed]).log())
             if signed:
                 self.contrast = nn.Parameter(torch.ones(()))
@@ -76,27 +78,27 @@ class Spatial(nn.Module):
         self, x: Float[Tensor, "*batch channel time"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "*batch target time"]:
         weights = self.weights(coords).to(x.dtype)
-        # 0 x NaN is NaN: samples of an ignored channel must not even be multiplied
+        # 0 x NaN is NaN, so samples of an ignored channel must not be multiplied
         return weights @ x.masked_fill(~_known(coords)[:, None], 0.0)
 
     def weights(self, coords: Float[Tensor, "channel 3"]) -> Float[Tensor, "target channel"]:
-        """How much of every channel each target sees. Rows sum to one; a channel at NaN has exactly zero."""
+        """The weight of every channel at each target. Rows sum to one; a channel at NaN has exactly zero."""
         return self.between(coords, self.targets)
 
     def between(
         self, sources: Float[Tensor, "source 3"], places: Float[Tensor, "place 3"]
     ) -> Float[Tensor, "place source"]:
-        """How much of every source each place sees: the matrix of `weights`, for any two sets of places in metres.
+        """The weight of every source at each place: the matrix of `weights`, for any two sets of places in metres.
 
-        `between(targets, coords)` leads from targets back to channels. A source at NaN has zero in all rows, and so has
-        every source in the row of a place at NaN.
+        `between(targets, coords)` maps targets back to channels. A source at NaN has zero in all rows, and
+        the row of a place at NaN is zero.
         """
         if not torch.compiler.is_compiling():  # also true of an export
             check_places(sources, what="channels")
             check_places(places, what="targets")
         known, wanted = _known(sources), _known(places)
         dtype = self.targets.dtype
-        # before any arithmetic: the gradient of a NaN that is masked afterwards is still NaN
+        # masks before any arithmetic: the gradient of a NaN that is masked later is still NaN
         sources = sources.to(dtype).masked_fill(~known[:, None], 0.0)
         places = places.to(dtype).masked_fill(~wanted[:, None], 0.0)
         with torch.autocast(sources.device.type, enabled=False):  # some channels are 1 % of a head apart
@@ -115,14 +117,14 @@ class Spatial(nn.Module):
 
 
 def check_places(coords: Float[Tensor, "place 3"], *, what: str = "channels") -> None:
-    """Raise EegfmError unless at least one row is a place, and all that are have metres."""
-    if coords.is_meta:  # a model that is only measured
+    """Raise EegfmError unless at least one row is a place and all places are in metres."""
+    if coords.is_meta:  # only shapes are asked for
         return
     known = _known(coords)
     farthest = (
         torch.where(known[:, None], coords, 0.0).abs().amax() if len(coords) else coords.new_zeros(())
     )
-    # both questions in one answer: on a GPU each answer has to be waited for
+    # fetches both values at once: on a GPU each fetch waits
     n_known, far = torch.stack([known.sum().double(), farthest.double()]).tolist()
     if not n_known:
         raise EegfmError(
@@ -137,11 +139,12 @@ def check_places(coords: Float[Tensor, "place 3"], *, what: str = "channels") ->
 
 
 def spectrum(weights: Float[Tensor, "target channel"]) -> dict[str, Any]:
-    """How many different things a spatial matrix lets through.
+    """The rank of a spatial matrix: how many different signals it lets through.
 
-    `singular_values` are the first eight, relative to the first; `second` is the second of them (0 of one channel's
-    matrix): near zero, all targets see the same. `effective_rank` is the exponential of the entropy of all of them
-    (Roy & Vetterli 2007): 1 where all targets see the same, at most the number of channels.
+    `singular_values` are the first eight, relative to the first; `second` is the second of them (0 for the
+    matrix of a single channel): near zero, all targets see the same. `effective_rank` is the exponential of
+    the entropy of all of them (Roy & Vetterli 2007): 1 if all targets see the same, at most the number of
+    channels.
     """
     values = torch.linalg.svdvals(weights.detach().double().cpu())
     values = values / values[0]

@@ -1,17 +1,17 @@
-"""The selective scan of Mamba-2 three ways: step by step, in chunks, and one step with explicit state.
+"""The selective scan of Mamba-2 in three forms: step by step, in chunks, and one step with explicit state.
 
 State-space duality, Dao & Gu 2024 (arXiv:2405.21060), sections 3 and 6. For a head h, with the B and C of its group:
 
     S_t = exp(dt_t A) S_{t-1} + dt_t x_t B_t^T,     y_t = S_t C_t + D x_t,     dt >= 0, A < 0.
 
 Written from the formulas. All forms take the same arguments and return (y, last state): x (batch, time, head, size),
-dt (batch, time, head), A and D (head), B and C (batch, time, group, state) with a whole number of heads a group, state
-(batch, head, size, state) or None for zeros. y has the type of x. Inside, everything is at least float32, also under
-autocast: cumulative sums of decays and carried states do not survive fewer bits.
+dt (batch, time, head), A and D (head), B and C (batch, time, group, state) with a whole number of heads per group,
+state (batch, head, size, state) or None for zeros. y has the type of x. Inside, everything is at least float32, also under
+autocast: cumulative sums of decays and carried states need these bits.
 
-`recurrent` is the definition; `chunked` is what models run. Its gradient is written by hand: the forward pass keeps the
-inputs and one state a block of steps, and the backward pass builds the rest of a block again, so that neither memory
-(beside inputs and outputs) nor the size of what is touched at a time grows with the length.
+`recurrent` is the definition; models run `chunked`. Its gradient is written by hand: the forward pass keeps
+the inputs and one state per block of steps, and the backward pass recomputes the rest of a block, so that
+neither memory (beside inputs and outputs) nor the size of the working set grows with the length.
 """
 
 import functools
@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from eegfm.nn import ssd_factored
 
-BLOCK = {"cpu": 2**18, "cuda": 2**25}  # numbers of x a block: about a core's cache; enough to fill a card
+BLOCK = {"cpu": 2**18, "cuda": 2**25}  # numbers of x per block: about a core's cache; enough to fill a GPU
 
 # Exponents are masked before the exponential: from above, so that a later step cannot overflow, and from below at
 # 2e-35, since exp is about 60 times slower where its result is denormal, and 30 times at minus infinity.
@@ -47,7 +47,7 @@ def recurrent(
     *,
     state: Float[Tensor, "batch head size state"] | None = None,
 ) -> tuple[Float[Tensor, "batch time head size"], Float[Tensor, "batch head size state"]]:
-    """The recurrence as it stands, one step after the other: slow, and the oracle of the other forms."""
+    """The recurrence itself, step by step: slow, and the oracle of the other forms."""
     with _precise(x):
         decay, write, B, C, skip, last = _prepare(x, dt, A, B, C, D, state)
         ys = []
@@ -68,7 +68,7 @@ def step(
     *,
     state: Float[Tensor, "batch head size state"] | None = None,
 ) -> tuple[Float[Tensor, "batch head size"], Float[Tensor, "batch head size state"]]:
-    """One step of the recurrence: without the axis of time, the state in and the next state out."""
+    """One step of the recurrence, without the axis of time: takes the state and returns the next one."""
     with _precise(x):
         decay, write, B, C, skip, last = _prepare(x, dt, A, B, C, D, state)
         last = decay * last + write * B
@@ -90,10 +90,11 @@ def chunked(
 ) -> tuple[Float[Tensor, "batch time head size"], Float[Tensor, "batch head size state"]]:
     """The same numbers by matrix products within chunks of steps and a short recurrence between them. Any length.
 
-    On a CPU decays are taken apart, where they do not forget too much for it: see `eegfm.nn.ssd_factored`. `chunk` is
-    chosen by the sizes unless given. `recompute=False` leaves the gradient to autograd, which keeps every
-    intermediate: for second derivatives, and to check the gradient written by hand. `compiled` sends the arithmetic of
-    a block through torch.compile (worth it on a GPU); where that fails it is said once and done without.
+    On a CPU decays are factored, unless they forget too much for it: see `eegfm.nn.ssd_factored`. `chunk`
+    is chosen by the sizes unless given. `recompute=False` leaves the gradient to autograd, which keeps
+    every intermediate: for second derivatives, and to check the gradient written by hand. `compiled` sends
+    the arithmetic of a block through torch.compile (useful on a GPU); if that fails, it warns once and goes
+    on uncompiled.
     """
     factored = recompute and ssd_factored.fits(x, dt, A, B, C, chunk or ssd_factored.CHUNK)
     chunk = chunk or (ssd_factored.CHUNK if factored else default_chunk(x.shape[-1]))
@@ -117,21 +118,22 @@ def chunked(
 
 
 def exporting() -> bool:
-    """Whether a graph without a gradient is made: its batch is no number, so that nothing may be cut by it."""
+    """Whether a graph without a gradient is being made: its batch is no number, so nothing may be cut by it."""
     return torch.compiler.is_compiling() and not torch.is_grad_enabled()
 
 
 def default_chunk(size: int) -> int:
     """The chunk that was fastest on a CPU for heads of this size: 64, and 32 for small heads.
 
-    Measured forward and backward with 16 to 128 states: 16 and 32 are level for heads of 16, 32 and 64 for heads of 64
-    with 16 states, and 128 or more is slower everywhere (the work within a chunk grows with its length).
+    Measured forward and backward with 16 to 128 states: 16 and 32 are equally fast for heads of 16, 32 and
+    64 for heads of 64 with 16 states, and 128 or more is slower everywhere (the work within a chunk grows
+    with its length).
     """
     return 64 if size > 16 else 32
 
 
 class _Scan(torch.autograd.Function):
-    """Block after block; kept for the way back: the inputs, and the state at the start of each block."""
+    """The scan block by block; keeps the inputs and each block's first state for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x, dt, A, B, C, D, state, chunk, lengths, compiled) -> tuple[Tensor, Tensor]:
@@ -168,7 +170,7 @@ class _Scan(torch.autograd.Function):
         return dx, ddt, dA, dB, dC, dD, dstate, None, None, None
 
 
-# In a block: b batch, h head, g group, r heads of a group, c chunk, q and k steps of a chunk, p size, n state.
+# Axes of a block: b batch, h head, g group, r heads of a group, c chunk, q and k steps of a chunk, p size, n state.
 
 
 def _forward(x, dt, A, B, C, D, state, chunk) -> tuple[Tensor, Tensor]:
@@ -178,15 +180,15 @@ def _forward(x, dt, A, B, C, D, state, chunk) -> tuple[Tensor, Tensor]:
     y.flatten(0, 2).baddbmm_(block.mix.flatten(0, 2), block.write.flatten(0, 2))
     if D is not None:
         y.addcmul_(block.x, D.to(y.dtype)[:, None, None, None])
-    return y, block.states[:, :, -1].clone()  # or it would hold on to the states of all chunks
+    return y, block.states[:, :, -1].clone()  # a view would keep the states of all chunks alive
 
 
 def _backward(x, dt, A, B, C, D, state, dy, dlast, chunk) -> tuple[Any, ...]:
-    """Gradients of one block, from that of y and of the state after it: x, dt, B, C in (b, h, c, q, ...), A, D, state.
+    """Gradients of a block, from those of y and of the state after it: x, dt, B, C in (b, h, c, q, ...), A, D, state.
 
-    A decay acts on everything that passes it, so its gradient is a sum of products that are at hand: with s the
-    cumulative sum of dt A in a chunk, dL/ds_i = <dy_i, y_i> - <dw_i, w_i> for what is written, w = dt x, and at the
-    chunk's end also <dS, S>.
+    A decay acts on everything that passes it, so its gradient is a sum of products that are already
+    computed: with s the cumulative sum of dt A in a chunk, dL/ds_i = <dy_i, y_i> - <dw_i, w_i> for the
+    written values w = dt x, and at the chunk's end also <dS, S>.
     """
     block = _intermediates(x, dt, A, B, C, state, chunk)
     by_group, B, C = block.by_group, block.B, block.C
@@ -222,7 +224,7 @@ def _backward(x, dt, A, B, C, D, state, dy, dlast, chunk) -> tuple[Any, ...]:
 
 
 class _Block(NamedTuple):
-    """What both ways through a block need. Decays are exp of sums of dt A over a stretch of steps."""
+    """The tensors that forward and backward share. Decays are exp of sums of dt A over a stretch of steps."""
 
     x: Tensor  # b h c q p
     dt: Tensor  # b h c q
@@ -240,7 +242,7 @@ class _Block(NamedTuple):
     states: Tensor  # b h c+1 p n: at the start of the block and after each chunk
 
     def by_group(self, v: Tensor) -> Tensor:
-        """Heads apart by group, to meet B and C: b h ... -> b g r ..."""
+        """Heads split by group, to match B and C: b h ... -> b g r ..."""
         return v.unflatten(1, (self.B.shape[1], -1))
 
 
@@ -270,7 +272,7 @@ def _intermediates(x, dt, A, B, C, state, chunk) -> _Block:
 
 
 def _decays(s: Tensor) -> Tensor:
-    """exp(s_i - s_j) for all pairs; above the diagonal, where the exponent has the wrong sign, one instead."""
+    """exp(s_i - s_j) for all pairs; one above the diagonal, where the exponent has the wrong sign."""
     return (s[..., :, None] - s[..., None, :]).clamp_(FAINTEST, 0.0).exp_()
 
 
@@ -284,7 +286,7 @@ def _heads(v: Tensor, chunk: int) -> Tensor:
 
 
 def _prepare(x, dt, A, B, C, D, state) -> tuple[Tensor, ...]:
-    """Decay, what is written, B and C of every head, the skip and the first state, to be used as (..., size, state)."""
+    """Decay, written values, B and C of every head, skip and first state, in shapes for (..., size, state)."""
     dtype, heads_a_group = _working(x), x.shape[-2] // B.shape[-2]
     if state is None:
         state = torch.zeros(*x.shape[:1], *x.shape[-2:], B.shape[-1], dtype=dtype, device=x.device)
@@ -301,20 +303,20 @@ def _working(x: Tensor) -> torch.dtype:
 
 
 def _precise(x: Tensor) -> AbstractContextManager[Any]:
-    """No autocast inside: it would do the products of states in sixteen bits."""
+    """Switch autocast off, which would compute products of states in sixteen bits."""
     return nullcontext() if x.device.type == "meta" else torch.autocast(x.device.type, enabled=False)
 
 
 @functools.cache
 def _compiled(block: Callable[..., Any]) -> Callable[..., Any]:
-    """`block` through torch.compile, or as it is from the first time that this fails."""
+    """`block` through torch.compile, or uncompiled once that has failed."""
     compiled = torch.compile(block)
     use = [compiled]
 
     def run(*inputs: Any) -> Any:
         if use[0] is compiled:
-            # torch has no public name for what a failed compilation raises; where this one goes, the first scan of a
-            # run ends in an ImportError
+            # torch has no public name for the error of a failed compilation; if this name goes, the first scan of a run
+            # ends in an ImportError
             from torch._dynamo.exc import TorchDynamoException
 
             try:

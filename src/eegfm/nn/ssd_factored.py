@@ -1,13 +1,14 @@
-"""The scan of `eegfm.nn.ssd` for CPUs, with decays taken apart: exp(s_i - s_j) = exp(s_i - m) exp(m - s_j).
+"""The scan of `eegfm.nn.ssd` for CPUs, with factored decays: exp(s_i - s_j) = exp(s_i - m) exp(m - s_j).
 
-The heads of a group share C B^T. With decays taken apart they share every product of matrices too: a head's decays are
-numbers that its rows are scaled by, before the products and after. What the pairwise form does for every head and pair
-of steps, this one does for a group. The numbers are the same to rounding, since every term of a sum over the past keeps
-its size relative to the others. That holds while the decays of a chunk stay within `RANGE`: see `fits`.
+The heads of a group share C B^T. With factored decays they share every matrix product too: a head's decays
+scale its rows before and after the products. The pairwise form computes them for every head and pair of
+steps, this form once for a group. The numbers are the same to rounding, since every term of a sum over the
+past keeps its size relative to the others. That holds while the decays of a chunk stay within `RANGE`: see
+`fits`.
 
-Shapes, of a block: b batch, c chunk, g group, r heads of a group, q steps of a chunk, p size, n state. A state is
-(b, h, p, n) outside, and (b, g, n, r p) in here. exp(m) is the same power of two for all, so that a step's result
-depends on no later one, and the scaling itself rounds nothing.
+Axes of a block: b batch, c chunk, g group, r heads of a group, q steps of a chunk, p size, n state. A state
+is (b, h, p, n) outside this module and (b, g, n, r p) inside. exp(m) is the same power of two for all, so
+that a step's result depends on no later one, and the scaling itself rounds nothing.
 """
 
 from typing import Any, NamedTuple
@@ -16,14 +17,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK = 32  # as fast as 64 for heads of 16 and of 64, and it may forget faster
-BLOCK = 2**19  # numbers of x that are gone through at once
-RANGE = 100.0  # of the exponents in a chunk: exp(+-50) leaves sixteen orders of room either way in single precision
+CHUNK = 32  # as fast as 64 for heads of 16 and of 64, and it allows faster forgetting
+BLOCK = 2**19  # numbers of x that are processed at once
+RANGE = (
+    100.0  # most that exponents span in a chunk: exp(+-50) leaves sixteen orders to either limit of float32
+)
 ENTER = 2.0**-72  # exp(m): half of that
 
 
 def fits(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, chunk: int) -> bool:
-    """Whether this form can take these inputs of a scan: on a CPU, of one type, with no chunk that forgets too much."""
+    """Whether this form can scan these inputs: on a CPU, of one type, with no chunk that forgets too much."""
     wide = x.dtype in (torch.float32, torch.float64) and {v.dtype for v in (dt, A, B, C)} == {x.dtype}
     if x.device.type != "cpu" or not wide or torch.compiler.is_compiling():
         return False
@@ -33,9 +36,9 @@ def fits(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, chunk: int) -> 
 
 
 class Scan(torch.autograd.Function):
-    """Block after block; kept for the way back: the inputs, and the state at the start of each block.
+    """The scan block by block; keeps the inputs and each block's first state for the backward pass.
 
-    Takes x, dt, A, B, C, D or None, the first state, the chunk's length; gives y and the last state. Autocast is off.
+    Takes x, dt, A, B, C, D or None, the first state, the chunk's length; returns y and the last state. Autocast is off.
     """
 
     @staticmethod
@@ -49,7 +52,7 @@ class Scan(torch.autograd.Function):
             torch.mul(block.heads(block.read()), block.up, out=out)
             if D is not None:
                 out.addcmul_(block.x, D.view(block.each_head))
-            carried = block.states[:, -1].clone()  # or it would keep the states of all chunks
+            carried = block.states[:, -1].clone()  # a view would keep the states of all chunks alive
         ctx.save_for_backward(x, dt, A, B, C, D, *states)
         ctx.chunk = chunk
         return y, carried.mT.reshape(state.shape)
@@ -73,14 +76,14 @@ class Scan(torch.autograd.Function):
 
 
 class _Block(NamedTuple):
-    """What both ways through a block need."""
+    """The tensors that the forward and the backward pass of a block share."""
 
     x: Tensor  # b c g q r p: a view
     dt: Tensor  # b c g q r 1
-    up: Tensor  # like dt: exp(s - m), by which is scaled what a step reads
-    down: Tensor  # like dt: exp(m - s), by which is scaled what it writes
-    through: Tensor  # b c g 1 r 1: exp(s_end), which a state passes a chunk with
-    leave: Tensor  # like it: exp(s_end - m), by which is scaled what a chunk adds to the state
+    up: Tensor  # like dt: exp(s - m), scales what a step reads
+    down: Tensor  # like dt: exp(m - s), scales what a step writes
+    through: Tensor  # b c g 1 r 1: exp(s_end), the decay of a state over a chunk
+    leave: Tensor  # like `through`: exp(s_end - m), scales what a chunk adds to the state
     B: Tensor  # (b c g) q n
     C: Tensor  # (b c g) q n
     scores: Tensor  # (b c g) q q: C B^T, 0 above the diagonal
@@ -90,7 +93,7 @@ class _Block(NamedTuple):
 
     @property
     def each_head(self) -> tuple[int, ...]:
-        """The shape in which a number a head meets x."""
+        """The shape in which one number per head broadcasts with x."""
         return (self.x.shape[2], 1, self.x.shape[4], 1)
 
     def heads(self, v: Tensor) -> Tensor:
@@ -106,7 +109,7 @@ def _block(x, dt, A, B, C, state, chunk) -> _Block:
     n_groups, size = B.shape[2], x.shape[-1]
     x, dt = _chunks(x, chunk, n_groups), _chunks(dt[..., None], chunk, n_groups)
     s = (dt * A.view(n_groups, 1, -1, 1)).cumsum(3)
-    # by halves: exp(s) alone would leave the range of single precision, and s - m would lose the last bits of s
+    # squares of halves: exp(s) would exceed single precision, and s - m would lose the last bits of s
     up, down = ((sign * s / 2).exp_().mul_(ENTER ** (-sign / 2)).square_() for sign in (1, -1))
     through, leave = s[:, :, :, -1:].exp(), up[:, :, :, -1:]
     write = x.new_empty((*x.shape[:4], x.shape[4] * size))
@@ -129,8 +132,8 @@ def _block(x, dt, A, B, C, state, chunk) -> _Block:
 def _backward(block: _Block, A, D, dy, dlast, dx, ddt, dB, dC) -> tuple[Tensor, Tensor | None, Tensor]:
     """Gradients of x, dt, B and C into their places; returns those of A, D and the state at the start.
 
-    A decay acts on everything that passes it. With s as above, dL/ds_i = <dy_i, y_i> - <dw_i, w_i> for what is written,
-    w = dt x, and at a chunk's end also <dS, S>.
+    A decay acts on everything that passes it. With s as above, dL/ds_i = <dy_i, y_i> - <dw_i, w_i> for the
+    written values w = dt x, and at a chunk's end also <dS, S>.
     """
     B, C, write = block.B, block.C, block.write
     size, shape = block.x.shape[-1], block.states.shape
@@ -154,7 +157,9 @@ def _backward(block: _Block, A, D, dy, dlast, dx, ddt, dB, dC) -> tuple[Tensor, 
     ):
         place = place.unflatten(1, (shape[1] - 1, -1)).transpose(2, 3)
         place.copy_(found.view(place.shape))
-    written = (dwrite * block.x).sum(-1, keepdim=True).mul_(block.down)  # by the way of w, of dt
+    written = (
+        (dwrite * block.x).sum(-1, keepdim=True).mul_(block.down)
+    )  # the part of dt's gradient that comes through w
     ds = block.heads(dread.mul_(block.read())).sum(-1, keepdim=True)
     ds.addcmul_(written, block.dt, value=-1)
     ends = (dstates[:, 1:] * block.states[:, 1:]).sum(-2, keepdim=True)
@@ -174,7 +179,8 @@ def _backward(block: _Block, A, D, dy, dlast, dx, ddt, dB, dC) -> tuple[Tensor, 
 def lengths(x: Tensor, chunk: int, block: int) -> list[int]:
     """The steps of blocks of x (batch, time, head, size) of about `block` numbers each.
 
-    Blocks of whole chunks, what is left of them, and the tail as a chunk of its own: nothing is ever padded.
+    Blocks of whole chunks come first, then the remaining chunks, then the tail as its own chunk: nothing is
+    padded.
     """
     n_batch, time, n_heads, size = x.shape
     steps = max(1, block // (n_batch * n_heads * size) // chunk) * chunk
@@ -183,7 +189,7 @@ def lengths(x: Tensor, chunk: int, block: int) -> list[int]:
 
 
 def _blocks(chunk: int, x: Tensor, *others: Tensor) -> Any:
-    """Blocks of them all, in step."""
+    """Yield corresponding blocks of all tensors."""
     cuts = lengths(x, chunk, BLOCK)
     return zip(*(v.split(cuts, 1) for v in (x, *others)), strict=True)
 

@@ -1,4 +1,4 @@
-"""The criss-cross transformer of CBraMod (arXiv:2412.07236), as STAMP's ablations use it. Written from its formulas."""
+"""CBraMod's criss-cross transformer (arXiv:2412.07236), as used in STAMP's ablations. Written from its formulas."""
 
 import torch
 from jaxtyping import Float
@@ -15,7 +15,7 @@ def criss_cross(
 ) -> Float[Tensor, "batch time channel width"]:
     """Attend over a moment's channels with the first half of the features, over a channel's moments with the second.
 
-    Both attentions are batch_first and of half the width.
+    Both attentions are batch_first and have half the width.
     """
     n_batch, n_times, n_channels, _ = x.shape
     first, second = x.chunk(2, dim=-1)
@@ -30,8 +30,9 @@ def criss_cross(
 class CrissCrossLayer(nn.Module):
     """Attend over channels with the first half of the features and over time with the second, then a feed-forward.
 
-    Each half is a multi-head attention of its own with `n_heads / 2` heads. `norm_first` norms the input of each of
-    the two parts, otherwise (the reference's default) the sum behind it. ReLU; dropout also on the attention.
+    Each half has its own multi-head attention with `n_heads / 2` heads. `norm_first` norms the input of
+    each of the two parts; otherwise (the reference's default) the sum after it is normed. ReLU; dropout
+    also on the attention.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class CrissCrossLayer(nn.Module):
 
 
 class CrissCrossTransformer(nn.Module):
-    """`depth` criss-cross layers, each drawn anew, and a LayerNorm behind the last unless `final_norm` is off."""
+    """`depth` criss-cross layers, each with its own random weights, then a LayerNorm unless `final_norm` is off."""
 
     def __init__(
         self,
@@ -113,7 +114,7 @@ def token_transformer(
     norm_first: bool = False,
     final_norm: bool = True,
 ) -> nn.TransformerEncoder:
-    """torch's encoder over (batch, token, width), with ReLU; all layers start from one draw, as torch does it."""
+    """torch's encoder over (batch, token, width), with ReLU; all layers start with equal weights, as in torch."""
     if n_heads < 1 or width % n_heads:
         raise EegfmError(
             f"width={width} cannot be shared by mixer_heads={n_heads}. Choose a divisor of the width."

@@ -1,7 +1,7 @@
-"""U-Nets along time: the one that EEGM2 and SAMBA share, what it is made of, and the classic one.
+"""U-Nets along time: the one that EEGM2 and SAMBA share, its parts, and the classic one.
 
-A causal network goes through a recording piece by piece. Its layers take what they need of the past from a `Carry` and
-leave there what the next piece will need.
+A causal network goes through a recording piece by piece. Its layers take the past that they need from a
+`Carry`, and leave there what the next piece needs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,17 +16,17 @@ from torch.nn import functional as F
 from eegfm.contracts import EegfmError, SampleSpec
 from eegfm.nn.mamba2 import Mamba2
 
-BLOCK = 8  # samples a step of the bottleneck: three halvings
+BLOCK = 8  # samples per step of the bottleneck: three halvings
 BRANCHES = (1, 3, 7)  # samples that the three convolutions of the input see
-EPSILON = 1e-5  # under the root of a variance: a flat stretch has a gradient
+EPSILON = 1e-5  # added to a variance under its root, so that a flat stretch has a gradient
 
 Pooling = Literal["mean_std", "mean"]
 
 
 class Carry:
-    """The memory of a stream during one piece: what every layer kept of the last piece, and keeps for the next.
+    """The memory of a stream during a piece: what every layer kept from the last piece and keeps for the next.
 
-    Layers come by in the same order every time, so that the memory is a tuple. None is an empty past.
+    Layers use it in the same order every time, so that the memory is a tuple. None is an empty past.
     """
 
     def __init__(self, past: Sequence[Any] | None) -> None:
@@ -34,7 +34,7 @@ class Carry:
         self._kept: list[Any] = []
 
     def take(self) -> Any:
-        """What this layer kept of the last piece; None at the beginning."""
+        """The value that this layer kept from the last piece; None at the beginning."""
         return None if self._past is None else next(self._past)
 
     def keep(self, value: Any) -> None:
@@ -46,9 +46,9 @@ class Carry:
 
 
 class Conv(nn.Conv1d):
-    """A convolution along time that keeps the length: centred, or with `causal` over the past alone.
+    """A convolution along time that keeps the length: centred, or with `causal` over the past only.
 
-    `kernel_size` is odd. The parameters are those of torch's layer, which the centred one is.
+    `kernel_size` is odd. The parameters are those of torch's layer, which the centred convolution equals.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, causal: bool) -> None:
@@ -65,7 +65,7 @@ class Conv(nn.Conv1d):
             past = input.new_zeros(*input.shape[:2], self.n_past)
         seen = torch.cat([past, input], dim=-1)
         if carry is not None:
-            # cloned, or a few samples would hold on to the whole piece
+            # cloned, because a view would keep the whole piece alive
             carry.keep(seen[..., seen.shape[-1] - self.n_past :].clone())
         return super().forward(seen)
 
@@ -73,9 +73,9 @@ class Conv(nn.Conv1d):
 def lift(
     h: Float[Tensor, "batch channel coarse"], n_times: int, *, hold: bool
 ) -> Float[Tensor, "batch channel fine"]:
-    """Twice as many moments of time, `n_times` of them: linear between neighbours, or each held twice.
+    """Double the moments of time, to `n_times`: linear between neighbours, or each held twice.
 
-    Linear interpolation reaches into the future; holding does not look beyond the moment itself.
+    Linear interpolation reads the next moment; holding reads no later one.
     """
     if hold:
         return h.repeat_interleave(2, dim=-1)[..., :n_times]
@@ -83,7 +83,7 @@ def lift(
 
 
 class Rise(nn.Module):
-    """`lift` as a layer, so that what comes up can be looked at."""
+    """`lift` as a layer, so that its output can be probed."""
 
     def __init__(self, *, hold: bool) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class Branches(nn.Module):
 
 
 class Residual(nn.Module):
-    """x + norm(mix(x)); with a Mamba-2 inside it streams."""
+    """x + norm(mix(x)); it can stream if `mix` is a Mamba-2."""
 
     def __init__(self, mix: nn.Module, norm: nn.Module) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class Residual(nn.Module):
 
 
 class Steps(nn.Sequential):
-    """One after the other; the mixers among them are handed the memory of a stream."""
+    """Layers in a row; the mixers among them receive the memory of a stream."""
 
     def forward(
         self, input: Float[Tensor, "batch time width"], carry: Carry | None = None
@@ -143,7 +143,7 @@ class Steps(nn.Sequential):
 
 
 class Stream(NamedTuple):
-    """What a causal U-Net remembers between two pieces: samples that wait for their block, and what layers keep."""
+    """A causal U-Net's memory between two pieces: samples of an incomplete block, and what layers keep."""
 
     waiting: Float[Tensor, "batch channel rest"]
     layers: tuple[Any, ...] | None
@@ -152,9 +152,9 @@ class Stream(NamedTuple):
 class MambaUNet(nn.Module):
     """The U-Net of EEGM2 and SAMBA: three halvings, sequence mixers along time, skips at every rate.
 
-    A model is made of it by `_make` and by what it does before and after, in `_through`. `causal` makes convolutions
-    look back alone, and holds values on the way up where linear interpolation looks ahead; windows are then filled up
-    with zeros to whole blocks of 8 samples, and no output depends on an input after its block.
+    A model is built by `_make`; its `_through` adds the steps before and after. `causal` makes convolutions
+    look back only, and holds values in the decoder where linear interpolation looks ahead; windows are then
+    padded with zeros to whole blocks of 8 samples, and no output depends on an input after its block.
     """
 
     causal: bool
@@ -169,13 +169,13 @@ class MambaUNet(nn.Module):
         middle: Callable[[int], nn.Module] | None,
         mixed: Callable[[int], nn.Module],
     ) -> None:
-        """Make the layers, in the order of the references' state dicts. Without a `middle` it is the way down alone.
+        """Make the layers, in the order of the references' state dicts. Without a `middle`, make only the encoder.
 
         `embedding` and `conv` see [batch feature time]; `first`, `middle` and `mixed`, of one width, see
         [batch time width].
         """
         w1, w2, w3 = widths
-        # modules by path, and the axis of time in what they give
+        # modules by path, with the axis of time in their output
         self.time_axis: dict[str, int] = {"input_embedding": 2, "encoder1": 1, "pool1": 2, "encoder2": 2}
         self.time_axis |= {"pool2": 2, "encoder3": 2, "pool3": 2}
         self.input_embedding = embedding
@@ -206,7 +206,7 @@ class MambaUNet(nn.Module):
 
     @property
     def latency(self) -> int | None:
-        """How many samples an output may have to wait for, where that is not the whole window: `causal` alone."""
+        """The most samples that an output waits for if `causal`; None for the whole window."""
         return BLOCK - 1 if self.causal else None
 
     def stream(
@@ -215,28 +215,29 @@ class MambaUNet(nn.Module):
         coords: Float[Tensor, "channel 3"],
         state: Stream | None = None,
     ) -> tuple[Float[Tensor, "batch channel ready"], Stream]:
-        """The next piece of a recording: what is ready of the output, and what to hand in with the next piece.
+        """Process the next piece of a recording: returns the finished output and the state for the next piece.
 
-        Ready are the blocks of 8 samples that are complete; the pieces' outputs in a row are that of one pass, to
-        rounding, and start at the first sample. At the end, hand in zeros for what is missing of the last block.
+        Output is finished for complete blocks of 8 samples; the pieces' outputs in a row equal that of one
+        pass, to rounding, and start at the first sample. At the end, pass zeros for the missing samples of
+        the last block.
 
-        Raises EegfmError where the network is not causal.
+        Raises EegfmError if the network is not causal.
         """
         self._check_streams()
         if state is not None:
             x = torch.cat([state.waiting, x], dim=-1)
         ready = x.shape[-1] // BLOCK * BLOCK
         layers = None if state is None else state.layers
-        waiting = x[..., ready:].clone()  # or a few samples would hold on to the whole piece
+        waiting = x[..., ready:].clone()  # a view would keep the whole piece alive
         if not ready:
             return x[..., :0], Stream(waiting, layers)
         carry = Carry(layers)
         return self._through(x[..., :ready], coords, carry), Stream(waiting, carry.kept)
 
     def initial_state(self, x: Float[Tensor, "batch channel time"]) -> Stream:
-        """The empty past of a stream like `x` as tensors of their final shapes: to export `stream` with its state.
+        """The empty past of a stream like `x`, as tensors of their final shapes, for exporting `stream` with its state.
 
-        Raises EegfmError where the network cannot stream.
+        Raises EegfmError if the network cannot stream.
         """
         with torch.no_grad():
             block = x.new_zeros(*x.shape[:2], BLOCK)
@@ -262,11 +263,11 @@ class MambaUNet(nn.Module):
             )
 
     def _through(self, x: Tensor, coords: Tensor, carry: Carry | None = None) -> Tensor:
-        """Whole blocks in, the windows given back."""
+        """Reconstruct windows of whole blocks."""
         raise NotImplementedError
 
     def _down(self, x: Tensor, carry: Carry | None = None) -> tuple[list[Tensor], Tensor]:
-        """What the skips carry, at full, half and quarter rate; and the end of the encoder, [batch width time/8]."""
+        """The skips at full, half and quarter rate, and the output of the encoder, [batch width time/8]."""
         h = self.input_embedding(x, carry)
         x1 = self.encoder1(h.transpose(1, 2), carry).transpose(1, 2)
         x2 = self.encoder2(self.pool1(x1), carry)
@@ -277,21 +278,21 @@ class MambaUNet(nn.Module):
         return self.bottleneck(h.transpose(1, 2), carry).transpose(1, 2)
 
     def _half(self, skips: list[Tensor], h: Tensor, carry: Carry | None = None) -> Tensor:
-        """What comes up to the half rate."""
+        """The decoder up to half the rate."""
         _, x2, x3 = skips
         h = self.decoder3(torch.cat([x3, self.rise3(h, x3.shape[-1])], dim=1), carry)
         h = self.mixer3(h.transpose(1, 2), carry).transpose(1, 2)
         return self.rise2(h, x2.shape[-1])
 
     def _up(self, skips: list[Tensor], h: Tensor, carry: Carry | None = None) -> Tensor:
-        """The way up to the full rate, [batch width time]."""
+        """The decoder up to the full rate, [batch width time]."""
         x1, x2, _ = skips
         h = self.decoder2(torch.cat([x2, self._half(skips, h, carry)], dim=1), carry)
         h = self.mixer2(h.transpose(1, 2), carry).transpose(1, 2)
         return self.decoder1(torch.cat([x1, self.rise1(h, x1.shape[-1])], dim=1), carry)
 
     def _filled(self, x: Tensor) -> Tensor:
-        """Whole blocks, where the network is causal: a block must not be cut where a stream would go on."""
+        """Pad to whole blocks if the network is causal: a stream would complete the last block."""
         return F.pad(x, (0, -x.shape[-1] % BLOCK)) if self.causal else x
 
 
@@ -299,20 +300,20 @@ def pooled(h: Float[Tensor, "batch feature time"], pooling: Pooling) -> Float[Te
     """The mean of every feature over time, and with "mean_std" its standard deviation."""
     if pooling == "mean":
         return h.mean(-1)
-    h = h.to(torch.promote_types(h.dtype, torch.float32))  # a variance does not survive fewer bits
+    h = h.to(torch.promote_types(h.dtype, torch.float32))  # a variance needs at least these bits
     return torch.cat([h.mean(-1), (h.var(-1, correction=0) + EPSILON).sqrt()], dim=1)
 
 
 def _emptied(value: Any) -> Any:
-    """Zeros instead of every tensor: an empty past."""
+    """The same structure with zeros in every tensor: an empty past."""
     return torch.zeros_like(value) if isinstance(value, Tensor) else type(value)(*map(_emptied, value))
 
 
 class ConvUNet(nn.Module):
     """The classic U-Net (Ronneberger et al. 2015, arXiv:1505.04597) along time: four halvings, 64 to 1024 features.
 
-    Two convolutions over three samples with ReLU at every level, max pooling down, transposed convolutions up. Windows
-    of a multiple of 16 samples come back with the shape they had.
+    Every level has two convolutions over three samples with ReLU, max pooling down, and transposed
+    convolutions up. The output of windows of a multiple of 16 samples has their shape.
     """
 
     WIDTHS = (64, 128, 256, 512)
@@ -336,7 +337,7 @@ class ConvUNet(nn.Module):
         return self.final_conv(h)
 
     def encode(self, x: Float[Tensor, "batch channel time"]) -> Float[Tensor, "batch feature sixteenth"]:
-        """What the bottleneck makes of the windows."""
+        """The output of the bottleneck."""
         return self.bottleneck(self._down(x)[1])
 
     def _down(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
