@@ -6,8 +6,8 @@ State-space duality, Dao & Gu 2024 (arXiv:2405.21060), sections 3 and 6. For a h
 
 Written from the formulas. All forms take the same arguments and return (y, last state): x (batch, time, head, size),
 dt (batch, time, head), A and D (head), B and C (batch, time, group, state) with a whole number of heads per group,
-state (batch, head, size, state) or None for zeros. y has the type of x. Inside, everything is at least float32, also under
-autocast: cumulative sums of decays and carried states need these bits.
+state (batch, head, size, state) or None for zeros. y has the type of x. Inside, everything is at least float32,
+also under autocast: cumulative sums of decays and carried states need these bits.
 
 `recurrent` is the definition; models run `chunked`. Its gradient is written by hand: the forward pass keeps
 the inputs and one state per block of steps, and the backward pass recomputes the rest of a block, so that
