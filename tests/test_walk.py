@@ -280,7 +280,7 @@ def test_a_corpus_without_test_subjects_prepares_and_is_not_trained_on(eeg_data,
     assert done.returncode == 0, done.stderr
     assert (
         "90 windows [23, 22, 21, 24], 1 subjects" in done.stdout
-        and "PARTIAL: 1 of 109 subjects" in done.stdout
+        and "PARTIAL corpus: 1 of 109 subjects" in done.stdout
     )
     refused = door(tmp_path, "train", *data, *SMALL)
     assert refused.returncode == 1 and "the val split" in refused.stderr and "S071" in refused.stderr

@@ -178,7 +178,7 @@ def test_the_first_line_says_what_must_be_known(tmp_path, tiny):
     (tmp_path / "raw" / "S02_0.edf").unlink()
     (tmp_path / "raw" / "S02_1.edf").unlink()
     partial = first_line(module(tmp_path, allow_partial=True))
-    assert "PARTIAL: 4 of 5 subjects" in partial and "complete" not in partial
+    assert "PARTIAL corpus: 4 of 5 subjects" in partial and "complete" not in partial
     made = replace(TINY, name="made", simulated=True, subject_leak="one man twice")
     line = first_line(module(tmp_path, made, allow_partial=True))
     assert "SIMULATED" in line and "PARTIAL" in line and "one man twice" in line

@@ -9,14 +9,21 @@ load, are looked up.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 
-from eegfm.commands.examining.gpus import kernels, torch_and_gpus
-from eegfm.commands.examining.machine import folders, machine
-from eegfm.commands.examining.models import encoders, models
-from eegfm.commands.examining.packages import packages
 from eegfm.commands.examining.screen import Row, as_json, as_text, first_line
-from eegfm.commands.examining.wandb import wandb
+
+SECTIONS = {  # on the screen in this order: where it stands. Each is imported alone, as its packages may be missing
+    "machine": ("machine", "machine"),
+    "packages": ("packages", "packages"),
+    "folders": ("machine", "folders"),
+    "torch": ("gpus", "torch_and_gpus"),
+    "kernels": ("gpus", "kernels"),
+    "models": ("models", "models"),
+    "encoders": ("models", "encoders"),
+    "logging": ("wandb", "wandb"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,18 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def examine() -> list[Row]:
     """Everything that was looked at, in the order of the screen."""
     rows: list[Row] = []
-    sections: dict[str, Callable[[], Iterator[Row]]] = {
-        "machine": machine,
-        "packages": packages,
-        "folders": folders,
-        "torch": torch_and_gpus,
-        "kernels": kernels,
-        "models": models,
-        "encoders": encoders,
-        "logging": wandb,
-    }
-    for section, look in sections.items():
+    for section, (module, function) in SECTIONS.items():
         try:
+            look = getattr(import_module(f"eegfm.commands.examining.{module}"), function)
             rows.extend(look())
         except Exception as error:  # whatever it is that is broken here, the other sections have their say
             found = f"cannot be looked at ({type(error).__name__}: {first_line(error)})"
@@ -55,27 +53,6 @@ def examine() -> list[Row]:
             remedy = "Repair the packages above first." if known else report
             rows.append(Row(section, section, found, "off", remedy))
     return rows
-
-
-# ---- the machine -----------------------------------------------------------------------------------------------------
-
-
-# ---- packages --------------------------------------------------------------------------------------------------------
-
-
-# ---- folders ---------------------------------------------------------------------------------------------------------
-
-
-# ---- torch and the GPUs ----------------------------------------------------------------------------------------------
-
-
-# ---- what runs where -------------------------------------------------------------------------------------------------
-
-
-# ---- the screen ------------------------------------------------------------------------------------------------------
-
-
-# ---- small things ----------------------------------------------------------------------------------------------------
 
 
 if __name__ == "__main__":

@@ -59,12 +59,12 @@ def contests(
         Contest(alike, metric or subject_metric(alike), _named(alike, reference))
         for alike in comparable(groups)
     ]
-    known = {name for one in found for row in one.groups[0].subjects().values() for name in row} - {
+    scored = {name for one in found for row in one.groups[0].subjects().values() for name in row} - {
         *NO_SCORE,
         *SUBJECT_FACTS,
     }
-    if metric and found and metric not in known:
-        raise ValueError(f"No test subject has a {metric}. There are: {', '.join(sorted(known))}.")
+    if metric and found and metric not in scored:
+        raise ValueError(f"No test subject has a {metric}. There are: {', '.join(sorted(scored))}.")
     if reference and found:
         found = [one for one in found if one.reference is not None]
         if not found:

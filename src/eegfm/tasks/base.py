@@ -134,7 +134,7 @@ class Task(LightningModule):
     def on_train_epoch_end(self) -> None:
         self.sums = {}
 
-    def log_mean(self, values: Mapping[str, Tensor], n: float, *, on_step: bool = False) -> None:
+    def log_mean(self, values: Mapping[str, Tensor], n: int | float, *, on_step: bool = False) -> None:
         """Log means over an epoch's windows and all processes; `n` windows of this batch have these values.
 
         `n` becomes a float: Lightning 2.6 averages the counts of the processes and would truncate whole

@@ -1,6 +1,6 @@
 """Models that are fitted in one go from arrays, with the splits, predictions and scores of trained models."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -10,6 +10,7 @@ from eegfm.tasks.fitted import Fits
 from eegfm.tasks.metrics import Predictions, monitor_of, refuse_unlabelled
 
 
+@runtime_checkable
 class Estimates(Fits, Protocol):
     """A model with scikit-learn's fit and predict_proba."""
 

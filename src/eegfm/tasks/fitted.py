@@ -1,7 +1,7 @@
 """Stores what a fit in one go has found beside a run's checkpoints; skops runs no code from the file."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 from zipfile import BadZipFile
 
 import numpy as np
@@ -19,12 +19,14 @@ TRUSTED = [
 ]
 
 
+@runtime_checkable
 class Fits(Protocol):
     """A classifier that is fitted in one go. `found` names the attributes that a fit sets."""
 
     found: ClassVar[tuple[str, ...]]
 
 
+@runtime_checkable
 class FitsInOneGo(Protocol):
     """A task that fits `fitted` in one go: its backbone, or a head on the backbone's features."""
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from eegfm.commands.examining.screen import GB, LITTLE, Row, Verdict, read_text
-from eegfm.config.schema import config_dir
 from eegfm.runs.machine import environment
 from eegfm.version import __version__
 
@@ -102,6 +101,8 @@ def _is_writable(folder: Path) -> bool:
 
 def configured_paths() -> dict[str, str]:
     from omegaconf import OmegaConf
+
+    from eegfm.config.schema import config_dir  # Hydra, which may be missing
 
     found = OmegaConf.to_container(OmegaConf.load(config_dir() / "paths.yaml"), resolve=True)
     assert isinstance(found, dict)
