@@ -291,7 +291,7 @@ def _parts_of(task: nn.Module, work: Callable[[], None]) -> list[Part]:
 
     layers = [m for m in task.modules() if isinstance(m, nn.Linear | nn.Conv1d)]
     hooks = [layer.register_forward_pre_hook(hook) for layer in layers]
-    chunked, convolve = ssd.chunked, mamba2._ConvSiLU
+    chunked, convolve = ssd.chunked, mamba2.ConvSiLU
 
     def scan(*inputs: Tensor, state: Tensor, **options: object) -> tuple[Tensor, Tensor]:
         noted("scan", lambda *v: chunked(*v[:-1], state=v[-1], **options)[0], [*inputs, state])
@@ -303,11 +303,11 @@ def _parts_of(task: nn.Module, work: Callable[[], None]) -> list[Part]:
             noted("convolution", convolve.apply, inputs)
             return convolve.apply(*inputs)
 
-    ssd.chunked, mamba2._ConvSiLU = scan, ConvSiLU  # type: ignore[assignment]
+    ssd.chunked, mamba2.ConvSiLU = scan, ConvSiLU  # type: ignore[assignment]
     try:
         work()
     finally:
-        ssd.chunked, mamba2._ConvSiLU = chunked, convolve  # type: ignore[assignment]
+        ssd.chunked, mamba2.ConvSiLU = chunked, convolve  # type: ignore[assignment]
         for handle in hooks:
             handle.remove()
     return parts

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eegfm.benchmarks.synthetic import CHANNELS
-from eegfm.benchmarks.tuev import ELECTRODES
+from eegfm.benchmarks.tuh import ELECTRODES
 from tests.stream_runs import untrained_run, write_recording
 
 console = Console(highlight=False)

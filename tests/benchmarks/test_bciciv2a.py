@@ -6,7 +6,8 @@ import pytest
 import scipy.io
 import scipy.signal
 
-from eegfm.benchmarks.bciciv2a import CHANNELS, CLASSES, SPLITS, bciciv2a, reference_key
+from eegfm.benchmarks.bciciv2a import SPLITS, bciciv2a, reference_key
+from eegfm.benchmarks.bciciv2a_runs import CHANNELS, CLASSES
 from eegfm.benchmarks.spec import SPLITS as SPLIT_NAMES
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.pipeline import prepare, process

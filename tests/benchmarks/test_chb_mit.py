@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from eegfm.benchmarks.chb_mit import CASES, CHANNELS, chb_mit, read_summary
+from eegfm.benchmarks.chb_mit import CASES, CHANNELS, chb_mit
+from eegfm.benchmarks.chb_mit_summary import read_summary
 from eegfm.benchmarks.spec import BenchmarkSpec, LeftOut, Source
 from eegfm.contracts import EegfmError
 from eegfm.data.census import leakage

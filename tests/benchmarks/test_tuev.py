@@ -10,15 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from eegfm.benchmarks.spec import LeftOut, Source
-from eegfm.benchmarks.tuev import (
-    CLASSES,
-    PER_SPLIT,
-    ROWS,
-    published_windows,
-    read_rec,
-    repaired_windows,
-    tuev,
-)
+from eegfm.benchmarks.tuev import CLASSES, PER_SPLIT, published_windows, read_rec, repaired_windows, tuev
+from eegfm.benchmarks.tuh import ROWS
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.pipeline import prepare, process
 from eegfm.signal.montage import montage_of

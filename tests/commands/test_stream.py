@@ -12,7 +12,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from eegfm.benchmarks.synthetic import CHANNELS
-from eegfm.benchmarks.tuev import ELECTRODES
+from eegfm.benchmarks.tuh import ELECTRODES
 from eegfm.build import build
 from eegfm.commands import streaming
 from eegfm.config.schema import config_dir

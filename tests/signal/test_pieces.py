@@ -10,7 +10,7 @@ import scipy.signal
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from eegfm.benchmarks.tuev import ELECTRODES, ROWS, STEPS
+from eegfm.benchmarks.tuh import ELECTRODES, ROWS, STEPS
 from eegfm.contracts import EegfmError
 from eegfm.signal.formats.edf import read_edf
 from eegfm.signal.formats.edf_writer import STEP_UV, EdfWriter

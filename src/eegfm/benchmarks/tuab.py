@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Literal
 
 from eegfm.benchmarks.spec import BenchmarkSpec, Census, Source, SplitName, Window
-from eegfm.benchmarks.tuev import (
+from eegfm.benchmarks.tuh import (
     HOME,
     LICENCE,
     POOL,

@@ -24,10 +24,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError, SampleSpec
+from eegfm.nn.conv_unet import ConvUNet
 from eegfm.nn.mamba1 import Mamba1
 from eegfm.nn.mamba2 import Mamba2, Scan
 from eegfm.nn.options import check_option
-from eegfm.nn.unet import BLOCK, Branches, Carry, Conv, ConvUNet, MambaUNet, Residual, Steps, pooled
+from eegfm.nn.unet import BLOCK, Branches, Carry, Conv, MambaUNet, Residual, Steps, pooled
 
 Mixer = Literal["mamba2", "mamba1", "attention", "convolution"]
 Embedding = Literal["branches", "single"]
