@@ -6,8 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import eegfm
-
 PLAIN = {"None": None, "Any": Any, "Literal": Literal} | {
     name: getattr(builtins, name) for name in ("int", "float", "bool", "str")
 }
@@ -52,7 +50,7 @@ def _find(target: str) -> Found | None:
     """The definition of a dotted name of ours."""
     module, _, name = target.rpartition(".")
     ours, _, inner = module.partition(".")
-    path = Path(eegfm.__file__).parent.joinpath(*inner.split("."))
+    path = Path(__file__).parents[1].joinpath(*inner.split("."))
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     return _find_in(_parsed(file), name) if ours == "eegfm" and file.is_file() else None
 
