@@ -51,7 +51,7 @@ def test_prepare_verify_train_report(option, tmp_path):
     assert bool(leakage["shared_subjects"]) == facts["within_subject"]
     said = eegfm("report", str(runs))
     assert facts["title"] in said and "PARTIAL corpus" in said
-    assert ("within-subject" in said) == facts["within_subject"]
+    assert ("WITHIN-SUBJECT" in said) == facts["within_subject"]
 
 
 def eegfm(command: str, *arguments: str) -> str:

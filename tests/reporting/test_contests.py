@@ -24,7 +24,7 @@ from eegfm.reporting.contests import (
     too_few,
 )
 from eegfm.reporting.costs import energy, gpu_hours, of_a_thousand
-from eegfm.reporting.groups import Group, Run, find_runs, group_runs, known, read_runs
+from eegfm.reporting.groups import Group, Run, find_runs, group_runs, read_runs
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import RunResult, read_result, write_result
 from tests.made_run import make_run
@@ -173,11 +173,12 @@ def test_a_name_in_full_is_nobody_elses(result):
 
 
 def test_what_is_simulated_or_partial_in_any_model_is_said(result):
-    def marks(*about) -> list[str]:
-        return [one.mark for one in known([made(result, str(i), **one) for i, one in enumerate(about)])]
+    def title(*about) -> str:
+        return Contest([made(result, str(i), **one) for i, one in enumerate(about)], "auroc").title
 
-    assert marks({}, {}) == []
-    assert marks({}, {"simulated": True}) == ["SIMULATED"] and marks({"complete": False}, {}) == ["PARTIAL"]
+    plain = title({}, {})
+    assert title({}, {"simulated": True}) == f"{plain}, SIMULATED"
+    assert title({"complete": False}, {}) == f"{plain}, PARTIAL"
 
 
 def test_a_row_of_a_pair_is_its_numbers_in_the_order_of_the_header(result):
