@@ -1,4 +1,4 @@
-"""What a person names by `run=...` or `weights=...`: a run folder, or a file of weights in one or anywhere."""
+"""The place that `run=...` or `weights=...` names: a run folder, or a file of weights anywhere."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +10,12 @@ from eegfm.contracts import EegfmError
 from eegfm.runs.results import RunResult, read_result
 from eegfm.tasks.weights import config_of
 
-CHECKPOINTS = "checkpoints"  # the folder of them in a run folder
+CHECKPOINTS = "checkpoints"  # the folder of checkpoints in a run folder
 
 
 @dataclass(frozen=True)
 class Place:
-    """A run folder or a file of weights, as a person has named it; nothing is read before it is asked for."""
+    """A run folder or a file of weights, as a person named it; properties read it when they are used."""
 
     path: Path
 
@@ -28,14 +28,14 @@ class Place:
 
     @property
     def folder(self) -> Path:
-        """The run's folder; of a file that is not in a run's `checkpoints/`, the folder that it lies in."""
+        """The run's folder; for a file outside a run's `checkpoints/`, the folder that holds the file."""
         if self.path.is_dir():
             return self.path
         return self.path.parent.parent if self.path.parent.name == CHECKPOINTS else self.path.parent
 
     @property
     def beside(self) -> Path:
-        """Where new files about it go: beside the file, so that another epoch's never replace those of the run."""
+        """Where new files about it go: beside the file, so that another epoch's never replace the run's."""
         return self.path if self.path.is_dir() else self.path.parent
 
     @property
@@ -43,7 +43,7 @@ class Place:
         """The file itself, or the epoch that a trained run has kept.
 
         Raises:
-            EegfmError: there is neither, or the run has not come so far.
+            EegfmError: there is neither, or the run has not saved a checkpoint yet.
         """
         if self.path.is_file():
             return self.path
@@ -89,5 +89,5 @@ class Place:
 
     @property
     def result(self) -> RunResult | None:
-        """The result of the run; None where that has not ended, and of a file that lies in no run."""
+        """The result of the run; None if the run has not ended or the file lies in no run."""
         return read_result(self.folder) if (self.folder / "result.json").is_file() else None

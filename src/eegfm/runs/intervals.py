@@ -1,10 +1,10 @@
 """How far a score may move with other test subjects: 95 % percentile intervals of a bootstrap over subjects.
 
-Windows of one person are alike, so persons are drawn, with replacement, and their windows pooled (a cluster bootstrap;
-Efron & Tibshirani 1993, chapter 13). Every draw is the same for all seeds of a group, whose scores are averaged, as in
-the number that the interval stands beside. Up to six subjects, all draws are gone through with their probabilities;
-beyond, 2,000 are drawn. The interval says nothing of other seeds, and of few subjects it is too short, not too long:
-two persons cannot show how a third one would do..
+Windows of one person are alike, so persons are drawn with replacement and their windows are pooled (a
+cluster bootstrap; Efron & Tibshirani 1993, chapter 13). All seeds of a group share the same draws, and
+their scores are averaged, as in the mean that the interval stands beside. Up to six subjects, all draws are
+enumerated with their probabilities; beyond, 2,000 are drawn. The interval does not cover other seeds. With
+few subjects it is too short, not too long: two persons cannot show how a third would do.
 """
 
 import itertools
@@ -22,14 +22,14 @@ from eegfm.tasks.decision import decide
 COVERED = 0.95
 ALL_UP_TO = 6  # subjects: 462 distinct draws
 DRAWS = 2000
-AT_ONCE = 200_000  # windows of all draws together: what a cache holds
+AT_ONCE = 200_000  # windows of all draws together: as many as fit in a cache
 
 
 def intervals(tables: Sequence[PredictionTable]) -> dict[str, tuple[float, float]]:
-    """Lower and upper end by metric, of the mean over predictions of the same windows, a table a seed.
+    """Lower and upper end by metric, for the mean over seeds; each seed has one table of the same windows.
 
-    A metric that a draw does not have (AUROC of persons of one class) is that of the other draws; one that half of the
-    draws do not have has no interval. Nothing of a single subject.
+    Some draws do not define a metric (AUROC of persons of one class): the other draws then give its
+    interval. A metric that half of the draws do not define has no interval. Empty for a single subject.
     """
     return ends([drawn(table) for table in tables])
 
@@ -43,7 +43,7 @@ class Drawn:
 
 
 def drawn(table: PredictionTable) -> Drawn:
-    """The scores of one seed, to be kept where they are used in more than one mean; nothing of a single subject."""
+    """The scores of one seed, kept for use in more than one mean; empty for a single subject."""
     subjects = sorted(set(table.subjects))
     if len(subjects) < 2:
         return Drawn({}, np.ones(1))
@@ -52,7 +52,7 @@ def drawn(table: PredictionTable) -> Drawn:
 
 
 def ends(seeds: Sequence[Drawn]) -> dict[str, tuple[float, float]]:
-    """The intervals of the mean over seeds, of the same windows all."""
+    """The intervals of the mean over seeds, which all score the same windows."""
     weight, found = seeds[0].weight, {}
     for metric in seeds[0].metrics:
         values = np.mean([one.metrics[metric] for one in seeds], axis=0)
@@ -76,7 +76,7 @@ def draws(n: int) -> tuple[Int[np.ndarray, "draw subject"], Float[np.ndarray, " 
 def percentiles(
     values: Float[np.ndarray, " draw"], weight: Float[np.ndarray, " draw"]
 ) -> tuple[float, float]:
-    """The least values below which more than 2.5 %, and at least 97.5 %, of the weight lie."""
+    """The least values below which more than 2.5 %, and at least 97.5 %, of the weight lies."""
     order = np.argsort(values)
     share = np.cumsum(weight[order]) / weight.sum()
     ends = [(1 - COVERED) / 2, (1 + COVERED) / 2]
@@ -87,7 +87,7 @@ def percentiles(
 def _by_draw(
     table: PredictionTable, subjects: Sequence[str], counts: Int[np.ndarray, "draw subject"]
 ) -> Mapping[str, Float[np.ndarray, " draw"]]:
-    """Every metric of `tasks.metrics.scores`, of the windows of each draw together."""
+    """Every metric of `tasks.metrics.scores`, over the pooled windows of each draw."""
     position = {name: i for i, name in enumerate(subjects)}
     subject = np.array([position[name] for name in table.subjects])
     n = len(table.classes)
@@ -126,11 +126,11 @@ def _of_ranks(
     label: Int[np.ndarray, " window"],
     weight: Int[np.ndarray, "draw window"],
 ) -> dict[str, Float[np.ndarray, " draw"]]:
-    """AUROC, the trapezoid under precision and recall, and average precision, with so many copies of each window."""
+    """AUROC, trapezoid under precision and recall, average precision; `weight` counts copies of a window."""
     order = np.argsort(-positive)
     starts = np.flatnonzero(
         np.r_[True, np.diff(positive[order]) != 0]
-    )  # windows of one probability go together
+    )  # windows of equal probability go together
     weight, label = weight[:, order], label[order]
     ours = np.add.reduceat(weight * label, starts, axis=1)
     others = np.add.reduceat(weight * (1 - label), starts, axis=1)

@@ -15,11 +15,11 @@ from eegfm.version import __version__
 
 
 def environment() -> dict[str, Any]:
-    """What a result has to say of code and machine, as `RunResult`'s fields of the same names.
+    """The facts about code and machine that a result records, as `RunResult`'s fields of the same names.
 
-    `git` is {"commit", "dirty"} of the checkout that this code was imported from, None each where there is none (an
-    installed wheel, no git); dirty counts files that git does not know as well. `packages` are the versions of our
-    direct dependencies, as installed. `finished_at` is UTC.
+    `git` is {"commit", "dirty"} of the checkout that this code was imported from; both are None without one
+    (an installed wheel, no git). Untracked files also make it dirty. `packages` are the installed versions
+    of our direct dependencies. `finished_at` is UTC.
     """
     return {
         "machine": _machine(),
@@ -32,19 +32,19 @@ def environment() -> dict[str, Any]:
 
 
 def peak_memory_mb() -> dict[str, float]:
-    """The most memory that this process has held so far, in MB (10^6 bytes): "host", and "gpu" where one was used.
+    """The most memory that this process has held, in MB (10^6 bytes): "host", and "gpu" if it used one.
 
-    "gpu" is what torch had allocated for tensors; what the driver and the allocator's cache take comes on top.
+    "gpu" is what torch allocated for tensors; the driver and the allocator's cache take more.
     """
     peak: dict[str, float] = {}
-    try:  # not getrusage's maximum on Linux: a child starts with its parent's
+    try:  # on Linux getrusage's maximum is wrong: a child starts with its parent's
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         peak["host"] = int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024 / 1e6
     except (OSError, IndexError):
         if sys.platform == "darwin":
             import resource
 
-            peak["host"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes, there
+            peak["host"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes, on macOS
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         peak["gpu"] = (
@@ -84,7 +84,7 @@ def _packages() -> dict[str, str]:
 
 def _git() -> dict[str, Any]:
     here = Path(__file__).resolve()
-    # a wheel inside somebody else's checkout (a .venv in it) must not take that checkout's commit for ours
+    # a wheel inside another project's checkout (its .venv) must not take that project's commit for ours
     if _git_says("ls-files", "--error-unmatch", here.name) is None:
         return {"commit": None, "dirty": None}
     changes = _git_says("status", "--porcelain")
@@ -95,7 +95,7 @@ def _git() -> dict[str, Any]:
 
 
 def _git_says(*arguments: str) -> str | None:
-    """Git's answer about the checkout of this file; None where git is absent, refuses, or does not know."""
+    """Git's answer about the checkout of this file; None if git is absent, refuses, or does not know."""
     try:
         done = subprocess.run(
             ["git", "-C", str(Path(__file__).resolve().parent), *arguments],

@@ -1,12 +1,13 @@
-"""Whom weights were trained on, so that nobody whom they have seen is tested on unawares.
+"""The people that weights were trained on, so that no run tests on them unawares.
 
-A checkpoint carries the people of its run and of the runs that it started from: those trained on and those validated
-on, by pool or benchmark (see `BenchmarkSpec.pool`). A run that starts from it is refused where its own test subjects
+A checkpoint lists the people that its run, and the runs that it started from, trained or validated on, by
+pool or benchmark (see `BenchmarkSpec.pool`). A run that starts from it is refused if its own test subjects
 are among them, unless allow_overlap=true, which every report then says.
 
-People are compared by their ids, and only within a pool or a benchmark: one person under two names in two corpora is
-not found. (A mix compares files and windows of its own corpora as well: `eegfm.data.mix`.) Where a protocol itself
-tests on training subjects, weights that were trained beside the very same test windows may be used there.
+People are compared by their ids, and only within a pool or a benchmark: a person with different names in
+two corpora is not found. (A mix also compares files and windows of its own corpora: `eegfm.data.mix`.) If a
+protocol itself tests on training subjects, it accepts weights that were trained with exactly the same test
+windows held out.
 """
 
 import hashlib
@@ -19,12 +20,12 @@ from eegfm.data.module import EEGDataModule
 
 log = logging.getLogger(__name__)
 
-# by pool or benchmark: {"subjects": [ids], "beside": [digests of the test windows that were not trained on]}
+# by pool or benchmark: {"subjects": [ids], "beside": [digests of the test windows that were held out]}
 People = dict[str, dict[str, list[str]]]
 
 
 def people_of(data: "EEGDataModule | Mix") -> People:
-    """Whom a run on these data trains and validates on. The data must be set up."""
+    """The people that a run on these data trains and validates on. The data must be set up."""
     found: People = {}
     for part in _parts(data):
         index = part.index
@@ -47,9 +48,9 @@ def joined(*several: People) -> People:
 
 
 def seen_by(checkpoint: Path) -> tuple[People, bool]:
-    """Whom the weights of a checkpoint have seen, and whether that is all of them.
+    """The people that the weights of a checkpoint have seen, and whether the list is complete.
 
-    A file that no run of ours has written says nothing.
+    A file that no run of ours wrote lists nobody.
     """
     if checkpoint.suffix == ".safetensors" or not checkpoint.is_file():
         return {}, False
@@ -62,7 +63,7 @@ def seen_by(checkpoint: Path) -> tuple[People, bool]:
 
 
 def overlap(data: "EEGDataModule | Mix", people: People) -> list[str]:
-    """The test subjects of these data who are among the people, each behind the name of the benchmark."""
+    """The test subjects of these data who are among the people, each after the name of the benchmark."""
     found = []
     for part in _parts(data):
         index = part.index
@@ -79,10 +80,10 @@ def overlap(data: "EEGDataModule | Mix", people: People) -> list[str]:
 def check_overlap(
     data: "EEGDataModule | Mix", people: People, *, whole: bool, weights: str, allowed: bool
 ) -> list[str]:
-    """The overlap of these data and the people that weights have seen; it is refused unless it is allowed.
+    """Return the overlap of these data and the people that weights have seen, unless it is refused.
 
     Raises:
-        EegfmError: test subjects are among them.
+        EegfmError: test subjects are among the people, and `allowed` is False.
     """
     found = overlap(data, people)
     if not whole:
@@ -110,7 +111,7 @@ def _pool(part: "EEGDataModule") -> str:
 
 
 def _tested(part: "EEGDataModule") -> str:
-    """What names the test windows of a corpus: equal where the same are tested on."""
+    """A digest of the names of a corpus's test windows: equal if two runs test on the same windows."""
     index = part.index
     keys = sorted(index.key(int(row)) for row in index.rows("test"))
     return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]

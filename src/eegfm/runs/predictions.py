@@ -33,7 +33,7 @@ def write_predictions(
 ) -> None:
     """One row a window: its name, its subject's id, the name of its class, the probability of every class.
 
-    Probabilities keep all their digits, so scores computed from the file are those of the run to the last one.
+    Probabilities keep all their digits, so scores computed from the file equal the run's to the last digit.
     """
     with whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -46,7 +46,7 @@ def read_predictions(path: Path) -> PredictionTable:
     """What `write_predictions` wrote.
 
     Raises:
-        EegfmError: no such file, or not one of predictions.
+        EegfmError: there is no such file, or it does not hold predictions.
     """
     if not path.is_file():
         raise unreadable(f"No predictions at {path}. A finished run has predictions_val.csv and _test.csv.")

@@ -1,4 +1,4 @@
-"""What a task has said of a split, written into the run folder and scored."""
+"""Write a task's outputs on a split into the run folder, and score them."""
 
 import csv
 import math
@@ -19,10 +19,10 @@ from eegfm.tasks.metrics import Predictions, scores, scores_by_subject
 def subject_scores(
     probabilities: np.ndarray, labels: np.ndarray, subjects: Sequence[str], classes: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """Every subject's number of windows, in all and by class, and its metrics; by subject id.
+    """The number of windows (in all and by class) and the metrics of every subject, by subject id.
 
-    Arguments as for `write_predictions`. Where a subject has windows of one class only, the metrics that compare
-    classes (`NEEDS_TWO_CLASSES`) are NaN, and its balanced accuracy is the recall of that class.
+    Arguments are those of `write_predictions`. If a subject has windows of one class only, the metrics that
+    compare classes (`NEEDS_TWO_CLASSES`) are NaN, and its balanced accuracy is the recall of that class.
     """
     ids, position = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
     labels = np.asarray(labels)
@@ -45,7 +45,7 @@ def record(
     subjects: Sequence[str],
     spec: SampleSpec,
 ) -> tuple[Path, dict[str, float], dict[str, dict[str, Any]]]:
-    """Write what a task has said of a split, and score it: the file, the split's metrics, and those of each subject.
+    """Write a task's outputs on a split and score them: the file, the split's metrics, and each subject's.
 
     `subjects` are the ids of the subjects of the windows.
     """
@@ -69,9 +69,9 @@ def write_errors(
 ) -> None:
     """One row a window: its name, its subject's id, and root mean squared errors in µV, of all channels and of each.
 
-    With a mask also those of the hidden samples, of the visible ones, and of straight lines over the hidden ones, of
-    all channels. The field of a channel that a window does not have is empty. Errors have all their digits; their
-    squares average to those of the split.
+    With a mask the row also has the errors of the hidden samples, of the visible samples, and of straight
+    lines over the hidden samples, over all channels. The field of a channel that a window lacks is empty.
+    Errors keep all their digits; their squares average to those of the split.
     """
     parts = [part for part in found.square if part != "all"]
     with whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
@@ -81,7 +81,7 @@ def write_errors(
         all_channels = [found.by_window(part) for part in ("all", *parts)]
         columns = [*all_channels, *(found.square["all"] ** 0.5).T]
         for key, subject, *row in zip(found.keys, subjects, *columns, strict=True):
-            # NaN is a channel that the window does not have
+            # NaN: the window lacks the channel
             writer.writerow(
                 [key, subject, *("" if value != value else repr(float(value)) for value in row)]
             )

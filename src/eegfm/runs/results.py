@@ -1,8 +1,9 @@
-"""What a run leaves behind, and how it is read again: `result.json` and `predictions_<split>.csv`.
+"""The files that a run leaves behind, and how to read them: `result.json` and `predictions_<split>.csv`.
 
-Both are for people as much as for programs: plain JSON and plain CSV. A result says what came out, on which subjects of
-which corpus under which protocol, from which code on which machine. Predictions keep every digit, so every number of a
-report can be computed again from them. This module is read before torch is; what needs it is imported where it is used.
+Both are for people as much as for programs: plain JSON and plain CSV. A result gives the scores, the
+subjects, the corpus, the protocol, the code and the machine. Predictions keep every digit, so every number
+of a report can be computed again from them. This module is imported before torch; code that needs torch
+imports it where it is used.
 """
 
 import json
@@ -26,21 +27,22 @@ SUBJECT_FACTS = ("n_windows", "per_class")
 class RunResult:
     """One finished run.
 
-    `metrics` are those of whole splits, `by_subject` those of each subject's windows alone with `SUBJECT_FACTS`; a
-    value that is not defined is NaN here and null in the file. `monitor` names the validation metric that chose the
-    weights ("auroc"), `monitor_value` and `best_epoch` (counted from 0) what it chose. `started_from` is empty where
-    the backbone's weights were random at the start; else it holds "weights", the checkpoint, and "left_out", those of
-    its tensors that are not the backbone's. `overlap` are test subjects whom these weights were trained or validated on
-    (see `runs.overlap`), "tuab/aaaaaaaq". `seen` are the benchmarks tested on that published weights were trained on,
-    and how that is known (see `corpora_seen`). `diagnostics` are numbers of controls, by control, empty
-    where none were asked for (see `analysis.controls`). `wall_s` is the time of the process that finished the run,
-    without those that were interrupted. `scan` is how the model's Mamba-2 layers were computed (see
-    `eegfm.nn.mamba2.scans_used`), empty where it has none. `spatial` is what a model that maps places sees of them, by
-    corpus, at the start and at the end (see `analysis.maps.facts`), empty for others. `flops` are the operations of one
-    window through what was trained (see `training.cost`), without an encoder whose output is stored; None of what is
-    no network. `devices` trained it together. `energy_wh` is what their GPUs took meanwhile, None where that is not
-    known (see `energy_j`). `peak_memory_mb`, of the first process, and `environment()`'s fields are
-    described there.
+    `metrics` are those of whole splits, `by_subject` those of each subject's windows alone with
+    `SUBJECT_FACTS`; an undefined value is NaN here and null in the file. `monitor` names the validation
+    metric that chose the weights ("auroc"); `monitor_value` and `best_epoch` (counted from 0) are its
+    choice. `started_from` is empty if the backbone started from random weights; else it holds "weights",
+    the checkpoint, and "left_out", the tensors of the checkpoint that are not the backbone's. `overlap`
+    lists test subjects that these weights were trained or validated on (see `runs.overlap`),
+    "tuab/aaaaaaaq". `seen` lists the tested benchmarks that published weights were trained on, and how that
+    is known (see `corpora_seen`). `diagnostics` holds numbers by control, empty if none were asked for (see
+    `analysis.controls`). `wall_s` is the time of the process that finished the run, without interrupted
+    processes. `scan` is how the model's Mamba-2 layers were computed (see `eegfm.nn.mamba2.scans_used`),
+    empty if it has none. `spatial` is how a model that maps places weighs them, by corpus, at the start and
+    at the end (see `analysis.maps.facts`), empty for other models. `flops` are the operations of one window
+    through the trained network (see `training.cost`), without an encoder whose output is stored; None for a
+    model that is no network. `devices` trained it together. `energy_wh` is the energy that their GPUs took
+    meanwhile, None if unknown (see `energy_j`). `environment()` describes its own fields; `peak_memory_mb`
+    is that of the first process (see there).
     """
 
     name: str
@@ -82,7 +84,7 @@ class RunResult:
 
 
 def write_result(folder: Path, result: RunResult) -> Path:
-    """Write `<folder>/result.json`, on disk under that name only when all of it is; returns its path."""
+    """Write `<folder>/result.json`, which gets that name only when it is complete; return its path."""
     path = folder / "result.json"
     write_json(path, {"schema": result.schema, **json_values(asdict(result))})
     return path
@@ -92,7 +94,7 @@ def read_result(folder: Path) -> RunResult:
     """The result of a run folder.
 
     Raises:
-        EegfmError: no result there, or one that is not ours, not whole, or of another schema.
+        EegfmError: there is no result, or it is not ours, not complete, or of another schema.
     """
     path = folder / "result.json"
     try:
@@ -123,7 +125,7 @@ def read_result(folder: Path) -> RunResult:
 
 
 def json_values(value: Any) -> Any:
-    """The value in JSON's types; what is not a finite number becomes null, which JSON has, unlike NaN."""
+    """The value in JSON's types; NaN and infinity become null, since JSON has neither."""
     if isinstance(value, Mapping):
         return {str(key): json_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

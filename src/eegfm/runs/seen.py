@@ -1,4 +1,4 @@
-"""Which benchmarks the published weights of a run were trained on, and what else must be known of its weights."""
+"""The benchmarks that a run's published weights were trained on, and other reservations about its weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +15,12 @@ from eegfm.tasks.weights import config_of
 
 
 def corpora_seen(config: Mapping[str, Any], weights: str | Path | None) -> dict[str, str]:
-    """By benchmark, how the published weights of a run came to be trained on it: what their YAML files declare.
+    """By benchmark, how the published weights of a run were trained on it, as their YAML files declare.
 
-    An encoder's `seen` holds unless its weights are random. The model's (the top level's, since its file is global)
-    holds where the backbone starts from weights that no run of ours has written; where one has, what that run declares
-    holds. Of a file of several models (`model.name`) a model's own stands under its name. `weights` is what
-    `config.weights` stands for, a plain config's.
+    An encoder's `seen` holds unless its weights are random. The model's `seen` (at the top level, since its
+    file is global) holds if the backbone starts from weights that no run of ours wrote; otherwise the
+    declaration of that run holds. In a file of several models (`model.name`) each model's declaration
+    stands under its name. `config` is plain; `weights` is the place that `config.weights` stands for.
     """
     found = _declared(config)
     if weights is None or (weights != PUBLISHED and not Path(weights).exists()):
@@ -40,7 +40,7 @@ def corpora_seen(config: Mapping[str, Any], weights: str | Path | None) -> dict[
 def seen_here(
     config: Mapping[str, Any], weights: str | Path | None, facts: BenchmarkFacts
 ) -> dict[str, str]:
-    """`corpora_seen`, of the data that these facts are of."""
+    """The part of `corpora_seen` that concerns the data of these facts."""
     known = corpora_seen(config, None if weights == PRETRAIN else weights)
     names = list(facts.corpora) or [facts.benchmark]
     return {name: known[name] for name in names if name in known}
@@ -49,9 +49,9 @@ def seen_here(
 def reservations_at(
     place: Place, config: Mapping[str, Any], data: Any, *, tested: int | None = None
 ) -> list[Reservation]:
-    """What must be known of numbers that the weights of a place give on its data, which are set up.
+    """The reservations about numbers that the weights of a place give on its data, which are set up.
 
-    `config` is the place's own. Where no finished run says what the weights have seen, the checkpoint does.
+    `config` is the place's own. If no finished run says what the weights have seen, the checkpoint does.
     """
     facts, result = data.provenance(), place.result
     if result is None:
@@ -69,7 +69,7 @@ def reservations_at(
 
 
 def _declared(node: Mapping[Any, Any]) -> dict[str, str]:
-    """What the nodes below this one declare, but for those of random weights."""
+    """The declarations of the nodes below this one, except those of random weights."""
     found: dict[str, str] = {}
     for key, value in node.items():
         if key == SEEN or not isinstance(value, Mapping):

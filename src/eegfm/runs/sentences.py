@@ -1,4 +1,4 @@
-"""What must be known before a number of a run is believed, said once for every screen, page, figure and file."""
+"""The reservations about a run's numbers, worded once for every screen, page, figure and file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from eegfm.tasks.metric_names import WITH_CHANCE, spoken
 
 @dataclass(frozen=True)
 class Reservation:
-    """One thing that must be known: a `mark` for titles and rows, and the sentence that begins with it."""
+    """One reservation: a `mark` for titles and rows, and the sentence that begins with it."""
 
     mark: str
     sentence: str
@@ -29,10 +29,10 @@ def reservations(
     seen: Mapping[str, str] | None = None,
     tested: int | None = None,
 ) -> list[Reservation]:
-    """What must be known of numbers on these data; the gravest first, empty where there is nothing.
+    """The reservations about numbers on these data, the gravest first; empty if there are none.
 
-    The facts of the run, where there is one, are those of `RunResult`. `tested` is the number of test windows that the
-    numbers are of, where they are of the test split.
+    The facts of the run, if there is one, are those of `RunResult`. `tested` is the number of test windows
+    behind the numbers, if they are of the test split.
     """
     found: list[Reservation] = []
 
@@ -76,13 +76,13 @@ def reservations(
 
 
 def trained_on(seen: Mapping[str, str]) -> Reservation:
-    """That published weights were trained on what is tested: see `RunResult.seen`."""
+    """The reservation that published weights were trained on a tested benchmark: see `RunResult.seen`."""
     how = "; ".join(f"{name}: {said}" for name, said in seen.items())
     return Reservation("SEEN", f"SEEN: the weights were trained on what is tested here ({how})")
 
 
 def reservations_of(result: RunResult) -> list[Reservation]:
-    """What must be known of a finished run's test scores."""
+    """The reservations about a finished run's test scores."""
     return reservations(
         result.benchmark,
         task=result.task,

@@ -1,10 +1,10 @@
-"""`status.json`: what has become of a run, for a sweep's table; and the lock that lets one process write a run folder.
+"""`status.json`, the state of a run for a sweep's table; and the lock that lets one process write a run folder.
 
-The lock is `running.lock`, there while a process writes the folder. The kernel holds it for the process (POSIX record
-locks, which NFS carries from node to node and forked loader workers do not inherit), so that it is gone with a process
-that was killed. Some file systems keep such locks on one node, or have none: the file therefore says whose it is, and
-its time is set every half minute. One of another node is stale when SLURM says that its job no longer runs, or else
-after ten minutes without that.
+The lock is `running.lock`, which exists while a process writes the folder. The kernel holds it for the
+process (POSIX record locks, which NFS carries from node to node and forked loader workers do not inherit),
+so a killed process loses it. Some file systems keep such locks on one node, or have none: the file
+therefore names its owner, and the owner sets its time every half minute. A lock of another node is stale
+when SLURM says that its job no longer runs, or else when its time is more than ten minutes old.
 
 Nothing heavy is imported here: `eegfm sweep status` reads hundreds of these.
 """
@@ -30,20 +30,22 @@ from eegfm.files import try_lock, write_json
 
 FILE, LOCK = "status.json", "running.lock"
 BEAT_S, STALE_S = 30, 600
-ANSWER_S = 20  # a controller that does not answer must not stop a table
+ANSWER_S = 20  # SLURM's controller must not stop a table by not answering
 
 State = Literal["queued", "running", "preempted", "done", "pruned", "failed", "lost"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What has become of a run. "lost" is never written: it is what a reader finds of a process that is gone.
+    """The state of a run. "lost" is never written: a reader finds it when the process is gone.
 
-    "pruned" is one that a search has given up (see `eegfm.search.loop`); trained by itself it goes on from there.
+    A search has given up a "pruned" run (see `eegfm.search.loop`); trained by itself, the run goes on from
+    there.
 
-    `job` is the SLURM job ("12_3" in an array), "" outside of one. `step` of `steps` training steps are done,
-    `steps_per_s` is the rate of the process that wrote them; `starts` counts the processes that have worked on the run.
-    `overrides` are those of the cell, where `eegfm sweep submit` has sent it off. Times are UTC.
+    `job` is the SLURM job ("12_3" in an array), "" outside of one. `step` of `steps` training steps are
+    done, `steps_per_s` is the rate of the process that wrote them; `starts` counts the processes that have
+    worked on the run. `overrides` are those of the cell, if `eegfm sweep submit` sent it off. Times are
+    UTC.
     """
 
     state: State
@@ -62,11 +64,11 @@ class Status:
 
 
 class Pruned(Exception):
-    """Ends a run that a search sees no hope in; its text says why, for `status.json`."""
+    """Ends a run that a search gives up; its text says why, for `status.json`."""
 
 
 def read_status(folder: Path) -> Status | None:
-    """The status as it was written last; None where there is none."""
+    """The status as it was written last; None if there is none."""
     try:
         return Status(**json.loads((folder / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -74,7 +76,7 @@ def read_status(folder: Path) -> Status | None:
 
 
 def write_status(folder: Path, status: Status) -> Status:
-    """Write `status.json`, under its name only when all of it is."""
+    """Write `status.json`, which gets its name only when it is complete."""
     status = replace(status, updated_at=now())
     write_json(folder / FILE, asdict(status), sync=False)
     return status
@@ -140,7 +142,7 @@ def progress(folder: Path, step: int, steps: int, steps_per_s: float) -> None:
 
 def _end(folder: Path, state: State, reason: str) -> None:
     status = read_status(folder) or Status(state=state)
-    with suppress(OSError):  # of a full disk: what it was that went wrong is on its way up already
+    with suppress(OSError):  # a full disk: the error that ended the run is already being raised
         write_status(folder, replace(status, state=state, reason=reason))
 
 
@@ -165,13 +167,13 @@ def _held(folder: Path) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        # before its lock goes: whoever has opened it meanwhile sees that it is no longer the file of that name
+        # unlinked before it is unlocked: a process that opened it meanwhile sees that the name is gone
         path.unlink(missing_ok=True)
         os.close(descriptor)
 
 
 def _take(path: Path, me: Mapping[str, Any]) -> int:
-    # more than once: a killed process holds it until the kernel is done with it, a reader for an instant
+    # try again: a killed process holds it until the kernel is done with it, a reader for an instant
     for _ in range(20):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         if _locked(descriptor) and _is(descriptor, path):
@@ -185,7 +187,7 @@ def _take(path: Path, me: Mapping[str, Any]) -> int:
             os.fsync(descriptor)
             if not me["job"]:
                 return descriptor
-            time.sleep(1)  # of nodes that do not see each other's locks the last to write has it
+            time.sleep(1)  # if nodes do not see each other's locks, the last to write has it
             if _record(path) == me and _locked(descriptor):
                 return descriptor
         os.close(descriptor)
@@ -207,7 +209,7 @@ def _is(descriptor: int, path: Path) -> bool:
 
 
 def _locked(descriptor: int, *, shared: bool = False) -> bool:
-    """Whether the kernel gives the lock; True as well where the file system has none to give."""
+    """Whether the kernel gives the lock; also True if the file system has no locks."""
     try:
         return try_lock(descriptor, shared=shared)
     except OSError:
@@ -215,7 +217,7 @@ def _locked(descriptor: int, *, shared: bool = False) -> bool:
 
 
 def _record(path: Path) -> dict[str, Any] | None:
-    """Whose the lock is. Where it is this process's own, it has to be asked for again: closing a file gives it up."""
+    """The owner of the lock. Its owner must not call this without locking again: closing the file unlocks it."""
     try:
         return _parsed(path.read_bytes())
     except OSError:
@@ -231,9 +233,9 @@ def _parsed(text: bytes) -> dict[str, Any] | None:
 
 
 def _alive_elsewhere(owner: Mapping[str, Any], path: Path, jobs: Mapping[str, str] | None) -> bool:
-    """Whether the owner of a lock that the kernel would give us works all the same, on a node it does not see."""
+    """Whether the owner of a lock that the kernel would give us still works, on a node it does not see."""
     if owner["host"] == socket.gethostname() or (owner["job"] and owner["job"] == this_job()):
-        return False  # the second: this job, which was sent off again
+        return False  # the second: this job was sent off again
     if owner["job"] and jobs is not None:
         return jobs.get(owner["job"]) in ("RUNNING", "COMPLETING")
     try:
@@ -245,7 +247,7 @@ def _alive_elsewhere(owner: Mapping[str, Any], path: Path, jobs: Mapping[str, st
 
 def _beat(path: Path, stop: threading.Event) -> None:
     while not stop.wait(BEAT_S):
-        with suppress(OSError):  # a file server that is away for a while
+        with suppress(OSError):  # the file server may be away for a while
             os.utime(path)
 
 
@@ -253,10 +255,10 @@ def _beat(path: Path, stop: threading.Event) -> None:
 
 
 def look(folder: Path, jobs: Mapping[str, str] | None = None) -> Status | None:
-    """What has become of a run: as it was written, held against what still runs. `jobs` is `queue()`.
+    """The state of a run: the written status, checked against what still runs. `jobs` is `queue()`.
 
-    None where the folder is no run's. A run whose process or job is gone without a word is "lost", with the reason
-    where SLURM knows it: killed, out of memory, out of time, or its node failed.
+    None if the folder is no run's. A run whose process or job is gone without a word is "lost", with the
+    reason if SLURM knows it: killed, out of memory, out of time, or its node failed.
     """
     status = read_status(folder)
     if (folder / "result.json").exists() and (status is None or status.state != "running"):
@@ -305,7 +307,7 @@ def works(folder: Path, jobs: Mapping[str, str] | None) -> bool:
 
 
 def queue() -> dict[str, str] | None:
-    """The state of every job that SLURM has in its queue, by id ("12_3" in an array); None where there is no SLURM."""
+    """The state of every job in SLURM's queue, by id ("12_3" in an array); None if there is no SLURM."""
     text = _ask("squeue", "--noheader", "--array", "--all", "--format=%i %T")
     return (
         None if text is None else {line.split()[0]: line.split()[1] for line in text.splitlines() if line}
@@ -331,13 +333,13 @@ def _how_it_ended(job: str) -> str:
     )
     if text:
         return text.splitlines()[-1].replace("|", ", exit code ")
-    text = _ask("scontrol", "--oneliner", "show", "job", job) or ""  # remembers some minutes
+    text = _ask("scontrol", "--oneliner", "show", "job", job) or ""  # SLURM remembers it for some minutes
     facts = dict(word.split("=", 1) for word in text.split() if "=" in word)
     return f"{facts['JobState']}, exit code {facts['ExitCode']}" if "JobState" in facts else ""
 
 
 def _ask(*command: str) -> str | None:
-    """What a program of SLURM's says; None where it is not there or does not answer."""
+    """The output of one of SLURM's programs; None if it is not installed or does not answer."""
     if shutil.which(command[0]) is None:
         return None
     try:

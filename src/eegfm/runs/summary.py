@@ -1,4 +1,4 @@
-"""What a door says at its end: one screen."""
+"""The screen that a command shows at its end."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from eegfm.tasks.metric_names import METRICS, chance
 
 
 def show(result: RunResult, folder: Path, note: str | None = None) -> None:
-    """A finished run: what was trained, on what, how well it tests, where things are, and what to type next."""
+    """Show a finished run: the model, its data, the test scores, where files are, and what to type next."""
     console = Console(highlight=False)
     facts = result.benchmark
     if folder.is_relative_to(Path.cwd()):
@@ -56,7 +56,7 @@ def show_scores(
     out: Path,
     known: Sequence[Reservation],
 ) -> None:
-    """An evaluation of one split; `known` is what must be known before its scores."""
+    """Show an evaluation of one split; `known` are the reservations about its scores."""
     console = Console(highlight=False)
     console.rule(title, style="dim")
     _data(console, facts, known)

@@ -1,7 +1,7 @@
-"""What a finished run tells W&B, beside its curves: a row that a dashboard can sort, its test subjects, its figures.
+"""Send to W&B what a finished run has beside its curves: a row for dashboards, its test subjects, its figures.
 
-Everything is of the run folder, where it stays complete: W&B is never the only copy, and what it does not take costs a
-run nothing. `wandb_of` begins the W&B run, Lightning sends the curves, `reporting.wandb_page` lays it out.
+The run folder stays complete: W&B is never the only copy, and a failure of W&B never fails a run.
+`wandb_of` begins the W&B run, Lightning sends the curves, `reporting.wandb_page` lays it out.
 """
 
 import logging
@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 
 PREDICTIONS = "predictions_test.csv"
 OPEN = "wandb_open"  # in a run folder while a process logs to W&B
-SUBJECTS, CONFUSION = "test_subjects", "confusion"  # what the table and the chart are called there
+SUBJECTS, CONFUSION = "test_subjects", "confusion"  # the names of the table and the chart at W&B
 
 
 def begin(logger: Any, folder: Path) -> None:
-    """Log the epochs that a killed process has taken with it, as `metrics.csv` has them.
+    """Log the epochs that a killed process did not deliver, as `metrics.csv` has them.
 
-    W&B writes offline runs in blocks of 32 KiB: of a process that is killed the last, or only, block is not there. An
-    epoch that it did write comes twice, with the same values at the same step.
+    W&B writes offline runs in blocks of 32 KiB: a killed process loses its last, or only, block. An epoch
+    that was written comes twice, with the same values at the same step.
     """
     mark, others = folder / OPEN, ("step", "lr", "train/loss")  # the last is train/loss_epoch
     for row in read_history(folder / "metrics.csv") if mark.exists() else []:
@@ -44,18 +44,18 @@ def begin(logger: Any, folder: Path) -> None:
 
 
 def end(folder: Path) -> None:
-    """What was logged is written: its process has ended W&B's run itself."""
+    """Mark the log as complete: its process has ended W&B's run itself."""
     (folder / OPEN).unlink(missing_ok=True)
 
 
 def send(logger: Any, folder: Path, result: "RunResult", figures: Mapping[str, Path]) -> None:
-    """Send a finished run's summary, tables and figures to its W&B run, and end that."""
+    """Send a finished run's summary, tables and figures to its W&B run, and end the W&B run."""
     run, path = logger.experiment, folder / PREDICTIONS
     try:
         test = read_predictions(path) if path.exists() else None
         run.log(tables(result, test))
         send_figures(logger, figures, summary(result, intervals([test]) if test else {}))
-    except Exception as error:  # whatever it is, the training is not lost for it
+    except Exception as error:  # no error of W&B may lose the training
         log.warning(
             "W&B did not take everything (%s: %s). The run folder has it.", type(error).__name__, error
         )
@@ -64,9 +64,10 @@ def send(logger: Any, folder: Path, result: "RunResult", figures: Mapping[str, P
 
 
 def summary(result: "RunResult", interval: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
-    """One flat row: scores of the chosen epoch with their interval over test subjects, cost, marks, where it is from.
+    """One flat row: scores of the chosen epoch with their interval over test subjects, cost, marks, origin.
 
-    What is not defined is left out. `val/auroc` is here that of the weights that were tested, not of the last epoch.
+    Undefined values are left out. `val/auroc` belongs to the weights that were tested, not to the last
+    epoch.
     """
     facts = result.benchmark
     row: dict[str, Any] = {
@@ -103,7 +104,7 @@ def summary(result: "RunResult", interval: Mapping[str, tuple[float, float]]) ->
 
 
 def tables(result: "RunResult", test: PredictionTable | None) -> dict[str, Any]:
-    """A table of every test subject; of a classifier also a confusion matrix in which W&B can point at cells."""
+    """A table of every test subject; for a classifier also a confusion matrix with cells that W&B can show."""
     import wandb
 
     metrics = [
@@ -131,12 +132,12 @@ def _number(value: float | None) -> float | None:
 
 
 def wandb_of(config: Mapping[str, Any], folder: Path, **more: Any) -> Any:
-    """The logger of the one W&B run that belongs to a run folder, begun, where its config asks for W&B; else False.
+    """Begin the one W&B run of a run folder and return its logger, if the config asks for W&B; else False.
 
-    Interruptions and what is evaluated later go on in the same W&B run, offline as further fragments of it.
+    Resumed training and later evaluations go on in the same W&B run, offline as further fragments of it.
 
     Raises:
-        EegfmError: W&B does not begin a run, with its reason.
+        EegfmError: W&B does not begin a run; the sentence gives its reason.
     """
     node = config.get("logger") or {}
     if "_target_" not in node:
@@ -164,8 +165,8 @@ def wandb_of(config: Mapping[str, Any], folder: Path, **more: Any) -> Any:
 def _wandb_id(folder: Path) -> str:
     """The id that a run folder has at W&B, kept in its file `wandb_id`.
 
-    Drawn, and not made of the folder's name: the same command gives the same name to two people of one project, and
-    to a run that was deleted here and trained anew.
+    It is drawn at random, not made of the folder's name: two people of one project get the same name from
+    the same command, and so does a run that was deleted here and trained anew.
     """
     path = folder / "wandb_id"
     kept = path.read_text(encoding="utf-8").strip() if path.exists() else ""
@@ -176,9 +177,10 @@ def _wandb_id(folder: Path) -> str:
 
 
 def send_figures(logger: Any, figures: Mapping[str, Path], row: Mapping[str, Any] | None = None) -> None:
-    """Log the figures under their names, and finish: the next run of a sweep lives in this process.
+    """Log the figures under their names, and finish: the next run of a sweep uses this process.
 
-    `row` becomes the run's summary, behind all that is logged, of which W&B makes one by itself.
+    `row` becomes the run's summary. It is set after all logging, because W&B makes a summary of its own
+    from the log.
     """
     for name, path in figures.items():
         logger.log_image(key=name, images=[str(path)])
