@@ -117,7 +117,7 @@ def prepare() -> None:
     """Preparing 200 made recordings of two minutes with the steps of Mumtaz2016: plain MNE, one worker, two workers."""
     import mne
 
-    from eegfm.data.preparing import pipeline
+    from eegfm.data.preparing import making, pipeline
     from tests import many_recordings
 
     n = 200
@@ -146,7 +146,7 @@ def prepare() -> None:
             start = time.perf_counter()
             plain(source)
             half = time.perf_counter()
-            pipeline.make_part(benchmark, source, benchmark.steps, parts, {})
+            making.make_part(benchmark, source, benchmark.steps, parts, {})
             theirs.append(half - start)
             ours.append(time.perf_counter() - half)
         # the first is not counted

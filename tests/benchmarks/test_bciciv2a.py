@@ -10,7 +10,8 @@ from eegfm.benchmarks.bciciv2a import SPLITS, bciciv2a, reference_key
 from eegfm.benchmarks.bciciv2a_runs import CHANNELS, CLASSES
 from eegfm.benchmarks.spec import SPLITS as SPLIT_NAMES
 from eegfm.contracts import EegfmError
-from eegfm.data.preparing.pipeline import prepare, process
+from eegfm.data.preparing.making import process
+from eegfm.data.preparing.pipeline import prepare
 from tests.corpora.bciciv2a import CHANNELS as WRITTEN
 from tests.corpora.bciciv2a import GAP, layout, mat_cells, write, write_cells, write_competition, write_mat
 

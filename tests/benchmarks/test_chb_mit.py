@@ -15,7 +15,8 @@ from eegfm.benchmarks.chb_mit_summary import read_summary
 from eegfm.benchmarks.spec import BenchmarkSpec, LeftOut, Source
 from eegfm.contracts import EegfmError
 from eegfm.data.census import leakage
-from eegfm.data.preparing.pipeline import prepare, process
+from eegfm.data.preparing.making import process
+from eegfm.data.preparing.pipeline import prepare
 from eegfm.signal.steps import BandPass
 from tests.corpora.chb_mit import NEW, TABLE, File, repaired, summary, write
 

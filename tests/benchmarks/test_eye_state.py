@@ -12,7 +12,8 @@ from eegfm.benchmarks.physionet_mi import PHYSIONET_MI
 from eegfm.contracts import EegfmError
 from eegfm.data.mix import Mix
 from eegfm.data.module import EEGDataModule
-from eegfm.data.preparing.pipeline import prepare, process
+from eegfm.data.preparing.making import process
+from eegfm.data.preparing.pipeline import prepare
 from eegfm.data.verifying.verify import verify
 from eegfm.signal.recording import Recording
 from eegfm.signal.steps import Despike

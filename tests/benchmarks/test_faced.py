@@ -12,7 +12,8 @@ import scipy.signal
 from eegfm.benchmarks.faced import CHANNELS, CLASSES, faced
 from eegfm.benchmarks.spec import Source
 from eegfm.contracts import EegfmError
-from eegfm.data.preparing.pipeline import prepare, process
+from eegfm.data.preparing.making import process
+from eegfm.data.preparing.pipeline import prepare
 from tests.corpora.faced import LABELS, write
 
 

@@ -10,7 +10,7 @@ import pytest
 from eegfm.benchmarks.mental_arithmetic import MENTAL_ARITHMETIC, SPLITS
 from eegfm.benchmarks.spec import Source
 from eegfm.contracts import EegfmError
-from eegfm.data.preparing.pipeline import process
+from eegfm.data.preparing.making import process
 
 CHANNELS = "Fp1 Fp2 F3 F4 F7 F8 T3 T4 C3 C4 T5 T6 P3 P4 O1 O2 Fz Cz Pz A2-A1".split()
 

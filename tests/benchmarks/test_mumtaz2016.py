@@ -11,7 +11,8 @@ import pytest
 from eegfm.benchmarks.mumtaz2016 import CHANNELS, mumtaz2016
 from eegfm.benchmarks.spec import BenchmarkSpec, Source
 from eegfm.contracts import EegfmError
-from eegfm.data.preparing.pipeline import prepare, process
+from eegfm.data.preparing.making import process
+from eegfm.data.preparing.pipeline import prepare
 from tests.corpora.mumtaz2016 import TABLE, TWINS, write, write_edf
 
 PUBLISHED, REPAIRED = mumtaz2016(variant="published"), mumtaz2016(variant="repaired")

@@ -12,7 +12,7 @@ import pytest
 from eegfm.benchmarks.physionet_mi import CHANNELS, CLASSES, FILE_NAMES, PHYSIONET_MI, SPLITS
 from eegfm.benchmarks.spec import Source
 from eegfm.contracts import EegfmError
-from eegfm.data.preparing.pipeline import process
+from eegfm.data.preparing.making import process
 
 IMAGERY = {"04": "fists", "06": "feet", "08": "fists", "10": "feet", "12": "fists", "14": "feet"}
 

@@ -12,7 +12,8 @@ import pytest
 from eegfm.benchmarks.seed_v import CHANNELS, CLASSES, FILE_NAMES, TIMETABLE, seed_v
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, Source
 from eegfm.contracts import EegfmError
-from eegfm.data.preparing.pipeline import prepare, process
+from eegfm.data.preparing.making import process
+from eegfm.data.preparing.pipeline import prepare
 from eegfm.data.store import Recipe
 from eegfm.signal.recording import Recording
 from tests.corpora.seed_v import ENDS, LABELS, NAMES, STARTS, Made, adapt, file_of, write_recording

@@ -10,7 +10,8 @@ import scipy.signal
 from eegfm.benchmarks.shu_mi import CHANNELS, CLASSES, shu_mi
 from eegfm.benchmarks.spec import Source
 from eegfm.contracts import EegfmError
-from eegfm.data.preparing.pipeline import prepare, process
+from eegfm.data.preparing.making import process
+from eegfm.data.preparing.pipeline import prepare
 from tests.corpora.shu_mi import TABLE, trials, write, write_v5, write_v73
 
 

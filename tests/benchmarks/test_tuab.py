@@ -12,7 +12,8 @@ from eegfm.benchmarks.spec import LeftOut
 from eegfm.benchmarks.tuab import PER_SPLIT, tuab
 from eegfm.contracts import EegfmError
 from eegfm.data.census import leakage
-from eegfm.data.preparing.pipeline import prepare, process
+from eegfm.data.preparing.making import process
+from eegfm.data.preparing.pipeline import prepare
 from tests.benchmarks.test_tuev import of_the_protocol, tree
 from tests.corpora.tuab import File, seconds_of, write
 

@@ -13,7 +13,8 @@ from eegfm.benchmarks.spec import LeftOut, Source
 from eegfm.benchmarks.tuev import CLASSES, PER_SPLIT, published_windows, read_rec, repaired_windows, tuev
 from eegfm.benchmarks.tuh import ROWS
 from eegfm.contracts import EegfmError
-from eegfm.data.preparing.pipeline import prepare, process
+from eegfm.data.preparing.making import process
+from eegfm.data.preparing.pipeline import prepare
 from eegfm.signal.montage import montage_of
 from eegfm.signal.recording import Recording
 from eegfm.signal.steps import WrapEnds

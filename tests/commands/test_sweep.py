@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from eegfm.commands.sweep import cancel, cells_of, collect, main, status, submit
+from eegfm.commands.submitting import cells_of, submit
+from eegfm.commands.sweep import cancel, collect, main, status
 from eegfm.contracts import EegfmError
 from eegfm.runs.status import Status, read_status, write_status
 from tests.made_run import make_run

@@ -26,7 +26,8 @@ from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 from eegfm.data.census import leakage
 from eegfm.data.module import EEGDataModule
-from eegfm.data.preparing.pipeline import is_there, prepare, process
+from eegfm.data.preparing.making import process
+from eegfm.data.preparing.pipeline import is_there, prepare
 from eegfm.data.ready import ready
 from eegfm.data.store import Recipe
 from eegfm.data.verifying.verify import verify

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.signal import periodogram
 
 from eegfm.drawing import svg as drawing_svg
-from eegfm.reporting.data_page import frequencies, nice, spectrum
+from eegfm.reporting.data_measured import frequencies, spectrum
+from eegfm.reporting.data_page import nice
 from eegfm.signal.montage import montage_of
 
 SVG = "{http://www.w3.org/2000/svg}"

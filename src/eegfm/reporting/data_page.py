@@ -5,40 +5,28 @@ store, seed and number of windows give the same bytes. Windows are drawn, and sp
 training split alone: who has looked at the test subjects has begun to choose on them.
 """
 
-import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
 from html import escape
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float
-from scipy.signal import welch
 
-from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec
+from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.contracts import EegfmError
 from eegfm.data.facts import BenchmarkFacts
 from eegfm.data.module import EEGDataModule
-from eegfm.data.store import SampleStore
 from eegfm.drawing import svg as drawing_svg
 from eegfm.drawing.html import (
     COLOURS,
     LIGHT_AND_DARK,
     PICTURES,
     document,
-    linked,
-    marked_up,
     note,
     paragraph,
-    prose,
-    table,
 )
-from eegfm.runs.sentences import reservations
+from eegfm.reporting.data_measured import Measured, measure, segment_of
+from eegfm.reporting.data_words import known, lead, marks_of, numbers, origin
 from eegfm.signal.quality import HIGH_UV, LOW_UV
 
-MEASURED = 200  # training windows a class for spectra and amplitudes: quartiles no longer move much
-AT_A_TIME = 32  # windows in memory
-SEGMENT_S = 2.0  # Welch: half a hertz of resolution, where a window is that long
 POINTS = 650_000  # in all traces together; beyond it they are thinned, so that the page stays below 3 MB
 ACROSS, GAP = 1120, 16  # pixels of the page, and between two pictures of a row
 
@@ -66,21 +54,6 @@ code, pre { font: 13px/1.45 ui-monospace, "DejaVu Sans Mono", monospace; overflo
 """
 
 
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What is drawn: training rows by class, the first of which are shown as traces, and what was measured on them.
-
-    `power` is, by class, each window's median over channels of its Welch spectrum in µV²/Hz. `spread_uv` is the median
-    distance of a channel from its own median, `offset_uv` that median.
-    """
-
-    rows: list[np.ndarray]
-    hz: Float[np.ndarray, " frequency"]
-    power: list[Float[np.ndarray, "window frequency"]]
-    spread_uv: Float[np.ndarray, "window channel"]
-    offset_uv: Float[np.ndarray, "window channel"]
-
-
 def page(data: EEGDataModule, *, windows: int = 3, seed: int = 0) -> str:
     """The page of an opened data module without an encoder, as HTML; `windows` of each class are drawn, by `seed`.
 
@@ -97,14 +70,14 @@ def page(data: EEGDataModule, *, windows: int = 3, seed: int = 0) -> str:
             f"{first} Add recordings and prepare again."
         )
     measured = measure(data, seed)
-    marks = _marks(benchmark, facts)
+    marks = marks_of(benchmark, facts)
     length = "" if facts.window_s is None else f" data.window_s={facts.window_s:g}"
     title = f"{escape(facts.title)}" + "".join(
         f'<span class="mark{" good" if mark == "complete" else ""}">{escape(mark)}</span>' for mark in marks
     )
     body = [
         f"<h1>{title}</h1>",
-        _lead(data, facts),
+        lead(data, facts),
         "<h2>Classes and splits</h2>",
         paragraph(
             "Good: the splits look alike, and no class is missing from one. The longest bar is what always guessing "
@@ -121,7 +94,7 @@ def page(data: EEGDataModule, *, windows: int = 3, seed: int = 0) -> str:
         ),
         _spectra(benchmark, measured),
         note(
-            f"Welch, segments of {_segment(benchmark) / benchmark.sfreq:g} s; each window's median over channels, so "
+            f"Welch, segments of {segment_of(benchmark) / benchmark.sfreq:g} s; each window's median over channels, so "
             "one bad channel does not show here (look at its amplitude below). Line: median over training windows. "
             "Band: their quartiles."
         ),
@@ -146,11 +119,11 @@ def page(data: EEGDataModule, *, windows: int = 3, seed: int = 0) -> str:
             "median window, box: the middle half of the windows, thin line: 5 to 95 % of them."
         ),
         "<h2>Numbers</h2>",
-        *_numbers(data, store, facts, measured),
+        *numbers(data, store, facts, measured),
         "<h2>What is known about it</h2>",
-        _known(benchmark),
+        known(benchmark),
         "<h2>Where it is from</h2>",
-        _origin(benchmark),
+        origin(benchmark),
         note(
             f"Made by <code>eegfm inspect data={escape(benchmark.name)} windows={windows} seed={seed}{length}</code> "
             f"from the store <code>{escape(str(store.folder))}</code>."
@@ -158,48 +131,6 @@ def page(data: EEGDataModule, *, windows: int = 3, seed: int = 0) -> str:
     ]
     said = ", ".join([facts.title, *marks])
     return document(said, PICTURES + STYLE, body, head=LIGHT_AND_DARK)
-
-
-def measure(data: EEGDataModule, seed: int) -> Measured:
-    """Draw training windows of every class by a seed, and measure them."""
-    store, benchmark = data.open(), data.benchmark
-    train = data.index.rows("train")
-    rows = [
-        np.random.default_rng([seed, label]).permutation(train[data.index.label[train] == label])[:MEASURED]
-        for label in range(len(benchmark.kinds))
-    ]
-    hz = frequencies(benchmark.sfreq, _segment(benchmark))
-    power, spread, offset = [], [], []
-    for chosen in rows:
-        found = [np.empty((0, len(hz)))]
-        for start in range(0, len(chosen), AT_A_TIME):
-            x = store.read(chosen[start : start + AT_A_TIME]).astype(np.float64)
-            found.append(np.median(spectrum(x, benchmark.sfreq, _segment(benchmark)), axis=1))
-            centre = np.median(x, axis=-1, keepdims=True)
-            spread.append(np.median(np.abs(x - centre), axis=-1))
-            offset.append(centre[..., 0])
-        power.append(np.concatenate(found))
-    return Measured(rows, hz, power, np.concatenate(spread), np.concatenate(offset))
-
-
-def frequencies(sfreq: float, segment: int) -> Float[np.ndarray, " frequency"]:
-    """Frequencies of `spectrum` in Hz: between 0, where the mean was, and half the rate, where power counts half."""
-    return np.fft.rfftfreq(segment, 1 / sfreq)[1 : (segment + 1) // 2]
-
-
-def spectrum(
-    x: Float[np.ndarray, "window channel time"], sfreq: float, segment: int
-) -> Float[np.ndarray, "window channel frequency"]:
-    """Power spectral density in µV²/Hz by Welch's method: Hann, segments that overlap by half."""
-    power = welch(x, sfreq, nperseg=segment, detrend="constant", axis=-1)[1]
-    return power[..., 1 : (segment + 1) // 2]
-
-
-def _segment(benchmark: BenchmarkSpec) -> int:
-    return min(benchmark.n_times, round(SEGMENT_S * benchmark.sfreq))
-
-
-# ---- pictures --------------------------------------------------------------------------------------------------------
 
 
 def _balance(data: EEGDataModule, facts: BenchmarkFacts) -> str:
@@ -276,174 +207,4 @@ def _spectra(benchmark: BenchmarkSpec, measured: Measured) -> str:
     ]
     return f'<div class="row" style="grid-template-columns: repeat(3, 1fr)">{"".join(each)}</div>' + note(
         "Grey: the median over classes, the same in every picture."
-    )
-
-
-# ---- words and numbers -----------------------------------------------------------------------------------------------
-
-
-def _marks(benchmark: BenchmarkSpec, facts: BenchmarkFacts) -> list[str]:
-    """What must be known before anything is looked at; "complete" where every recording is there."""
-    known = reservations(facts)
-    leak = [f"LEAK OF THE PROTOCOL: {benchmark.subject_leak}"] if benchmark.subject_leak else []
-    return ["complete"] * facts.complete + [one.sentence for one in known] + leak
-
-
-def _lead(data: EEGDataModule, facts: BenchmarkFacts) -> str:
-    benchmark = data.benchmark
-    n_windows = sum(sum(counts) for counts in facts.census.values())
-    n_subjects = facts.n_subjects
-    labels = f"{len(benchmark.classes)} classes" if benchmark.classes else "no labels"
-    people = ("simulated " if facts.simulated else "") + ("subject" if n_subjects == 1 else "subjects")
-    choices = "".join(f", {escape(k)}={escape(str(v))}" for k, v in benchmark.choices.items())
-    return (
-        f'<p class="lead">{n_windows:,} windows of {benchmark.window_s:g} s, {len(benchmark.channels)} channels at '
-        f"{benchmark.sfreq:g} Hz, {n_subjects:,} {people}, {labels}. "
-        f"Protocol <code>{escape(facts.protocol)}</code>{choices}, store "
-        f"<code>{escape(facts.fingerprint)}</code>.</p>"
-    )
-
-
-def _numbers(
-    data: EEGDataModule, store: SampleStore, facts: BenchmarkFacts, measured: Measured
-) -> Iterable[str]:
-    benchmark, manifest = data.benchmark, store.manifest
-    yield "<h3>Steps from the files to the store</h3>" + _steps(data)
-    if facts.imported:
-        yield paragraph("These are the protocol's; the store was imported, and no step was run here.")
-    yield "<h3>Windows</h3>" + _census(benchmark, facts)
-    for difference in facts.census_differences:
-        yield f"<p>Differs from the census: {escape(difference)}.</p>"
-    yield f"<p>What splits have in common: {escape(facts.leakage.sentence())}.</p>"
-    if benchmark.split_rule:
-        yield f"<p>How they are divided: {escape(benchmark.split_rule)}.</p>"
-    for what, names in (
-        ("missing", facts.missing),
-        ("unusable", [f"{one['recording']}: {one['reason']}" for one in facts.unusable]),
-        (
-            "left out",
-            [f"{one['recording']}: {one['reason']}" for one in manifest.get("left_out", [])],
-        ),
-    ):
-        if names:
-            items = "".join(f"<li>{escape(name)}</li>" for name in names)
-            yield f"<details><summary>{len(names):,} recordings {what}</summary><ul>{items}</ul></details>"
-    yield _subjects(data, facts)
-    yield _channels(benchmark, measured)
-    made_with = ", ".join(f"{name} {number}" for name, number in manifest.get("prepared_with", {}).items())
-    yield (
-        f"<p>Store <code>{escape(str(store.folder))}</code>: {len(store):,} windows of {len(manifest['recordings']):,} "
-        f"recordings, float32 microvolts. Prepared with {escape(made_with)}.</p>"
-    )
-
-
-def _steps(data: EEGDataModule) -> str:
-    steps = data.benchmark.steps if data.steps is None else data.steps
-    if not steps:
-        return "<p>None: recordings are cut into windows as they are.</p>"
-    items = []
-    for step in steps:
-        values = {f.name: getattr(step, f.name) for f in fields(step)}  # type: ignore[arg-type]  # steps are dataclasses
-        said = ", ".join(f"{name} = {_plain(value)}" for name, value in values.items())
-        what = (type(step).__doc__ or "").strip().partition("\n")[0]
-        items.append(
-            f"<li><b>{escape(type(step).__name__)}</b>{': ' if said else ''}{escape(said)}<br>{marked_up(what)}</li>"
-        )
-    return f"<ol>{''.join(items)}</ol>"
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        return ", ".join(map(_plain, value))
-    return "open" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _census(benchmark: BenchmarkSpec, facts: BenchmarkFacts) -> str:
-    census, found = benchmark.census, facts.census
-    lines = []
-    for i, name in enumerate(benchmark.kinds):
-        whole = {split: counts[i] for split, counts in (census.per_class or {}).items()}
-        lines.append(
-            [name, *(_of(found[split][i], whole.get(split), sum(found[split])) for split in SPLITS)]
-        )
-    whole = census.per_split or {}
-    lines.append(["all", *(_of(sum(found[split]), whole.get(split)) for split in SPLITS)])
-    lines.append(["subjects", *(f"{len(facts.subjects[split]):,}" for split in SPLITS)])
-    known = census.per_class or census.per_split
-    said = f"“of”: what the complete corpus gives ({census.source}). " if known else ""
-    return table(["class", *SPLITS], lines) + note(
-        escape(said) + "Labels and counts are those of all splits, the test split's among them."
-    )
-
-
-def _of(n: int, whole: int | None, n_split: int | None = None) -> str:
-    """A count, what it must be, and its share of the split."""
-    share = "" if n_split is None else f" ({100 * n / max(n_split, 1):.1f} %)"
-    return f"{n:,}{'' if whole is None else f' of {whole:,}'}{share}"
-
-
-def _subjects(data: EEGDataModule, facts: BenchmarkFacts) -> str:
-    index, n_classes = data.index, len(data.benchmark.kinds)
-    parts = []
-    for split in SPLITS:
-        rows = index.rows(split)
-        names, position = np.unique(index.subject[rows], return_inverse=True)
-        counts = np.bincount(position * n_classes + index.label[rows], minlength=len(names) * n_classes)
-        said = [
-            f"{escape(str(name))}&nbsp;({'/'.join(map(str, ns))})"
-            for name, ns in zip(names, counts.reshape(-1, n_classes).tolist(), strict=True)
-        ]
-        parts.append(f"<h4>{split}: {len(names):,}</h4><p>{', '.join(said) or 'none'}</p>")
-    order = " / ".join(data.benchmark.kinds)
-    return (
-        "<details><summary>Subjects of each split, with their windows by class</summary>"
-        + note(f"In brackets: {escape(order)}.")
-        + "".join(parts)
-        + "</details>"
-    )
-
-
-def _channels(benchmark: BenchmarkSpec, measured: Measured) -> str:
-    montage = benchmark.montage
-    lines = []
-    for i, name in enumerate(montage.names):
-        place = montage.coords[i]
-        where = [f"{1000 * v:.0f}" for v in place] if np.isfinite(place).all() else ["–"] * 3
-        spread, offset = measured.spread_uv[:, i], measured.offset_uv[:, i]
-        lines.append(
-            [str(i + 1), name, *where, f"{np.median(spread):.1f}", f"{np.median(np.abs(offset)):.1f}"]
-        )
-    head = ["row", "channel", "right mm", "nose mm", "up mm", "median |µV|", "offset µV"]
-    half = "Half way between its two electrodes for a bipolar row. " if montage.ends is not None else ""
-    return (
-        f"<details><summary>The {len(lines)} channels: places and amplitudes</summary>"
-        + note(
-            "Places are in MNE's head frame, whose origin lies between the ears. "
-            + half
-            + "Offset: how far the median of a window lies from zero, typically."
-        )
-        + table(head, lines, numbers_from=2)
-        + "</details>"
-    )
-
-
-def _known(benchmark: BenchmarkSpec) -> str:
-    made_by: Any = benchmark.sources
-    module = sys.modules.get(
-        getattr(made_by, "func", made_by).__module__
-    )  # a partial has its function in .func
-    text = module.__doc__ if module is not None else None
-    return f'<div class="box">{prose(text)}</div>' if text else "<p>Nothing is written down.</p>"
-
-
-def _origin(benchmark: BenchmarkSpec) -> str:
-    rows = [
-        ("corpus", linked(benchmark.corpus)),
-        ("licence", escape(benchmark.licence)),
-        ("how to get it", escape(benchmark.access)),
-        ("cite", escape(benchmark.citation)),
-        ("protocol", escape(benchmark.protocol)),
-    ]
-    return (
-        "<table>" + "".join(f"<tr><th>{key}</th><td>{value}</td></tr>" for key, value in rows) + "</table>"
     )

@@ -18,33 +18,27 @@ Everything is read twice, to be examined and to be written, so nothing is writte
 memory is that of one recording.
 """
 
-import json
-import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lmdb
 import numpy as np
 from rich.progress import Progress
 
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, ReferenceWindow, Source, SplitName
 from eegfm.contracts import EegfmError
 from eegfm.data.census import census_differences, count, leakage
+from eegfm.data.preparing.making import Failure
 from eegfm.data.preparing.parts import bar_of, disk_full_explained
-from eegfm.data.preparing.pipeline import Failure, refuse_partial, shown, subjects_total, versions
-from eegfm.data.store import Recipe, SampleIndex, SampleStore, digests, lacking_bytes, write_store
+from eegfm.data.preparing.pipeline import refuse_partial, shown, subjects_total, versions
+from eegfm.data.preparing.reference import PER_SECOND, Numpy, Pickled, opened
+from eegfm.data.store import Recipe, SampleIndex, SampleStore, digests, write_store
 from eegfm.files import only_one
-from eegfm.signal.formats.pickled import unpickle
 from eegfm.signal.quality import check_amplitude, check_recording
 from eegfm.signal.recording import Recording
 from eegfm.words import some
-
-PER_SECOND = 200  # the reference's last axis, and its rate in Hz
-INTERRUPTED = "Its writing was interrupted, or the reference did not write it: make or copy it again."
 
 
 def convert(
@@ -76,7 +70,7 @@ def convert(
         )
     recipe = Recipe.of(benchmark, imported=True)
     target = cache / recipe.folder
-    with only_one(target), _opened(folder, benchmark) as reference:
+    with only_one(target), opened(folder, benchmark) as reference:
         if (target / "recipe.json").exists():
             store = SampleStore(target)
             if store.manifest["imported"]["files"] == reference.files:
@@ -163,177 +157,6 @@ def _manifest(
         ],
         "prepared_with": versions(),
     }
-
-
-# ---- the two layouts -------------------------------------------------------------------------------------------------
-
-
-class Environment:
-    """One LMDB environment, open for reading."""
-
-    def __init__(self, place: Path, transaction: lmdb.Transaction, entries: int) -> None:
-        self.place, self.transaction, self.entries = place, transaction, entries
-        stat = _data(place).stat()
-        self.stamp = {"name": place.resolve().name, "bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
-
-    def where(self, key: str) -> str:
-        """How messages name a value."""
-        return f"{self.place}, key {key!r}"
-
-    def get(self, key: str) -> bytes:
-        try:
-            value = self.transaction.get(key.encode())
-        except (lmdb.Error, UnicodeEncodeError) as error:
-            raise EegfmError(f"{self.where(key)}: cannot be read ({error}).") from error
-        if value is None:
-            raise EegfmError(
-                f"{self.place} has no {key!r}. {INTERRUPTED}"
-                if key.startswith("__")
-                else f"{self.where(key)}: listed in '__keys__', and not there."
-            )
-        return bytes(value)
-
-    def texts(self, keys: Any) -> list[str]:
-        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-            raise EegfmError(f"{self.where('__keys__')}: wanted are lists of keys. {INTERRUPTED}")
-        return keys
-
-
-class Pickled:
-    """One environment, a pickle a window."""
-
-    layout = "pickled LMDB"
-
-    def __init__(self, environment: Environment) -> None:
-        self.environment, self.folder = environment, environment.place
-        self.files = [environment.stamp]
-        self.entries = environment.entries - 1
-
-    def keys(self) -> dict[SplitName, list[str]]:
-        """The windows of each split, as listed."""
-        environment, name = self.environment, "__keys__"
-        value = environment.get(name)
-        if value[:1] == b"[":
-            raise EegfmError(
-                f"{environment.place} is one split of a NumPy LMDB. Name the folder that holds train, val and test: "
-                f"lmdb={environment.place.parent}"
-            )
-        listed = unpickle(value, name=environment.where(name))
-        if not isinstance(listed, dict) or set(listed) != set(SPLITS):
-            raise EegfmError(
-                f"{environment.where(name)}: wanted is a dict of the lists train, val and test. {INTERRUPTED}"
-            )
-        return {split: environment.texts(listed[split]) for split in SPLITS}
-
-    def where(self, split: SplitName, key: str) -> str:
-        return self.environment.where(key)
-
-    def window(self, split: SplitName, key: str) -> tuple[np.ndarray, int]:
-        """A window, (channel, second, 200), and its label. Errors name the key."""
-        where = self.where(split, key)
-        value = unpickle(self.environment.get(key), name=where)
-        if not isinstance(value, dict) or not {"sample", "label"} <= value.keys():
-            raise EegfmError(f"{where}: wanted is a dict of sample and label.")
-        sample, label = value["sample"], value["label"]
-        if not isinstance(sample, np.ndarray) or sample.dtype.kind not in "iuf":
-            raise EegfmError(f"{where}: its sample is no array of numbers.")
-        # a MAT file's labels come as floats
-        if not isinstance(label, int | float | np.integer | np.floating) or not float(label).is_integer():
-            raise EegfmError(f"{where}: its label is {label!r}, not a whole number.")
-        return sample, int(label)
-
-
-class Numpy:
-    """One environment a split, the bytes of an array a window; the key says its label."""
-
-    layout = "NumPy LMDB"
-
-    def __init__(self, environments: Mapping[SplitName, Environment], shape: tuple[int, ...]) -> None:
-        self.environments, self.shape = environments, shape
-        self.folder = environments["train"].place.parent
-        self.files = [environment.stamp for environment in environments.values()]
-        self.entries = sum(environment.entries - 2 for environment in environments.values())
-
-    def keys(self) -> dict[SplitName, list[str]]:
-        """The windows of each split, as listed."""
-        listed: dict[SplitName, list[str]] = {}
-        for split, environment in self.environments.items():
-            stated = environment.get("__count__")
-            try:
-                keys = environment.texts(json.loads(environment.get("__keys__")))
-            except (ValueError, RecursionError) as error:
-                if isinstance(error, EegfmError):
-                    raise
-                raise EegfmError(
-                    f"{environment.where('__keys__')}: no JSON ({error}). {INTERRUPTED}"
-                ) from error
-            if stated != str(len(keys)).encode():
-                raise EegfmError(
-                    f"{environment.place}: '__keys__' lists {len(keys):,} windows, '__count__' is {stated[:20]!r}. "
-                    f"{INTERRUPTED}"
-                )
-            listed[split] = keys
-        return listed
-
-    def where(self, split: SplitName, key: str) -> str:
-        return self.environments[split].where(key)
-
-    def window(self, split: SplitName, key: str) -> tuple[np.ndarray, int | None]:
-        """A window, (channel, second, 200), and the code in its key. Errors name the key."""
-        value = self.environments[split].get(key)
-        wanted = 8 * int(np.prod(self.shape))
-        if len(value) != wanted:
-            raise EegfmError(
-                f"{self.where(split, key)}: {len(value):,} bytes; {' x '.join(map(str, self.shape))} float64 are "
-                f"{wanted:,}."
-            )
-        code = re.search(r"_y(\d+)$", key)
-        return np.frombuffer(value, dtype="<f8").reshape(self.shape), int(code[1]) if code else None
-
-
-@contextmanager
-def _opened(folder: Path, benchmark: BenchmarkSpec) -> Iterator[Pickled | Numpy]:
-    """The reference's store, in whichever layout it is."""
-    there = [split for split in SPLITS if _data(folder / split).is_file()]
-    with ExitStack() as stack:
-        if _data(folder).is_file():
-            yield Pickled(stack.enter_context(_environment(folder)))
-        elif len(there) == len(SPLITS):
-            shape = (len(benchmark.channels), round(benchmark.window_s), PER_SECOND)
-            environments: dict[SplitName, Environment] = {}
-            for split in SPLITS:
-                environments[split] = stack.enter_context(_environment(folder / split))
-            yield Numpy(environments, shape)
-        else:
-            half = f" It has {' and '.join(there)} alone." if there else ""
-            raise EegfmError(
-                f"No LMDB of the reference at {folder}: wanted is a folder with data.mdb (pickled), or with train, val "
-                f"and test that hold one each (NumPy).{half} Name it with lmdb=<folder>"
-            )
-
-
-@contextmanager
-def _environment(place: Path) -> Iterator[Environment]:
-    path = _data(place)
-    try:
-        # lock=False: nothing is written, and lock files fail on many clusters' network disks
-        environment = lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False)
-    except (lmdb.Error, OSError) as error:
-        raise EegfmError(f"{path} cannot be opened as an LMDB environment ({error}).") from error
-    with environment:
-        # LMDB maps the file without looking at its length, and reading behind its end kills the process
-        size, lacking = path.stat().st_size, lacking_bytes(environment, path)
-        if lacking > 0:
-            raise EegfmError(
-                f"{path} is cut short: {size:,} bytes of at least {size + lacking:,}. Copy it again."
-            )
-        with environment.begin() as transaction:
-            yield Environment(place, transaction, environment.stat()["entries"])
-
-
-def _data(place: Path) -> Path:
-    """The file of an environment, which is its folder or the file itself."""
-    return place if place.is_file() else place / "data.mdb"
 
 
 # ---- what is listed, against the protocol ----------------------------------------------------------------------------

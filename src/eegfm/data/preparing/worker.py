@@ -3,6 +3,6 @@
 import mne
 import scipy
 
-import eegfm.data.preparing.pipeline  # noqa: F401
+import eegfm.data.preparing.making  # noqa: F401
 
 LOADED = (mne.filter.resample, mne.filter.filter_data, mne.io.read_raw_edf, scipy.signal.resample)

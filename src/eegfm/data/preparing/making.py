@@ -1,0 +1,204 @@
+"""Recordings -> parts: each is read, checked, processed, cut, and kept as a file of its own."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eegfm.benchmarks.spec import BenchmarkSpec, LeftOut, Source
+from eegfm.contracts import EegfmError
+from eegfm.data.preparing.parts import (
+    bar_of,
+    part_stamp,
+    write_part,
+)
+from eegfm.data.preparing.sums import SUMS, sha256_of
+from eegfm.data.store import SampleIndex, digests
+from eegfm.signal.quality import check_amplitude, check_recording
+from eegfm.signal.recording import FETCH_AGAIN
+from eegfm.signal.steps import Step
+from eegfm.signal.windows import cut
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A recording that gave no windows, and the sentence that says why."""
+
+    recording: str
+    reason: str
+
+
+def process(
+    benchmark: BenchmarkSpec, source: Source, steps: Sequence[Step]
+) -> tuple[np.ndarray, SampleIndex]:
+    """One recording: read, checked, processed, cut. Windows are float32 microvolts, [window, channel, time]."""
+    return _process(benchmark, source, steps)[:2]
+
+
+def _process(
+    benchmark: BenchmarkSpec, source: Source, steps: Sequence[Step]
+) -> tuple[np.ndarray, SampleIndex, tuple[str, ...]]:
+    """The same, and what the steps have to say of the recording."""
+    recording = benchmark.read(source)
+    check_recording(recording, raw_sfreq=benchmark.raw_sfreq)
+    for step in steps:
+        recording = step(recording)
+    check_amplitude(recording)
+    if recording.montage.names != benchmark.channels or recording.sfreq != benchmark.sfreq:
+        raise EegfmError(
+            f"{source.path}: after its steps the recording has {len(recording.montage.names)} channels at "
+            f"{recording.sfreq:g} Hz; {benchmark.name} stores {len(benchmark.channels)} at {benchmark.sfreq:g} Hz. "
+            "Put the steps right (data.steps)."
+        )
+    wanted = benchmark.windows(recording, source)
+    windows = np.empty((len(wanted), len(benchmark.channels), benchmark.n_times), dtype="<f4")
+    for i, window in enumerate(wanted):
+        windows[i] = cut(recording, window.onset_s, benchmark.window_s)
+    n = len(wanted)
+    index = SampleIndex(
+        label=np.array([window.label for window in wanted], dtype=np.int64),
+        subject=np.full(n, source.subject),
+        session=np.full(n, source.session),
+        recording=np.full(n, source.recording),
+        onset_s=np.array([window.onset_s for window in wanted], dtype=np.float64),
+        split=np.array([window.split or source.split for window in wanted], dtype="<U5"),
+        digest=digests(windows),
+    )
+    return windows, index, recording.notes
+
+
+def make_parts(
+    benchmark: BenchmarkSpec,
+    sources: Sequence[Source],
+    steps: Sequence[Step],
+    parts: Path,
+    sums: Mapping[Path, str],
+    workers: int,
+    progress: bool,
+) -> list[Failure]:
+    """Make the parts that are not there yet; failures come back in the protocol's order."""
+    todo = [source for source in sources if part_stamp(parts, source.recording) != _raw_stamp(source)]
+    done = len(sources) - len(todo)
+    reasons: dict[str, str] = {}
+    with bar_of(progress) as bar:
+        task = bar.add_task(
+            f"Preparing {benchmark.name}", total=len(sources), completed=done, unit="recordings"
+        )
+        for source, reason in _results(benchmark, todo, steps, parts, sums, workers):
+            if reason is not None:
+                reasons[source.recording] = reason
+                bar.console.print(f"[yellow]not usable:[/] {reason}", highlight=False)
+            bar.advance(task)
+    return [
+        Failure(source.recording, reasons[source.recording])
+        for source in sources
+        if source.recording in reasons
+    ]
+
+
+def _results(
+    benchmark: BenchmarkSpec,
+    todo: Sequence[Source],
+    steps: Sequence[Step],
+    parts: Path,
+    sums: Mapping[Path, str],
+    workers: int,
+) -> Iterator[tuple[Source, str | None]]:
+    if workers <= 1 or len(todo) <= 1:
+        for source in todo:
+            yield source, make_part(benchmark, source, steps, parts, _own(source, sums))
+        return
+    # forked from this process, a worker would inherit its threads and locks (BLAS, torch) in an unknown state; the
+    # server that forks here is a fresh process, which loads the libraries once for all workers
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["eegfm.data.preparing.worker"])
+    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
+        waiting: dict[Future[str | None], Source] = {}
+        queue = iter(todo)
+        try:
+            while True:
+                # at most two recordings a worker in flight, so that stopping does not wait for a whole corpus
+                for source in queue:
+                    future = pool.submit(make_part, benchmark, source, steps, parts, _own(source, sums))
+                    waiting[future] = source
+                    if len(waiting) >= 2 * workers:
+                        break
+                if not waiting:
+                    return
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(future), future.result()
+        except BrokenProcessPool as error:
+            raise EegfmError(
+                f"A worker of the preparation was killed (most often: out of memory) with {workers} workers. Finished "
+                "recordings are kept; run the same command again with fewer: data.prepare_workers=1"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _own(source: Source, sums: Mapping[Path, str]) -> dict[Path, str]:
+    return {path: sums[path] for path in source.files if path in sums}
+
+
+def make_part(
+    benchmark: BenchmarkSpec,
+    source: Source,
+    steps: Sequence[Step],
+    parts: Path,
+    sums: Mapping[Path, str],
+) -> str | None:
+    """Process one recording into its part. Returns None, or the sentence that says why it is not usable.
+
+    `sums` are the published SHA-256 of its files, where they are known.
+    """
+    facts: dict[str, Any] = {}
+    try:
+        stamp = _raw_stamp(source)
+        windows, index, notes = _process(benchmark, source, steps)
+        if notes:
+            facts["notes"] = list(notes)
+    except LeftOut as reason:
+        facts["left_out"] = str(reason)
+        windows, index = _no_windows(benchmark)
+    except EegfmError as error:
+        return str(error)
+    except OSError as error:
+        return f"{source.path} cannot be read ({error.strerror or error}). Fetch it again, or check its permissions."
+    except (
+        Exception
+    ) as error:  # a reader may raise anything on a damaged file; the others must not pay for it
+        log.debug("%s", source.path, exc_info=True)
+        return f"{source.path} could not be processed ({type(error).__name__}: {error}). Fetch it again."
+    facts["files"] = [
+        {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        for path in source.files
+    ]
+    for path, file in zip(source.files, facts["files"], strict=True):
+        if sums.get(path, file["sha256"]) != file["sha256"]:
+            return f"{path} is not the published file: its SHA-256 is not the one in {SUMS}. {FETCH_AGAIN}"
+    write_part(parts, source.recording, windows, index, stamp, **facts)
+    return None
+
+
+def _no_windows(benchmark: BenchmarkSpec) -> tuple[np.ndarray, SampleIndex]:
+    text, none = np.empty(0, dtype="<U1"), np.empty(0)
+    windows = np.empty((0, len(benchmark.channels), benchmark.n_times), dtype="<f4")
+    return windows, SampleIndex(none.astype(np.int64), text, text, text, none, text, none.astype(np.uint64))
+
+
+def _raw_stamp(source: Source) -> dict[str, Any]:
+    """What tells that a part still is what would be made now: its raw files, and whose and which split's it is."""
+    stats = [path.stat() for path in source.files]
+    return {
+        "files": [[stat.st_size, stat.st_mtime_ns] for stat in stats],
+        "subject": source.subject,
+        "split": source.split,
+    }
