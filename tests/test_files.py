@@ -9,10 +9,12 @@ import pytest
 from eegfm.files import locked, whole, write_json, write_text
 
 ASK = """
-import sys
-from eegfm.files import try_lock
+import fcntl, sys
 with open(sys.argv[1], "w") as file:
-    sys.exit(0 if try_lock(file.fileno()) else 3)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(3)
 """
 
 

@@ -348,7 +348,7 @@ def test_the_command_leaves_a_folder_whose_card_is_true(run, tmp_path, capsys):
     assert found == {k: round(v, 4) for k, v in result.metrics["test"].items() if np.isfinite(v)}
     assert card.data.library_name == "eegfm" and "stamp" in card.data.tags
     low, high = intervals([read_predictions(run / "predictions_test.csv")])["auroc"]
-    assert f"| auroc | {result.metrics['test']['auroc']:.4g} | {low:.3f} to {high:.3f} |" in card.text
+    assert f"| AUROC | {result.metrics['test']['auroc']:.4g} | {low:.3f} to {high:.3f} |" in card.text
     for words in ("cbramod@b9e9610", "S32", "MIT", "arXiv:2511.10848", "Not a medical device"):
         assert words in card.text, words
     code = re.findall(r"```python\n(.*?)```", card.text, flags=re.DOTALL)[0]

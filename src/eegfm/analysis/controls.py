@@ -42,7 +42,7 @@ CONTROLS = {"shuffled": False, "shuffled_within_person": True}
 Fit = Callable[[Run, Path], Predictions]
 
 
-def refuse_undiagnosable(run: Run) -> None:
+def refuse_undiagnosable(run: Any) -> None:
     """Raise EegfmError where a run tells no classes apart."""
     classes = run.data.spec.classes
     refuse_unlabelled(classes, "diagnose")

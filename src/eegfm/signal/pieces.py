@@ -156,7 +156,7 @@ class Pieces:
             raise EegfmError(
                 f"The steps leave the rows {', '.join(montage.names)}; the run has {', '.join(channels)}."
             )
-        self.montage, self.sfreq, self.n_times = montage, sfreq, n
+        self.montage, self.sfreq, self.n_times = montage, sfreq, int(n)
         self.ahead_s = sum(stage.reach / stage.rate for stage in self._stages)
 
     @property
