@@ -1,4 +1,4 @@
-"""Commands that Hydra composes the config of: `main = door("train", "eegfm.training.run:main", purpose=__doc__)`."""
+"""Commands with a config by Hydra: `main = door("train", "eegfm.training.run:main", purpose=__doc__)`."""
 
 import os
 import re
@@ -23,27 +23,28 @@ from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 from eegfm.process import arguments, environment
 
-TRACES = "HYDRA_FULL_ERROR"  # Hydra raises what it would print otherwise
+TRACES = "HYDRA_FULL_ERROR"  # with it Hydra raises an error instead of printing it
 
 
 def door(
     config_name: str, work: str, *, purpose: str | None, values: Sequence[str] = ()
 ) -> Callable[[], Any]:
-    """Make a command out of a config and the function that works with it, kinder than `hydra.main` alone.
+    """Make a command from a config and the function that uses it, with clearer errors than `hydra.main`.
 
-    A mistake that a person can put right ends in a sentence instead of a traceback, before anything heavy is loaded
-    where that is possible. `--help` is a screen of the options with a phrase on each; it answers at once, where Hydra's
-    reads every file of the tree.
+    A mistake that a person can put right ends in a sentence instead of a traceback, if possible before
+    anything heavy is loaded. `--help` shows the options with a phrase on each; it answers at once, while
+    Hydra's reads every file of the tree.
 
     Args:
         config_name: file of the config tree that the command composes. The command's module has the same name.
-        work: where the function of the composed config stands, "eegfm.training.run:main". It is imported when it is
+        work: the function that takes the composed config, "eegfm.training.run:main". It is imported when
             called, so that help and refusals wait for nothing heavy.
-        purpose: what `--help` says above the options.
-        values: plain values of this command that share their name with a group of the tree. Hydra would take
-            `split=val` for a choice of that group, so it is handed on as `values.split=val`, where the config holds it.
+        purpose: the text of `--help` above the options. values: plain values of this command that share
+        their name with a group of the tree. Hydra would take
+            `split=val` for a choice of that group, so it is passed on as `values.split=val`, its place in
+            the config.
     """
-    broken: list[Exception] = []  # what has gone wrong in the work itself
+    broken: list[Exception] = []  # errors of the work itself
 
     def refusing(config: DictConfig) -> Any:
         module, _, function = work.partition(":")
@@ -58,7 +59,7 @@ def door(
             broken.append(error)
             raise
 
-    # by these Hydra names its job
+    # Hydra names its job by these
     refusing.__module__, refusing.__qualname__ = f"eegfm.{config_name}", "main"
 
     def main() -> Any:
@@ -72,7 +73,7 @@ def door(
         composed = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
         asked = os.environ.get(TRACES) == "1"
         program, *rest = sys.argv
-        # for a while Hydra gets these arguments, and raises what it would print and end the process for
+        # meanwhile Hydra gets these arguments, and raises errors instead of printing them and exiting
         with arguments(program, *(settings.get(text, text) for text in rest)), environment(**{TRACES: "1"}):
             try:
                 return composed(refusing)()
@@ -88,7 +89,7 @@ def door(
 
 
 def settings_of(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The settings among the arguments of a command, and the settings that its options stand for."""
+    """The settings among a command's arguments, and the settings that its options stand for."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     for names in (("--config-dir", "-cd"), ("--config-path", "-cp"), ("--config-name", "-cn"), ("--package", "-p"),
                   ("--cfg", "-c"), ("--experimental-rerun",)):  # fmt: skip
@@ -100,7 +101,7 @@ def settings_of(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def help_screen(config_name: str, purpose: str) -> str:
-    """The door's purpose, then every group that its config composes, with the first sentence on each option."""
+    """The command's purpose, then every group that its config composes, with a sentence on each option."""
     text = (config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8")
     groups = re.findall(r"^  - (\w+):", text, flags=re.MULTILINE)
     options = {
@@ -127,10 +128,10 @@ def help_screen(config_name: str, purpose: str) -> str:
 
 
 def _first_sentence(path: Path) -> str:
-    """Of the comment at the top of an option's file."""
+    """The first sentence of the comment at the top of an option's file."""
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("# ") or line.startswith("#  "):  # an example ends the sentence as well
+        if not line.startswith("# ") or line.startswith("#  "):  # an example also ends the sentence
             break
         if not line.startswith("# @package"):
             lines.append(line.removeprefix("# "))

@@ -1,4 +1,4 @@
-"""What makes a run the run that it is, and the name of its folder that follows."""
+"""The identity of a run, and the name of its folder, which follows from it."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-# What may differ without making it another run: where things lie, and how fast or how visibly the work is done.
+# Settings that do not make another run: where things lie, and how fast or how visibly the work is done.
 NOT_THE_RUN = {
     "paths": None,
     "logger": None,
@@ -27,14 +27,14 @@ NOT_THE_RUN = {
 }
 
 
-PUBLISHED = "published"  # weights=published: the file that the model's authors have published
+PUBLISHED = "published"  # weights=published: the file that the model's authors published
 
 
-PRETRAIN = "pretrain"  # weights=pretrain: from the run that the config's node of that name describes
+PRETRAIN = "pretrain"  # weights=pretrain: the run that the config's node `pretrain` describes
 
 
 def run_identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a resolved config that makes a run what it is."""
+    """The part of a resolved config that identifies a run."""
     identity: dict[str, Any] = {}
     for key, value in without_seen(config).items():
         if key == "hydra" or (key in NOT_THE_RUN and NOT_THE_RUN[key] is None):
@@ -43,19 +43,19 @@ def run_identity(config: Mapping[str, Any]) -> dict[str, Any]:
         identity[key] = (
             {k: v for k, v in value.items() if k not in left_out} if isinstance(value, Mapping) else value
         )
-    corpora = identity.get("data", {}).get("corpora", {})  # of a mix
+    corpora = identity.get("data", {}).get("corpora", {})  # only a mix has them
     if corpora:
         of_each = {name: run_identity({"data": node})["data"] for name, node in corpora.items()}
-        # their order is that of the channels and of the random numbers, and the hash sorts names
+        # the order of corpora sets the order of channels and random numbers, but the hash sorts names
         identity["data"] |= {"corpora": of_each, "order": "+".join(corpora)}
-    # what is not started from says nothing of a run, and of what is, the same things matter
+    # an unused pre-training does not identify a run; a used one counts by its own identity
     before = identity.pop(PRETRAIN, {})
     if identity.get("weights") == PRETRAIN:
         identity[PRETRAIN] = run_identity(before)
-    # the store knows an encoder's weights by their hash; here a name is enough
+    # the store identifies an encoder's weights by their hash; here a name is enough
     if "weights" in identity.get("encoder", {}):
         identity["encoder"]["weights"] = Path(identity["encoder"]["weights"]).name
-    inside = identity.get("model", {}).get("encoder")  # of a model that trains through its encoder
+    inside = identity.get("model", {}).get("encoder")  # the encoder of a model that trains through it
     if inside:
         identity["model"]["encoder"] = run_identity({"encoder": inside})["encoder"]
     return identity
@@ -106,7 +106,7 @@ SEEN = "seen"
 
 
 def without_seen(node: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A config without what its nodes declare of corpora: facts about weights, which change nothing in a run."""
+    """A config without its declarations of corpora: they are facts about weights, and change no run."""
     return {
         key: without_seen(value) if isinstance(value, Mapping) else value
         for key, value in node.items()

@@ -1,4 +1,4 @@
-"""Objects out of config nodes, after their values were held against the constructors."""
+"""Make objects from config nodes, after checking their values against the constructors."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -10,7 +10,7 @@ from eegfm.config.identity import SEEN
 from eegfm.config.signatures import arguments
 from eegfm.contracts import EegfmError
 
-LIMITS = {  # of what others' constructors take: a kind, the least value, and what is taken beside it
+LIMITS = {  # for constructors of other packages: a kind, the least value, and other accepted values
     "trainer.max_epochs": (int, 1, (-1, None)),
     "trainer.max_steps": (int, 1, (-1,)),
     "trainer.accumulate_grad_batches": (int, 1, ()),
@@ -25,7 +25,7 @@ LIMITS = {  # of what others' constructors take: a kind, the least value, and wh
 
 
 def refuse_wrong_values(config: DictConfig) -> None:
-    """Raise EegfmError for a value that no run can have; what would use it is not loaded, which takes seconds."""
+    """Raise EegfmError for a value that no run can have, without loading its user, which takes seconds."""
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         verb, typed = "is" if len(missing) == 1 else "are", " ".join(f"{key}=..." for key in missing)
@@ -43,7 +43,7 @@ def refuse_wrong_values(config: DictConfig) -> None:
 
 
 def _made(node: DictConfig, path: str = "") -> Iterator[tuple[str, DictConfig]]:
-    """The nodes that objects are made of, with their paths."""
+    """The nodes that describe objects, with their paths."""
     for key in node:
         if not OmegaConf.is_dict(node[key]):
             continue
@@ -59,7 +59,7 @@ def _plainly(value: Any) -> str:
 
 
 def make(node: DictConfig, path: str) -> Any:
-    """Instantiate a config node, after holding its values against the constructor's types."""
+    """Instantiate a config node, after checking its values against the constructor's types."""
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
@@ -75,16 +75,16 @@ def make(node: DictConfig, path: str) -> Any:
 
 
 def check_types(node: DictConfig, path: str) -> None:
-    """Refuse values that the target's constructor has another type for, before anything is made.
+    """Refuse values of a type that the target's constructor does not take, before anything is made.
 
-    Only plain types are held against their values (int, float, bool, str, Literal, None, and unions of them): the
-    rest is the constructor's own to check.
+    Only plain types are checked (int, float, bool, str, Literal, None, and unions of them): the constructor
+    checks the rest.
     """
     known = arguments(node["_target_"])
     if known is None:
         return
     for key, value in OmegaConf.to_container(node, resolve=True).items():  # type: ignore[union-attr]
-        if str(key).startswith("_") or key == SEEN:  # a declaration, which is no argument
+        if str(key).startswith("_") or key == SEEN:  # a declaration is no argument
             continue
         if isinstance(value, dict):
             inner = {f"{path}.{key}": node[key]}
@@ -102,7 +102,7 @@ def check_types(node: DictConfig, path: str) -> None:
 
 
 def _undeclared(node: DictConfig) -> DictConfig:
-    """The same node, where it was in its config, without what it and the nodes in it declare."""
+    """The same node, at its place in the config, without the declarations in it and in the nodes below."""
     copy = deepcopy(node)
     OmegaConf.set_struct(copy, False)
     nodes: list[Any] = [copy]
@@ -154,7 +154,7 @@ def _say(hint: Any) -> str:
 
 
 def one_benchmark(config: DictConfig, what: str) -> DictConfig:
-    """The config's `data`, for a door that has to do with one benchmark (it does `what`): a mix is refused."""
+    """The config's `data`, for a command that handles one benchmark (`what` says how): a mix is refused."""
     if "corpora" in config.data:
         each = " or ".join(f"data={name}" for name in config.data.corpora) or "data=<benchmark>"
         raise EegfmError(f"A mix of benchmarks was given to {what}. Take one at a time: {each}")

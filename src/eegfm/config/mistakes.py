@@ -1,7 +1,7 @@
-"""What a person has typed, as Hydra wants it; and where Hydra refuses it, what is wrong with it in one sentence.
+"""Rewrite typed settings as Hydra wants them; if Hydra refuses them, say in one sentence what is wrong.
 
-Hydra's own sentences do not say what is near, and advise to append with `+`, which makes a typing error part of the
-config. So the wrong word is looked for again here, in the tree that Hydra has searched.
+Hydra's own messages do not suggest similar words, and advise to append with `+`, which makes a typing error
+part of the config. So this module looks for the wrong word again, in the tree that Hydra searched.
 """
 
 import re
@@ -37,9 +37,9 @@ WANTED = {
 
 
 def for_hydra(typed: str, config_name: str) -> str:
-    """One argument, with quotes around a path whose signs Hydra would take for its grammar.
+    """One argument, with quotes around a path whose characters Hydra would take for its grammar.
 
-    And `group=null` as `~group`, where a group needs no option: for Hydra null is not one.
+    `group=null` becomes `~group` if the group needs no option: for Hydra null is not an option.
     """
     key = KEY.match(typed)
     value = typed[key.end() :] if key else ""
@@ -52,7 +52,7 @@ def for_hydra(typed: str, config_name: str) -> str:
 
 
 def optional_groups(config_name: str) -> set[str]:
-    """The groups of a door that need no option."""
+    """The groups of a command that need no option."""
     text = (config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8")
     defaults = [one for one in yaml.safe_load(text)["defaults"] if isinstance(one, dict)]
     return {group for one in defaults for group, option in one.items() if option is None}
@@ -65,8 +65,8 @@ def _wants_quotes(typed: str, value: str) -> bool:
     try:
         override = OverridesParser.create().parse_override(typed)
     except HydraException:
-        return is_path or "(" not in value  # choice(1,2 is a slip in a sweep
-    # /a,/b are two paths to sweep over, and /a,b is one
+        return is_path or "(" not in value  # choice(1,2 is a mistyped sweep
+    # /a,/b is a sweep over two paths; /a,b is one path
     return override.is_choice_sweep() and is_path and not all(map(PATH.match, value.split(",")))
 
 
@@ -75,7 +75,7 @@ def _wants_quotes(typed: str, value: str) -> bool:
 
 @dataclass(frozen=True)
 class Argument:
-    """A setting as it was typed, and as Hydra reads it."""
+    """A setting as a person typed it, and as Hydra reads it."""
 
     typed: str
     override: Override
@@ -89,7 +89,7 @@ class Argument:
         return str(self.override.input_line)
 
     def is_a_sweep_in(self, error: Exception) -> bool:
-        """Whether these are several values, and Hydra wanted one."""
+        """Whether it has several values, and Hydra wanted one."""
         return self.override.is_sweep_override() and str(error).startswith("Ambiguous value")
 
 
@@ -102,7 +102,7 @@ class Tree:
     more: Sequence[str]
 
     def options(self, group: str) -> list[str]:
-        """Those of a group and of its folders (`published/tuev`); none of what is no group."""
+        """The options of a group and of its folders (`published/tuev`); empty if there is no such group."""
         folders = self.inside(group, ObjectType.GROUP)
         inner = [f"{f}/{one}" for f in folders for one in self.inside(f"{group}/{f}", ObjectType.CONFIG)]
         return [*self.inside(group, ObjectType.CONFIG), *inner]
@@ -112,7 +112,7 @@ class Tree:
         return self.loader.get_group_options(group, kind, self.config_name, [*self.more])
 
     def composed(self, arguments: Iterable[Argument]) -> Any:
-        """The config of these arguments, in plain Python and with its references."""
+        """The config of these arguments, in plain Python, with its references unresolved."""
         return OmegaConf.to_container(
             compose(self.config_name, [*self.more, *(one.for_hydra for one in arguments)])
         )
@@ -121,9 +121,9 @@ class Tree:
 def mistake(
     error: Exception, config_name: str, settings: Mapping[str, str], more: Sequence[str] = ()
 ) -> str:
-    """What is wrong with the settings of a command whose config was refused with `error`; empty where nothing is.
+    """What is wrong with the settings of a command, after its config gave `error`; empty if nothing is.
 
-    `settings` are by what was typed as Hydra has got them; `more` are such that nobody typed.
+    `settings` maps each typed setting to the form that Hydra got; `more` are settings that nobody typed.
     """
     arguments = []
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
@@ -185,7 +185,7 @@ def _wrong_key(tree: Tree, groups: Iterable[Argument], settings: Iterable[Argume
         node: Any = config
         before: list[str] = []
         for part in argument.key.split("."):
-            if not isinstance(node, dict):  # of a list, or of a reference
+            if not isinstance(node, dict):  # inside a list or a reference
                 break
             if part not in node:
                 known = sorted(str(key) for key in node if not str(key).startswith("_"))
@@ -228,7 +228,7 @@ def _unknown(typed: str, wrong: str, word: str, known: Sequence[str]) -> str:
 
 
 def _without_advice(error: Exception) -> str:
-    """Hydra's own words, but for where it has looked and how to append; nothing of other errors."""
+    """Hydra's own message, without its search path and its advice to append; empty for other errors."""
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return ""
     text = str(error).partition("\nConfig search path:")[0]

@@ -1,4 +1,4 @@
-"""Where the config tree lies, and what stands at the top of a training config."""
+"""The place of the config tree, and the top level of a training config."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -45,11 +45,11 @@ class Paths:
 
 @dataclass
 class Resources:
-    """What a SLURM job of a run wants, where a model's file says it (`conf/hydra/launcher/slurm.yaml` has the rest)."""
+    """Resources of a run's SLURM job that a model's file may set (the rest: `conf/hydra/launcher/slurm.yaml`)."""
 
     partition: str | None = None
-    gpus: int | None = None  # a node
-    cpus: int | None = None  # a task
+    gpus: int | None = None  # per node
+    cpus: int | None = None  # per task
     mem_gb: int | None = None
     minutes: int | None = None
 
@@ -81,7 +81,7 @@ class RunSchema:
 
 
 def register() -> None:
-    """Tell Hydra the schema and the name of a run's folder. Called by the doors before they compose."""
+    """Tell Hydra the schema and the name of a run's folder. Commands call this before they compose."""
     ConfigStore.instance().store("run_schema", RunSchema)
     OmegaConf.register_new_resolver("eegfm.run", run_name, use_cache=False, replace=True)
     OmegaConf.register_new_resolver("eegfm.first", _first, replace=True)
@@ -91,11 +91,11 @@ def register() -> None:
 
 
 def _first(*values: Any) -> Any:
-    """The first value that is one."""
+    """The first value that is not None."""
     return next((value for value in values if value is not None), None)
 
 
 def benchmark_options() -> list[Path]:
-    """The files of data=..., sorted, without the mixes: what is one benchmark."""
+    """The files of data=..., sorted, without the mixes: each is one benchmark."""
     files = sorted((config_dir() / "data").glob("*.yaml"))
     return [path for path in files if "\nbenchmark:" in path.read_text(encoding="utf-8")]

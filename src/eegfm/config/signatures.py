@@ -1,4 +1,4 @@
-"""The arguments of our constructors, read from their sources: importing them would load torch, which takes seconds."""
+"""The arguments of our constructors, read from their sources: importing loads torch, which takes seconds."""
 
 import ast
 import builtins
@@ -13,9 +13,9 @@ Found = tuple[ast.Module, ast.AST]  # a definition, and the module that it stand
 
 
 def arguments(target: str) -> dict[str, Any] | None:
-    """By name, the type of each argument of `target`: Any where it is not made of plain types.
+    """The type of each argument of `target`, by name; Any if it is not made of plain types.
 
-    None where the source does not show the arguments, or `target` is not ours.
+    None if the source does not show the arguments, or `target` is not ours.
     """
     found = _find(target)
     while found:
@@ -32,7 +32,7 @@ def arguments(target: str) -> dict[str, Any] | None:
                     if not ast.unparse(one.annotation).startswith("ClassVar")
                 }
             elif node.bases:
-                found = _find_in(tree, ast.unparse(node.bases[0]))  # it is inherited
+                found = _find_in(tree, ast.unparse(node.bases[0]))  # an inherited constructor
             else:
                 return {}
         elif isinstance(node, ast.FunctionDef):
@@ -56,7 +56,7 @@ def _find(target: str) -> Found | None:
 
 
 def _find_in(tree: ast.Module, name: str) -> Found | None:
-    """The definition of a name of a module, also where the module has it from another one of ours."""
+    """The definition of a name in a module, also if the module imports it from another module of ours."""
     for node in tree.body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return tree, node
@@ -75,7 +75,7 @@ def _parsed(file: Path) -> ast.Module:
 
 
 def _type(annotation: ast.AST | None, tree: ast.Module) -> Any:
-    """The type that an annotation stands for; Any where it is not made of plain ones, by whatever name."""
+    """The type that an annotation stands for, through aliases; Any if it is not made of plain types."""
     if not isinstance(annotation, ast.expr):
         return Any
     known = dict(PLAIN)
