@@ -21,10 +21,10 @@ from eegfm.tasks.weights import config_of, load_backbone, published_weights, rea
 
 
 def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictConfig, dict[str, Any]]:
-    """Config and choices of the run that weights=pretrain starts from: this one's, but for what `pretrain` says.
+    """Config and choices of the run that weights=pretrain starts from: this run's, changed by `pretrain`.
 
-    Its task replaces this one's, and its data where they are others (`defaults: - /data@pretrain.data: mix`); of other
-    nodes it changes the values that it names.
+    A node of `pretrain` with its own target replaces this run's (the task; other data, by `defaults: -
+    /data@pretrain.data: mix`); any other node changes only the values that it names.
 
     Raises:
         EegfmError: nothing says how to pre-train, or the two runs would scale their input differently.
@@ -38,9 +38,9 @@ def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictCon
         )
     for key, value in changes.items():
         before[key] = value if "_target_" in value else OmegaConf.merge(before[key], value)
-    # it starts from nothing, so that there is no overlap to allow
+    # it starts from random weights, so there is no overlap to allow
     before.weights, before.pretrain, before.allow_overlap, before.diagnostics = None, {}, False, False
-    before.search = {}  # nor is it a trial
+    before.search = {}  # it is no trial of a search
     refuse_another_scale(config, before, "The pre-training (pretrain.task)")
     its_own = {
         group: choices[f"{group}@{PRETRAIN}.{group}"]
@@ -52,7 +52,7 @@ def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictCon
 
 @dataclass
 class Run:
-    """One training, wired: what `task` learns from `data`. `trainer` is made when its folder is known."""
+    """One training, wired: `task` learns from `data`. `make_trainer` is called when the folder is known."""
 
     task: Any
     data: "EEGDataModule"
@@ -60,13 +60,13 @@ class Run:
     config: dict[str, Any]
     started_from: dict[str, Any] = field(
         default_factory=dict
-    )  # the checkpoint and what was left out, if any
+    )  # the checkpoint and the tensors left out, if any
 
 
 def build(config: DictConfig, weights: str | Path | None) -> Run:
-    """Make data, backbone and task of a composed config, the backbone from `weights` where they are not None.
+    """Make data, backbone and task of a composed config; the backbone starts from `weights`, if not None.
 
-    `weights` is a run folder, a checkpoint or "published": what `config.weights` means.
+    `weights` is a run folder, a checkpoint or "published", as in `config.weights`.
 
     Raises:
         EegfmError: a value of the wrong type, or a combination that cannot work.
@@ -81,7 +81,7 @@ def build(config: DictConfig, weights: str | Path | None) -> Run:
         else:
             checkpoint = Place.of(weights).checkpoint
             text = config_of(checkpoint)
-            theirs = OmegaConf.create(text) if text else None  # None: it was not written by a run
+            theirs = OmegaConf.create(text) if text else None  # None: no run wrote the file
         if theirs is not None:
             refuse_another_scale(config, theirs, str(checkpoint))
         left_out = load_backbone(backbone, checkpoint)
@@ -91,8 +91,8 @@ def build(config: DictConfig, weights: str | Path | None) -> Run:
 
 
 def trained(config: DictConfig, place: Place) -> Run:
-    """The run of a place with its trained weights; `config` is `place.config`, perhaps changed for this machine."""
-    # where a backbone has random weights, the same ones; the variables are for workers, and there are none
+    """The run of a place with its trained weights; `config` is `place.config`, perhaps for this machine."""
+    # a random backbone gets the same weights again; the variables are for workers, and there are none
     with environment(PL_GLOBAL_SEED=None, PL_SEED_WORKERS=None):
         seed_everything(config.seed, verbose=False)
     run = build(config, None)
@@ -101,12 +101,13 @@ def trained(config: DictConfig, place: Place) -> Run:
 
 
 def put_trained(task: Any, place: Place) -> None:
-    """Put what a place has learned into the task of its config: the weights of its checkpoint.
+    """Load the trained weights of a place's checkpoint into the task of its config.
 
-    Of a task that is fitted in one go, what its fit has found, over the weights that its backbone began with.
+    A task that is fitted in one go gets the results of its fit and the weights that its backbone began
+    with.
 
     Raises:
-        EegfmError: the run has not come so far.
+        EegfmError: the run has no trained weights yet.
     """
     if isinstance(task, nn.Module):
         task.load_state_dict(read_state(place.checkpoint))
@@ -118,7 +119,7 @@ def put_trained(task: Any, place: Place) -> None:
 
 
 def refuse_another_scale(config: DictConfig, theirs: Any, who: str) -> None:
-    """Weights expect the input that they are trained on: raise EegfmError where this run would scale it otherwise."""
+    """Raise EegfmError if this run would scale its input otherwise than the run of the weights did."""
     found, wanted = (OmegaConf.select(c, "task.scale", default=None) for c in (config, theirs))
     if found != wanted:
         said = "null" if wanted is None else wanted
@@ -135,7 +136,7 @@ def build_data(config: DictConfig) -> "EEGDataModule":
 
 
 def on_one_device(config: DictConfig) -> DictConfig:
-    """The same config, for one process: of several, what follows a fit is the first one's alone."""
+    """The same config for one process: after a fit only rank 0 works."""
     copy = config.copy()
     OmegaConf.set_struct(copy, False)
     copy.trainer.update(devices=1, num_nodes=1, strategy="auto")

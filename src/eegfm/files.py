@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the locks that let one process at a time do a thing."""
+"""Write files whole or not at all, and lock work that only one process may do at a time."""
 
 import fcntl
 import json
@@ -14,12 +14,12 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def whole(path: Path, *, sync: bool = False) -> Iterator[Path]:
-    """Write a file whole or not at all: write to the path that this gives, and it gets its name at the end.
+    """Write a file whole or not at all: write to the yielded path, which is renamed to `path` at the end.
 
-    Where the block raises, what was written is removed, and what was there before stays. `sync` forces the content to
-    the disk first, for files that have to outlive a power failure.
+    If the block raises, the new file is removed and the old one stays. `sync` first forces the content to
+    the disk, for files that must survive a power failure.
     """
-    # in the same folder, with the same end of its name, which some writers go by; of this process alone
+    # in the same folder, with the same suffix, which some writers go by; unique to this process
     temporary = path.with_name(f".{os.getpid()}.tmp.{path.name}")
     try:
         yield temporary
@@ -50,8 +50,9 @@ def sync_to_disk(file: Any) -> None:
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     """Whether the kernel gives this process the lock of an open file.
 
-    It is a POSIX record lock: NFS carries it from node to node, forked workers do not inherit it, and it is gone with
-    its process, or as soon as the process closes the file, wherever else it has it open.
+    It is a POSIX record lock: NFS carries it from node to node, and forked workers do not inherit it. It
+    ends with its process, or as soon as the process closes the file, even if the process has it open
+    elsewhere.
 
     Raises:
         OSError: the file system has no locks.
@@ -65,9 +66,9 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
 
 @contextmanager
 def locked(path: Path, waiting: str = "") -> Iterator[None]:
-    """Hold the lock of the file `path`, which is made for it; say `waiting` where another process has it."""
+    """Hold the lock of the file `path`, which is made for it; log `waiting` if another process holds it."""
     with open(path, "w") as file:
-        try:  # flock is of this opening of the file, so threads of one process wait for each other as well
+        try:  # flock belongs to this opening of the file, so threads of one process wait as well
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if waiting:

@@ -11,7 +11,7 @@ from eegfm.data.ready import as_part
 from eegfm.data.store import SampleStore
 from eegfm.runs.sentences import reservations
 
-# of a data module's arguments, those that concern a batch
+# the arguments of a data module that concern a batch
 OF_LOADERS = ("_target_", "seed", "train_ratio", "batch_size", "device_cache", "num_workers")
 
 
@@ -25,7 +25,7 @@ def prepare(config: DictConfig) -> None:
 
 
 def _prepare(data: DictConfig, config: DictConfig) -> None:
-    # the data module is not made: it loads Lightning, seconds in which a finished store is told of
+    # the data module would load Lightning, which takes seconds; a finished store needs none of it
     own = {key: value for key, value in data.items() if key not in OF_LOADERS}
     node = OmegaConf.create({"_target_": "eegfm.data.ready.ready", **own}, parent=config)
     store = make(node, "data")(encoder=make(config.encoder, "encoder"))
@@ -36,7 +36,7 @@ def _prepare(data: DictConfig, config: DictConfig) -> None:
 
 
 def show(store: SampleStore, benchmark: BenchmarkSpec, window_s: float | None) -> None:
-    """What is in a store, and what must be known of it; `window_s` where windows are not the benchmark's."""
+    """Show a store and the reservations about it; `window_s` if its windows are not the benchmark's."""
     from rich.console import Console
 
     console = Console(highlight=False)

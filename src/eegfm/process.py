@@ -1,6 +1,6 @@
-"""What is changed of this process for a while, and put back: environment variables, `sys.argv`, loggers' levels.
+"""Change this process for a while, then put it back: environment variables, `sys.argv`, loggers' levels.
 
-Libraries read these where they have no argument for the same. The next run of a sweep, or whoever called us as a
+Some libraries read these instead of an argument. The next run of a sweep, or a program that uses us as a
 library, finds them as they were.
 """
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def environment(**variables: str | None) -> Iterator[None]:
-    """Environment variables with these values. Those of None keep theirs, or have none; what sets them is undone."""
+    """Set environment variables; None leaves one as it is. Each has its old value again at the end."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update({name: value for name, value in variables.items() if value is not None})
     try:
@@ -28,7 +28,7 @@ def environment(**variables: str | None) -> Iterator[None]:
 
 @contextmanager
 def arguments(program: str, *rest: str) -> Iterator[None]:
-    """The command line as if it had been this one."""
+    """Replace the command line by this one."""
     before, sys.argv = sys.argv, [program, *rest]
     try:
         yield
@@ -38,7 +38,7 @@ def arguments(program: str, *rest: str) -> Iterator[None]:
 
 @contextmanager
 def level(least: int, *names: str | logging.Logger) -> Iterator[None]:
-    """Loggers, or those of these names, say nothing below this level; "" is the root."""
+    """Silence these loggers, given themselves or by name, below this level; "" is the root."""
     loggers = [logging.getLogger(one) if isinstance(one, str) else one for one in names]
     before = [one.level for one in loggers]
     for one in loggers:

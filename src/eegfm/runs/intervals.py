@@ -126,7 +126,7 @@ def _of_ranks(
     label: Int[np.ndarray, " window"],
     weight: Int[np.ndarray, "draw window"],
 ) -> dict[str, Float[np.ndarray, " draw"]]:
-    """AUROC, trapezoid under precision and recall, average precision; `weight` counts copies of a window."""
+    """AUROC, trapezoid under precision and recall, average precision; `weight` counts copies of windows."""
     order = np.argsort(-positive)
     starts = np.flatnonzero(
         np.r_[True, np.diff(positive[order]) != 0]

@@ -1,4 +1,4 @@
-"""The benchmarks that a run's published weights were trained on, and other reservations about its weights."""
+"""The benchmarks that a run's published weights were trained on, and reservations about its weights."""
 
 from collections.abc import Mapping
 from pathlib import Path

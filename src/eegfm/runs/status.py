@@ -1,4 +1,4 @@
-"""`status.json`, the state of a run for a sweep's table; and the lock that lets one process write a run folder.
+"""`status.json`, the state of a run, for a sweep's table; and the lock of the one process that writes it.
 
 The lock is `running.lock`, which exists while a process writes the folder. The kernel holds it for the
 process (POSIX record locks, which NFS carries from node to node and forked loader workers do not inherit),
@@ -217,7 +217,7 @@ def _locked(descriptor: int, *, shared: bool = False) -> bool:
 
 
 def _record(path: Path) -> dict[str, Any] | None:
-    """The owner of the lock. Its owner must not call this without locking again: closing the file unlocks it."""
+    """The owner of the lock. If the owner itself reads this, it must lock again: closing the file unlocks it."""
     try:
         return _parsed(path.read_bytes())
     except OSError:

@@ -1,4 +1,4 @@
-"""Send to W&B what a finished run has beside its curves: a row for dashboards, its test subjects, its figures.
+"""Send a finished run to W&B, beside its curves: a row for dashboards, its test subjects, its figures.
 
 The run folder stays complete: W&B is never the only copy, and a failure of W&B never fails a run.
 `wandb_of` begins the W&B run, Lightning sends the curves, `reporting.wandb_page` lays it out.
@@ -104,7 +104,7 @@ def summary(result: "RunResult", interval: Mapping[str, tuple[float, float]]) ->
 
 
 def tables(result: "RunResult", test: PredictionTable | None) -> dict[str, Any]:
-    """A table of every test subject; for a classifier also a confusion matrix with cells that W&B can show."""
+    """A table of every test subject; for a classifier also an interactive confusion matrix."""
     import wandb
 
     metrics = [
