@@ -1,4 +1,4 @@
-"""The arguments of our constructors, read from their sources: importing loads torch, which takes seconds."""
+"""The arguments of our constructors, read from their sources: importing loads torch, for seconds."""
 
 import ast
 import builtins

@@ -217,7 +217,7 @@ def _locked(descriptor: int, *, shared: bool = False) -> bool:
 
 
 def _record(path: Path) -> dict[str, Any] | None:
-    """The owner of the lock. If the owner itself reads this, it must lock again: closing the file unlocks it."""
+    """The owner of the lock. An owner that reads it must lock again: closing the file unlocks it."""
     try:
         return _parsed(path.read_bytes())
     except OSError:

@@ -1,1 +1,1 @@
-"""What makes a run: fit, checkpoints, preemption, several processes, the record."""
+"""Train a run: fit, checkpoints, preemption, several processes, the record."""

@@ -1,4 +1,4 @@
-"""What a network costs: the floating-point operations of one window, and the energy of the GPUs that train it."""
+"""The cost of a network: the floating-point operations of one window, and the energy of its GPUs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,12 +14,13 @@ from eegfm.contracts import EEGBatch
 def forward_flops(task: nn.Module, batch: EEGBatch) -> int:
     """Operations of `task(batch.x, batch.coords)` in eval mode: matrix products, convolutions and attention alone.
 
-    A multiplication with its addition is two. What torch's counter does not know (norms, activations, cumulative sums,
-    recurrent layers, fused kernels) counts nothing, so this is where most of the time goes and not all of it.
+    A multiplication with its addition counts as two. Operations that torch's counter does not know (norms,
+    activations, cumulative sums, recurrent layers, fused kernels) are not counted, so the count covers most
+    of the time, not all.
     """
     before = torch.backends.mha.get_fastpath_enabled()
     modes = {module: module.training for module in task.modules()}
-    # fused attention is unknown to the counter on the CPU, and so are torch's fused encoder layers everywhere
+    # the counter does not know fused attention on the CPU, nor torch's fused encoder layers anywhere
     torch.backends.mha.set_fastpath_enabled(False)
     task.eval()
     try:
@@ -37,10 +38,11 @@ def _forward(task: Any, batch: EEGBatch) -> None:
 
 
 def energy_j(devices: Sequence[int]) -> float | None:
-    """What these GPUs of torch's have taken since their driver was loaded, in joules, by NVML's own counter.
+    """The energy these torch GPUs took since their driver was loaded, in joules, by NVML's counter.
 
-    All that ran on them is in it, and nothing of the machine around them. None where there is no GPU, no pynvml (which
-    is nvidia-ml-py), or a GPU without such a counter: one from before Volta, or a slice of one.
+    It includes all that ran on them, and nothing of the machine around them. None if there is no GPU, no
+    pynvml (the package nvidia-ml-py), or a GPU without such a counter: one from before Volta, or a slice of
+    one.
     """
     if not devices or not torch.cuda.is_available():
         return None

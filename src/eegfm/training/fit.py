@@ -1,4 +1,4 @@
-"""A run is trained: by gradient steps, or fitted in one go."""
+"""Train a run by gradient steps, or fit it in one go."""
 
 import logging
 import sys
@@ -52,7 +52,7 @@ def train_by_gradient(
             *_keeping_places(run, folder),
             KeepProgress(folder),
             *chosen_callbacks(run.config, monitor=f"val/{metric}", mode=mode),
-            SaveAndLeave(asked, last),  # behind what has to see the batch
+            SaveAndLeave(asked, last),  # after the callbacks that have to see the batch
             *pruning,
             *keep(checkpoints, monitor=f"val/{metric}", mode=mode, rule=selection, every=save_steps(run)),
         ],
@@ -61,7 +61,7 @@ def train_by_gradient(
     )
     if last.exists():
         log.info("Going on from %s.", last)
-    # what the others train from is there by now
+    # the other processes train from these weights, which exist by now
     config = {**run.config, "weights": run.started_from.get("weights"), "diagnostics": False}
     before_j = _energy_j(trainer)
     with together(trainer, config, folder, choices):
@@ -80,7 +80,7 @@ def train_by_gradient(
                 f"No epoch was kept in {checkpoints}: none came after selection.first_epoch={selection['first_epoch']} "
                 "with a validation metric that is a number. Train longer, or set selection.first_epoch=0."
             )
-        # the curves end with the training: what is scored here are the chosen weights, which go into the summary
+        # the curves end with the training: the scores of the chosen weights below go into the summary
         loggers, trainer.loggers = trainer.loggers, []
         predictions = {}
         for split, evaluate in (("val", trainer.validate), ("test", trainer.test)):
@@ -103,13 +103,13 @@ def train_by_gradient(
 
 
 def _energy_j(trainer: Any) -> float | None:
-    """Of all GPUs of a fit; None where some are in other machines."""
+    """The energy counters of all GPUs of a fit together; None if some are in other machines."""
     on_gpus = trainer.strategy.root_device.type == "cuda" and trainer.num_nodes == 1
     return energy_j(trainer.device_ids) if on_gpus else None
 
 
 def save_steps(run: Run) -> int | None:
-    """Steps between two savings within an epoch; None where there are none."""
+    """Steps between two savings within an epoch; None if there are none."""
     steps = run.config["save_steps"]
     if steps is not None and steps < 1:
         raise EegfmError(f"save_steps={steps}: a number of steps above 0 is wanted.")
@@ -117,7 +117,7 @@ def save_steps(run: Run) -> int | None:
 
 
 def _keeping_places(run: Run, folder: Path) -> list[Any]:
-    """What follows the spatial matrix through a fit, where the model has one."""
+    """The callbacks that record the spatial matrix through a fit, if the model has one."""
     if not maps_places(run.task):
         return []
 
@@ -126,7 +126,7 @@ def _keeping_places(run: Run, folder: Path) -> list[Any]:
 
 
 def chosen_callbacks(config: Mapping[str, Any], *, monitor: str, mode: str) -> list[Any]:
-    """What `callbacks=...` adds to our own. A partial one is given the metric by which the best epoch is chosen."""
+    """Callbacks that `callbacks=...` adds to ours. Partial ones get the metric that chooses the epoch."""
     nodes = OmegaConf.create({**config["callbacks"]})
     made = [make(node, f"callbacks.{name}") for name, node in nodes.items()]
     return [one(monitor=monitor, mode=mode) if isinstance(one, partial) else one for one in made]
@@ -164,7 +164,7 @@ def begin_logger(run: Run, folder: Path, choices: Mapping[str, Any]) -> Any:
     )
     if logger:
         groups = ("model", "encoder", "data", "task", "adapt")
-        options = {key: chosen(choices, key) for key in groups if choices.get(key)}  # what panels group by
+        options = {key: chosen(choices, key) for key in groups if choices.get(key)}  # panels group by these
         logger.experiment.config.update(
             {**run.config, "option": options, "provenance": asdict(run.data.provenance())},
             allow_val_change=True,

@@ -1,8 +1,8 @@
 """The plain record of a fit: `metrics.csv`, a row an epoch, and `loss.csv`, a row a step.
 
-Written by us, whatever the logger, because Lightning's own CSV logger deletes what an interrupted run had written. A
-resumed fit drops the rows behind its checkpoint and goes on, so the files are those of an uninterrupted one. Of several
-processes the first one writes, and a loss is that of the whole batch.
+We write it, whatever the logger, because Lightning's CSV logger deletes the rows of an interrupted run. A
+resumed fit drops the rows after its checkpoint and goes on, so the files equal those of an uninterrupted
+fit. With several processes only rank 0 writes, and a loss is that of the whole batch.
 """
 
 import csv
@@ -65,7 +65,7 @@ class History(Callback):
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        # a fit that is killed goes on from the checkpoint, in the middle of an epoch perhaps
+        # a killed fit goes on from the checkpoint, perhaps in the middle of an epoch
         self._flush(trainer)
 
     def on_exception(

@@ -1,13 +1,14 @@
 """A run that is asked to stop (USR2 of submitit, USR1, TERM) saves at the end of its batch and leaves.
 
-The same command then goes on from there, in the same folder, from the same step, with the same losses on the CPU. The
-exit status is 128 + the signal: 143 after TERM, 140 after USR2, 138 after USR1, where Lightning 2.6.6 ends with 0. A
-handler of USR1 or USR2 that was there before ours is called once the checkpoint is written: submitit's sends the job
-off again, and decides on the exit status itself.
+The same command then goes on from there, in the same folder, from the same step, with the same losses on
+the CPU. The exit status is 128 + the signal: 143 after TERM, 140 after USR2, 138 after USR1; Lightning
+2.6.6 alone ends with 0. An earlier handler of USR1 or USR2 is called once the checkpoint is written:
+submitit's handler resubmits the job and decides on the exit status itself.
 
-A signal raises nothing by itself while batches are trained, since it may arrive in the middle of an optimiser's step.
-At any other time (preparing, testing) the process leaves at once: what is finished is on disk then, and what is not is
-done again. In a validation it leaves behind its end, so the time from signal to kill has to be enough for one.
+A signal raises nothing by itself while batches are trained, since it may arrive in the middle of an
+optimiser's step. At any other time (preparing, testing) the process leaves at once: finished work is on
+disk, and unfinished work is done again. In a validation it leaves after the end, so the time from signal to
+kill must be enough for one validation.
 """
 
 import logging
@@ -43,7 +44,7 @@ class Preempted(SystemExit):
 
 
 class Asked:
-    """Whether a signal has asked this process to stop. `training`: a fit looks by itself, at the end of its batches."""
+    """Whether a signal has asked this process to stop. `training`: a fit checks it after each batch."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
@@ -53,7 +54,7 @@ class Asked:
         self.before: dict[int, Any] = {}
 
     def listen(self) -> None:
-        """Put our handlers in place; again in a fit, since Lightning has put its own before them."""
+        """Install our handlers; a fit does it again, since Lightning installs its own over them."""
         for signum in SIGNALS:
             found = signal.signal(signum, self._handle)
             self.before.setdefault(signum, found)
@@ -63,9 +64,9 @@ class Asked:
             signal.signal(signum, handler)
 
     def leave(self, signum: int, where: str) -> None:
-        """End the process, by the handler that was there before ours where it is one that sends the job off again."""
+        """End the process, through the handler from before ours if that handler resubmits the job."""
         before = self.before[signum]
-        self.leaving = True  # SLURM sends TERM to what has just sent itself off again
+        self.leaving = True  # SLURM sends TERM to a job that has just resubmitted itself
         self.restore()
         if signum != signal.SIGTERM and callable(before):
             log.warning("%s %s; it is sent off again.", signal.Signals(signum).name, where)
@@ -77,7 +78,7 @@ class Asked:
         raise Preempted(signum, where)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if os.getpid() != self.owner:  # a forked child, to which nobody has spoken: as if we were not here
+        if os.getpid() != self.owner:  # a forked child was not asked: act as without our handler
             if signum == signal.SIGTERM:
                 signal.signal(signum, signal.SIG_DFL)
                 os.kill(os.getpid(), signum)
@@ -94,7 +95,7 @@ _listening: Asked | None = None
 
 @contextmanager
 def listening() -> Iterator[Asked]:
-    """Listen to the signals for as long as a run is worked on; one inside another (a pre-training) is the same."""
+    """Listen to the signals during a run; a nested call (a pre-training) shares the outer one."""
     global _listening
     outer = _listening
     asked = outer or Asked()
@@ -110,10 +111,10 @@ def listening() -> Iterator[Asked]:
 
 
 class SaveAndLeave(Callback):
-    """Looks at the end of every batch whether to stop, and then writes `last`, the checkpoint that a fit goes on from.
+    """At the end of a batch, if a signal asks to stop, write `last`, from which a fit goes on.
 
-    Behind the last batch of an epoch it waits for the validation, after which that checkpoint is written anyway: one
-    from before it would leave the validation out when it is gone on from.
+    After the last batch of an epoch it waits for the validation, which writes that checkpoint anyway: a fit
+    that goes on from a checkpoint before the validation would leave the validation out.
     """
 
     def __init__(self, asked: Asked, last: Path) -> None:
@@ -138,7 +139,7 @@ class SaveAndLeave(Callback):
             return
         signum = self._signal(trainer)
         if signum is not None:
-            # the other processes take part in saving, and only the first one writes
+            # the other processes take part in saving, and only rank 0 writes
             writing = whole(self.last) if trainer.is_global_zero else nullcontext(self.last)
             with writing as path:
                 trainer.save_checkpoint(path)
@@ -149,9 +150,7 @@ class SaveAndLeave(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         signum = self._signal(trainer)
-        if (
-            signum is not None and self.last.exists()
-        ):  # no epoch is behind it, and none is lost, in the first
+        if signum is not None and self.last.exists():  # before the first epoch there is nothing to lose
             self._leave(trainer, signum)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -166,7 +165,7 @@ class SaveAndLeave(Callback):
         self.asked.training = False
 
     def _signal(self, trainer: lightning.Trainer) -> int | None:
-        """The signal that any of the processes was sent: they save together, or not at all."""
+        """The signal that any of the processes got: they save together, or not at all."""
         signum = self.asked.signum
         if trainer.world_size > 1 and trainer.strategy.reduce_boolean_decision(
             signum is not None, all=False

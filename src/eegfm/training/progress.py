@@ -1,4 +1,4 @@
-"""Progress of a fit: a bar where a person watches, a line an epoch where the output goes to a file."""
+"""Progress of a fit: a bar on a terminal, a line per epoch if the output goes to a file."""
 
 import logging
 from typing import TextIO
@@ -16,7 +16,7 @@ def progress(stream: TextIO) -> list[Callback]:
 
 
 class EpochLines(Callback):
-    """One line an epoch, for logs."""
+    """One line per epoch, for logs."""
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         values = trainer.callback_metrics

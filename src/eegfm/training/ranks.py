@@ -1,11 +1,11 @@
-"""Several processes that train one run: which of them this one is, and how the others come to be.
+"""Several processes that train one run: the rank of this process, and how the others are started.
 
-Under `srun` with several tasks, or `torchrun`, they are all there from the start. Anywhere else the first process
-starts the others on its machine when it begins to train, in a sweep for every run anew. Each is told run and folder on
-its standard input, and ends when that closes, so that none outlives a first process that was killed. (Lightning's own
-launcher repeats the command line instead, which is that of the whole sweep in a multirun.)
+`srun` with several tasks, or `torchrun`, starts them all. Otherwise rank 0 starts the others on its machine
+when it begins to train, in a sweep for every run anew. Each reads run and folder from its standard input,
+and ends when that closes, so that none outlives a killed rank 0. (Lightning's own launcher repeats the
+command line instead, which in a multirun is that of the whole sweep.)
 
-The first process alone holds the folder's lock, and writes; the others compute.
+Only rank 0 holds the folder's lock and writes; the others compute.
 """
 
 import json
@@ -25,20 +25,20 @@ from eegfm.contracts import EegfmError
 from eegfm.process import environment
 from eegfm.runs.status import read_status, this_job, write_status
 
-LEAVE_S = 60  # for the others to end behind the first, or for the first to see that one has died
-STOP_S = 15  # for them to end where the first was asked to stop
+LEAVE_S = 60  # for the others to end after rank 0, or for rank 0 to see that one has died
+STOP_S = 15  # for the others to end after rank 0 was asked to stop
 KNOWN_BY = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "NODE_RANK", "LOCAL_RANK", "RANK")
 
 
 def rank() -> int:
-    """Which of the processes of a run this one is; 0 where it is the only one."""
+    """The rank of this process in its run; 0 if it is the only one."""
     if "RANK" in os.environ:
         return int(os.environ["RANK"])
     return int(os.environ["SLURM_PROCID"]) if _by_slurm() else 0
 
 
 def cluster() -> list[Any]:
-    """The plugin that tells Lightning which processes belong together; it would take any SLURM job for one."""
+    """The plugin that tells Lightning which processes belong together; it would take any SLURM job."""
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
@@ -51,7 +51,7 @@ def cluster() -> list[Any]:
 def together(
     trainer: Any, config: Mapping[str, Any], folder: Path, choices: Mapping[str, Any]
 ) -> Iterator[None]:
-    """Train with the other processes of a run, which are started here where nobody else has started them.
+    """Train with the other processes of a run, and start them unless a launcher has.
 
     Raises:
         EegfmError: several processes were started for a run of one, or one for a run of several nodes.
@@ -69,7 +69,7 @@ def together(
             f"trainer.num_nodes={trainer.num_nodes}: the processes of several nodes are started by srun, with "
             "--nodes and --ntasks-per-node, or by torchrun."
         )
-    # Lightning reads these where somebody else has started the processes, and writes some of them itself
+    # Lightning reads these if a launcher has started the processes, and writes some of them itself
     with environment(**dict.fromkeys(KNOWN_BY) | (_as_first(n) if n > 1 else {})):
         others, ended = _start(n, config, folder, choices), threading.Event()
         if others:
@@ -78,7 +78,7 @@ def together(
         try:
             yield
         except BaseException as stop:
-            # after an error they wait for what will not come
+            # after an error the others wait for messages that will not come
             patience = 0 if isinstance(stop, Exception) else STOP_S
             raise
         finally:
@@ -88,7 +88,7 @@ def together(
 
 @contextmanager
 def until_first_works(folder: Path) -> Iterator[None]:
-    """Wait until the first process is at work on a folder that is not finished, so as to go the same way."""
+    """Wait until rank 0 is at work on an unfinished folder, so that this process takes the same path."""
     while not (folder / "result.json").exists():
         status = read_status(folder)
         if status is not None and status.state == "running" and status.job == this_job():
@@ -98,7 +98,7 @@ def until_first_works(folder: Path) -> Iterator[None]:
 
 
 def stay_alone() -> None:
-    """Leave the processes that somebody else has started: what comes now is the first one's alone."""
+    """Leave the processes that a launcher started: from here only rank 0 works."""
     import torch.distributed as dist
 
     if dist.is_available() and dist.is_initialized():
@@ -106,7 +106,7 @@ def stay_alone() -> None:
 
 
 def follow() -> tuple[dict[str, Any], Path, dict[str, Any]]:
-    """What the first process has told this one: the config, the run folder, and the options chosen by group."""
+    """The message of rank 0 to this process: config, run folder, and the options chosen by group."""
     told = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_first, daemon=True).start()
     return told["config"], Path(told["folder"]), told["choices"]
@@ -118,7 +118,7 @@ def _by_slurm() -> bool:
 
 
 def _as_first(n: int) -> dict[str, str]:
-    """What the first of n processes on this machine is known by, and where the others find it."""
+    """Environment variables of rank 0 of n processes on this machine, and its address for the others."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -145,7 +145,7 @@ def _start(
 
 
 def _end(others: list[subprocess.Popen[str]], patience: float) -> None:
-    """Wait for the others, end those that stay, and be the only process again."""
+    """Wait for the others, kill those that stay, and be the only process again."""
     end = time.monotonic() + patience
     for process in others:
         try:
@@ -159,7 +159,7 @@ def _end(others: list[subprocess.Popen[str]], patience: float) -> None:
 
 
 def _watch(others: list[subprocess.Popen[str]], ended: threading.Event, folder: Path) -> None:
-    """End the run where another process has died and the first one has not seen it: GPUs would wait for it for long."""
+    """End the run if another process has died unseen by rank 0: the GPUs would wait long for it."""
     while not ended.wait(1):
         died = [(i, p.returncode) for i, p in enumerate(others, 1) if p.poll()]
         if died:

@@ -1,4 +1,4 @@
-"""A trained run is written down: scores, figures, `result.json`."""
+"""Write down a trained run: scores, figures, `result.json`."""
 
 import logging
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 def _places(
     run: Run, folder: Path, title: str, validated: list[str], *, in_one_go: bool
 ) -> tuple[dict[str, Any], dict[str, "Figure"]]:
-    """What a model that maps places sees of them at the start and at the end, as facts and as figures."""
+    """How a model that maps places weighs them at the start and at the end, as facts and as figures."""
     if not maps_places(run.task):
         return {}, {}
     from eegfm.analysis import maps
@@ -43,7 +43,7 @@ def _places(
     judged = [corpus for corpus in spaces if maps.knows_truth(corpus)]
     end = look(run.task, spaces, run.data if judged else None)
     frames = kept(folder)
-    # what is fitted in one go leaves the backbone as it was
+    # a fit in one go does not change the backbone
     start = end if in_one_go else {corpus: one.start for corpus, one in frames.items()}
     subjects = [
         subject.removeprefix(f"{corpus}/")
@@ -56,7 +56,7 @@ def _places(
 
 
 def scans_of(task: Any) -> list[str]:
-    """How the Mamba-2 layers of a task's model were computed last; a task that fits in one go holds its model."""
+    """How a task's Mamba-2 layers were last computed; a task fitted in one go holds its model."""
     from torch import nn
 
     model = task if isinstance(task, nn.Module) else task.backbone
@@ -64,7 +64,7 @@ def scans_of(task: Any) -> list[str]:
 
 
 def _flops(run: Run) -> int | None:
-    """Of one validation window; None of what is no network, and where the counter fails: a run is not lost for it."""
+    """Operations of one validation window; None without a network or if the counter fails."""
     from torch import nn
 
     if not isinstance(run.task, nn.Module):
@@ -86,7 +86,7 @@ def record_run(
     overlap: list[str],
     seen: dict[str, str],
 ) -> "RunResult":
-    """Predictions, figures and `result.json`; the last makes the run a finished one."""
+    """Write predictions, figures and, last, `result.json`, which marks the run as finished."""
     classes, subjects = run.data.benchmark.classes, run.data.subjects
     metrics, by_subject = {}, {}
     for split, found in outcome["predictions"].items():
@@ -126,7 +126,7 @@ def record_run(
         wall_s=round(wall_s, 2),
         peak_memory_mb=peak_memory_mb(),
         device=outcome["device"],
-        diagnostics={},  # found once the run is finished
+        diagnostics={},  # filled in after the run is finished
         devices=outcome["devices"],
         energy_wh=outcome["energy_wh"],
         scan=scans_of(run.task),
@@ -191,13 +191,13 @@ def figures_of_classes(
 def figures_of_windows(
     folder: Path, run: Run, test: "Reconstructions", result: "RunResult", title: str
 ) -> dict[str, "Figure"]:
-    """Three validation windows as they went in and came back, the error over the scalp, the terms of the loss."""
+    """Three validation windows, input and output; the error over the scalp; the terms of the loss."""
     import numpy as np
     import torch
 
     task, drawn = run.task.eval(), {}
     spec, montage, sfreq = run.data.spec, run.data.spec.montage, run.data.spec.sfreq
-    own = montages(spec, "")  # by corpus, where corpora keep their own
+    own = montages(spec, "")  # by corpus, if corpora keep their own
     for corpus, rows in run.data.datasets("val").items():
         n = len(rows)
         batch = rows.__getitems__(np.linspace(0, n - 1, min(3, n)).round().astype(int).tolist())
@@ -223,7 +223,7 @@ def figures_of_windows(
     if "persistence" in test.square:
         parts["all"] = "error of the future"
     maps = {label: test.by_channel(part) for part, label in parts.items() if part in test.square}
-    # a channel of corpora that have no test window has no error
+    # a channel has no error if its corpora have no test window
     known = np.isfinite(test.by_channel())
     tested = Montage(
         tuple(np.array(montage.names)[known].tolist()),

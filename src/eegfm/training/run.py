@@ -45,12 +45,12 @@ def main(config: DictConfig) -> float | None:
 
 @contextmanager
 def _surroundings() -> Iterator[None]:
-    """What a training changes of its process, put back behind it."""
+    """Set up the process for a training, and restore it afterwards."""
     names = (
         "lightning.pytorch",
         "lightning.fabric",
-    )  # what they say at INFO is on our summary or of no use
-    # cuBLAS reads it when its first product on a GPU is to be the same every time; Lightning has no argument for it
+    )  # their INFO messages are in our summary or of no use
+    # cuBLAS needs it for reproducible products and reads it at the first; Lightning has no argument for it
     cublas = os.environ.get("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     exact = (
         torch.are_deterministic_algorithms_enabled(),
@@ -62,7 +62,7 @@ def _surroundings() -> Iterator[None]:
         level(logging.WARNING, *names),
         warnings.catch_warnings(),
     ):
-        # a note of torch's to Lightning's authors, printed at every loop
+        # torch's note to Lightning's authors, printed at every loop
         warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
         # a run of one device wants no srun of its own, on a login node or in a job
         warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
@@ -75,7 +75,7 @@ def _surroundings() -> Iterator[None]:
 
 @_surroundings()
 def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float | None:
-    """Everything from a composed config, and the options chosen for it by group, to a finished run folder."""
+    """Make a finished run folder from a composed config and the options chosen for it by group."""
     finished = (folder / "result.json").exists()
     if not finished or (config.diagnostics and not read_result(folder).diagnostics):
         if rank():
@@ -93,7 +93,7 @@ def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float
     else:
         result = read_result(folder)
     trial = (config.get("search") or {}).get("trial")
-    if trial is not None:  # without its test scores: a search is not to be followed by those
+    if trial is not None:  # without test scores: a search must not see them
         log.info("Trial %d: validation %s %s, in %s", trial, result.monitor, result.monitor_value, folder)
         return result.monitor_value
     show(result, folder, *[f"This run is finished already; delete {folder} to train it anew."] * finished)
@@ -102,13 +102,13 @@ def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float
 
 @contextmanager
 def _no_run_left_open(folder: Path) -> Iterator[None]:
-    """End the W&B run of a training that has stopped: the next cell of a sweep, in this process, would go on in it."""
+    """End the W&B run of a stopped training, or the next cell of a sweep would go on in it."""
     try:
         yield
     except BaseException as stop:
         wandb = sys.modules.get("wandb")
         if wandb is not None and wandb.run is not None:
-            if isinstance(stop, SystemExit):  # a signal, or Ctrl-C: it goes on, and has not failed
+            if isinstance(stop, SystemExit):  # a signal, or Ctrl-C: the run can go on, and has not failed
                 wandb.run.mark_preempting()
             wandb.finish(exit_code=0 if isinstance(stop, Pruned) else 1)
             end(folder)
@@ -151,10 +151,10 @@ def _ready(config: DictConfig, choices: Mapping[str, Any]) -> Run:
 
 @_surroundings()
 def _follow(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> None:
-    """What every process of a run does but the first: train and score with it, and leave its folder alone."""
+    """The work of every rank but 0: train and score with rank 0, and leave the run folder alone."""
     import lightning.pytorch as lightning
 
-    with level(logging.ERROR, ""), listening() as asked:  # what there is to say, the first says
+    with level(logging.ERROR, ""), listening() as asked:  # rank 0 logs for all
         run = _ready(config, choices)
         if isinstance(run.task, lightning.LightningModule):
             with suppress(Pruned):
@@ -162,7 +162,7 @@ def _follow(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> Non
 
 
 def follow() -> None:
-    """The process that another one has started to train its run with it."""
+    """Train in a process that rank 0 has started for its run."""
     from omegaconf import OmegaConf
 
     config, folder, choices = told()
@@ -175,7 +175,7 @@ def follow() -> None:
 def _diagnosed(
     config: DictConfig, folder: Path, choices: Mapping[str, Any], result: "RunResult", asked: "Asked"
 ) -> "RunResult":
-    """The finished run's result with its controls in it, on disk as well."""
+    """Add the controls to a finished run's result, on disk as well, and return it."""
     from dataclasses import replace
 
     import lightning.pytorch as lightning
@@ -193,7 +193,7 @@ def _diagnosed(
 
 
 def _seen(run: Run) -> dict[str, str]:
-    """The benchmarks that this run tests on and that its published weights were trained on, and how that is known."""
+    """The tested benchmarks that this run's published weights were trained on, and how that is known."""
     found = seen_here(run.config, run.started_from.get("weights"), run.data.provenance())
     if found:
         log.warning("%s.", trained_on(found))
@@ -201,14 +201,14 @@ def _seen(run: Run) -> dict[str, str]:
 
 
 def _pretrained(config: DictConfig, choices: Mapping[str, Any]) -> Path:
-    """The folder of the finished run that weights=pretrain means; it is trained now where no one has."""
+    """The folder of the finished run that weights=pretrain means; it is trained now if missing."""
     before, its_choices = pretraining(config, choices)
     folder = Path(config.paths.runs) / named(before, its_choices)
     folder.mkdir(parents=True, exist_ok=True)
-    # runs of a sweep that start from the same weights; the other processes of a run do as its first
+    # runs of a sweep that start from the same weights take turns; the other ranks of a run follow rank 0
     with until_first_works(folder) if rank() else only_one(folder):
         if not (folder / "result.json").exists():
-            # what is wrong with the run that follows is said before the hours of this one
+            # report errors of the run that follows before the hours of this one
             _refuse_overlap(build(config, None).data, before, allowed=config.allow_overlap)
             log.info("Pre-training first, in %s.", folder)
             train(before, folder, its_choices)
@@ -217,7 +217,7 @@ def _pretrained(config: DictConfig, choices: Mapping[str, Any]) -> Path:
 
 
 def _refuse_overlap(data: Any, before: DictConfig, *, allowed: bool) -> None:
-    """Raise EegfmError where a pre-training that is still to come would see test subjects of these data."""
+    """Raise EegfmError if the coming pre-training would see test subjects of these data."""
     first = build_data(before)
     for one in (first, data):
         one.prepare_data()
@@ -226,7 +226,7 @@ def _refuse_overlap(data: Any, before: DictConfig, *, allowed: bool) -> None:
 
 
 def _people(run: Run, allowed: bool) -> tuple[dict[str, Any], list[str]]:
-    """Whom the run's weights will have seen, for its checkpoints; which test subjects they have seen already."""
+    """The people that the weights will have seen, for checkpoints; the test subjects already seen."""
     people, whole, overlap = {}, True, []
     if run.started_from:
         weights = run.started_from["weights"]

@@ -1,4 +1,4 @@
-"""Which epochs are kept: the best on validation, to be tested, and the last, to resume from (or to be tested)."""
+"""Keep two epochs: the best on validation, for the test, and the last, to resume from (or for the test)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,10 +19,11 @@ def keep(
 ) -> list[Callback]:
     """The callbacks that write `best.ckpt` and `last.ckpt`; `rule` holds the arguments of `BestEpoch`.
 
-    `every` so many steps `last.ckpt` is written within an epoch as well.
+    `last.ckpt` is also written within an epoch, once in `every` steps.
 
-    In this order: the last checkpoint then knows of the best one of its own epoch, and a resumed fit compares alike.
-    Lightning's own `save_last` would not do: it writes only when the best one changes.
+    The best comes first: the last checkpoint then knows the best of its own epoch, and a resumed fit
+    compares equally. Lightning's own `save_last` does not suffice: it writes only when the best one
+    changes.
     """
     last = ModelCheckpoint(
         folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
@@ -36,7 +37,7 @@ def keep(
 
 
 class WithinEpoch(ModelCheckpoint):
-    """Writes every so many steps, but not behind an epoch's last: it would be gone on from without the validation."""
+    """Write once in some steps, but not after an epoch's last: a resumed fit would skip the validation."""
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any, **kwargs: Any
