@@ -1,9 +1,13 @@
-"""Real recordings and weights: where they lie, or why a test cannot run without them."""
+"""Real recordings and weights: where they lie, or why a test cannot run without them. No deadlines for examples."""
 
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
