@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from lightning import LightningModule
 from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor, nn
@@ -110,10 +111,12 @@ class Task(LightningModule):
         torch.manual_seed(int(noise))  # seeds the CPU and every GPU
         self.part = getattr(batch, "part", 1.0)
 
-    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+    def backward(self, loss: Float[Tensor, ""], *args: Any, **kwargs: Any) -> None:
         super().backward(loss if self.part == 1 else loss * self.part, *args, **kwargs)
 
-    def log_training(self, values: Mapping[str, Tensor], n: int, *, on_step: bool = False) -> None:
+    def log_training(
+        self, values: Mapping[str, Float[Tensor, ""]], n: int, *, on_step: bool = False
+    ) -> None:
         """Log a training batch with `log_mean`; a resumed epoch continues from the sums in its checkpoint.
 
         Lightning neither shows nor saves an epoch's sums. So they are summed here as well, with its
@@ -134,7 +137,9 @@ class Task(LightningModule):
     def on_train_epoch_end(self) -> None:
         self.sums = {}
 
-    def log_mean(self, values: Mapping[str, Tensor], n: int | float, *, on_step: bool = False) -> None:
+    def log_mean(
+        self, values: Mapping[str, Float[Tensor, ""]], n: int | float, *, on_step: bool = False
+    ) -> None:
         """Log means over an epoch's windows and all processes; `n` windows of this batch have these values.
 
         `n` becomes a float: Lightning 2.6 averages the counts of the processes and would truncate whole
@@ -160,7 +165,7 @@ class Task(LightningModule):
             for name, (total, count) in checkpoint.get("epoch_sums", {}).items()
         }
 
-    def _of_all(self, total: Tensor, count: float) -> tuple[Tensor, float]:
+    def _of_all(self, total: Float[Tensor, ""], count: float) -> tuple[Float[Tensor, ""], float]:
         """The sum and the number of windows, over all processes."""
         both = [total.clone(), torch.tensor(count, device=total.device)]
         total, windows = (self.trainer.strategy.reduce(value, reduce_op="sum") for value in both)
