@@ -58,7 +58,7 @@ def headed(figure: Figure, title: str) -> None:
     """Give a figure its title, in as many lines as its width wants."""
     if title:
         width = round(A_INCH * figure.get_figwidth())
-        lines = [line for part in title.splitlines() for line in wrap(part, width)]
+        lines = [line for part in title.splitlines() for line in wrap(part, width, break_on_hyphens=False)]
         figure.suptitle("\n".join(lines), fontsize=11, color=INK)
 
 

@@ -140,7 +140,7 @@ class Pieces:
         montage, rate, n = (
             montage_of(list(self.names.values())),
             float(self._raw.info["sfreq"]),
-            self._raw.n_times,
+            int(self._raw.n_times),
         )
         for step in self.steps:
             stage = _Stage.of(step, montage, rate, n)
