@@ -45,7 +45,7 @@ class Paths:
 
 @dataclass
 class Resources:
-    """SLURM resources of a run, which a model's file may set (the rest: `conf/hydra/launcher/slurm.yaml`)."""
+    """SLURM resources of a run from its model's file (the rest: `conf/hydra/launcher/slurm.yaml`)."""
 
     partition: str | None = None
     gpus: int | None = None  # per node

@@ -1,4 +1,4 @@
-"""Counting what was found, holding it against what must be there, and looking for leaks between splits."""
+"""Count what was found, compare it with the census, and look for leaks between splits."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ def count(index: SampleIndex, n_classes: int) -> dict[str, Any]:
 
 
 def census_differences(benchmark: BenchmarkSpec, index: SampleIndex, n_recordings: int) -> list[str]:
-    """Where a complete corpus does not give what its census says; empty when all is right."""
+    """The differences between a complete corpus and its census; empty if there are none."""
     census, found = benchmark.census, count(index, len(benchmark.kinds))
     wrong = []
     if census.recordings is not None and census.recordings != n_recordings:
@@ -44,18 +44,18 @@ def census_differences(benchmark: BenchmarkSpec, index: SampleIndex, n_recording
 
 @dataclass(frozen=True)
 class Copies:
-    """Different files of a protocol with the same bytes: of each group its recordings, by their file."""
+    """Different files of a protocol with the same bytes: for each group its recordings, by their file."""
 
     groups: list[dict[Path, str]]
     undeclared: list[dict[Path, str]]
 
     def named(self) -> list[str]:
-        """Of each group that the benchmark does not declare, its files."""
+        """The files of each group that the benchmark does not declare."""
         return [" = ".join(path.name for path in group) for group in self.undeclared]
 
 
 def copies(benchmark: BenchmarkSpec, sources: Iterable[Source], sha256: Mapping[Path, str]) -> Copies:
-    """Compare the files of recordings, as far as their SHA-256 is known."""
+    """Compare the files of recordings whose SHA-256 is known."""
     by_sum: dict[str, dict[Path, str]] = {}
     for source in sources:
         if source.path in sha256:

@@ -1,4 +1,4 @@
-"""What the data of a run were, as its result says it: `BenchmarkFacts`, and `Leakage`, what its splits share."""
+"""A run's facts about its data: `BenchmarkFacts`, and `Leakage`, the things that splits share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from eegfm.benchmarks.spec import BenchmarkSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Leakage:
-    """What splits have in common.
+    """What the splits of a corpus or a mix share.
 
-    `shared_*` stand in more than one split, each with its splits. `nearest_s` is the smallest distance between windows
-    of different splits in one recording, from the end of the one to the beginning of the other (negative: they overlap;
-    None: no recording is shared), `nearest` their keys. `identical` are windows of different splits with the same
-    bytes: keys with their splits. In a mix, `left_out` are the windows that were taken out of a corpus because another
-    one has them in a later split (see `eegfm.data.mix.keep_apart`), and `not_told` says by corpus whom the others
-    cannot recognise.
+    `shared_*` stand in more than one split, each with its splits. `nearest_s` is the smallest distance
+    between windows of different splits in one recording, from the end of the one to the beginning of the
+    other (negative: they overlap; None: no recording is shared), `nearest` their keys. `identical` are
+    windows of different splits with the same bytes: keys with their splits. In a mix, `left_out` are the
+    windows that were removed from a corpus because another corpus has them in a later split (see
+    `eegfm.data.mix.keep_apart`), and `not_told` says by corpus whom the others cannot recognise.
     """
 
     shared_subjects: dict[str, list[str]] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Leakage:
     not_told: dict[str, str] = field(default_factory=dict)
 
     def undeclared(self, benchmark: BenchmarkSpec, *, within_subject: bool | None = None) -> list[str]:
-        """What the benchmark does not say of itself, a clause each; empty when nothing leaks.
+        """The leaks that the benchmark does not declare, a clause each; empty if nothing leaks.
 
         `within_subject` overrides the benchmark's own word, for a split that is not its published one.
         """
@@ -54,7 +54,7 @@ class Leakage:
         return found[:10]
 
     def sentence(self) -> str:
-        """All of it in a line."""
+        """All leaks in one line."""
         across = [
             f"left out of {gone['corpus']}, {gone['split']}: {gone['windows']:,} windows of {len(gone['subjects'])} "
             f"subjects ({gone['what']} in a later split of another corpus)"
@@ -80,7 +80,7 @@ class Leakage:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkFacts:
-    """What the data of a run were: what `provenance()` of a data module returns.
+    """The facts about a run's data, as `provenance()` of a data module returns them.
 
     `subjects` are those found, by split, of `subjects_total` in the protocol; `missing` and `unusable` are recordings.
     `census` counts windows by split and class, `census_differences` says where a partial corpus is not the protocol's.
@@ -129,12 +129,12 @@ class BenchmarkFacts:
         return len({subject for ids in self.subjects.values() for subject in ids})
 
     def which(self, fact: str, value: bool) -> str:
-        """Of a mix, the corpora of which a fact has this value: " (tuab, tuev)"; of one corpus nothing."""
+        """The corpora of a mix whose fact has this value: " (tuab, tuev)"; empty for one corpus."""
         names = [name for name, facts in self.corpora.items() if getattr(facts, fact) == value]
         return f" ({', '.join(names)})" if names else ""
 
     def without(self) -> list[str]:
-        """Of a mix, the splits that some corpora have nothing for: "no validation subject of eye_state"."""
+        """The splits that corpora of a mix have nothing for: "no validation subject of eye_state"."""
         found = []
         for split, name in (("val", "validation"), ("test", "test")):
             corpora = [corpus for corpus, facts in self.corpora.items() if not sum(facts.census[split])]

@@ -1,7 +1,7 @@
-"""The batches of an epoch, in an order that is known beforehand, and what loads them.
+"""The batches of an epoch, in an order that is known beforehand, and their loaders.
 
-An epoch that was interrupted goes on behind its last step: the order is a function of the seed and the epoch alone, and
-a checkpoint holds how many of its batches were trained on.
+An interrupted epoch goes on after its last step: the order is a function of the seed and the epoch alone,
+and a checkpoint holds how many of its batches were trained on.
 """
 
 import signal
@@ -51,13 +51,14 @@ class SplitDataset(Dataset[EEGBatch]):
 
 
 class Order(DistributedSampler[Any]):
-    """The batches of an epoch, of which each process has its share (see `eegfm.data.shared`).
+    """The batches of an epoch; each process gets its share (see `eegfm.data.shared`).
 
-    A function of the seed and the epoch alone, whatever else has drawn random numbers; without a seed they are the
-    windows as they are stored. `skip` lets an epoch that was interrupted go on; the length stays that of the whole.
+    The order is a function of the seed and the epoch alone, whatever else drew random numbers; without a
+    seed, windows come as they are stored. `skip` lets an interrupted epoch go on; the length stays that of
+    the whole epoch.
 
-    A DistributedSampler in name, for Lightning then leaves it in its place: it would wrap any other sampler, deal out
-    batches padded by repeats, and tell the epoch to the wrapper alone.
+    It is a DistributedSampler only in name, so that Lightning leaves it in place: Lightning would wrap any
+    other sampler, pad its batches by repeats, and tell the epoch to the wrapper alone.
     """
 
     def __init__(self, batch_size: int, seed: int | None, *, rank: int = 0, n_ranks: int = 1) -> None:
@@ -69,7 +70,7 @@ class Order(DistributedSampler[Any]):
         self.epoch = epoch
 
     def skip(self, epoch: int, n: int) -> None:
-        """Leave out the first `n` batches of an epoch, and of no other."""
+        """Leave out the first `n` batches of this epoch only."""
         self.skipped = (epoch, n)
 
     def __iter__(self) -> Iterator[Any]:
@@ -107,16 +108,16 @@ class Windows(Order):
 
 
 class Loader(DataLoader[EEGBatch]):
-    """Whole batches of a data set, in an order of them.
+    """Load whole batches of a data set in a given order.
 
-    Its workers begin with the first batch. Lightning asks for an iterator before it says which epoch it is: of a fit
-    that goes on in a later one, workers that began at once would draw the order of the first.
+    Its workers begin with the first batch. Lightning asks for an iterator before it says which epoch it is:
+    in a resumed fit, workers that began at once would draw the order of the first epoch.
     """
 
     def __init__(self, data: Dataset[EEGBatch], order: Order, num_workers: int = 0) -> None:
         super().__init__(
             data,
-            batch_size=None,  # what the order gives is a batch already
+            batch_size=None,  # the order gives whole batches
             sampler=order,
             num_workers=num_workers,
             collate_fn=as_is,
@@ -130,20 +131,20 @@ class Loader(DataLoader[EEGBatch]):
 
 
 class OrderedData(lightning.LightningDataModule):
-    """A data module whose loaders go by an `Order`: which share is this process's, and how far an epoch has come.
+    """A data module whose loaders follow an `Order`; it knows this process's share and an epoch's progress.
 
-    A checkpoint holds the second, since Lightning counts on in an epoch that was begun but begins its batches anew.
+    A checkpoint holds the progress, since Lightning resumes an epoch's count but begins its batches anew.
     """
 
     batch_size: int
     _interrupted: Mapping[str, int] = {}
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch and its batches that were trained on, in the middle of one."""
+        """The epoch and the number of its trained batches, in the middle of an epoch."""
         if self.trainer is None:
             return {}
         done = self.trainer.fit_loop.batch_idx + 1
-        # of a whole epoch nothing is to be said: behind the fit its number is the next one's already
+        # a whole epoch needs no state: after it the epoch number is already that of the next
         return (
             {"epoch": self.trainer.current_epoch, "batches": done}
             if done < self.trainer.num_training_batches
@@ -155,7 +156,7 @@ class OrderedData(lightning.LightningDataModule):
         self._interrupted = dict(state_dict)
 
     def _going_on(self, order: Order) -> Order:
-        """The same order, that of the epoch that was interrupted behind where it was."""
+        """The same order; in an interrupted epoch it starts after the trained batches."""
         if self._interrupted:
             order.skip(self._interrupted["epoch"], self._interrupted["batches"])
         return order
@@ -175,7 +176,8 @@ def as_is(batch: Any) -> EEGBatch:
 def ignore_stop_signals(worker: int) -> None:
     """Make a loader's worker ignore the signals that ask a run to stop: a cluster sends them to every process.
 
-    The run saves first and ends its workers itself; one that had died before would end it with an error.
+    The run saves first and ends its workers itself; a worker that died earlier would end the run with an
+    error.
     """
     for signum in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(signum, signal.SIG_IGN)

@@ -1,13 +1,14 @@
-"""Several benchmarks as one data module, for pre-training: no labels, and every batch is of one of them.
+"""Several benchmarks as one data module, for pre-training: no labels, and every batch is of one benchmark.
 
-Every training window comes once an epoch, so that a corpus has the share that it has of the windows. `weights` give
-other shares and `epoch_windows` another length: a corpus with fewer windows than its share goes through them again. All
-windows have the same rate; lengths may differ, and so may channels where the model reads their places (channels="own").
-Batches are then of one montage as they come, and nothing is padded.
+Every training window comes once an epoch, so a corpus has the share that its windows have. `weights` give
+other shares and `epoch_windows` another length: a corpus with fewer windows than its share goes through
+them again. All windows have the same rate; lengths may differ, and so may channels where the model reads
+their places (channels="own"). Batches are then of one montage as they come, and nothing is padded.
 
-Splits hold across corpora. What one corpus tests on, a person, a raw file or a window, is neither trained nor validated
-on in another, and what one validates on is not trained on: such windows are left out, and counted. A person is
-recognised in corpora of one pool (see `BenchmarkSpec.pool`) and in two forms of one benchmark.
+Splits hold across corpora. A person, raw file or window that one corpus tests on is neither trained nor
+validated on in another, and one that it validates on is not trained on: such windows are left out, and
+counted. A person is recognised in corpora of one pool (see `BenchmarkSpec.pool`) and in two forms of one
+benchmark.
 """
 
 import inspect
@@ -127,7 +128,7 @@ class Batches(Order):
 
 
 class Named(NamedTuple):
-    """What a mix has where one corpus has its benchmark."""
+    """The mix's counterpart of a corpus's benchmark."""
 
     name: str
     title: str
@@ -228,7 +229,7 @@ class Mix(OrderedData):
         return [f"{name}/{subject}" for name, part in self.parts.items() for subject in part.subjects]
 
     def prepare_data(self) -> None:
-        """Make the stores that are not there."""
+        """Make the missing stores."""
         for name, part in self.parts.items():
             with as_part(name):
                 part.prepare_data()
@@ -286,7 +287,7 @@ class Mix(OrderedData):
         return found
 
     def provenance(self) -> BenchmarkFacts:
-        """What the data were, for the run's result: the facts of each corpus, and what they say of all at once."""
+        """The facts about the data, for the run's result: of each corpus, and of all at once."""
         each = {name: part.provenance() for name, part in self.parts.items()}
         facts = list(each.values())
         return BenchmarkFacts(
@@ -325,7 +326,7 @@ class Mix(OrderedData):
         )
 
     def _split_facts(self, each: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-        """The division, which is the same for all, and the part of the training windows, which is not."""
+        """The common division, and each corpus's part of the training windows."""
         found: dict[str, Any] = {}
         for name, facts in each.items():
             ratio = {f"train_ratio of {name}": facts["train_ratio"]} if "train_ratio" in facts else {}
@@ -333,7 +334,7 @@ class Mix(OrderedData):
         return found
 
     def _leakage(self, each: Mapping[str, Leakage]) -> Leakage:
-        """What the splits of each corpus have in common; what was left out, so that those of different ones do not."""
+        """The leaks within each corpus, and the windows left out to prevent leaks between corpora."""
         near = [
             (one.nearest_s, (f"{name}/{one.nearest[0]}", f"{name}/{one.nearest[1]}"))
             for name, one in each.items()
@@ -393,7 +394,7 @@ def shares(
     weight = {name: float((weights or sizes)[name]) for name in sizes}
     exact = {name: total * weight[name] / sum(weight.values()) for name in sizes}
     found = {name: int(value) for name, value in exact.items()}
-    # what the fractions add up to goes to the largest of them; of equal ones, to the first
+    # the sum of the fractions goes to the largest of them; among equals, to the first
     for name in sorted(sizes, key=lambda name: found[name] - exact[name])[: total - sum(found.values())]:
         found[name] += 1
     none = [name for name, n in found.items() if n < 1]
@@ -476,7 +477,7 @@ def shared_rows(
 
 
 def keep_apart(parts: Mapping[str, EEGDataModule]) -> list[dict[str, Any]]:
-    """Take out of every opened corpus what another has in a later split, and say what that was.
+    """Take out of every opened corpus the windows that another has in a later split, and report them.
 
     Splits come in the order train, val, test. An entry for each corpus, split and reason: {"corpus", "split",
     "windows", "subjects", "what"}; `what` is the first that is shared of "person", "raw file" and "window".
@@ -507,7 +508,7 @@ def keep_apart(parts: Mapping[str, EEGDataModule]) -> list[dict[str, Any]]:
 def in_a_later_split(
     names: Mapping[str, np.ndarray], splits: Mapping[str, np.ndarray]
 ) -> dict[str, Bool[np.ndarray, " row"]]:
-    """Of every corpus the rows whose name stands in a later split of another. Rows of no split ("") do not count."""
+    """Every corpus's rows whose name is in a later split of another. Rows of no split ("") do not count."""
     order = ("", *SPLITS)
     place = {corpus: sum((split == s) * i for i, s in enumerate(order)) for corpus, split in splits.items()}
     unique = {corpus: np.unique(values, return_inverse=True) for corpus, values in names.items()}
@@ -551,7 +552,7 @@ def _ratio(make: Any, train_ratio: float) -> dict[str, float]:
 
 
 def _refuse_own_loaders(corpus: str, make: Any, loaders: Mapping[str, int]) -> None:
-    """A setting that would be passed over in silence is refused; the defaults stand in every config."""
+    """Refuse a setting that would be ignored silently; the defaults stand in every config."""
     known = inspect.signature(EEGDataModule).parameters
     for key, value in getattr(make, "keywords", {}).items():
         if key in (*loaders, "device_cache") and value not in (known[key].default, loaders.get(key)):

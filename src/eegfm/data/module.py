@@ -184,10 +184,10 @@ class EEGDataModule(OrderedData):
         return torch.from_numpy(np.bincount(label, minlength=len(self.benchmark.classes)))
 
     def shuffle_labels(self, *, within_subject: bool) -> bool:
-        """Put the labels of the training windows into another order, by the seed: a control, for a fit from now on.
+        """Shuffle the labels of the training windows by the seed: a control, for fits from now on.
 
-        `within_subject` each subject keeps its windows of every class. Validation and test keep their labels. False,
-        and nothing is done, where no order is another one.
+        With `within_subject`, each subject keeps its number of windows of every class. Validation and test
+        keep their labels. Returns False, and changes nothing, if no other order exists.
         """
         assert self.store is not None
         rows, label = self.index.rows("train"), self.index.label.copy()
@@ -223,7 +223,7 @@ class EEGDataModule(OrderedData):
         return {"": self.dataset(split)}
 
     def provenance(self) -> BenchmarkFacts:
-        """What the data were, for the run's result: recipe, protocol, completeness, subjects by split."""
+        """Facts about the data, for the run's result: recipe, protocol, completeness, subjects by split."""
         assert self.store is not None
         found = count(self.index, len(self.benchmark.kinds))
         other = self.benchmark is not self._protocol
@@ -237,7 +237,7 @@ class EEGDataModule(OrderedData):
         )
 
     def _split_facts(self) -> dict[str, Any]:
-        """How the windows are divided, where it is not the published way."""
+        """The division of the windows, if it is not the published one."""
         facts = {} if self.split is None else {"name": type(self.split).__name__, **vars(self.split)}
         return facts if self.train_ratio == 1 else {**facts, "train_ratio": self.train_ratio}
 

@@ -1,4 +1,4 @@
-"""What a store is before a run has used it, in the same facts as a run's data."""
+"""The facts about a store before a run uses it, in the form of a run's data."""
 
 from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.data.facts import BenchmarkFacts, Leakage

@@ -1,6 +1,6 @@
-"""From nothing to a store that may be trained on: fetch, process, verify, embed; what is done is not done again.
+"""From nothing to a store for training: fetch, process, verify, embed; finished steps are skipped.
 
-Neither torch nor Lightning is loaded here unless an encoder needs it, so that a finished store is told of at once.
+Torch and Lightning are loaded here only if an encoder needs them, so a finished store is reported at once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -74,7 +74,7 @@ def ready(
 
 @contextmanager
 def as_part(corpus: str) -> Iterator[None]:
-    """For what is done with one corpus of a mix: sentences that say what to type are told where it is typed there."""
+    """For work on one corpus of a mix: sentences that say what to type then name the setting in the mix."""
     try:
         yield
     except EegfmError as error:

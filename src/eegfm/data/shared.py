@@ -11,18 +11,19 @@ from eegfm.contracts import EegfmError
 
 
 class Share(list[int]):
-    """What one process has of a batch, as places in its split.
+    """One process's share of a batch, as places in its split.
 
-    `part` is what the mean over these windows counts for, where the means of all processes are averaged.
+    `part` is the weight of the mean over these windows when the means of all processes are averaged.
     """
 
     part = 1.0
 
 
 def share(batch: Sequence[int], rank: int, n_ranks: int) -> Share:
-    """What process `rank` of `n_ranks` has of a batch: neighbours, as many as the others or one more.
+    """The share of process `rank` of `n_ranks` in a batch: neighbours, as many as the others or one more.
 
-    Of a batch with fewer windows than there are processes (an epoch's last) some are in several, and count less.
+    If a batch has fewer windows than there are processes (an epoch's last), some are in several, and count
+    less.
     """
     n = len(batch)
     if n < n_ranks:

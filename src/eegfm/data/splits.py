@@ -89,8 +89,8 @@ class KFold:
 class FewShot:
     """The published split, with a few windows of every test subject handed to training: calibration to a person.
 
-    Of each test subject and class `shots` windows are drawn. What lies within `gap_s` of one of them in the same
-    recording is used for nothing, since neighbouring windows are nearly the same.
+    `shots` windows are drawn for each test subject and class. Windows within `gap_s` of one of them in the
+    same recording are not used, since neighbouring windows are nearly the same.
 
     Args:
         shots: windows a class and test subject.

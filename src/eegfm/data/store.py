@@ -91,7 +91,7 @@ class Recipe:
         return Path(self.facts["benchmark"]) / self.fingerprint
 
     def diff(self, other: "Recipe") -> list[str]:
-        """What differs, a line each: "steps[1].high: 75 → 45" (other → self)."""
+        """The differences, a line each: "steps[1].high: 75 → 45" (other → self)."""
         mine, theirs = _flatten(self.facts), _flatten(other.facts)
         return [
             f"{key}: {theirs.get(key, 'absent')} → {mine.get(key, 'absent')}"
@@ -130,7 +130,7 @@ def _flatten(value: Any, path: str = "") -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class SampleIndex:
-    """What is known of every row, as arrays of equal length.
+    """The facts about every row, as arrays of equal length.
 
     `digest` is 64 bits of the BLAKE2 hash of the raw window, so that equal windows can be found without reading them;
     behind an encoder it is still the hash of the raw window.
@@ -192,7 +192,7 @@ class SampleStore:
 
     @classmethod
     def open(cls, cache: Path, recipe: Recipe) -> "SampleStore":
-        """The store of a recipe; where there is none, the sentence says what the nearest one has otherwise."""
+        """The store of a recipe; if there is none, the error says how the nearest one differs."""
         folder = cache / recipe.folder
         if (folder / "recipe.json").is_file():
             return cls(folder)

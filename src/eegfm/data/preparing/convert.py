@@ -237,7 +237,7 @@ def _source(windows: Sequence[Listed]) -> Source:
 def _examine(
     benchmark: BenchmarkSpec, reference: Pickled | Numpy, plan: Plan, bar: Progress
 ) -> tuple[Examined, list[Failure]]:
-    """What is to be known of every recording before one is written; a recording with a fault in it is a failure."""
+    """Read every recording before one is written; a recording with a fault in it is a failure."""
     kept: Examined = []
     failures: list[Failure] = []
     task = bar.add_task(f"Examining {benchmark.name}", total=len(plan), unit="recordings")
@@ -314,7 +314,7 @@ def _label(
     benchmark: BenchmarkSpec, reference: Pickled | Numpy, said: int | None, stored: int | None, where: str
 ) -> int:
     """The class of a window, from beside it or from its key, which must not contradict each other."""
-    # what a NumPy LMDB says is its key alone, and the benchmark knows how the codes in it count (TUEV's from 1)
+    # in a NumPy LMDB only the key holds the code, and the benchmark knows how codes count (TUEV's from 1)
     label = said if isinstance(reference, Numpy) and said is not None else stored
     if label is None or not 0 <= label < len(benchmark.classes):
         raise EegfmError(

@@ -107,13 +107,13 @@ def encoded_recipe(raw: Recipe, encoder: Encodes) -> Recipe:
 
 
 def _source_facts(store: SampleStore) -> dict[str, Any]:
-    """What ties an embedded store to the one it was made from."""
+    """The facts that tie an embedded store to its source store."""
     content = hashlib.sha256(store.index.digest.tobytes()).hexdigest()[:16]
     return {"fingerprint": store.recipe.fingerprint, "windows": len(store), "content": content}
 
 
 class Embedding:
-    """What there is to embed, and the folder of parts where a recording's vectors are written."""
+    """The recordings to embed, and the folder of parts where their vectors are written."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ def processes_for(encoder: Encodes) -> int:
 
 
 def _first_of(digest: np.ndarray) -> np.ndarray:
-    """Of every row the first one with the same digest, which is itself where the window is new."""
+    """For every row the first row with the same digest: the row itself if its window is new."""
     _, first, which = np.unique(digest, return_index=True, return_inverse=True)
     return first[which]
 

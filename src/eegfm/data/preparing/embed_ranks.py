@@ -14,7 +14,7 @@ from eegfm.contracts import EegfmError
 
 
 class Recordings(lightning.LightningModule):
-    """Writes the recordings that it is given; what it cannot write it leaves to the caller, who says why."""
+    """Write the given recordings; those it cannot write are left to the caller, who says why."""
 
     def __init__(self, write: Callable[[int], None]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a verification says: one `Check` for each thing that was looked at, and the sentences they share."""
+"""The result of a verification: one `Check` for each property that was examined, and shared sentences."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ Verdict = Literal["ok", "warning", "off"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at; `remedy` says what to type or to do about one that is not ok."""
+    """One examined property; `remedy` says what to type or to do if it is not ok."""
 
     name: str
     found: str

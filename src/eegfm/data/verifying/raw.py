@@ -35,7 +35,7 @@ class _Files:
         }
         self.unusable = {fact["recording"]: fact["reason"] for fact in self.manifest.get("unusable", [])}
         self.present = [source for source in self.sources if is_there(source)]
-        # what the store does not speak of: only these are opened
+        # recordings that the store does not list: only these are opened
         self.strangers = [
             s for s in self.present if s.recording not in self.known and s.recording not in self.unusable
         ]
@@ -190,7 +190,7 @@ def _readable(files: _Files) -> list[Check]:
 
 
 def _duplicated(files: _Files) -> list[Check]:
-    """Different files of the protocol with the same bytes, unless the benchmark says that they have."""
+    """Different files of the protocol with the same bytes, unless the benchmark declares them."""
     if not any(source.path in files.sha256 for source in files.present):
         return []
     found = copies(files.benchmark, files.present, files.sha256)

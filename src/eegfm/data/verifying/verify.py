@@ -1,8 +1,8 @@
 """Is a raw folder what it should be, is a store whole, and do its windows look like what the protocol makes?
 
-Nothing of a preparation is taken at its word: files are hashed again, stored windows are hashed again, counts are taken
-from the index and held against the census, and what the filters must have done is looked for in the windows. The result
-is remembered inside the store, under a hash of the store, so that it does not outlive a change to either.
+It trusts no record of the preparation: files and stored windows are hashed again, counts are taken from the
+index and compared with the census, and the windows are searched for the effect of the filters. The result
+is kept inside the store, under a hash of the store, so that it does not outlive a change to either.
 
 The gates on the signal are wide: they tell whether a step was run and a unit is right, not whether a recording is good.
 """
@@ -123,7 +123,7 @@ def verify_once(
 
 
 def store_hash(folder: Path, benchmark: BenchmarkSpec) -> str:
-    """What a verification holds for: the store, as far as it can be known at once, and what was asked of it."""
+    """The hash that a verification holds for: the store, as far as it is quickly known, and the demands on it."""
     digest = hashlib.sha256()
     for name in ("recipe.json", "index.npz"):
         digest.update((folder / name).read_bytes())
