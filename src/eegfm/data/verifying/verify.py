@@ -123,7 +123,7 @@ def verify_once(
 
 
 def store_hash(folder: Path, benchmark: BenchmarkSpec) -> str:
-    """The hash that a verification holds for: the store, as far as it is quickly known, and the demands on it."""
+    """Hash that a verification holds for: the store, as far as it is quickly known, and its demands."""
     digest = hashlib.sha256()
     for name in ("recipe.json", "index.npz"):
         digest.update((folder / name).read_bytes())
