@@ -1,1 +1,1 @@
-"""What a run's folder holds, and how it is read."""
+"""The files of a run's folder, and their readers."""

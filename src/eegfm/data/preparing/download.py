@@ -27,7 +27,12 @@ from eegfm.process import level
 
 log = logging.getLogger(__name__)
 
-WAITS_S = (0.5, 1.0, 2.0, 4.0)  # before each new try that follows one without progress; then it is given up
+WAITS_S = (
+    0.5,
+    1.0,
+    2.0,
+    4.0,
+)  # before each retry after a try without progress; then the download is given up
 TIMEOUT_S = (10.0, 60.0)  # to connect; between two pieces
 PIECE = 1 << 14  # bytes; up to one piece is lost when a connection breaks
 
@@ -224,7 +229,7 @@ def _size(path: Path) -> int:
 
 
 class _Meter:
-    """What the bar shows: files done and the fraction of the one under way; bytes received in this run."""
+    """The bar's content: files done and the fraction of the current one; bytes received in this run."""
 
     def __init__(self, bar: Progress, name: str, *, done: int, total: int) -> None:
         self.bar, self.done, self.total, self.received = bar, done, total, 0

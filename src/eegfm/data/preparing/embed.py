@@ -180,7 +180,7 @@ def _write_parts(work: Embedding, processes: int, *, progress: bool) -> None:
     def rate() -> str:
         return f"{n_series / (time.monotonic() - started):,.0f}"
 
-    # what borrows, and what a process could not do, is left to the loop below: there the reason is told
+    # recordings that borrow, and those that a process failed on, are left to the loop below, which says why
     alone = [i for i in work.todo() if not work.borrows(i)] if processes > 1 else []
     if len(alone) > 1:
         over_ranks(work.write, alone, min(processes, len(alone)), progress=progress)

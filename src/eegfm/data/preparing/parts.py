@@ -45,7 +45,7 @@ def write_part(
 
 
 def part_facts(parts: Path, name: str) -> dict[str, Any]:
-    """What was written beside a part; empty where there is no whole one."""
+    """The facts that were written beside a part; empty if there is no whole part."""
     try:
         facts = json.loads((parts / f"{name}.json").read_text(encoding="utf-8"))
         return facts if facts["sizes"] == _sizes(parts, name) else {}
@@ -58,7 +58,7 @@ def _sizes(parts: Path, name: str) -> list[int]:
 
 
 def part_stamp(parts: Path, name: str) -> dict[str, Any] | None:
-    """From what a part was made, or None where there is none."""
+    """The stamp that says from what a part was made; None if there is no part."""
     return part_facts(parts, name).get("stamp")
 
 
@@ -70,7 +70,7 @@ def read_part(parts: Path, name: str) -> tuple[np.ndarray, SampleIndex]:
 
 @contextmanager
 def disk_full_explained(folder: Path, kept: str = "Finished recordings are kept") -> Iterator[None]:
-    """Make a sentence of a full disk; `kept` says what is not lost."""
+    """Explain a full disk in a sentence; `kept` says what is not lost."""
     try:
         yield
     except (OSError, lmdb.Error) as error:

@@ -19,7 +19,7 @@ SPECTRA = 512  # windows, spread evenly over the store, whose spectrum is looked
 AMPLITUDE_UV = (0.1, 500.0)  # the typical absolute value of a channel; a factor of 1e6 away means volts
 MAINS_HZ = (50.0, 60.0)
 NOTCHED = 1.5  # power at the mains over that around it, at most, where it was notched; without a notch and mains: 1
-LOUD = 4.0  # from where mains that the protocol leaves in are worth a warning
+LOUD = 4.0  # above this, mains that the protocol leaves in are worth a warning
 # Power density outside the pass-band: off where it is both above this part of that in the nearest octave inside, and
 # above this part of that in the whole band (rounding to float32 alone may fill an octave that holds nothing).
 OUTSIDE, FLOOR = 0.05, 1e-6
@@ -27,7 +27,7 @@ OFFSET = 0.5  # mean over a channel's typical absolute value; an offset alone gi
 
 
 class Signal:
-    """What the gates need to know of stored windows, measured chunk by chunk.
+    """The properties of stored windows that the gates need, measured chunk by chunk.
 
     Lists hold an array a chunk: of every window and channel the median absolute value, the mean, and whether it is
     constant; of some windows the power density in µV²/Hz.

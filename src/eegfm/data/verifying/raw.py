@@ -18,7 +18,7 @@ from eegfm.words import some
 
 @dataclass
 class _Files:
-    """What the raw folder holds, seen from the protocol and from the store; reasons by recording."""
+    """The files of the raw folder, compared with the protocol and the store; reasons by recording."""
 
     benchmark: BenchmarkSpec
     raw: Path

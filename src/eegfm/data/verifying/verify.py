@@ -34,7 +34,7 @@ FILE = "verified.json"
 
 @dataclass(frozen=True)
 class Verified:
-    """What a store remembers of its last verification."""
+    """The result of a store's last verification, kept in the store."""
 
     ok: bool
     when: str
@@ -123,7 +123,7 @@ def verify_once(
 
 
 def store_hash(folder: Path, benchmark: BenchmarkSpec) -> str:
-    """Hash that a verification holds for: the store, as far as it is quickly known, and its demands."""
+    """The key of a verification: a quick hash of the store, and of what the benchmark demands."""
     digest = hashlib.sha256()
     for name in ("recipe.json", "index.npz"):
         digest.update((folder / name).read_bytes())
