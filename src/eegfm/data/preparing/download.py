@@ -32,7 +32,7 @@ WAITS_S = (
     1.0,
     2.0,
     4.0,
-)  # before each retry after a try without progress; then the download is given up
+)  # before each retry after a try without progress; then it fails
 TIMEOUT_S = (10.0, 60.0)  # to connect; between two pieces
 PIECE = 1 << 14  # bytes; up to one piece is lost when a connection breaks
 
