@@ -39,8 +39,8 @@ def door(
         config_name: file of the config tree that the command composes. The command's module has the same name.
         work: the function that takes the composed config, "eegfm.training.run:main". It is imported when
             called, so that help and refusals wait for nothing heavy.
-        purpose: the text of `--help` above the options. values: plain values of this command that share
-        their name with a group of the tree. Hydra would take
+        purpose: the text of `--help` above the options.
+        values: plain values of this command that share their name with a group of the tree. Hydra would take
             `split=val` for a choice of that group, so it is passed on as `values.split=val`, its place in
             the config.
     """
