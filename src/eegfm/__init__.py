@@ -21,6 +21,6 @@ def load(place: "str | Path", *, revision: str | None = None, tokens: bool = Fal
 
     See `eegfm.export.from_run.load` for the arguments and `eegfm.export.model.Portable` for what comes back.
     """
-    from eegfm.export.from_run import load
+    from eegfm.export.load import load
 
     return load(place, revision=revision, tokens=tokens)

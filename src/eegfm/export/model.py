@@ -23,14 +23,13 @@ from eegfm.export.fitted import Classical, FittedHead
 from eegfm.nn.head import class_probabilities, make_head
 from eegfm.nn.scaling import size_of
 from eegfm.tasks.features import Features
-from eegfm.tasks.forecast import Convolution, Mamba
 
 SERIES = 1024  # seconds that go through an encoder at once
 VOLTS = 0.05  # µV: a whole batch below it is in another unit; the noise of an amplifier is above
 
 
 class Portable(nn.Module):
-    """What a `config.json` describes (see `eegfm.export.from_run.config_of`), its weights as they are drawn.
+    """What a `config.json` describes (see `eegfm.export.described`), its weights as they are drawn.
 
     Called with windows in microvolts, [batch, channel, time], it gives class probabilities [batch, class] in the order
     of `spec.classes`, or the windows back, or, of a forecast, their end. `spec` says which channels, at which rate.
@@ -146,6 +145,8 @@ class Portable(nn.Module):
         if self.kind == "classify":
             return make_head(self.backbone, self.spec.n_logits, **head)
         if self.kind == "forecast":
+            from eegfm.tasks.forecast import Convolution, Mamba  # Lightning, which other models do without
+
             return (Convolution if head["name"] == "convolution" else Mamba)(self.spec.n_channels)
         return FittedHead(n_classes=len(self.spec.classes), **head)
 

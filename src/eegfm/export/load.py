@@ -1,0 +1,16 @@
+"""`eegfm.load`: an exported folder is read without Hydra and Lightning, which a run folder needs."""
+
+from pathlib import Path
+
+from eegfm.export.described import CONFIG
+from eegfm.export.model import Portable, read
+
+
+def load(place: str | Path, *, revision: str | None = None, tokens: bool = False) -> Portable:
+    """Load a trained model: see `eegfm.export.from_run.load` for the arguments and errors."""
+    folder = Path(place)
+    if revision is None and (folder / CONFIG).is_file() and not (folder / "config.yaml").is_file():
+        return read(folder)
+    from eegfm.export.from_run import load as load_run  # Hydra, Lightning, MNE: seconds
+
+    return load_run(place, revision=revision, tokens=tokens)
