@@ -16,8 +16,9 @@ from omegaconf import OmegaConf
 from sklearn.metrics import roc_auc_score
 
 from eegfm.commands.dashboard import main
-from eegfm.reporting import dashboard
-from eegfm.reporting.dashboard import collected, page
+from eegfm.reporting import dashboard_facts
+from eegfm.reporting.dashboard import page
+from eegfm.reporting.dashboard_facts import collected
 from eegfm.runs.intervals import intervals
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.status import LOCK, Status, write_status
@@ -157,9 +158,9 @@ def test_curves_are_the_rows_of_metrics_csv_of_unfinished_runs_as_well(facts: di
 
 
 def test_long_curves_are_thinned_and_keep_their_ends_and_the_chosen_epoch(tmp_path: Path) -> None:
-    history(tmp_path, 3 * dashboard.POINTS)
-    found = dashboard._curve(tmp_path / "metrics.csv", 301)["epoch"]
-    assert len(found) <= dashboard.POINTS + 2 and {1, 302, 3 * dashboard.POINTS} <= {*found}
+    history(tmp_path, 3 * dashboard_facts.POINTS)
+    found = dashboard_facts._curve(tmp_path / "metrics.csv", 301)["epoch"]
+    assert len(found) <= dashboard_facts.POINTS + 2 and {1, 302, 3 * dashboard_facts.POINTS} <= {*found}
 
 
 def test_every_group_has_figures_inside_before_any_has_more(tmp_path: Path, monkeypatch) -> None:
@@ -169,8 +170,8 @@ def test_every_group_has_figures_inside_before_any_has_more(tmp_path: Path, monk
             make_run(run, seed, **{"model.width": width})
             (run / "figures").mkdir()
             (run / "figures" / "by_subject.png").write_bytes(PIXEL)
-    (tmp_path / "w64-1" / "figures" / "large.png").write_bytes(bytes(dashboard.FIGURE_KB * 1000 + 1))
-    monkeypatch.setattr(dashboard, "FIGURES_MB", 2.5 * len(PIXEL) / 1e6)
+    (tmp_path / "w64-1" / "figures" / "large.png").write_bytes(bytes(dashboard_facts.FIGURE_KB * 1000 + 1))
+    monkeypatch.setattr(dashboard_facts, "FIGURES_MB", 2.5 * len(PIXEL) / 1e6)
     held = {
         (cell["name"], one["name"]): one["src"]
         for cell in collected(tmp_path, tmp_path / "page.html")["cells"]

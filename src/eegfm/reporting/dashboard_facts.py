@@ -1,0 +1,347 @@
+"""What the page of an experiment shows, as plain values: a cell for each run, a group for the runs of one row."""
+
+import base64
+import csv
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from eegfm.config.identity import identity_hash
+from eegfm.reporting.against import Row as Beside
+from eegfm.reporting.costs import clock, energy, gpu_hours, of_a_thousand
+from eegfm.reporting.groups import (
+    Group,
+    Run,
+    find_runs,
+    group_runs,
+    marks,
+    mean,
+    read_config,
+    read_runs,
+    remarks,
+)
+from eegfm.reporting.scores import LEGEND, difference, interval, score, spread
+from eegfm.runs.results import SUBJECT_FACTS, RunResult, read_result
+from eegfm.runs.status import Status, look
+from eegfm.tasks.metric_names import NO_SCORE, in_order, short
+from eegfm.version import __version__
+
+FIGURES_MB = 6.0  # of PNG in a page, so that it opens at once; the others are linked
+FIGURE_KB = 150  # the largest figure that is taken in
+POINTS = 400  # of a curve: the page draws it some 300 pixels wide
+OF_A_NAME = re.compile(
+    r"(?P<model>[^-]+)-(?P<encoder>[^-]+)-(?P<data>[^-]+)-s(?P<seed>\d+)-(?P<hash>[0-9a-f]{8})"
+)
+NO_CURVE = ("epoch", "step", "train/loss_epoch", "val/prevalence")
+
+
+def collected(folder: Path, to: Path, jobs: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What the page shows: `cells`, a run each, `groups` of cells that differ in their seed, and facts of all."""
+    folders = find_runs([folder])
+    runs, problems = read_runs(folders)
+    groups, repeats = group_runs(runs)
+    said = {problem.folder: problem.what for problem in (*problems, *repeats)}
+    finished = {run.folder: run for run in runs}
+    cells = [_read(place, finished.get(place), said.get(place, ""), jobs) for place in folders]
+    rows = _rows(groups, cells)
+    present = {metric for cell in cells if cell.result for metric in cell.result.metrics.get("test", {})}
+    metrics = in_order(present)  # as in a report
+    embedded = _figures(cells, rows)
+    position = {id(cell): i for i, row in enumerate(rows) for cell in row.cells}
+    code = {_commit(cell.result.git) for cell in cells if cell.result}
+    return {
+        "title": folder.resolve().name,
+        "folder": folder.as_posix(),
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "version": _version(),
+        "commits": sorted(filter(None, code)),
+        "metrics": {name: short(name) for name in metrics},
+        "levels": [name for name in metrics if name in NO_SCORE],
+        "cells": [_cell(cell, position[id(cell)], metrics, to, embedded) for cell in cells],
+        "groups": [_group(row, rows, metrics) for row in rows],
+        "legend": LEGEND,
+        "room": {"MB": FIGURES_MB, "kB": FIGURE_KB},
+    }
+
+
+@dataclass
+class Cell:
+    """A run folder as it is found: `run` where it is finished and readable, `problem` where it gives no number."""
+
+    folder: Path
+    run: Run | None
+    result: "RunResult | None"
+    config: dict[str, Any]
+    status: Status | None
+    problem: str
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What the folder's name says: all that is known of a run that has not begun."""
+        found = OF_A_NAME.fullmatch(self.folder.name)
+        return found.groupdict() if found else {}
+
+    def fact(self, name: str) -> Any:
+        return getattr(self.result, name) if self.result else self.named.get(name, "")
+
+    @property
+    def seed(self) -> int | None:
+        said = self.fact("seed") if self.result else self.config.get("seed", self.named.get("seed"))
+        return int(said) if str(said).isdecimal() else None
+
+    @property
+    def state(self) -> str:
+        """As in `runs.status`; "no score" of a result that cannot be read or has none, "unknown" without a status."""
+        if self.status and self.status.state != "done":
+            return self.status.state
+        return "done" if self.run else "no score" if (self.folder / "result.json").exists() else "unknown"
+
+
+def _read(place: Path, run: Run | None, problem: str, jobs: Mapping[str, str] | None) -> Cell:
+    from yaml import YAMLError
+
+    result, config = (run.result, run.config) if run else (None, {})
+    try:
+        if not run:
+            config = read_config(place)
+            result = read_result(place)
+    except (OSError, ValueError, YAMLError):
+        pass  # `problem` says so
+    return Cell(place, run, result, config, look(place, jobs), problem)
+
+
+@dataclass
+class Row:
+    """Cells that differ in their seed only; `group` are those with a score, None where no cell has one."""
+
+    group: Group | None
+    label: str
+    cells: list[Cell] = field(default_factory=list)
+
+
+def _rows(groups: Sequence[Group], cells: Sequence[Cell]) -> list[Row]:
+    """A row a group, with its cells that have no score; those that are like no finished run are rows of their own."""
+    rows = [Row(group, group.label) for group in groups]
+    owner = {run.folder: row for row, group in zip(rows, groups, strict=True) for run in group.runs}
+    alike: dict[str, list[Row]] = {}
+    for row, group in zip(rows, groups, strict=True):
+        for key in (group.identity, _kind(group.first.model, group.first.encoder, group.first.data)):
+            alike.setdefault(key, []).append(row)
+    for cell in cells:
+        named = _kind(*(cell.fact(name) for name in ("model", "encoder", "data")))
+        key = identity_hash(cell.config, without_seed=True) if cell.config else named
+        row = owner.get(cell.folder)
+        if row is None and len(alike.get(key, [])) == 1:
+            row = alike[key][0]
+        if row is None:
+            name = " · ".join(filter(None, (cell.fact("model"), cell.fact("encoder")))) or cell.folder.name
+            row = Row(None, name)
+            rows.append(row)
+            alike[key] = [row]
+        row.cells.append(cell)
+    return rows
+
+
+def _kind(*names: str) -> str:
+    return "-".join(names)
+
+
+def _cell(
+    cell: Cell, group: int, metrics: Sequence[str], to: Path, embedded: Mapping[Path, bytes]
+) -> dict[str, Any]:
+    result, status = cell.result, cell.status
+    alone = Group([cell.run]) if cell.run else None
+    best = result.best_epoch if result else None
+    task = str((cell.config.get("task") or {}).get("_target_", "")).rpartition(".")[2].lower()
+    return {
+        "name": cell.folder.name,
+        "hash": cell.named.get("hash", cell.folder.name),
+        "href": _link(cell.folder, to) + "/",
+        "group": group,
+        "model": cell.fact("model"),
+        "encoder": cell.fact("encoder"),
+        "data": cell.fact("data"),
+        "seed": cell.seed,
+        "protocol": result.benchmark.protocol if result else "",
+        "task": (result.adapt or result.task) if result else task,
+        "state": cell.state,
+        "why": _why(cell),
+        "epoch": None if best is None else best + 1,
+        "monitor": result.monitor if result else "",
+        "validation": result.monitor_value if result else None,
+        "test": {name: result.metrics["test"].get(name) for name in metrics} if cell.run and result else {},
+        "interval": _ends(alone.intervals, metrics) if alone else {},
+        "trainable": result.parameters["trainable"] if result else None,
+        "wall": [result.wall_s, clock(result.wall_s)] if result else None,
+        "memory": _gigabytes(result, "host"),
+        "gpu_memory": _gigabytes(result, "gpu"),
+        "flops": [result.flops, of_a_thousand(result.flops)] if result and result.flops else None,
+        "gpu_hours": gpu_hours(cell.run) or None if cell.run else None,
+        "energy": [result.energy_wh, energy([result.energy_wh])] if result and result.energy_wh else None,
+        "device": result.device if result else "",
+        "marks": marks(alone) if alone else [],
+        "progress": [status.step, status.steps] if status and status.steps else None,
+        "curve": _curve(cell.folder / "metrics.csv", best),
+        "figures": [
+            {"name": path.stem, "href": _link(path, to), "src": _inside(embedded.get(path))}
+            for path in _pictures(cell)
+        ],
+    }
+
+
+def _why(cell: Cell) -> str:
+    """What is the matter with a cell: what its status says and, of a result that does not count, why."""
+    status = cell.status
+    parts = [status.reason] if status and status.reason else []
+    if status and status.state == "running" and status.steps_per_s:
+        parts.append(f"{status.steps_per_s:.3g} steps a second")
+    if cell.problem and cell.state in ("done", "no score", "unknown"):
+        parts.append(cell.problem)
+    return "; ".join(parts)
+
+
+def _group(row: Row, rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Any]:
+    group, first = row.group, row.cells[0]
+    gone = [cell for cell in row.cells if not (group and cell.run in group.runs)]
+    data = group.first.data if group else first.fact("data")
+    seeds = {cell.seed for cell in row.cells}
+    others = {c.seed for r in rows for c in r.cells if c.fact("data") == data}
+    facts: dict[str, Any] = {
+        "label": row.label,
+        "data": data,
+        "model": group.first.model if group else first.fact("model"),
+        "seeds": [run.result.seed for run in group.runs] if group else [],
+        "gone": [f"{'run' if c.seed is None else c.seed}: {c.state}" for c in gone],
+        "absent": sorted(n for n in others - seeds if n is not None) if None not in seeds else [],
+        "scores": {},
+        "published": {},
+        "subjects": {},
+        "marks": [],
+        "remarks": [],
+    }
+    if group is None:
+        return facts
+    result = group.first
+    tested = [name for name in metrics if name in result.metrics["test"]]
+    return facts | {
+        "title": result.benchmark.title,
+        "protocol": result.benchmark.protocol,
+        "own": result.monitor if result.monitor in tested else tested[0] if tested else "",
+        "trainable": result.parameters["trainable"],
+        "scores": {
+            name: {
+                "mean": mean(group.test(name)),
+                "text": score(group, name),
+                "ends": group.intervals.get(name),
+                "interval": interval(group, name),
+                "spread": spread(group, name),
+            }
+            for name in tested
+        },
+        "published": {
+            name: {
+                "mean": reference.mean,
+                "text": str(reference),
+                "title": reference.title,
+                "source": reference.source,
+                "comparable": beside.comparable,
+                "less": beside.difference,
+                "difference": "" if math.isnan(beside.difference) else difference(group, name),
+            }
+            for name, reference in group.references.items()
+            if (beside := Beside(reference, group))
+        },
+        "remarks": remarks(group),
+        "marks": marks(group),
+        "subjects": {
+            subject: {name: value for name, value in values.items() if name not in SUBJECT_FACTS}
+            for subject, values in group.subjects().items()
+        },
+    }
+
+
+def _ends(found: Mapping[str, tuple[float, float]], metrics: Sequence[str]) -> dict[str, list[float]]:
+    return {name: [_short(end) for end in ends] for name, ends in found.items() if name in metrics}
+
+
+def _gigabytes(result: "RunResult | None", where: str) -> float | None:
+    peak = result.peak_memory_mb.get(where) if result else None
+    return None if peak is None else peak / 1000
+
+
+def _curve(path: Path, best: int | None) -> dict[str, list[float | None]]:
+    """Columns of `metrics.csv`, five digits each, thinned beyond `POINTS` rows; nothing where there is no file."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error):
+        return {}
+    every = math.ceil(len(rows) / POINTS)
+    rows = [row for i, row in enumerate(rows) if every == 1 or i % every == 0 or i in (best, len(rows) - 1)]
+    names = list(dict.fromkeys(name for row in rows for name in row if name))
+    found = {name: [_number(row.get(name)) for row in rows] for name in names}
+    if "train/loss_epoch" in found:  # the mean of the epoch, where the other is its last step
+        found["train/loss"] = found["train/loss_epoch"]
+    epochs = [None if epoch is None else epoch + 1 for epoch in found.get("epoch", [])]
+    return {"epoch": epochs, **{k: v for k, v in found.items() if k not in NO_CURVE}} if epochs else {}
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return _short(value) if math.isfinite(value) else None
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def _pictures(cell: Cell) -> list[Path]:
+    return sorted((cell.folder / "figures").glob("*.png"))
+
+
+def _figures(cells: Sequence[Cell], rows: Sequence[Row]) -> dict[Path, bytes]:
+    """The figures that the page holds: of every group's first run, then of every second, and so on until it is full."""
+    seen: dict[int, int] = {}
+    turn = {}
+    for row in rows:
+        for cell in row.cells:
+            turn[id(cell)] = seen[id(row)] = seen.get(id(row), -1) + 1
+    found: dict[Path, bytes] = {}
+    room = FIGURES_MB * 1e6
+    for cell in sorted(cells, key=lambda cell: turn[id(cell)]):
+        for path in _pictures(cell):
+            try:
+                size = path.stat().st_size
+                if size <= min(room, FIGURE_KB * 1000):
+                    found[path] = path.read_bytes()
+                    room -= size
+            except OSError:
+                continue  # it is linked all the same
+    return found
+
+
+def _inside(png: bytes | None) -> str | None:
+    return None if png is None else f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _link(path: Path, to: Path) -> str:
+    """From the page to a file beside it, as an address."""
+    return quote(Path(os.path.relpath(path, to.parent)).as_posix())
+
+
+def _commit(git: Mapping[str, Any]) -> str:
+    return (git.get("commit") or "")[:7] + " with changes" * bool(git.get("dirty"))
+
+
+def _version() -> str:
+
+    return __version__
