@@ -4,7 +4,7 @@ Where the sources are known, as on `synthetic`, the importance of channels is he
 sources that bear the class, over channels: Spearman's rank correlation, and Pearson's beside it. The lead field of a
 rhythm is large at one or two electrodes and nearly the same at the others, so that ranks are mostly about those others;
 Pearson's is mostly about the electrodes over the source. A lead field is a pattern, so that of the definitions in
-`tasks.places` it is "pattern" that must come near it; a good filter need not. The same figures before training stand
+`analysis.places` it is "pattern" that must come near it; a good filter need not. The same figures before training stand
 beside them, since a map of random weights correlates with something too: electrodes at the rim are seen by fewer
 targets.
 """

@@ -1,4 +1,4 @@
-"""What runs have cost: size, operations, time and memory, as a table.."""
+"""What runs have cost: size, operations, time and memory, as a table."""
 
 import math
 from collections.abc import Sequence
