@@ -46,7 +46,6 @@ def page(folder: Path, to: Path, jobs: Mapping[str, str] | None = None) -> str:
     )
 
 
-
 def _lead(facts: Mapping[str, Any]) -> str:
     cells = facts["cells"]
     states = [cell["state"] for cell in cells]
