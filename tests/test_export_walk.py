@@ -48,7 +48,7 @@ def test_an_exported_run_predicts_in_another_process_what_the_run_did(name, tmp_
 
 def windows_of(run, place) -> np.ndarray:
     """The test windows of a run in microvolts, in stored order."""
-    from eegfm.runs.checkpoints import Place
+    from eegfm.runs.place import Place
 
     config = Place.of(run).config
     config.data.cache = str(place / config.data.cache)

@@ -14,7 +14,7 @@ from eegfm.config.make import make
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGDataModule
 from eegfm.process import environment
-from eegfm.runs.checkpoints import Place
+from eegfm.runs.place import Place
 from eegfm.runs.results import read_result
 from eegfm.tasks.fitted import take
 from eegfm.tasks.weights import config_of, load_backbone, published_weights, read_state

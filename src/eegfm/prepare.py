@@ -9,7 +9,7 @@ from eegfm.config.make import make
 from eegfm.data.prepared import facts_of
 from eegfm.data.ready import as_part
 from eegfm.data.store import SampleStore
-from eegfm.runs.sentences import reservations
+from eegfm.runs.reservations import reservations
 
 # the arguments of a data module that concern a batch
 OF_LOADERS = ("_target_", "seed", "train_ratio", "batch_size", "device_cache", "num_workers")

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from eegfm.analysis.explain import to_wandb
 from eegfm.drawing.style import save
-from eegfm.runs.checkpoints import Place
+from eegfm.runs.place import Place
 from eegfm.runs.wandb import send_figures, wandb_of
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -18,8 +18,8 @@ from eegfm.benchmarks.synthetic import CHANNELS, lead_field
 from eegfm.contracts import Montage, SampleSpec
 from eegfm.report import main as report
 from eegfm.reporting.groups import find_runs, group_runs, places, read_runs
+from eegfm.runs.reservations import spatial_sentences
 from eegfm.runs.results import read_result, write_result
-from eegfm.runs.sentences import spatial_sentences
 from eegfm.signal.montage import layout, montage_of
 from tests.made_run import make_run
 from tests.tasks.test_reconstruct import door

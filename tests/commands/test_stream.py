@@ -18,7 +18,7 @@ from eegfm.commands import streaming
 from eegfm.config.schema import config_dir
 from eegfm.contracts import EegfmError
 from eegfm.drawing import recordings
-from eegfm.runs.checkpoints import Place
+from eegfm.runs.place import Place
 from eegfm.runs.predictions import read_predictions
 from eegfm.signal.formats.edf import read_edf
 from eegfm.tasks.weights import read_state

@@ -26,8 +26,8 @@ from eegfm.export import model as export_model
 from eegfm.export.model import Portable
 from eegfm.models.bandpower import BandPower
 from eegfm.models.majority import Majority
-from eegfm.runs.checkpoints import Place
 from eegfm.runs.intervals import intervals
+from eegfm.runs.place import Place
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import read_result
 from eegfm.tasks import heads, stream

@@ -21,9 +21,9 @@ from eegfm.data.module import EEGDataModule
 from eegfm.data.store import SampleIndex
 from eegfm.report import main
 from eegfm.reporting.groups import controls, find_runs, group_runs, marks, read_runs
+from eegfm.runs.reservations import diagnostic_sentences
 from eegfm.runs.results import read_result, write_result
 from eegfm.runs.seen import corpora_seen, seen_here
-from eegfm.runs.sentences import diagnostic_sentences
 from eegfm.tasks.metrics import scores
 from tests.made_run import facts, make_run
 

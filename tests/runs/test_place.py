@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from eegfm.contracts import EegfmError
-from eegfm.runs.checkpoints import Place
+from eegfm.runs.place import Place
 from tests.made_run import make_run
 
 

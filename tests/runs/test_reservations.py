@@ -26,8 +26,8 @@ from eegfm.data.module import EEGDataModule
 from eegfm.prepare import show as show_store
 from eegfm.reporting import dashboard, data_page, wandb_page
 from eegfm.reporting.groups import group_runs, read_runs
+from eegfm.runs.reservations import reservations, reservations_of
 from eegfm.runs.results import read_result, write_result
-from eegfm.runs.sentences import reservations, reservations_of
 from eegfm.runs.wandb import summary
 from eegfm.training.run import train
 from tests.made_run import facts

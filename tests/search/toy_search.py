@@ -46,8 +46,8 @@ paths: {runs: runs}
 search: {}
 hydra:
   output_subdir: null
-  run: {dir: "${paths.runs}/${eegfm.run:}"}
-  sweep: {dir: "${paths.runs}", subdir: "${eegfm.run:}"}
+  run: {dir: "${paths.runs}/${eegfm.run_name:}"}
+  sweep: {dir: "${paths.runs}", subdir: "${eegfm.run_name:}"}
 """
 
 

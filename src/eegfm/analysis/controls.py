@@ -28,7 +28,7 @@ from torch import nn
 from eegfm.analysis.persons import person_alone, persons_told
 from eegfm.build import Run, build, put_trained
 from eegfm.contracts import EegfmError
-from eegfm.runs.checkpoints import Place
+from eegfm.runs.place import Place
 from eegfm.runs.record import record
 from eegfm.tasks.features import Features
 from eegfm.tasks.metrics import Predictions, monitor_of, refuse_unlabelled, scores

@@ -20,9 +20,9 @@ from eegfm.drawing.style import save
 from eegfm.files import write_json
 from eegfm.nn.scaling import size_of
 from eegfm.process import environment
-from eegfm.runs.checkpoints import Place
+from eegfm.runs.place import Place
+from eegfm.runs.reservations import titled
 from eegfm.runs.seen import reservations_at
-from eegfm.runs.sentences import titled
 from eegfm.tasks.classify import FitsInput
 from eegfm.tasks.features import Features
 from eegfm.tasks.metrics import refuse_unlabelled

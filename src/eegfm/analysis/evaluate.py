@@ -10,7 +10,7 @@ from eegfm.analysis.explain import explain
 from eegfm.benchmarks.spec import SPLITS, SplitName
 from eegfm.build import Run, on_one_device, trained
 from eegfm.contracts import EegfmError
-from eegfm.runs.checkpoints import Place
+from eegfm.runs.place import Place
 from eegfm.runs.record import record
 from eegfm.runs.seen import reservations_at
 from eegfm.runs.summary import show_scores

@@ -24,11 +24,11 @@ from eegfm.drawing import classifiers as drawing_classifiers
 from eegfm.drawing import runs, style
 from eegfm.drawing.html import PLAIN, document, note, paragraph, picture, table
 from eegfm.files import write_json
-from eegfm.runs.checkpoints import Place
+from eegfm.runs.place import Place
 from eegfm.runs.record import subject_scores
+from eegfm.runs.reservations import titled
 from eegfm.runs.results import json_values
 from eegfm.runs.seen import reservations_at
-from eegfm.runs.sentences import titled
 from eegfm.runs.wandb import send_figures, wandb_of
 from eegfm.tasks.classify import Classify
 from eegfm.tasks.decision import decide

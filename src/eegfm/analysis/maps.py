@@ -26,7 +26,7 @@ from eegfm.contracts import Montage, SampleSpec
 from eegfm.drawing import recordings
 from eegfm.drawing.html import PLAIN, document, note, paragraph, table
 from eegfm.nn.spatial import spectrum
-from eegfm.runs.sentences import spatial_sentences
+from eegfm.runs.reservations import spatial_sentences
 from eegfm.signal.montage import today
 
 SHOWN_TARGETS = ("Fz", "C3", "Cz", "C4", "Oz")  # of which single maps are drawn, where a layout has them

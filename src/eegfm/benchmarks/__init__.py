@@ -1,1 +1,1 @@
-"""One file per benchmark: a corpus and its published protocol, as facts."""
+"""A benchmark is a corpus and its published protocol as facts, one file each; `spec.py` says what each must state."""

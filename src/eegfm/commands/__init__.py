@@ -1,4 +1,8 @@
-"""Doors that are no part of a training: looking at data, checking, converting."""
+"""Every `eegfm <command>` (`COMMANDS`), and what each does that is not prepare, train, evaluate or report.
+
+A command that Hydra configures has two files: `verify.py` names its work by path, so that `--help` loads no torch, and
+`verifying.py` does it.
+"""
 
 COMMANDS = {  # name: (module, what it does)
     "train": ("eegfm.train", "prepare where needed, train, test, and leave a run folder"),

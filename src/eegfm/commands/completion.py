@@ -39,7 +39,7 @@ complete -p python &> /dev/null || complete -o nospace -o default -F _eegfm pyth
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The door."""
+    """Print the script that bash evaluates, or the completions of a line."""
     parser = argparse.ArgumentParser(
         prog="eegfm completion", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -10,7 +10,7 @@ from eegfm.config.make import make, one_benchmark
 from eegfm.contracts import EegfmError
 from eegfm.data.prepared import facts_of
 from eegfm.data.preparing.convert import convert
-from eegfm.runs.sentences import reservations
+from eegfm.runs.reservations import reservations
 
 
 def convert_store(config: DictConfig) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The door. Exits with 1 and a sentence where there is nothing to show or no place to write."""
+    """Write the page. Exits with 1 and a sentence where there is nothing to show or no place to write."""
     options = _parser().parse_args(argv)
     from eegfm.reporting.costs import of_a_thousand
     from eegfm.reporting.dashboard import page

@@ -27,7 +27,7 @@ SECTIONS = {  # on the screen in this order: where it stands. Each is imported a
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The door."""
+    """Print what was found, on screen or as JSON."""
     parser = argparse.ArgumentParser(prog="eegfm doctor", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument(
         "--json", action="store_true", help="print the same facts as JSON, for a bug report"

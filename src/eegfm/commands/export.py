@@ -20,7 +20,7 @@ from eegfm.contracts import EegfmError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The door."""
+    """Export a run."""
     options = _parser().parse_args(argv)
     place = Path(str(options.run).removeprefix("run="))
     folder = options.to or place / "export"

@@ -21,10 +21,10 @@ from eegfm.contracts import EegfmError
 from eegfm.data.preparing.parts import bar_of
 from eegfm.drawing import recordings, style
 from eegfm.files import write_json
-from eegfm.runs.checkpoints import Place
 from eegfm.runs.machine import environment, peak_memory_mb
+from eegfm.runs.place import Place
+from eegfm.runs.reservations import Reservation, reservations_of, titled
 from eegfm.runs.results import read_result
-from eegfm.runs.sentences import Reservation, reservations_of, titled
 from eegfm.signal.pieces import Pieces
 from eegfm.signal.quality import check_amplitude
 from eegfm.signal.recording import FETCH_AGAIN, Recording

@@ -32,7 +32,7 @@ STYLE = {"done": "green", "running": "cyan", "failed": "bold red", "lost": "red"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The door."""
+    """Run one of the four subcommands."""
     parser = argparse.ArgumentParser(
         prog="eegfm sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -23,7 +23,7 @@ EMPTY = 7  # bytes of a fragment whose process was killed before it wrote anythi
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The door. Exits with 1 where anything is left to send."""
+    """Send the runs. Exits with 1 where anything is left to send."""
     parser = argparse.ArgumentParser(
         prog="eegfm sync", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

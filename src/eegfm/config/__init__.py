@@ -1,1 +1,1 @@
-"""The floor that knows Hydra: schema, commands, names of runs, objects out of config nodes."""
+"""What knows Hydra: the schema, composing, mistakes in sentences, the name of a run, objects from config nodes."""

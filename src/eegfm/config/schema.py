@@ -83,7 +83,7 @@ class RunSchema:
 def register() -> None:
     """Tell Hydra the schema and the name of a run's folder. Commands call this before they compose."""
     ConfigStore.instance().store("run_schema", RunSchema)
-    OmegaConf.register_new_resolver("eegfm.run", run_name, use_cache=False, replace=True)
+    OmegaConf.register_new_resolver("eegfm.run_name", run_name, use_cache=False, replace=True)
     OmegaConf.register_new_resolver("eegfm.first", _first, replace=True)
     # data=mix data/corpora=[tuab,tuev] is short for +data@data.corpora.tuab=tuab +data@data.corpora.tuev=tuev
     for name in (path.stem for path in benchmark_options()):

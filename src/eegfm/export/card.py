@@ -19,9 +19,9 @@ from eegfm.export.from_run import HUB
 from eegfm.export.model import Portable
 from eegfm.reporting.groups import Group, deviation, find_runs, group_runs, marks, mean, read_runs
 from eegfm.reporting.groups import Run as Finished
-from eegfm.runs.checkpoints import CHECKPOINTS, Place
+from eegfm.runs.place import CHECKPOINTS, Place
+from eegfm.runs.reservations import reservations_of, titled
 from eegfm.runs.results import SUBJECT_FACTS
-from eegfm.runs.sentences import reservations_of, titled
 from eegfm.tasks.metric_names import spoken
 
 OUT = {

@@ -14,7 +14,7 @@ from eegfm.config.make import make
 from eegfm.contracts import EegfmError, Montage, SampleSpec
 from eegfm.export.described import CONFIG, FORMAT, OURS, SCHEMA, montage_json, spec_json
 from eegfm.export.model import Portable, filled, read
-from eegfm.runs.checkpoints import Place
+from eegfm.runs.place import Place
 from eegfm.runs.results import read_result
 from eegfm.tasks.weights import read_state
 

@@ -22,7 +22,7 @@ from eegfm.reporting.groups import (
 )
 from eegfm.reporting.published import Reference, protocols, published
 from eegfm.reporting.scores import NONE, interval, score
-from eegfm.runs.sentences import reservations_of, titled
+from eegfm.runs.reservations import reservations_of, titled
 from eegfm.tasks.metric_names import METRICS, short
 
 HEADER = ["data set", "score", "our runs", "published", "paper", "ours", "difference"]

@@ -12,8 +12,8 @@ from typing import Any
 from eegfm.drawing.sheet import Sheet, csv_text
 from eegfm.reporting.comparisons import FEWEST, LEVEL, Family, Pair, Ranks, compare, ranks
 from eegfm.reporting.groups import Group, known, marks, mean
+from eegfm.runs.reservations import titled
 from eegfm.runs.results import SUBJECT_FACTS
-from eegfm.runs.sentences import titled
 from eegfm.tasks.metric_names import NO_SCORE, spoken
 
 MODELS = 3  # for ranks: Friedman's test is of three and more

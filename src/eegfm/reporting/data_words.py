@@ -21,7 +21,7 @@ from eegfm.drawing.html import (
     table,
 )
 from eegfm.reporting.data_measured import Measured
-from eegfm.runs.sentences import reservations
+from eegfm.runs.reservations import reservations
 
 
 def marks_of(benchmark: BenchmarkSpec, facts: BenchmarkFacts) -> list[str]:

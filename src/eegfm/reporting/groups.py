@@ -17,8 +17,8 @@ from eegfm.config.identity import identity_hash, run_identity
 from eegfm.reporting.published import Reference, flat, published
 from eegfm.runs.intervals import Drawn, drawn, ends
 from eegfm.runs.predictions import read_predictions
+from eegfm.runs.reservations import Reservation, diagnostic_sentences, reservations_of, spatial_sentences
 from eegfm.runs.results import SUBJECT_FACTS, RunResult, read_result
-from eegfm.runs.sentences import Reservation, diagnostic_sentences, reservations_of, spatial_sentences
 from eegfm.tasks.metric_names import spoken
 
 

@@ -10,7 +10,7 @@ from eegfm.reporting.costs import costs
 from eegfm.reporting.groups import Group, find_runs, group_runs, known, read_runs
 from eegfm.reporting.rows import flat_table
 from eegfm.reporting.tables import More, html, latex, markdown, show, tables
-from eegfm.runs.sentences import titled
+from eegfm.runs.reservations import titled
 
 
 def report(options: argparse.Namespace) -> None:

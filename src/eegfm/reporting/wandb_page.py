@@ -19,7 +19,7 @@ from eegfm.process import environment
 from eegfm.reporting import against
 from eegfm.reporting.groups import Group, Run, find_runs, group_runs, marks, read_runs, remarks
 from eegfm.reporting.scores import LEGEND, NONE, interval, score
-from eegfm.runs.sentences import reservations_of
+from eegfm.runs.reservations import reservations_of
 from eegfm.runs.wandb import CONFUSION, PREDICTIONS, SUBJECTS
 from eegfm.tasks.metric_names import METRICS, NO_SCORE, short
 

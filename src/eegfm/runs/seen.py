@@ -8,9 +8,9 @@ from omegaconf import OmegaConf
 
 from eegfm.config.identity import PRETRAIN, PUBLISHED, SEEN
 from eegfm.data.facts import BenchmarkFacts
-from eegfm.runs.checkpoints import Place
 from eegfm.runs.overlap import overlap, seen_by
-from eegfm.runs.sentences import Reservation, reservations
+from eegfm.runs.place import Place
+from eegfm.runs.reservations import Reservation, reservations
 from eegfm.tasks.weights import config_of
 
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from eegfm.data.facts import BenchmarkFacts
+from eegfm.runs.reservations import Reservation, diagnostic_sentences, reservations_of, spatial_sentences
 from eegfm.runs.results import SUBJECT_FACTS, RunResult
-from eegfm.runs.sentences import Reservation, diagnostic_sentences, reservations_of, spatial_sentences
 from eegfm.tasks.metric_names import METRICS, chance
 
 

@@ -19,8 +19,8 @@ from eegfm.files import write_text
 from eegfm.runs.history import read_history
 from eegfm.runs.intervals import intervals
 from eegfm.runs.predictions import PredictionTable, read_predictions
+from eegfm.runs.reservations import reservations_of
 from eegfm.runs.results import SUBJECT_FACTS, RunResult, json_values
-from eegfm.runs.sentences import reservations_of
 from eegfm.tasks.decision import decide
 
 log = logging.getLogger(__name__)

@@ -1,1 +1,1 @@
-"""What is optimised and how it is scored: the only floor that knows Lightning's module."""
+"""Objectives (classify, reconstruct, forecast, probe), models that are fitted in one go, and how all are scored."""

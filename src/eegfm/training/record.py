@@ -17,8 +17,8 @@ from eegfm.nn.mamba2 import scans_used
 from eegfm.runs.history import read_history
 from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.record import record
+from eegfm.runs.reservations import reservations, titled
 from eegfm.runs.results import RunResult, write_result
-from eegfm.runs.sentences import reservations, titled
 from eegfm.runs.wandb import send
 from eegfm.tasks.decision import decide
 from eegfm.tasks.errors import Reconstructions

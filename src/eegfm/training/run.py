@@ -21,9 +21,9 @@ from eegfm.contracts import EegfmError
 from eegfm.files import only_one
 from eegfm.process import environment, level
 from eegfm.runs.overlap import check_overlap, joined, people_of, seen_by
+from eegfm.runs.reservations import trained_on
 from eegfm.runs.results import RunResult, read_result, write_result
 from eegfm.runs.seen import seen_here
-from eegfm.runs.sentences import trained_on
 from eegfm.runs.status import Pruned, at_work
 from eegfm.runs.summary import show
 from eegfm.runs.wandb import end
