@@ -114,7 +114,7 @@ def one(name: str, length: str) -> None:
 
 def cost() -> None:
     """Masking and the order of a mix of three corpora, against a training step of the whole network."""
-    from eegfm.data.mix import Batches
+    from eegfm.data.mixing.batches import Batches
 
     model, coords = ours(CAP), coords_of(CAP)
     x = 30 * torch.randn(16, len(CAP.names), 1000)

@@ -22,7 +22,10 @@ from eegfm.config.identity import identity_hash
 from eegfm.config.make import make
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
-from eegfm.data.mix import Batches, Mix, in_a_later_split, shared_rows
+from eegfm.data.mix import Mix
+from eegfm.data.mixing.apart import in_a_later_split
+from eegfm.data.mixing.batches import Batches
+from eegfm.data.mixing.channels import shared_rows
 from eegfm.data.module import EEGDataModule
 from eegfm.data.splits import KFold
 from eegfm.data.store import SampleStore

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from eegfm.build import Run
 from eegfm.contracts import EEGBatch, EegfmError
 from eegfm.data.loaders import Loader
-from eegfm.data.mix import Batches, shares
+from eegfm.data.mixing.batches import Batches, shares
 from eegfm.nn.masks import Spans
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.schedules import one_cycle
