@@ -7,7 +7,6 @@ from typing import Any
 
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
 from eegfm.config.identity import PRETRAIN, PUBLISHED, plain, without_hydra
 from eegfm.config.make import make
@@ -16,7 +15,7 @@ from eegfm.data.module import EEGDataModule
 from eegfm.process import environment
 from eegfm.runs.place import Place
 from eegfm.runs.results import read_result
-from eegfm.tasks.fitted import take
+from eegfm.tasks.fitted import FitsInOneGo, take
 from eegfm.tasks.weights import config_of, load_backbone, published_weights, read_state
 
 
@@ -109,7 +108,7 @@ def put_trained(task: Any, place: Place) -> None:
     Raises:
         EegfmError: the run has no trained weights yet.
     """
-    if isinstance(task, nn.Module):
+    if not isinstance(task, FitsInOneGo):
         task.load_state_dict(read_state(place.checkpoint))
         return
     start = read_result(place.folder).started_from

@@ -3,7 +3,6 @@
 from typing import Any
 
 from omegaconf import DictConfig
-from torch import nn
 
 from eegfm.analysis.embedding_map import draw
 from eegfm.analysis.explain import explain
@@ -14,6 +13,7 @@ from eegfm.runs.place import Place
 from eegfm.runs.record import record
 from eegfm.runs.seen import reservations_at
 from eegfm.runs.summary import show_scores
+from eegfm.tasks.fitted import FitsInOneGo
 
 
 def evaluate(config: DictConfig) -> None:
@@ -35,7 +35,8 @@ def evaluate(config: DictConfig) -> None:
     run = trained(own, place)
     run.data.prepare_data()
     run.data.setup("test" if split == "test" else "fit")
-    found = _predict(run, split) if isinstance(run.task, nn.Module) else run.task.predict(run.data, split)
+    in_one_go = isinstance(run.task, FitsInOneGo)
+    found = run.task.predict(run.data, split) if in_one_go else _predict(run, split)
     ids = [run.data.subjects[i] for i in found.subject]
     out, scores, by_subject = record(place.beside, split, found, ids, run.data.spec)
     tested = len(found.keys) if split == "test" else None

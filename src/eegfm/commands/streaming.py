@@ -30,6 +30,7 @@ from eegfm.signal.quality import check_amplitude
 from eegfm.signal.recording import FETCH_AGAIN, Recording
 from eegfm.signal.steps import Step
 from eegfm.tasks.classify import Classify
+from eegfm.tasks.fitted import FitsInOneGo
 from eegfm.tasks.forecast import Forecast
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.stream import can_stream, export
@@ -67,14 +68,12 @@ def stream(config: DictConfig) -> None:
 
 def _trained(place: Place, config: DictConfig) -> "Run":
     """The run with its trained weights, in eval mode. Raises EegfmError where it cannot stream."""
-    from torch import nn
-
     own = place.config
     if place.is_run:
         read_result(place.folder)  # of a run that has not ended, the weights are not the ones it will keep
     own.paths = config.paths
     run = build(own, None)  # the checkpoint has the weights
-    if not isinstance(run.task, nn.Module):
+    if isinstance(run.task, FitsInOneGo):
         raise EegfmError(
             f"{place} was fitted in one go, and its classifier does not stream. Choose a run of task=classify or "
             "task=reconstruct."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from eegfm.build import trained
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError, Montage, SampleSpec
-from eegfm.export.described import CONFIG, FORMAT, OURS, SCHEMA, montage_json, spec_json
+from eegfm.export.described import CONFIG, FITTED, FORMAT, OURS, SCHEMA, montage_json, spec_json
 from eegfm.export.model import Portable, filled, read
 from eegfm.runs.place import Place
 from eegfm.runs.results import read_result
@@ -104,7 +104,7 @@ def of_run(place: Path, *, tokens: bool = False) -> Portable:
             for part in _parts(run)
         },
     }
-    if kind in ("probe", "estimate"):
+    if kind in FITTED:
         task = trained(run, Place.of(place)).task
         more, state = _of_fit(kind, task, len(spec.classes))
         config |= more

@@ -1,4 +1,4 @@
-"""Stores what a fit in one go has found beside a run's checkpoints; skops runs no code from the file."""
+"""Tasks that are fitted in one go, and the file that keeps what a fit has found; skops runs no code from the file."""
 
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 
 from eegfm.contracts import EegfmError
+from eegfm.tasks.metrics import Predictions
 
 FILE = "checkpoints/fitted.skops"
 # classes beside scikit-learn's own that a file may hold
@@ -28,12 +29,23 @@ class Fits(Protocol):
 
 @runtime_checkable
 class FitsInOneGo(Protocol):
-    """A task that fits `fitted` in one go: its backbone, or a head on the backbone's features."""
+    """A task that fits `fitted` in one go: its backbone, or a head on the backbone's features.
+
+    Every other task is a `tasks.base.Task` and learns by gradient steps.
+    """
 
     backbone: Any
 
     @property
     def fitted(self) -> Fits: ...
+
+    def fit(self, data: Any) -> None:
+        """Fit on a data module that is set up for "fit"."""
+        ...
+
+    def predict(self, data: Any, split: str) -> Predictions:
+        """Predictions of a split in stored order."""
+        ...
 
 
 def keep(task: FitsInOneGo, folder: Path) -> None:

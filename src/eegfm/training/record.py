@@ -4,7 +4,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import nn
 
 from eegfm.analysis.maps import montages, page
 from eegfm.analysis.places import kept, look, maps_places
@@ -22,17 +27,15 @@ from eegfm.runs.results import RunResult, write_result
 from eegfm.runs.wandb import send
 from eegfm.tasks.decision import decide
 from eegfm.tasks.errors import Reconstructions
+from eegfm.tasks.fitted import FitsInOneGo
 from eegfm.tasks.metrics import Predictions
 from eegfm.training.cost import forward_flops
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
 
 
 def _places(
-    run: Run, folder: Path, title: str, validated: list[str], *, in_one_go: bool
+    run: Run, folder: Path, title: str, validated: list[str]
 ) -> tuple[dict[str, Any], dict[str, "Figure"]]:
     """How a model that maps places weighs them at the start and at the end, as facts and as figures."""
     if not maps_places(run.task):
@@ -44,6 +47,7 @@ def _places(
     end = look(run.task, spaces, run.data if judged else None)
     frames = kept(folder)
     # a fit in one go does not change the backbone
+    in_one_go = isinstance(run.task, FitsInOneGo)
     start = end if in_one_go else {corpus: one.start for corpus, one in frames.items()}
     subjects = [
         subject.removeprefix(f"{corpus}/")
@@ -56,18 +60,13 @@ def _places(
 
 
 def scans_of(task: Any) -> list[str]:
-    """How a task's Mamba-2 layers were last computed; a task fitted in one go holds its model."""
-    from torch import nn
-
-    model = task if isinstance(task, nn.Module) else task.backbone
-    return scans_used(model) if isinstance(model, nn.Module) else []
+    """How the Mamba-2 layers of a task's backbone were last computed; empty if the backbone is no network."""
+    return scans_used(task.backbone) if isinstance(task.backbone, nn.Module) else []
 
 
 def _flops(run: Run) -> int | None:
-    """Operations of one validation window; None without a network or if the counter fails."""
-    from torch import nn
-
-    if not isinstance(run.task, nn.Module):
+    """Operations of one validation window; None of a fit in one go or if the counter fails."""
+    if isinstance(run.task, FitsInOneGo):
         return None
     windows = next(rows for rows in run.data.datasets("val").values() if len(rows))
     try:
@@ -103,7 +102,7 @@ def record_run(
         tested=len(outcome["predictions"]["test"].keys),
     )
     title = titled(f"{choices['model']} on {facts.title}", known)
-    spatial, maps = _places(run, folder, title, facts.subjects["val"], in_one_go=outcome["epoch"] is None)
+    spatial, maps = _places(run, folder, title, facts.subjects["val"])
     result = RunResult(
         name=folder.name,
         experiment=folder.parent.name,
@@ -192,9 +191,6 @@ def figures_of_windows(
     folder: Path, run: Run, test: "Reconstructions", result: "RunResult", title: str
 ) -> dict[str, "Figure"]:
     """Three validation windows, input and output; the error over the scalp; the terms of the loss."""
-    import numpy as np
-    import torch
-
     task, drawn = run.task.eval(), {}
     spec, montage, sfreq = run.data.spec, run.data.spec.montage, run.data.spec.sfreq
     own = montages(spec, "")  # by corpus, if corpora keep their own

@@ -7,12 +7,14 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from eegfm.analysis.controls import diagnose, refuse_undiagnosable
 from eegfm.build import Run, build, build_data, on_one_device, pretraining
@@ -27,7 +29,7 @@ from eegfm.runs.seen import seen_here
 from eegfm.runs.status import Pruned, at_work
 from eegfm.runs.summary import show
 from eegfm.runs.wandb import end
-from eegfm.tasks.fitted import keep
+from eegfm.tasks.fitted import FitsInOneGo, keep
 from eegfm.training.fit import begin_logger, fit_in_one_go, train_by_gradient
 from eegfm.training.preemption import Asked, listening
 from eegfm.training.ranks import follow as told
@@ -116,29 +118,24 @@ def _no_run_left_open(folder: Path) -> Iterator[None]:
 
 
 def _train(config: DictConfig, folder: Path, choices: Mapping[str, Any], asked: "Asked") -> "RunResult":
-    import lightning.pytorch as lightning
-    from omegaconf import OmegaConf
-
     run = _ready(config, choices)
     people, overlap = _people(run, config.allow_overlap)
     seen = _seen(run)
     OmegaConf.save(OmegaConf.create(run.config), folder / "config.yaml")
     started = time.monotonic()
-    if isinstance(run.task, lightning.LightningModule):
-        run.task.people = people  # type: ignore[assignment]
-        run.task.config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")  # type: ignore[assignment]
-        outcome = train_by_gradient(run, folder, choices, asked, run.config.get("search"))
-    else:
+    if isinstance(run.task, FitsInOneGo):
         logger = begin_logger(run, folder, choices)
         outcome = {**fit_in_one_go(run), "loggers": [logger] if logger else []}
         keep(run.task, folder)
+    else:
+        run.task.people = people
+        run.task.config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")
+        outcome = train_by_gradient(run, folder, choices, asked, run.config.get("search"))
     return record_run(run, folder, outcome, time.monotonic() - started, choices, overlap, seen)
 
 
 def _ready(config: DictConfig, choices: Mapping[str, Any]) -> Run:
     """The run, with its data prepared and open."""
-    import lightning.pytorch as lightning
-
     weights = _pretrained(config, choices) if config.weights == PRETRAIN else config.weights
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     run = build(config, weights)
@@ -152,19 +149,15 @@ def _ready(config: DictConfig, choices: Mapping[str, Any]) -> Run:
 @_surroundings()
 def _follow(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> None:
     """The work of every rank but 0: train and score with rank 0, and leave the run folder alone."""
-    import lightning.pytorch as lightning
-
     with level(logging.ERROR, ""), listening() as asked:  # rank 0 logs for all
         run = _ready(config, choices)
-        if isinstance(run.task, lightning.LightningModule):
+        if not isinstance(run.task, FitsInOneGo):
             with suppress(Pruned):
                 train_by_gradient(run, folder, choices, asked, run.config.get("search"))
 
 
 def follow() -> None:
     """Train in a process that rank 0 has started for its run."""
-    from omegaconf import OmegaConf
-
     config, folder, choices = told()
     try:
         _follow(OmegaConf.create(config), folder, choices)
@@ -176,14 +169,11 @@ def _diagnosed(
     config: DictConfig, folder: Path, choices: Mapping[str, Any], result: "RunResult", asked: "Asked"
 ) -> "RunResult":
     """Add the controls to a finished run's result, on disk as well, and return it."""
-    from dataclasses import replace
-
-    import lightning.pytorch as lightning
 
     def fit(run: Run, place: Path) -> Any:
-        if isinstance(run.task, lightning.LightningModule):
-            return train_by_gradient(run, place, choices, asked)["predictions"]["test"]
-        return fit_in_one_go(run)["predictions"]["test"]
+        if isinstance(run.task, FitsInOneGo):
+            return fit_in_one_go(run)["predictions"]["test"]
+        return train_by_gradient(run, place, choices, asked)["predictions"]["test"]
 
     stay_alone()
     found = diagnose(on_one_device(config), result.started_from.get("weights"), folder, fit)
