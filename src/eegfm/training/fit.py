@@ -3,11 +3,12 @@
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import OmegaConf
 
 from eegfm.analysis.maps import knows_truth, montages
@@ -18,6 +19,10 @@ from eegfm.config.make import make
 from eegfm.contracts import EegfmError
 from eegfm.runs.wandb import begin, wandb_of
 from eegfm.search.study import callbacks_of
+from eegfm.tasks.errors import Reconstructions
+from eegfm.tasks.fitted import FitsInOneGo
+from eegfm.tasks.fitted import keep as keep_fitted
+from eegfm.tasks.metrics import Predictions
 from eegfm.training.cost import energy_j
 from eegfm.training.history import History
 from eegfm.training.preemption import Asked, KeepProgress, SaveAndLeave
@@ -28,14 +33,46 @@ from eegfm.training.selection import keep
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a fit gives back.
+
+    `predictions` of the chosen weights are those of "val" and "test". `epoch`, counted from 0, is the one whose weights
+    were chosen; None of a fit in one go. `parameters` holds two numbers, "trainable" and "total". `devices` worked
+    together, `device` names the first, and `energy_wh` is what their GPUs took, None if unknown. `loggers` await the
+    result of the run.
+    """
+
+    predictions: dict[str, Predictions | Reconstructions]
+    epoch: int | None
+    parameters: dict[str, int]
+    device: str
+    devices: int
+    energy_wh: float | None
+    loggers: list[Any]
+
+
+def fit(
+    run: Run,
+    folder: Path,
+    choices: Mapping[str, Any],
+    asked: Asked,
+    search: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Fit a run's task on its data, which are set up for it, and predict; the weights are kept in the folder."""
+    if isinstance(run.task, FitsInOneGo):
+        return fit_in_one_go(run, folder, choices)
+    return train_by_gradient(run, folder, choices, asked, search)
+
+
 def train_by_gradient(
     run: Run,
     folder: Path,
     choices: Mapping[str, Any],
-    asked: "Asked",
+    asked: Asked,
     search: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-
+) -> Outcome:
+    """Train from the last checkpoint in the folder, or from the start; what `search` says may end it (`Pruned`)."""
     task, data = run.task, run.data
     metric, mode = task.monitor
     checkpoints = folder / "checkpoints"
@@ -88,18 +125,18 @@ def train_by_gradient(
             predictions[split] = task.outputs
     after_j = _energy_j(trainer)
     energy_wh = None if before_j is None or after_j is None else round((after_j - before_j) / 3600, 3)
-    return {
-        "predictions": predictions,
-        "epoch": _epoch_of(chosen),
-        "parameters": {
+    return Outcome(
+        predictions=predictions,
+        epoch=_epoch_of(chosen),
+        parameters={
             "trainable": sum(p.numel() for p in task.parameters() if p.requires_grad),
             "total": sum(p.numel() for p in task.parameters()),
         },
-        "device": str(trainer.strategy.root_device),
-        "devices": trainer.world_size,
-        "energy_wh": energy_wh,
-        "loggers": loggers,
-    }
+        device=str(trainer.strategy.root_device),
+        devices=trainer.world_size,
+        energy_wh=energy_wh,
+        loggers=loggers,
+    )
 
 
 def _energy_j(trainer: Any) -> float | None:
@@ -132,25 +169,26 @@ def chosen_callbacks(config: Mapping[str, Any], *, monitor: str, mode: str) -> l
     return [one(monitor=monitor, mode=mode) if isinstance(one, partial) else one for one in made]
 
 
-def fit_in_one_go(run: Run) -> dict[str, Any]:
+def fit_in_one_go(run: Run, folder: Path, choices: Mapping[str, Any]) -> Outcome:
+    """Fit without gradient steps; what the fit has found is kept in the folder."""
+    logger = begin_logger(run, folder, choices)
     run.task.fit(run.data)
     predictions = {"val": run.task.predict(run.data, "val")}
     run.data.setup("test")
     predictions["test"] = run.task.predict(run.data, "test")
-    return {
-        "predictions": predictions,
-        "epoch": None,
-        "parameters": run.task.parameters,
-        "device": str(getattr(run.task, "device", "cpu")),
-        "devices": 1,
-        "energy_wh": None,
-        "loggers": [],
-    }
+    keep_fitted(run.task, folder)
+    return Outcome(
+        predictions=predictions,
+        epoch=None,
+        parameters=run.task.parameters,
+        device=str(getattr(run.task, "device", "cpu")),
+        devices=1,
+        energy_wh=None,
+        loggers=[logger] if logger else [],
+    )
 
 
 def _epoch_of(checkpoint: Path) -> int:
-    import torch
-
     return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"])
 
 

@@ -30,6 +30,7 @@ from eegfm.tasks.errors import Reconstructions
 from eegfm.tasks.fitted import FitsInOneGo
 from eegfm.tasks.metrics import Predictions
 from eegfm.training.cost import forward_flops
+from eegfm.training.fit import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def _flops(run: Run) -> int | None:
 def record_run(
     run: Run,
     folder: Path,
-    outcome: dict[str, Any],
+    outcome: Outcome,
     wall_s: float,
     choices: Mapping[str, Any],
     overlap: list[str],
@@ -88,7 +89,7 @@ def record_run(
     """Write predictions, figures and, last, `result.json`, which marks the run as finished."""
     classes, subjects = run.data.benchmark.classes, run.data.subjects
     metrics, by_subject = {}, {}
-    for split, found in outcome["predictions"].items():
+    for split, found in outcome.predictions.items():
         ids = [subjects[i] for i in found.subject]
         _, metrics[split], by_subject[split] = record(folder, split, found, ids, run.data.spec)
     monitor = run.task.monitor[0]
@@ -99,7 +100,7 @@ def record_run(
         started_from=run.started_from,
         overlap=overlap,
         seen=seen,
-        tested=len(outcome["predictions"]["test"].keys),
+        tested=len(outcome.predictions["test"].keys),
     )
     title = titled(f"{choices['model']} on {facts.title}", known)
     spatial, maps = _places(run, folder, title, facts.subjects["val"])
@@ -116,18 +117,18 @@ def record_run(
         by_subject=by_subject,
         monitor=monitor,
         monitor_value=metrics["val"][monitor],
-        best_epoch=outcome["epoch"],
+        best_epoch=outcome.epoch,
         started_from=run.started_from,
         overlap=overlap,
         seen=seen,
         benchmark=facts,
-        parameters=outcome["parameters"],
+        parameters=outcome.parameters,
         wall_s=round(wall_s, 2),
         peak_memory_mb=peak_memory_mb(),
-        device=outcome["device"],
+        device=outcome.device,
         diagnostics={},  # filled in after the run is finished
-        devices=outcome["devices"],
-        energy_wh=outcome["energy_wh"],
+        devices=outcome.devices,
+        energy_wh=outcome.energy_wh,
         scan=scans_of(run.task),
         adapt=choices.get("adapt"),
         spatial=spatial,
@@ -135,8 +136,8 @@ def record_run(
         **environment(),
     )
     write_json(folder / "leakage.json", {"subjects": facts.subjects, **asdict(facts.leakage)})
-    figures = _draw(folder, run, outcome["predictions"]["test"], result, title, maps)
-    for logger in outcome["loggers"]:
+    figures = _draw(folder, run, outcome.predictions["test"], result, title, maps)
+    for logger in outcome.loggers:
         send(logger, folder, result, figures)
     write_result(folder, result)
     return result

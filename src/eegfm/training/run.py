@@ -29,8 +29,8 @@ from eegfm.runs.seen import seen_here
 from eegfm.runs.status import Pruned, at_work
 from eegfm.runs.summary import show
 from eegfm.runs.wandb import end
-from eegfm.tasks.fitted import FitsInOneGo, keep
-from eegfm.training.fit import begin_logger, fit_in_one_go, train_by_gradient
+from eegfm.tasks.fitted import FitsInOneGo
+from eegfm.training.fit import fit, train_by_gradient
 from eegfm.training.preemption import Asked, listening
 from eegfm.training.ranks import follow as told
 from eegfm.training.ranks import rank, stay_alone, until_first_works
@@ -123,14 +123,10 @@ def _train(config: DictConfig, folder: Path, choices: Mapping[str, Any], asked: 
     seen = _seen(run)
     OmegaConf.save(OmegaConf.create(run.config), folder / "config.yaml")
     started = time.monotonic()
-    if isinstance(run.task, FitsInOneGo):
-        logger = begin_logger(run, folder, choices)
-        outcome = {**fit_in_one_go(run), "loggers": [logger] if logger else []}
-        keep(run.task, folder)
-    else:
+    if not isinstance(run.task, FitsInOneGo):  # for its checkpoints
         run.task.people = people
         run.task.config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")
-        outcome = train_by_gradient(run, folder, choices, asked, run.config.get("search"))
+    outcome = fit(run, folder, choices, asked, run.config.get("search"))
     return record_run(run, folder, outcome, time.monotonic() - started, choices, overlap, seen)
 
 
@@ -170,13 +166,11 @@ def _diagnosed(
 ) -> "RunResult":
     """Add the controls to a finished run's result, on disk as well, and return it."""
 
-    def fit(run: Run, place: Path) -> Any:
-        if isinstance(run.task, FitsInOneGo):
-            return fit_in_one_go(run)["predictions"]["test"]
-        return train_by_gradient(run, place, choices, asked)["predictions"]["test"]
+    def test(run: Run, place: Path) -> Any:
+        return fit(run, place, choices, asked).predictions["test"]
 
     stay_alone()
-    found = diagnose(on_one_device(config), result.started_from.get("weights"), folder, fit)
+    found = diagnose(on_one_device(config), result.started_from.get("weights"), folder, test)
     result = replace(result, diagnostics=found)
     write_result(folder, result)
     return result
