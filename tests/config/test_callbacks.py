@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from eegfm.config.identity import plain
 from eegfm.config.schema import config_dir, register
-from eegfm.runs.history import read_history
+from eegfm.runs.curves import read_curves
 from eegfm.training.fit import chosen_callbacks
 from tests.runs.test_overlap import trained
 from tests.training.test_selection import Scripted
@@ -67,4 +67,4 @@ def test_a_run_stops_early(tmp_path):
         "callbacks=early_stopping",
         "callbacks.early_stopping.patience=2",
     )
-    assert [row["epoch"] for row in read_history(run / "metrics.csv")] == ["0", "1", "2"]
+    assert [row["epoch"] for row in read_curves(run / "metrics.csv")] == ["0", "1", "2"]

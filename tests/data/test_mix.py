@@ -31,7 +31,7 @@ from eegfm.data.splits import KFold
 from eegfm.data.store import SampleStore
 from eegfm.nn.masks import Spans
 from eegfm.reporting.groups import group_runs, marks, read_runs
-from eegfm.runs.history import read_history
+from eegfm.runs.curves import read_curves
 from eegfm.runs.results import read_result
 from eegfm.runs.summary import show
 from eegfm.signal.formats.edf import read_edf
@@ -534,7 +534,7 @@ def test_from_pre_training_on_two_corpora_to_a_probe_on_one(tmp_path):
     (gone,) = json.loads((run / "leakage.json").read_text())["left_out"]
     assert (gone["corpus"], gone["split"], gone["subjects"]) == ("tuev", "train", ["aaaaaaar"])
     assert "tuab/aaaaaaar" in facts.subjects["test"] and "tuev/aaaaaaar" not in facts.subjects["train"]
-    (row,) = read_history(run / "metrics.csv")
+    (row,) = read_curves(run / "metrics.csv")
     for name in ("val/loss", "val/loss/tuab", "val/loss/tuev", "val/hidden_rmse_uv/tuev"):
         assert float(row[name]) > 0
     assert {"rmse_uv", "rmse_uv/tuab", "rmse_uv/tuev"} <= result.metrics["test"].keys()

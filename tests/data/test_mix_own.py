@@ -19,7 +19,7 @@ from eegfm.nn.masks import Spans
 from eegfm.runs.record import write_errors
 from eegfm.tasks.errors import mean_there
 from eegfm.tasks.reconstruct import Reconstruct
-from eegfm.training.history import History
+from eegfm.training.keep_curves import KeepCurves
 from eegfm.training.record import figures_of_windows
 from tests.data.test_mix import FIRST, SECOND, TWO, mix, places, ready, signal, write  # noqa: F401
 from tests.tasks.toy import trainer
@@ -117,7 +117,7 @@ def test_a_corpus_may_have_nobody_to_test_on_and_every_result_says_so(tmp_path):
         write(benchmark, tmp_path / "raw" / benchmark.name)
     data = mix(tmp_path, FIRST, lone, channels="own")
     task = task_of(data, mask=partial(Spans, ratio=0.5, span_s=0.2))
-    fit = trainer(tmp_path, max_epochs=1, callbacks=[History(tmp_path)])
+    fit = trainer(tmp_path, max_epochs=1, callbacks=[KeepCurves(tmp_path)])
     fit.fit(task, datamodule=data)
     assert "val/rmse_uv/first" in fit.callback_metrics and "val/rmse_uv/second" not in fit.callback_metrics
     fit.test(task, datamodule=data, verbose=False)

@@ -296,7 +296,7 @@ def test_a_fit_that_falls_behind_is_given_up_and_goes_on_where_it_was(place):
     from eegfm.runs.status import Pruned, at_work
     from eegfm.search.prune import Prune
     from eegfm.search.written import Trials
-    from eegfm.training.history import History
+    from eegfm.training.keep_curves import KeepCurves
     from eegfm.training.selection import keep
 
     class Straight(lightning.LightningModule):
@@ -328,7 +328,7 @@ def test_a_fit_that_falls_behind_is_given_up_and_goes_on_where_it_was(place):
         trainer = lightning.Trainer(
             max_epochs=4, accelerator="cpu", logger=False, enable_progress_bar=False, num_sanity_val_steps=0,
             enable_model_summary=False,
-            callbacks=[History(folder), pruning, *keep(last.parent, monitor="val/auroc", mode="max", rule={})],
+            callbacks=[KeepCurves(folder), pruning, *keep(last.parent, monitor="val/auroc", mode="max", rule={})],
         )  # fmt: skip
         with at_work(folder):
             trainer.fit(Straight(level), loader, loader, ckpt_path=last if last.exists() else None)

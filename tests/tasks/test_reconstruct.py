@@ -21,12 +21,12 @@ from eegfm.drawing import recordings
 from eegfm.nn import masks_published
 from eegfm.nn.losses import l1, mse, spectral
 from eegfm.nn.masks import Spans, interpolate
-from eegfm.runs.history import read_history
+from eegfm.runs.curves import read_curves
 from eegfm.runs.record import write_errors
 from eegfm.runs.results import read_result
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.schedules import one_cycle
-from eegfm.training.history import History
+from eegfm.training.keep_curves import KeepCurves
 from tests.command_line import call, environment
 from tests.nn.tokens import as_a_person
 
@@ -179,10 +179,10 @@ def test_the_loss_is_on_all_samples_or_on_the_hidden_ones(tmp_path):
 
 
 def test_every_term_is_logged_apart_and_the_loss_is_their_weighted_sum(tmp_path):
-    history = History(tmp_path)
+    history = KeepCurves(tmp_path)
     task = task_of(loss={"l1": 1.0, "spectral": 0.25}, scale="quantile")
     trainer(tmp_path, max_epochs=2, callbacks=[history]).fit(task, datamodule=Data())
-    for row in read_history(tmp_path / "metrics.csv"):
+    for row in read_curves(tmp_path / "metrics.csv"):
         assert float(row["val/loss"]) == pytest.approx(
             float(row["val/l1"]) + 0.25 * float(row["val/spectral"]), rel=1e-5
         )
@@ -207,11 +207,11 @@ def test_terms_over_hidden_and_visible_samples_are_logged_apart_and_make_up_the_
         torch.manual_seed(1)
         backbone = Counted(SPEC)
     task = task_of(backbone, mask=HALF, loss_on=loss_on, loss={"l1": 1.0, "mse": 0.5, "stft": 0.1})
-    trainer(tmp_path, max_epochs=2, callbacks=[History(tmp_path)], num_sanity_val_steps=0).fit(
+    trainer(tmp_path, max_epochs=2, callbacks=[KeepCurves(tmp_path)], num_sanity_val_steps=0).fit(
         task, datamodule=Data()
     )
     assert calls.count(True) == 2 * 6 and calls.count(False) == 2 * 2
-    for row in read_history(tmp_path / "metrics.csv"):
+    for row in read_curves(tmp_path / "metrics.csv"):
         for split in ("train", "val"):
             for name in ("l1", "mse"):
                 hidden, visible = (float(row[f"{split}/{name}_{part}"]) for part in ("hidden", "visible"))
@@ -355,10 +355,10 @@ def test_a_probe_looks_on_every_n_epochs_and_changes_nothing(tmp_path):
     rows = {}
     for every in (0, 2):
         task = task_of(mask=HALF, observe={"every": every, "layer": "encoder", "head": "logistic"})
-        history = History(tmp_path / str(every))
+        history = KeepCurves(tmp_path / str(every))
         (tmp_path / str(every)).mkdir()
         trainer(tmp_path, max_epochs=4, callbacks=[history]).fit(task, datamodule=Labelled())
-        rows[every] = read_history(tmp_path / str(every) / "metrics.csv")
+        rows[every] = read_curves(tmp_path / str(every) / "metrics.csv")
     assert [bool(row["observe/auroc"]) for row in rows[2]] == [False, True, False, True]
     assert float(rows[2][-1]["observe/balanced_accuracy"]) > 0.9  # 5 and 7 Hz
     for with_, without in zip(rows[2], rows[0], strict=True):
@@ -507,9 +507,9 @@ def test_from_pre_training_to_probes_fine_tuning_and_a_report(place):
     assert "interpolation_rmse_uv" in said and "reconstruction_test.csv" in said
     assert result.task == "reconstruct" and result.monitor == "loss" and result.started_from == {}
     assert result.monitor_value == pytest.approx(
-        float(read_history(pre / "metrics.csv")[result.best_epoch]["val/loss"])
+        float(read_curves(pre / "metrics.csv")[result.best_epoch]["val/loss"])
     )
-    assert "observe/auroc" in read_history(pre / "metrics.csv")[0]
+    assert "observe/auroc" in read_curves(pre / "metrics.csv")[0]
     assert set(result.by_subject["test"]) == set(result.benchmark.subjects["test"])
     for name in ("reconstruction", "error_by_channel", "loss_terms"):
         assert (pre / "figures" / f"{name}.png").stat().st_size > 5000

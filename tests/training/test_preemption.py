@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
 from eegfm.data.loaders import Windows, ignore_stop_signals
-from eegfm.training.history import History
+from eegfm.training.keep_curves import KeepCurves
 from eegfm.training.preemption import KeepProgress, Preempted, SaveAndLeave, listening
 from eegfm.training.selection import keep
 from tests.data.test_mix import mix, places, task_of  # noqa: F401
@@ -49,7 +49,7 @@ def fitted(places, folder: Path, *asks: Callback, accumulate=1, every=None, devi
             num_sanity_val_steps=0,
             accumulate_grad_batches=accumulate,
             enable_checkpointing=True,
-            callbacks=[History(folder), *asks, SaveAndLeave(asked, last),
+            callbacks=[KeepCurves(folder), *asks, SaveAndLeave(asked, last),
                        *keep(folder, monitor="val/loss", mode="min", rule={}, every=every)],
         )  # fmt: skip
         found = last if last.exists() else None

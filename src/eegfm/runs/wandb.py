@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError
 from eegfm.files import write_text
-from eegfm.runs.history import read_history
+from eegfm.runs.curves import read_curves
 from eegfm.runs.intervals import intervals
 from eegfm.runs.predictions import PredictionTable, read_predictions
 from eegfm.runs.reservations import reservations_of
@@ -37,7 +37,7 @@ def begin(logger: Any, folder: Path) -> None:
     that was written comes twice, with the same values at the same step.
     """
     mark, others = folder / OPEN, ("step", "lr", "train/loss")  # the last is train/loss_epoch
-    for row in read_history(folder / "metrics.csv") if mark.exists() else []:
+    for row in read_curves(folder / "metrics.csv") if mark.exists() else []:
         values = {name: float(value) for name, value in row.items() if value and name not in others}
         logger.log_metrics(values, int(row["step"]) - 1)  # as Lightning counts them
     mark.touch()

@@ -7,7 +7,7 @@ import lightning.pytorch as lightning
 from lightning.pytorch import Callback
 
 from eegfm.contracts import EegfmError
-from eegfm.runs.history import read_history
+from eegfm.runs.curves import read_curves
 from eegfm.runs.status import Pruned
 from eegfm.search.written import Trials
 
@@ -74,4 +74,4 @@ class Prune(Callback):
 
 def epochs_of(metrics: Path, monitor: str) -> dict[int, float]:
     """The values of a metric by epoch, from a run's `metrics.csv`."""
-    return {int(row["epoch"]): float(row[monitor]) for row in read_history(metrics) if row.get(monitor)}
+    return {int(row["epoch"]): float(row[monitor]) for row in read_curves(metrics) if row.get(monitor)}

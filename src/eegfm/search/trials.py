@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from eegfm.config.identity import run_name
 from eegfm.contracts import EegfmError
 from eegfm.files import locked
-from eegfm.runs.history import read_history
+from eegfm.runs.curves import read_curves
 from eegfm.runs.status import at_work, look, now, progress, queue, works
 from eegfm.search.plan import Plan, as_overrides
 from eegfm.search.space import as_text
@@ -172,7 +172,7 @@ def _report_epochs(trials: "Trials", number: int, folder: Path, monitor: str) ->
         return
 
     known = trials.get(number).intermediate_values
-    for row in read_history(folder / "metrics.csv"):
+    for row in read_curves(folder / "metrics.csv"):
         if row.get(monitor) and int(row["epoch"]) not in known:
             trials.report(number, int(row["epoch"]), float(row[monitor]))
 

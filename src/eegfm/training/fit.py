@@ -24,7 +24,7 @@ from eegfm.tasks.fitted import FitsInOneGo
 from eegfm.tasks.fitted import keep as keep_fitted
 from eegfm.tasks.metrics import Predictions
 from eegfm.training.cost import energy_j
-from eegfm.training.history import History
+from eegfm.training.keep_curves import KeepCurves
 from eegfm.training.preemption import Asked, KeepProgress, SaveAndLeave
 from eegfm.training.progress import progress
 from eegfm.training.ranks import cluster, rank, together
@@ -85,7 +85,7 @@ def train_by_gradient(
         plugins=cluster(),
         callbacks=[
             *progress(sys.stdout),
-            History(folder),
+            KeepCurves(folder),
             *_keeping_places(run, folder),
             KeepProgress(folder),
             *chosen_callbacks(run.config, monitor=f"val/{metric}", mode=mode),

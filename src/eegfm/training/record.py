@@ -19,7 +19,7 @@ from eegfm.contracts import Montage
 from eegfm.drawing import recordings, runs, style
 from eegfm.files import write_json
 from eegfm.nn.mamba2 import scans_used
-from eegfm.runs.history import read_history
+from eegfm.runs.curves import read_curves
 from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.record import record
 from eegfm.runs.reservations import reservations, titled
@@ -182,7 +182,7 @@ def figures_of_classes(
             title=f"{title}, test",
         ),
     }
-    history = read_history(folder / "metrics.csv")
+    history = read_curves(folder / "metrics.csv")
     if history:
         drawn["learning_curve"] = runs.learning_curve(history, chosen_epoch=result.best_epoch, title=title)
     return drawn
@@ -233,7 +233,7 @@ def figures_of_windows(
         unit="RMSE, µV",
         title=f"{title}, test",
     )
-    history = read_history(folder / "metrics.csv")
+    history = read_curves(folder / "metrics.csv")
     if history:
         drawn["loss_terms"] = runs.loss_terms(
             history, list(task.criterion.weights), chosen_epoch=result.best_epoch, title=title

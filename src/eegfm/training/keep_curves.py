@@ -1,4 +1,4 @@
-"""The plain record of a fit: `metrics.csv`, a row an epoch, and `loss.csv`, a row a step.
+"""The curves of a fit as files: `metrics.csv`, a row an epoch, and `loss.csv`, a row a step.
 
 We write it, whatever the logger, because Lightning's CSV logger deletes the rows of an interrupted run. A
 resumed fit drops the rows after its checkpoint and goes on, so the files equal those of an uninterrupted
@@ -15,10 +15,10 @@ from lightning.pytorch import Callback
 from torch import Tensor
 
 from eegfm.files import whole
-from eegfm.runs.history import read_history
+from eegfm.runs.curves import read_curves
 
 
-class History(Callback):
+class KeepCurves(Callback):
     """Writes `metrics.csv` (epoch, step, learning rate, every logged metric) and `loss.csv` (step, training loss)."""
 
     def __init__(self, folder: Path) -> None:
@@ -32,8 +32,8 @@ class History(Callback):
         if not trainer.is_global_zero:
             return
         done = trainer.global_step
-        self.rows = [row for row in read_history(self.metrics) if int(row["step"]) <= done] if done else []
-        kept = [row for row in read_history(self.losses) if int(row["step"]) <= done] if done else []
+        self.rows = [row for row in read_curves(self.metrics) if int(row["step"]) <= done] if done else []
+        kept = [row for row in read_curves(self.losses) if int(row["step"]) <= done] if done else []
         _write(self.losses, ["step", "loss"], kept)
 
     def on_train_batch_end(
