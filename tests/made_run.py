@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 
 from eegfm.data.facts import BenchmarkFacts, Leakage
 from eegfm.runs.machine import environment
+from eegfm.runs.outputs import subject_scores
 from eegfm.runs.predictions import write_predictions
-from eegfm.runs.record import subject_scores
 from eegfm.runs.results import RunResult, write_result
 from eegfm.tasks.metrics import scores
 

@@ -16,11 +16,11 @@ from eegfm.build import Run
 from eegfm.contracts import EegfmError
 from eegfm.models.eegm2 import Eegm2
 from eegfm.nn.masks import Spans
-from eegfm.runs.record import write_errors
+from eegfm.runs.outputs import write_errors
 from eegfm.tasks.errors import mean_there
 from eegfm.tasks.reconstruct import Reconstruct
+from eegfm.training.figures import figures_of_windows
 from eegfm.training.keep_curves import KeepCurves
-from eegfm.training.record import figures_of_windows
 from tests.data.test_mix import FIRST, SECOND, TWO, mix, places, ready, signal, write  # noqa: F401
 from tests.tasks.toy import trainer
 

@@ -19,8 +19,8 @@ from eegfm.contracts import EegfmError
 from eegfm.drawing import runs, style
 from eegfm.runs import machine
 from eegfm.runs.machine import environment
+from eegfm.runs.outputs import subject_scores
 from eegfm.runs.predictions import read_predictions, write_predictions
-from eegfm.runs.record import subject_scores
 from eegfm.runs.results import read_result, write_result
 from tests.made_run import make_run
 

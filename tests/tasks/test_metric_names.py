@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from eegfm.runs.record import subject_scores
+from eegfm.runs.outputs import subject_scores
 from eegfm.tasks.metric_names import (
     METRICS,
     NEEDS_TWO_CLASSES,

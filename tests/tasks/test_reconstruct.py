@@ -22,7 +22,7 @@ from eegfm.nn import masks_published
 from eegfm.nn.losses import l1, mse, spectral
 from eegfm.nn.masks import Spans, interpolate
 from eegfm.runs.curves import read_curves
-from eegfm.runs.record import write_errors
+from eegfm.runs.outputs import write_errors
 from eegfm.runs.results import read_result
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.schedules import one_cycle

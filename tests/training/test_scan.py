@@ -8,7 +8,7 @@ from torch import nn
 
 from eegfm.nn.mamba2 import Mamba2
 from eegfm.runs.results import read_result
-from eegfm.training.record import scans_of
+from eegfm.training.finish import scans_of
 from tests.command_line import call
 
 

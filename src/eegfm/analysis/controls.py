@@ -28,8 +28,8 @@ from torch import nn
 from eegfm.analysis.persons import person_alone, persons_told
 from eegfm.build import Run, build, put_trained
 from eegfm.contracts import EegfmError
+from eegfm.runs.outputs import write_and_score
 from eegfm.runs.place import Place
-from eegfm.runs.record import record
 from eegfm.tasks.features import Features
 from eegfm.tasks.metrics import Predictions, monitor_of, refuse_unlabelled, scores
 from eegfm.tasks.probe import Probe, labels_of, stratified, table
@@ -75,7 +75,7 @@ def diagnose(
         run.config["logger"] = {}
         predictions = fit(run, place)
         ids = [run.data.subjects[i] for i in predictions.subject]
-        _, found[name], _ = record(place, "test", predictions, ids, run.data.spec)
+        _, found[name], _ = write_and_score(place, "test", predictions, ids, run.data.spec)
         shutil.rmtree(place / "checkpoints", ignore_errors=True)  # nobody should start from these
     run = _fresh(config, weights)
     found |= _of_persons(run, folder)

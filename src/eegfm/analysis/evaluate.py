@@ -9,8 +9,8 @@ from eegfm.analysis.explain import explain
 from eegfm.benchmarks.spec import SPLITS, SplitName
 from eegfm.build import Run, on_one_device, trained
 from eegfm.contracts import EegfmError
+from eegfm.runs.outputs import write_and_score
 from eegfm.runs.place import Place
-from eegfm.runs.record import record
 from eegfm.runs.seen import reservations_at
 from eegfm.runs.summary import show_scores
 from eegfm.tasks.fitted import FitsInOneGo
@@ -38,7 +38,7 @@ def evaluate(config: DictConfig) -> None:
     in_one_go = isinstance(run.task, FitsInOneGo)
     found = run.task.predict(run.data, split) if in_one_go else _predict(run, split)
     ids = [run.data.subjects[i] for i in found.subject]
-    out, scores, by_subject = record(place.beside, split, found, ids, run.data.spec)
+    out, scores, by_subject = write_and_score(place.beside, split, found, ids, run.data.spec)
     tested = len(found.keys) if split == "test" else None
     show_scores(
         f"{run.data.benchmark.title}, {split} split ({place})",

@@ -24,8 +24,8 @@ from eegfm.drawing import classifiers as drawing_classifiers
 from eegfm.drawing import runs, style
 from eegfm.drawing.html import PLAIN, document, note, paragraph, picture, table
 from eegfm.files import write_json
+from eegfm.runs.outputs import subject_scores
 from eegfm.runs.place import Place
-from eegfm.runs.record import subject_scores
 from eegfm.runs.reservations import titled
 from eegfm.runs.results import json_values
 from eegfm.runs.seen import reservations_at

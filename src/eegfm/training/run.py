@@ -30,11 +30,11 @@ from eegfm.runs.status import Pruned, at_work
 from eegfm.runs.summary import show
 from eegfm.runs.wandb import end
 from eegfm.tasks.fitted import FitsInOneGo
+from eegfm.training.finish import finish_run
 from eegfm.training.fit import fit, train_by_gradient
 from eegfm.training.preemption import Asked, listening
 from eegfm.training.ranks import follow as told
 from eegfm.training.ranks import rank, stay_alone, until_first_works
-from eegfm.training.record import record_run
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def _train(config: DictConfig, folder: Path, choices: Mapping[str, Any], asked: 
         run.task.people = people
         run.task.config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")
     outcome = fit(run, folder, choices, asked, run.config.get("search"))
-    return record_run(run, folder, outcome, time.monotonic() - started, choices, overlap, seen)
+    return finish_run(run, folder, outcome, time.monotonic() - started, choices, overlap, seen)
 
 
 def _ready(config: DictConfig, choices: Mapping[str, Any]) -> Run:

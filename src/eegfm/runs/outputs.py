@@ -1,4 +1,4 @@
-"""Write a task's outputs on a split into the run folder, and score them."""
+"""A task's outputs on a split: the file of them in a run's folder, and their scores."""
 
 import csv
 import math
@@ -38,7 +38,7 @@ def subject_scores(
     return rows
 
 
-def record(
+def write_and_score(
     folder: Path,
     split: str,
     found: Predictions | Reconstructions,

@@ -1,0 +1,114 @@
+"""The figures of a finished run: of a classifier, of one that gives windows back, and of places that a model maps."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from eegfm.analysis import maps
+from eegfm.build import Run
+from eegfm.contracts import Montage
+from eegfm.drawing import recordings, runs, style
+from eegfm.runs.curves import read_curves
+from eegfm.runs.results import RunResult
+from eegfm.tasks.decision import decide
+from eegfm.tasks.errors import Reconstructions
+from eegfm.tasks.metrics import Predictions
+
+
+def draw_and_save(
+    folder: Path,
+    run: Run,
+    test: Predictions | Reconstructions,
+    result: RunResult,
+    title: str,
+    of_places: Mapping[str, Figure],
+) -> dict[str, Path]:
+    """Draw the figures of a run on the test split, and save them with those `of_places`: paths by name."""
+    if isinstance(test, Predictions):
+        drawn = figures_of_classes(folder, test, result, title)
+    else:
+        drawn = figures_of_windows(folder, run, test, result, title)
+    saved = {
+        name: style.save(figure, folder / "figures" / f"{name}.png")
+        for name, figure in {**drawn, **of_places}.items()
+    }
+    if result.spatial:
+        shown = {name: saved[name] for name in of_places}
+        (folder / "spatial.html").write_text(maps.page(title, result.spatial, shown), encoding="utf-8")
+    return saved
+
+
+def figures_of_classes(folder: Path, test: Predictions, result: RunResult, title: str) -> dict[str, Figure]:
+
+    drawn = {
+        "confusion_matrix": runs.confusion_matrix(
+            test.label, decide(test.probability), result.classes, title=f"{title}, test"
+        ),
+        "by_subject": runs.by_subject(
+            result.by_subject["test"],
+            "balanced_accuracy",
+            n_classes=len(result.classes),
+            overall=result.metrics["test"]["balanced_accuracy"],
+            title=f"{title}, test",
+        ),
+    }
+    history = read_curves(folder / "metrics.csv")
+    if history:
+        drawn["learning_curve"] = runs.learning_curve(history, chosen_epoch=result.best_epoch, title=title)
+    return drawn
+
+
+def figures_of_windows(
+    folder: Path, run: Run, test: Reconstructions, result: RunResult, title: str
+) -> dict[str, Figure]:
+    """Three validation windows, input and output; the error over the scalp; the terms of the loss."""
+    task, drawn = run.task.eval(), {}
+    spec, montage, sfreq = run.data.spec, run.data.spec.montage, run.data.spec.sfreq
+    own = maps.montages(spec, "")  # by corpus, if corpora keep their own
+    for corpus, rows in run.data.datasets("val").items():
+        n = len(rows)
+        batch = rows.__getitems__(np.linspace(0, n - 1, min(3, n)).round().astype(int).tolist())
+        batch = batch._replace(x=batch.x.to(task.device), coords=batch.coords.to(task.device))
+        with torch.no_grad():
+            seen = task.see(batch, training=False)
+        uv = [(x * seen.size).float().cpu().numpy() for x in (seen.true, seen.given, seen.pred)]
+        hidden = None if seen.hidden is None else seen.hidden.cpu().numpy()
+        drawn[f"reconstruction_{corpus}" if corpus else "reconstruction"] = recordings.reconstruction(
+            *uv,
+            hidden=hidden,
+            names=own.get(corpus, montage).names,
+            sfreq=sfreq,
+            keys=batch.key,
+            title=f"{title}, validation" + f", {corpus}" * bool(corpus),
+        )
+    parts = {
+        "all": "error of all samples",
+        "hidden": "of hidden samples",
+        "interpolation": "of straight lines there",
+        "persistence": "of holding the last sample",
+    }
+    if "persistence" in test.square:
+        parts["all"] = "error of the future"
+    errors = {label: test.by_channel(part) for part, label in parts.items() if part in test.square}
+    # a channel has no error if its corpora have no test window
+    known = np.isfinite(test.by_channel())
+    tested = Montage(
+        tuple(np.array(montage.names)[known].tolist()),
+        montage.coords[known],
+        None if montage.ends is None else montage.ends[known],
+    )
+    drawn["error_by_channel"] = recordings.scalp_maps(
+        {label: values[known] for label, values in errors.items()},
+        tested,
+        unit="RMSE, µV",
+        title=f"{title}, test",
+    )
+    history = read_curves(folder / "metrics.csv")
+    if history:
+        drawn["loss_terms"] = runs.loss_terms(
+            history, list(task.criterion.weights), chosen_epoch=result.best_epoch, title=title
+        )
+    return drawn
