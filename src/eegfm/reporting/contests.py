@@ -79,7 +79,7 @@ def comparable(groups: Sequence[Group]) -> list[list[Group]]:
     """Classifiers that share data set, protocol, split and test windows, where there are two and more."""
     found: dict[Any, list[Group]] = {}
     for group in groups:
-        if "rmse_uv" not in group.first.metrics["test"]:
+        if group.first.classifies:
             found.setdefault(_windows(group), []).append(group)
     return [alike for alike in found.values() if len(alike) > 1]
 
@@ -205,7 +205,7 @@ def _sentences(contest: Contest, others: Sequence[Group]) -> list[str]:
         group.label
         for group in others
         if (group.first.data, group.first.benchmark.protocol) == (data, protocol)
-        and "rmse_uv" not in group.first.metrics["test"]
+        and group.first.classifies
         and not any(group is one for one in contest.groups)
     ]
     if alone:

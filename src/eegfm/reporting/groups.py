@@ -265,7 +265,7 @@ def repeated(group: Group, references: Sequence[Reference]) -> list[Reference]:
     Of these the one of every metric whose settings differ least from the group's; several, where several were
     published of a model as it is, and one in a study that varies it.
     """
-    if "rmse_uv" in group.first.metrics["test"]:
+    if not group.first.classifies:
         return []  # what is published is of classes
     known = [r for r in references if (r.model, r.data) == (group.first.model, group.first.data)]
     tables = tables_repeated(group)

@@ -88,10 +88,9 @@ def tables(groups: Sequence[Group]) -> list[Table]:
 
 def _table_of(group: Group) -> tuple[str, str, str]:
     """Benchmark, protocol, and what is done with windows there, if they are not classified."""
-    scores = group.first.metrics["test"]
-    kind = (
-        "forecast" if "persistence_rmse_uv" in scores else "reconstruction" if "rmse_uv" in scores else ""
-    )
+    kind = ""
+    if not group.first.classifies:
+        kind = "forecast" if "persistence_rmse_uv" in group.first.metrics["test"] else "reconstruction"
     return group.first.data, group.first.benchmark.protocol, kind
 
 

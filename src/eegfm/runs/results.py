@@ -82,6 +82,11 @@ class RunResult:
     energy_wh: float | None
     schema: int = SCHEMA
 
+    @property
+    def classifies(self) -> bool:
+        """Whether the run tells classes apart. If not, it gives windows back, or the end of each."""
+        return "rmse_uv" not in self.metrics["test"]
+
 
 def write_result(folder: Path, result: RunResult) -> Path:
     """Write `<folder>/result.json`, which gets that name only when it is complete; return its path."""

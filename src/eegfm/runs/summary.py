@@ -41,9 +41,7 @@ def show(result: RunResult, folder: Path, note: str | None = None) -> None:
     for sentence in [*spatial_sentences(result.spatial), *controls]:
         console.print(sentence, soft_wrap=True)
     console.print(f"run folder  {folder}", soft_wrap=True)
-    each = (
-        "predictions_test.csv" if (folder / "predictions_test.csv").exists() else "reconstruction_test.csv"
-    )
+    each = "predictions_test.csv" if result.classifies else "reconstruction_test.csv"
     console.print(f"            config.yaml result.json metrics.csv {each} figures/", soft_wrap=True)
     console.print(f"next        python -m eegfm.report {folder.parent}", soft_wrap=True)
 
