@@ -38,7 +38,8 @@ def store() -> None:
     """Reading a shuffled epoch in batches of 64: ours against a pickled float64 LMDB, the layout of the references."""
     import lmdb
 
-    from eegfm.data.store import Recipe, SampleIndex, write_store
+    from eegfm.data.recipe import Recipe
+    from eegfm.data.store import SampleIndex, write_store
 
     n, shape = 3000, (32, 800)
     rng = np.random.default_rng(0)

@@ -14,7 +14,7 @@ from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, Source
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.making import process
 from eegfm.data.preparing.pipeline import prepare
-from eegfm.data.store import Recipe
+from eegfm.data.recipe import Recipe
 from eegfm.signal.recording import Recording
 from tests.corpora.seed_v import ENDS, LABELS, NAMES, STARTS, Made, adapt, file_of, write_recording
 from tests.writers_cnt import write_cnt

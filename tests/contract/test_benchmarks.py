@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec
 from eegfm.config.schema import benchmark_options, config_dir
-from eegfm.data.store import Recipe
+from eegfm.data.recipe import Recipe
 from eegfm.signal.montage import NOT_A_PLACE
 
 FILES = benchmark_options()

@@ -33,8 +33,9 @@ from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGDataModule
 from eegfm.data.preparing.convert import convert
 from eegfm.data.preparing.pipeline import prepare
+from eegfm.data.recipe import Recipe
 from eegfm.data.splits import FewShot, KFold
-from eegfm.data.store import Recipe, SampleStore
+from eegfm.data.store import SampleStore
 from eegfm.encoders.spectrum import Spectrum
 from eegfm.runs.results import read_result
 from tests import corpus

@@ -12,8 +12,9 @@ from eegfm.data.loaders import Windows
 from eegfm.data.module import EEGDataModule
 from eegfm.data.preparing.embed import embed, processes_for
 from eegfm.data.preparing.pipeline import prepare
+from eegfm.data.recipe import Recipe
 from eegfm.data.splits import FewShot, KFold
-from eegfm.data.store import Recipe, SampleIndex, digests, write_store
+from eegfm.data.store import SampleIndex, digests, write_store
 from tests import corpus
 from tests.corpus import TINY
 

@@ -18,7 +18,8 @@ from eegfm.benchmarks.spec import Census, LeftOut
 from eegfm.contracts import EegfmError
 from eegfm.data.census import leakage
 from eegfm.data.preparing.pipeline import prepare
-from eegfm.data.store import Recipe, SampleStore
+from eegfm.data.recipe import Recipe
+from eegfm.data.store import SampleStore
 from eegfm.signal.steps import Resample
 from tests import corpus
 from tests.corpus import TINY

@@ -17,7 +17,8 @@ from eegfm.benchmarks.spec import BenchmarkSpec, Census, LeftOut
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGDataModule
 from eegfm.data.preparing.pipeline import prepare
-from eegfm.data.store import Recipe, SampleIndex, SampleStore, digests, write_store
+from eegfm.data.recipe import Recipe
+from eegfm.data.store import SampleIndex, SampleStore, digests, write_store
 from eegfm.data.verifying.checks import Check
 from eegfm.data.verifying.gates import power_gain
 from eegfm.data.verifying.verify import FILE, is_verified, last_verified, verify

@@ -29,7 +29,7 @@ from eegfm.data.module import EEGDataModule
 from eegfm.data.preparing.making import process
 from eegfm.data.preparing.pipeline import is_there, prepare
 from eegfm.data.ready import ready
-from eegfm.data.store import Recipe
+from eegfm.data.recipe import Recipe
 from eegfm.data.verifying.verify import verify
 from eegfm.models.eegm2 import Eegm2
 from tests import corpus

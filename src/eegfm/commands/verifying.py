@@ -15,7 +15,7 @@ from eegfm.config.make import make, one_benchmark
 from eegfm.config.schema import benchmark_options
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.pipeline import is_there
-from eegfm.data.store import Recipe
+from eegfm.data.recipe import Recipe
 from eegfm.data.verifying.checks import Check
 from eegfm.data.verifying.verify import last_verified, verify
 

@@ -18,9 +18,10 @@ from eegfm.data.loaders import Loader, OrderedData, SplitDataset, Windows
 from eegfm.data.prepared import facts_of
 from eegfm.data.preparing.embed import encoded_recipe
 from eegfm.data.ready import ready
+from eegfm.data.recipe import Recipe
 from eegfm.data.resident import ResidentLoader
 from eegfm.data.splits import Division, subset
-from eegfm.data.store import Recipe, SampleIndex, SampleStore
+from eegfm.data.store import SampleIndex, SampleStore
 from eegfm.signal.steps import Step
 
 

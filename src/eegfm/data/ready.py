@@ -12,7 +12,8 @@ from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.contracts import EegfmError, Encodes
 from eegfm.data.preparing.download import download as fetch
 from eegfm.data.preparing.pipeline import prepare, refuse_partial
-from eegfm.data.store import Recipe, SampleStore
+from eegfm.data.recipe import Recipe
+from eegfm.data.store import SampleStore
 from eegfm.data.verifying.verify import verify_once
 from eegfm.signal.steps import Step
 

@@ -34,7 +34,8 @@ from eegfm.data.preparing.making import Failure
 from eegfm.data.preparing.parts import bar_of, disk_full_explained
 from eegfm.data.preparing.pipeline import refuse_partial, shown, subjects_total, versions
 from eegfm.data.preparing.reference import PER_SECOND, Numpy, Pickled, opened
-from eegfm.data.store import Recipe, SampleIndex, SampleStore, digests, write_store
+from eegfm.data.recipe import Recipe
+from eegfm.data.store import SampleIndex, SampleStore, digests, write_store
 from eegfm.files import only_one
 from eegfm.signal.quality import check_amplitude, check_recording
 from eegfm.signal.recording import Recording

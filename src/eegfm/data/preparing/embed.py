@@ -22,7 +22,8 @@ from eegfm.data.preparing.parts import (
     read_part,
     write_part,
 )
-from eegfm.data.store import Recipe, SampleIndex, SampleStore, plain, write_store
+from eegfm.data.recipe import Recipe, plain
+from eegfm.data.store import SampleIndex, SampleStore, write_store
 from eegfm.files import only_one
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,8 @@ from eegfm.data.preparing.parts import (
     read_part,
 )
 from eegfm.data.preparing.sums import sums_beside
-from eegfm.data.store import Recipe, SampleIndex, SampleStore, write_store
+from eegfm.data.recipe import Recipe
+from eegfm.data.store import SampleIndex, SampleStore, write_store
 from eegfm.files import only_one
 from eegfm.signal.steps import Step
 from eegfm.words import some

@@ -8,7 +8,8 @@ import numpy as np
 
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec
 from eegfm.data.census import count, leakage
-from eegfm.data.store import Recipe, SampleStore, digests
+from eegfm.data.recipe import Recipe
+from eegfm.data.store import SampleStore, digests
 from eegfm.data.verifying.checks import Check, Meter, Verdict, prepare_again
 from eegfm.data.verifying.gates import Signal, check_signal
 from eegfm.words import some

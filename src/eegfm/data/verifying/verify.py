@@ -20,7 +20,8 @@ from zipfile import BadZipFile
 from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.parts import bar_of
-from eegfm.data.store import Recipe, SampleStore
+from eegfm.data.recipe import Recipe
+from eegfm.data.store import SampleStore
 from eegfm.data.verifying.checks import Check, Meter, prepare_again
 from eegfm.data.verifying.raw import check_raw
 from eegfm.data.verifying.store import check_store
