@@ -17,7 +17,9 @@ from eegfm.analysis.places import FRAMES, START, Kept, Look, kept
 from eegfm.benchmarks.synthetic import CHANNELS, lead_field
 from eegfm.contracts import Montage, SampleSpec
 from eegfm.report import main as report
-from eegfm.reporting.groups import find_runs, group_runs, places, read_runs
+from eegfm.reporting.groups import group_runs
+from eegfm.reporting.remarks import places
+from eegfm.reporting.run_folders import find_runs, read_runs
 from eegfm.runs.reservations import spatial_sentences
 from eegfm.runs.results import read_result, write_result
 from eegfm.signal.montage import layout, montage_of

@@ -30,7 +30,9 @@ from eegfm.data.module import EEGDataModule
 from eegfm.data.splits import KFold
 from eegfm.data.store import SampleStore
 from eegfm.nn.masks import Spans
-from eegfm.reporting.groups import group_runs, marks, read_runs
+from eegfm.reporting.groups import group_runs
+from eegfm.reporting.remarks import marks
+from eegfm.reporting.run_folders import read_runs
 from eegfm.runs.curves import read_curves
 from eegfm.runs.results import read_result
 from eegfm.runs.summary import show

@@ -24,7 +24,8 @@ from eegfm.reporting.contests import (
     too_few,
 )
 from eegfm.reporting.costs import energy, gpu_hours, of_a_thousand
-from eegfm.reporting.groups import Group, Run, find_runs, group_runs, read_runs
+from eegfm.reporting.groups import Group, group_runs
+from eegfm.reporting.run_folders import Run, find_runs, read_runs
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import RunResult, read_result, write_result
 from tests.made_run import make_run

@@ -12,8 +12,9 @@ from omegaconf import OmegaConf
 from eegfm.config.schema import config_dir, register
 from eegfm.report import main
 from eegfm.reporting.against import rows, sheet
-from eegfm.reporting.groups import find_runs, group_runs, read_runs, setting_differences
+from eegfm.reporting.groups import group_runs, setting_differences
 from eegfm.reporting.published import published
+from eegfm.reporting.run_folders import find_runs, read_runs
 from tests.made_run import make_run
 
 BINARY = {"shu_mi", "mental_arithmetic", "mumtaz2016", "tuab"}

@@ -13,7 +13,9 @@ import pytest
 from sklearn import metrics as sk
 
 from eegfm.report import main
-from eegfm.reporting.groups import find_runs, group_runs, marks, read_runs, remarks
+from eegfm.reporting.groups import group_runs
+from eegfm.reporting.remarks import marks, remarks
+from eegfm.reporting.run_folders import find_runs, read_runs
 from eegfm.reporting.scores import difference, score
 from eegfm.reporting.tables import markdown
 from eegfm.runs.predictions import read_predictions

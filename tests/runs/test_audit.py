@@ -20,7 +20,9 @@ from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGDataModule
 from eegfm.data.store import SampleIndex
 from eegfm.report import main
-from eegfm.reporting.groups import controls, find_runs, group_runs, marks, read_runs
+from eegfm.reporting.groups import group_runs
+from eegfm.reporting.remarks import controls, marks
+from eegfm.reporting.run_folders import find_runs, read_runs
 from eegfm.runs.reservations import diagnostic_sentences
 from eegfm.runs.results import read_result, write_result
 from eegfm.runs.seen import corpora_seen, seen_here

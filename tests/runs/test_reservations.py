@@ -25,7 +25,8 @@ from eegfm.config.schema import config_dir, register
 from eegfm.data.module import EEGDataModule
 from eegfm.prepare import show as show_store
 from eegfm.reporting import dashboard, data_page, wandb_page
-from eegfm.reporting.groups import group_runs, read_runs
+from eegfm.reporting.groups import group_runs
+from eegfm.reporting.run_folders import read_runs
 from eegfm.runs.reservations import reservations, reservations_of
 from eegfm.runs.results import read_result, write_result
 from eegfm.runs.wandb import summary

@@ -17,8 +17,10 @@ from eegfm.contracts import EegfmError
 from eegfm.export.described import FITTED, class_of, say_input
 from eegfm.export.from_run import HUB
 from eegfm.export.model import Portable
-from eegfm.reporting.groups import Group, deviation, find_runs, group_runs, marks, mean, read_runs
-from eegfm.reporting.groups import Run as Finished
+from eegfm.reporting.groups import Group, deviation, group_runs, mean
+from eegfm.reporting.remarks import marks
+from eegfm.reporting.run_folders import Run as Finished
+from eegfm.reporting.run_folders import find_runs, read_runs
 from eegfm.runs.place import CHECKPOINTS, Place
 from eegfm.runs.reservations import reservations_of, titled
 from eegfm.runs.results import SUBJECT_FACTS

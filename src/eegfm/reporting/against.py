@@ -11,16 +11,9 @@ from functools import cached_property
 from typing import Any
 
 from eegfm.drawing.sheet import Sheet, csv_text, raised
-from eegfm.reporting.groups import (
-    Group,
-    deviation,
-    incomparable,
-    mean,
-    repeated,
-    setting_differences,
-    tables_repeated,
-)
+from eegfm.reporting.groups import Group, deviation, mean, repeated, setting_differences, tables_repeated
 from eegfm.reporting.published import Reference, protocols, published
+from eegfm.reporting.remarks import incomparable
 from eegfm.reporting.scores import NONE, interval, score
 from eegfm.runs.reservations import reservations_of, titled
 from eegfm.tasks.metric_names import METRICS, short

@@ -11,7 +11,8 @@ from typing import Any
 
 from eegfm.drawing.sheet import Sheet, csv_text
 from eegfm.reporting.comparisons import FEWEST, LEVEL, Family, Pair, Ranks, compare, ranks
-from eegfm.reporting.groups import Group, known, marks, mean
+from eegfm.reporting.groups import Group, mean
+from eegfm.reporting.remarks import known, marks
 from eegfm.runs.reservations import titled
 from eegfm.runs.results import SUBJECT_FACTS
 from eegfm.tasks.metric_names import NO_SCORE, spoken

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from eegfm.drawing.sheet import Sheet
-from eegfm.reporting.groups import Group, Run, mean
+from eegfm.reporting.groups import Group, mean
+from eegfm.reporting.run_folders import Run
 
 
 def costs(title: str, groups: Sequence[Group]) -> Sheet:

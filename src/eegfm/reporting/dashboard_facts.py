@@ -15,17 +15,9 @@ from urllib.parse import quote
 from eegfm.config.identity import identity_hash
 from eegfm.reporting.against import Row as Beside
 from eegfm.reporting.costs import clock, energy, gpu_hours, of_a_thousand
-from eegfm.reporting.groups import (
-    Group,
-    Run,
-    find_runs,
-    group_runs,
-    marks,
-    mean,
-    read_config,
-    read_runs,
-    remarks,
-)
+from eegfm.reporting.groups import Group, group_runs, mean
+from eegfm.reporting.remarks import marks, remarks
+from eegfm.reporting.run_folders import Run, find_runs, read_config, read_runs
 from eegfm.reporting.scores import LEGEND, difference, interval, score, spread
 from eegfm.runs.results import SUBJECT_FACTS, RunResult, read_result
 from eegfm.runs.status import Status, look

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from eegfm.reporting import against, contests
 from eegfm.reporting.costs import costs
-from eegfm.reporting.groups import Group, find_runs, group_runs, known, read_runs
+from eegfm.reporting.groups import Group, group_runs
+from eegfm.reporting.remarks import known
 from eegfm.reporting.rows import flat_table
+from eegfm.reporting.run_folders import find_runs, read_runs
 from eegfm.reporting.tables import More, html, latex, markdown, show, tables
 from eegfm.runs.reservations import titled
 

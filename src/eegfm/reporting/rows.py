@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eegfm.drawing import sheet
-from eegfm.reporting.groups import Group, Problem, Run, marks, n_subjects, remarks
+from eegfm.reporting.groups import Group, n_subjects
+from eegfm.reporting.remarks import marks, remarks
+from eegfm.reporting.run_folders import Problem, Run
 
 
 def flat_table(groups: Sequence[Group], problems: Sequence[Problem]) -> str:

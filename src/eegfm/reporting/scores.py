@@ -2,7 +2,8 @@
 
 import math
 
-from eegfm.reporting.groups import Group, deviation, incomparable, mean
+from eegfm.reporting.groups import Group, deviation, mean
+from eegfm.reporting.remarks import incomparable
 from eegfm.tasks.metric_names import NO_SCORE
 
 NONE = "–"

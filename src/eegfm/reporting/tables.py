@@ -14,8 +14,10 @@ from eegfm.drawing.html import document, picture
 from eegfm.drawing.sheet import Sheet, grid, note, raised
 from eegfm.reporting.against import Row
 from eegfm.reporting.contests import Contest
-from eegfm.reporting.groups import Group, Problem, controls, incomparable, marks, places, remarks
+from eegfm.reporting.groups import Group
 from eegfm.reporting.published import Reference, protocols, published
+from eegfm.reporting.remarks import controls, incomparable, marks, places, remarks
+from eegfm.reporting.run_folders import Problem
 from eegfm.reporting.scores import LEGEND, NONE, difference, interval, score, spread
 from eegfm.tasks.metric_names import PUBLISHED, in_order, short
 

@@ -17,7 +17,9 @@ from eegfm.contracts import EegfmError
 from eegfm.drawing.sheet import Sheet, markdown
 from eegfm.process import environment
 from eegfm.reporting import against
-from eegfm.reporting.groups import Group, Run, find_runs, group_runs, marks, read_runs, remarks
+from eegfm.reporting.groups import Group, group_runs
+from eegfm.reporting.remarks import marks, remarks
+from eegfm.reporting.run_folders import Run, find_runs, read_runs
 from eegfm.reporting.scores import LEGEND, NONE, interval, score
 from eegfm.runs.reservations import reservations_of
 from eegfm.runs.wandb import CONFUSION, PREDICTIONS, SUBJECTS
