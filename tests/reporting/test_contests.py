@@ -17,14 +17,13 @@ from eegfm.reporting.contests import (
     Contest,
     comparable,
     contests,
-    ranking,
-    ranks_sheet,
     sheets,
     small,
     too_few,
 )
 from eegfm.reporting.costs import energy, gpu_hours, of_a_thousand
 from eegfm.reporting.groups import Group, group_runs
+from eegfm.reporting.rankings import ranking, ranks_sheet
 from eegfm.reporting.run_folders import Run, find_runs, read_runs
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import RunResult, read_result, write_result

@@ -13,11 +13,11 @@ import pytest
 from sklearn import metrics as sk
 
 from eegfm.report import main
+from eegfm.reporting.formats import markdown
 from eegfm.reporting.groups import group_runs
 from eegfm.reporting.remarks import marks, remarks
 from eegfm.reporting.run_folders import find_runs, read_runs
 from eegfm.reporting.scores import difference, score
-from eegfm.reporting.tables import markdown
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import read_result
 from eegfm.tasks.metric_names import METRICS

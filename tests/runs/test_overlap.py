@@ -14,10 +14,10 @@ from eegfm.config.identity import named
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 from eegfm.data.splits import FewShot, KFold
+from eegfm.reporting.formats import markdown
 from eegfm.reporting.groups import group_runs
 from eegfm.reporting.remarks import incomparable, marks
 from eegfm.reporting.run_folders import read_runs
-from eegfm.reporting.tables import markdown
 from eegfm.runs.overlap import check_overlap, joined, overlap, people_of, seen_by
 from eegfm.runs.results import read_result
 from eegfm.training.run import train

@@ -5,13 +5,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from eegfm.reporting import against, contests
+from eegfm.reporting import against, contests, rankings
 from eegfm.reporting.costs import costs
+from eegfm.reporting.formats import html, latex, markdown, show
 from eegfm.reporting.groups import Group, group_runs
 from eegfm.reporting.remarks import known
 from eegfm.reporting.rows import flat_table
 from eegfm.reporting.run_folders import find_runs, read_runs
-from eegfm.reporting.tables import More, html, latex, markdown, show, tables
+from eegfm.reporting.tables import More, tables
 from eegfm.runs.reservations import titled
 
 
@@ -64,11 +65,11 @@ def _more(groups: Sequence[Group], options: argparse.Namespace) -> More:
         more.said.append("nothing to compare: no two models share data set, split and test windows")
         return more
     more.sheets += [sheet for contest in more.contests for sheet in contests.sheets(contest, groups)]
-    made, sentences = contests.ranking(everyone, options.metric)
+    made, sentences = rankings.ranking(everyone, options.metric)
     if made is None:
         more.said += sentences
         return more
-    more.sheets.append(contests.ranks_sheet(made, sentences))
+    more.sheets.append(rankings.ranks_sheet(made, sentences))
     if not (options.html or options.figures):
         return more
     from eegfm.drawing import ranks  # matplotlib: a second, for those who want figures
@@ -80,7 +81,7 @@ def _more(groups: Sequence[Group], options: argparse.Namespace) -> More:
             made.mean,
             made.critical_difference,
             made.alike,
-            title=titled(contests.friedman(made), held),
+            title=titled(rankings.friedman(made), held),
         )
     more.figures["ranks"] = ranks.rank_lines(made.models, made.data, made.rank, title=titled("ranks", held))
     return more

@@ -1,29 +1,21 @@
-"""The tables of a report: on the screen, in Markdown, LaTeX and HTML."""
+"""What the tables of a report hold: scores of our groups, published scores, test subjects."""
 
-import io
 import math
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import TYPE_CHECKING
 
-from eegfm.drawing import sheet as drawing_sheet
-from eegfm.drawing.html import document, picture
-from eegfm.drawing.sheet import Sheet, grid, note, raised
+from eegfm.drawing.sheet import Sheet, raised
 from eegfm.reporting.against import Row
 from eegfm.reporting.contests import Contest
 from eegfm.reporting.groups import Group
 from eegfm.reporting.published import Reference, protocols, published
-from eegfm.reporting.remarks import controls, incomparable, marks, places, remarks
-from eegfm.reporting.run_folders import Problem
-from eegfm.reporting.scores import LEGEND, NONE, difference, interval, score, spread
+from eegfm.reporting.remarks import controls, marks, places, remarks
+from eegfm.reporting.scores import LEGEND, NONE, interval, score, spread
 from eegfm.tasks.metric_names import PUBLISHED, in_order, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from rich.console import Console
 
 
 UNDEFINED = f"{NONE}: not defined, as the subject's windows are of one class"
@@ -111,87 +103,7 @@ def about(group: Group) -> list[str]:
     return found
 
 
-def show(
-    groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool, more: More | None = None
-) -> None:
-    """Print everything to the terminal."""
-    from rich.console import Console
-
-    # piped, a table takes the room that it needs: 80 columns would fold its numbers
-    console = Console(
-        highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
-    )
-    for table in tables(groups):
-        _show_table(console, table)
-        if by_subject:
-            for group in table.groups:
-                drawing_sheet.show(console, _subject_sheet(group))
-    for sheet in more.sheets if more else []:
-        drawing_sheet.show(console, sheet)
-    for sentence in more.said if more else []:
-        note(console, sentence)
-    if problems:
-        console.print("[bold]Without a number here[/]")
-        for problem in problems:
-            console.print(
-                f"  {problem.folder.as_posix()}\n    {problem.what}", markup=False, soft_wrap=True
-            )
-
-
-def _show_table(console: "Console", table: Table) -> None:
-    from rich import box
-    from rich.table import Table as Grid
-    from rich.text import Text
-
-    # the published metrics always; the others where there is room for them (18 each) beside a label of 40
-    extra = [metric for metric in table.metrics if metric not in PUBLISHED]
-    main_ = [metric for metric in table.metrics if metric in PUBLISHED]
-    room = max(0, (console.width - 40) // 18 - len(main_))
-    shown = main_ + extra[:room]
-    grid = Grid(
-        title=Text(table.title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1)
-    )
-    grid.add_column("", min_width=20)
-    for metric in shown:
-        grid.add_column(short(metric), no_wrap=True)
-    for group in table.groups:
-        label = Text(group.label, style="bold")
-        label.append("".join(f"\n{line}" for line in about(group)), style="not bold")
-        label.append("".join(f"\n{mark}" for mark in marks(group)), style="not bold yellow")
-        reserved = incomparable(group)
-        if reserved and table.published:
-            label.append(f"\nnot comparable: {', '.join(reserved)}", style="not bold yellow")
-        cells = []
-        for metric in shown:
-            cell = Text(score(group, metric), style="bold")
-            below = [text for text in (interval(group, metric), spread(group, metric)) if text]
-            cell.append("".join(f"\n{text}" for text in below), style="not bold")
-            if metric in group.references:
-                cell.append(f"\npublished\n{table.cite(group.references[metric])}", style="not bold dim")
-                cell.append(f"\nours less it\n{difference(group, metric)}", style="not bold dim")
-            cells.append(cell)
-        grid.add_row(label, *cells, end_section=True)
-    if table.published:
-        grid.add_row(Text("published", style="italic dim"))
-    for title, row in table.published.items():
-        cells = [table.cite(row[metric]) if metric in row else NONE for metric in shown]
-        grid.add_row(Text(f"  {title}"), *(Text(cell) for cell in cells), style="dim")
-    console.print(grid)
-    note(console, LEGEND)
-    if len(shown) < len(table.metrics):
-        more = ", ".join(short(metric) for metric in extra[room:])
-        note(console, f"also in --csv, in --markdown and on a wider screen: {more}")
-    for group in table.groups:
-        if group.references:
-            note(console, f"{group.label}: {'; '.join(remarks(group))}")
-        for sentence in [*places(group), *controls(group)]:
-            note(console, f"{group.label}: {sentence}")
-    for i, source in enumerate(table.sources, 1):
-        note(console, f"{raised(i)} {source}")
-    console.print()
-
-
-def _subject_rows(group: Group) -> tuple[list[str], list[list[str]]]:
+def subject_rows(group: Group) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a group's table of test subjects."""
     subjects = group.subjects()
     present = {name for row in subjects.values() for name in row}
@@ -209,87 +121,14 @@ def _subject_rows(group: Group) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def _subject_sheet(group: Group) -> Sheet:
-    header, rows = _subject_rows(group)
+def subject_sheet(group: Group) -> Sheet:
+    header, rows = subject_rows(group)
     notes = [UNDEFINED] if any(NONE in row for row in rows) else []
-    return Sheet(f"{group.label}: test subjects, {_over(group)}", header, rows, notes)
+    return Sheet(f"{group.label}: test subjects, {over_seeds(group)}", header, rows, notes)
 
 
-def _over(group: Group) -> str:
+def over_seeds(group: Group) -> str:
     return f"means over {len(group.runs)} seeds" if len(group.runs) > 1 else f"seed {group.first.seed}"
-
-
-def markdown(
-    groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool, sheets: Sequence[Sheet] = ()
-) -> str:
-    """The same tables with every metric; each of our rows names the run folders that its numbers are computed from."""
-    lines = [f"Test scores: {LEGEND}."]
-    for table in tables(groups):
-        header = ["run", "seeds", "test subjects", "trainable parameters"]
-        header += [short(metric) for metric in table.metrics] + ["remarks", "run folders"]
-        rows = []
-        for group in table.groups:
-            _, *more = about(group)[2:]
-            notes = [
-                *(f"**{mark}**" for mark in marks(group)),
-                *remarks(group),
-                *places(group),
-                *controls(group),
-            ]
-            notes += more
-            rows.append(
-                [
-                    group.label,
-                    str(len(group.runs)),
-                    str(len(group.first.by_subject.get("test", {}))),
-                    f"{group.first.parameters['trainable']:,}",
-                    *(
-                        " ".join(filter(None, (score(group, m), interval(group, m), spread(group, m))))
-                        for m in table.metrics
-                    ),
-                    "; ".join(notes),
-                    "<br>".join(f"`{run.label()}`" for run in group.runs),
-                ]
-            )
-            if group.references:
-                cells = [
-                    table.cite(group.references[m]) if m in group.references else NONE
-                    for m in table.metrics
-                ]
-                titles = dict.fromkeys(reference.title for reference in group.references.values())
-                rows.append(
-                    [f"↳ published, nearest: {'; '.join(titles)}", NONE, NONE, NONE, *cells, "", ""]
-                )
-                cells = [difference(group, m) if m in group.references else NONE for m in table.metrics]
-                rows.append(["↳ ours less published", NONE, NONE, NONE, *cells, "", ""])
-        for title, row in table.published.items():
-            cells = [table.cite(row[metric]) if metric in row else NONE for metric in table.metrics]
-            rows.append([f"published: {title}", NONE, NONE, NONE, *cells, "", ""])
-        lines += ["", f"## {table.title}", "", *grid(header, rows)]
-        lines += (
-            ["", *(f"{raised(i)} {source}  " for i, source in enumerate(table.sources, 1))]
-            if table.sources
-            else []
-        )
-        if by_subject:
-            for group in table.groups:
-                folders = ", ".join(f"`{run.label()}`" for run in group.runs)
-                lines += [
-                    "",
-                    f"### {group.label}: test subjects, {_over(group)}",
-                    "",
-                    *grid(*_subject_rows(group)),
-                ]
-                lines += [
-                    "",
-                    f"{NONE}: not defined, as the subject's windows are of one class. From {folders}.",
-                ]
-    for sheet in sheets:
-        lines += drawing_sheet.markdown(sheet)
-    if problems:
-        rows = [[f"`{problem.folder.as_posix()}`", problem.what] for problem in problems]
-        lines += ["", "## Without a number here", "", *grid(["run folder", "what is the matter"], rows)]
-    return "\n".join(lines) + "\n"
 
 
 def score_sheet(table: Table, metrics: Sequence[str], *, whole: bool) -> Sheet:
@@ -322,54 +161,3 @@ def _gathered(said: Mapping[str, Sequence[str]]) -> list[str]:
     own = {label: [s for s in sentences if s not in of_all] for label, sentences in said.items()}
     found = {"all": of_all, **own}
     return [f"{label}: {'; '.join(sentences)}" for label, sentences in found.items() if sentences]
-
-
-def latex(
-    groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool, sheets: Sequence[Sheet] = ()
-) -> str:
-    """Tables for a paper: of the metrics that are published, mean, deviation and interval; reservations below."""
-    lines = [r"% \usepackage{booktabs}"]
-    for table in tables(groups):
-        metrics = [m for m in table.metrics if m in PUBLISHED] or table.metrics
-        lines += ["", *drawing_sheet.latex(score_sheet(table, metrics, whole=False))]
-        for group in table.groups if by_subject else []:
-            lines += ["", *drawing_sheet.latex(_subject_sheet(group))]
-    for sheet in sheets:
-        lines += ["", *drawing_sheet.latex(sheet)]
-    lines += [f"% without a number: {p.folder.as_posix()}: {' '.join(p.what.split())}" for p in problems]
-    return "\n".join(lines) + "\n"
-
-
-STYLE = (
-    "body { font: 15px/1.5 system-ui, sans-serif; max-width: 1168px; margin: 0 auto; padding: 20px; } "
-    "table { border-collapse: collapse; font-variant-numeric: tabular-nums; } img { max-width: 100%; } "
-    "td, th { padding: 3px 14px 3px 0; text-align: left; vertical-align: top; white-space: pre-line; "
-    "border-bottom: 1px solid #ddd; } td.n, th.n { text-align: right; } tr.rule td { border-top: 2px solid #222; } "
-    ".note { color: #555; margin: 4px 0; max-width: 76em; overflow-wrap: anywhere; }"
-)
-
-
-def html(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool, more: More) -> str:
-    """One page that needs nothing else: every metric, incomparable, run folders, and what was asked for beside them."""
-    body = ["<h1>Test scores</h1>"]
-    for table in tables(groups):
-        body += drawing_sheet.html(score_sheet(table, table.metrics, whole=True))
-        for group in table.groups if by_subject else []:
-            body += drawing_sheet.html(_subject_sheet(group))
-    for sheet in more.sheets:
-        body += drawing_sheet.html(sheet)
-    body += [_inside(name, figure) for name, figure in more.figures.items()]
-    body += [f'<p class="note">{escape(sentence)}.</p>' for sentence in more.said]
-    if problems:
-        rows = [[problem.folder.as_posix(), problem.what] for problem in problems]
-        body += drawing_sheet.html(
-            Sheet("Without a number here", ["run folder", "what is the matter"], rows)
-        )
-    return document("Test scores", STYLE, body)
-
-
-def _inside(name: str, figure: "Figure") -> str:
-    """A figure as an image within the page."""
-    text = io.BytesIO()
-    figure.savefig(text, dpi=120, format="png", metadata={"Software": None})
-    return picture(text.getvalue(), name.replace("_", " "))
