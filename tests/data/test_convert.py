@@ -348,10 +348,14 @@ def sample_of(value: object) -> np.ndarray:
 
 
 K = "S02_1-2"
+WITHOUT_END: object = [1]
+for _ in range(60):  # of a few hundred bytes, and never printed to its end
+    WITHOUT_END = [WITHOUT_END, WITHOUT_END]
 FAULTS = {
     "a label against its name": (changed(K, label=0), {}, rf"key '{K}': stored as 'rest' .* 'task'"),
     "no class of that number": (changed(K, label=2), {}, rf"key '{K}': label 2; .* has 0 to 1"),
     "half a class": (changed(K, label=0.5), {}, rf"key '{K}': its label is 0.5"),
+    "a label without end": (changed(K, label=WITHOUT_END), {}, rf"key '{K}': its label is list, not"),
     "no finite label": (changed(K, label=float("inf")), {}, rf"key '{K}': its label is inf"),
     "NaN": (changed(K, sample=sample_of(np.nan)), {}, rf"key '{K}': holds NaN"),
     "beyond float32": (changed(K, sample=sample_of(1e300)), {}, rf"key '{K}': holds NaN or infinite"),

@@ -4,7 +4,10 @@ import contextlib
 import io
 import os
 import pickle
+import resource
 import struct
+import time
+import tracemalloc
 from collections import OrderedDict
 from datetime import date
 from fractions import Fraction
@@ -206,6 +209,46 @@ def test_opcodes_by_hand_reach_nothing(content):
     same(
         unpickle(pickle.dumps(np.arange(3.0), protocol=2), name="it"), np.arange(3.0)
     )  # nothing was changed
+
+
+DOUBLED = b"K\x01\x85q\x00" + b"".join(bytes([*b"0h", i, *b"h", i, 0x86, *b"q", i + 1]) for i in range(40))
+BOMBS = {  # Python itself would hash, print or make room for it, for longer than anybody waits
+    "a tuple of 2**40 as a key": b"\x80\x02" + b"}" + DOUBLED + b"K\x01s.",
+    "as keys": b"\x80\x02" + b"}(" + DOUBLED + b"K\x01u.",
+    "as keys of protocol 0": b"(" + DOUBLED + b"K\x01d.",
+    "in a set": b"\x80\x04" + b"\x8f(" + DOUBLED + b"\x90.",
+    "in a frozen set": b"\x80\x04" + b"(" + DOUBLED + b"\x91.",
+    "as the code of a dtype": b"\x80\x02cnumpy\ndtype\n" + DOUBLED + b"\x85R.",
+    "as an encoding": b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00a" + DOUBLED + b"\x86R.",
+    "as what to call": b"\x80\x02" + DOUBLED + b")R.",
+    "a length of 2**40": b"\x80\x05\x8e" + (2**40).to_bytes(8, "little") + b".",
+    "a bytearray of 2**40": b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b".",
+    "a frame of 2**40": b"\x80\x05\x95" + (2**40).to_bytes(8, "little") + b".",
+    "a name of a megabyte": b"\x80\x02c" + b"os" * 2**19 + b"\nsystem\n.",
+    "a thousand copies of a megabyte": (
+        b"\x80\x02c_codecs\nencode\nX" + (2**20).to_bytes(4, "little") + b"a" * 2**20
+        + b"X\x06\x00\x00\x00latin1\x86q\x00R0" + b"c_codecs\nencode\nh\x00R" * 1000 + b"."
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BOMBS)
+def test_what_a_few_bytes_describe_without_end_is_refused_at_once_and_in_few_words(what):
+    content = BOMBS[what]
+    tracemalloc.start()
+    began = time.monotonic()
+    sentence = refusal(content)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert time.monotonic() - began < 5 and peak < 8 * len(content) + 2**22 and len(sentence) < 600
+
+
+def test_a_memo_is_as_long_as_what_is_in_it():
+    """The unpickler in C makes 1.2 GB of room for these 16 bytes."""
+    content = b"\x80\x02K\x01r" + (50_000_000).to_bytes(4, "little") + b"."
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert unpickle(content, name="it") == 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)

@@ -90,7 +90,8 @@ class Pickled:
             raise EegfmError(f"{where}: its sample is no array of numbers.")
         # a MAT file's labels come as floats
         if not isinstance(label, int | float | np.integer | np.floating) or not float(label).is_integer():
-            raise EegfmError(f"{where}: its label is {label!r}, not a whole number.")
+            said = repr(label)[:40] if isinstance(label, str | float | np.generic) else type(label).__name__
+            raise EegfmError(f"{where}: its label is {said}, not a whole number.")
         return sample, int(label)
 
 

@@ -5,14 +5,19 @@ pickles all the same. Here the names that NumPy's own pickles use stand for smal
 and no other name exists. Even NumPy's functions are not called: an array is built from the type, the shape
 and the bytes that the file states, because NumPy trusts the state of a pickled dtype and would follow false
 bytes as addresses.
+
+Time and memory follow the size of the file. A few bytes can describe a tuple of 2**60 elements that share their
+places: it is never walked through, hashed or printed. So keys are texts and numbers only, which Python's
+unpickler can be told to check and C's cannot. (C's also makes its memo as long as the file says.)
 """
 
 import io
+import os
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -20,6 +25,8 @@ from eegfm.contracts import EegfmError
 from eegfm.signal.recording import FETCH_AGAIN
 
 READ = "NumPy arrays of numbers or characters, lists, tuples, dicts, numbers and strings are read"
+COPIES = 4  # of the file's bytes: an array is made of bytes that were perhaps decoded first
+SAID = 200  # characters of what a file says, in a message
 
 
 def read_pickled(path: Path) -> Any:
@@ -40,42 +47,120 @@ def unpickle(data: bytes, *, name: str | Path) -> Any:
 
 
 def _load(file: IO[bytes], name: str | Path) -> Any:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    room = _Room(COPIES * size + 2**20)
     try:
         # latin1: the bytes of an array that Python 2 pickled
-        return _finished(_Unpickler(file, encoding="latin1").load(), {})
+        return _finished(_Unpickler(_Whole(file, size), room).load(), {})
     except _Refused as refused:
         raise EegfmError(
             f"{name} is a pickle that {refused}. {READ}, and nothing in a file is run."
         ) from refused
     except Exception as error:  # a damaged pickle raises anything
-        raise EegfmError(f"{name} cannot be read as a pickle ({type(error).__name__}: {error}).") from error
+        said = _short(str(error))
+        raise EegfmError(f"{name} cannot be read as a pickle ({type(error).__name__}: {said}).") from None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SAID else f"{text[:SAID]} ..."
 
 
 class _Refused(Exception):
     """The pickle asks for something that it may not have; the message says for what."""
 
 
-class _Unpickler(pickle.Unpickler):
+class _Room:
+    """The bytes that arrays and decoded texts of one pickle may still take."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, n: int) -> None:
+        self.left -= n
+        if self.left < 0:
+            raise _Refused("makes far more bytes than it holds")
+
+
+class _Whole:
+    """A file that gives what is asked for or raises, and gives no room for more bytes than it has."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._size = file, size
+
+    def read(self, n: int) -> bytes:
+        data = self._file.read(min(n, self._size))
+        if len(data) < n:
+            raise EOFError("it is cut short")
+        return data
+
+    def readline(self) -> bytes:
+        line = self._file.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError("it is cut short")
+        return line
+
+
+class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]  # the one in Python: see the module
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)  # type: ignore
+
+    def __init__(self, file: _Whole, room: _Room) -> None:
+        super().__init__(file, encoding="latin1")
+        self._room = room
+
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         try:
-            return _NAMES[module_name, global_name]
+            return _Name(_NAMES[module_name, global_name], self._room)
         except KeyError:
-            raise _Refused(f"asks for {module_name}.{global_name}") from None
+            raise _Refused(f"asks for {_short(f'{module_name}.{global_name}')}") from None
 
     def persistent_load(self, pid: Any) -> NoReturn:
         raise _Refused("refers to objects outside itself")
+
+    def load_setitem(self) -> None:
+        _check_key(self.stack[-2])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        for key in self.stack[::2]:
+            _check_key(key)
+        super().load_setitems()
+
+    def load_dict(self) -> None:
+        for key in self.stack[::2]:
+            _check_key(key)
+        super().load_dict()
+
+    def load_bytearray8(self) -> None:
+        # Python's own makes a bytearray of the stated length before it looks for the bytes
+        self.append(bytearray(self.read(int.from_bytes(self.read(8), "little"))))
+
+    def load_set(self) -> NoReturn:
+        raise _Refused("holds a set")
+
+    dispatch[pickle.SETITEM[0]] = load_setitem
+    dispatch[pickle.SETITEMS[0]] = load_setitems
+    dispatch[pickle.DICT[0]] = load_dict
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
+    dispatch[pickle.EMPTY_SET[0]] = dispatch[pickle.FROZENSET[0]] = load_set
+
+
+def _check_key(key: Hashable) -> None:
+    """A tuple's hash is not kept: that of one whose elements share their places takes for ever."""
+    if not isinstance(key, str | bytes | int | float | complex | np.generic | None):
+        raise _Refused(f"has a {type(key).__name__.strip('_')} for a key")
 
 
 class _Name:
     """The object behind a name that a pickle may use: the pickle can call it and cannot change it."""
 
-    __slots__ = ("_call",)
+    __slots__ = ("_call", "_room")
 
-    def __init__(self, call: Callable[..., Any]) -> None:
-        self._call = call
+    def __init__(self, call: Callable[..., Any], room: _Room) -> None:
+        self._call, self._room = call, room
 
     def __call__(self, *args: Any) -> Any:
-        return self._call(*args)
+        return self._call(self._room, *args)
 
     def __setstate__(self, state: Any) -> NoReturn:
         raise _Refused("tries to change what it may use")
@@ -86,9 +171,10 @@ class _Dtype:
 
     __slots__ = ("dtype",)
 
-    def __init__(self, code: str, *_: Any) -> None:
-        if not isinstance(code, str) or not re.fullmatch(r"[biufcSU]\d+", code):
-            raise _Refused(f"holds an array of {code!r}")
+    def __init__(self, _room: _Room, code: Any, *_: Any) -> None:
+        if not isinstance(code, str) or not re.fullmatch(r"[biufcSU]\d{1,9}", code):
+            said = repr(_short(code)) if isinstance(code, str) else f"a {type(code).__name__}"
+            raise _Refused(f"holds an array of {said}")
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple) -> None:
@@ -100,46 +186,51 @@ class _Dtype:
 class _Array:
     """An array in the making: the pickle creates it, then states its shape, type, order and bytes."""
 
-    __slots__ = ("array",)
+    __slots__ = ("_room", "array")
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, room: _Room, *_: Any) -> None:
+        self._room = room
         self.array: Any = None
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, fortran, data = state
-        self.array = _array(data, dtype, shape, "F" if fortran else "C")
+        self.array = _array(self._room, data, dtype, shape, "F" if fortran else "C")
 
 
-def _array(data: Any, dtype: _Dtype, shape: tuple, order: Any) -> np.ndarray:
+def _array(room: _Room, data: Any, dtype: _Dtype, shape: tuple, order: Any) -> np.ndarray:
+    if not isinstance(data, str | bytes | bytearray):
+        raise _Refused("holds an array that is not made of bytes")
+    room.take(len(data))  # the bytes may be another's, and a change of their order copies them
     if isinstance(data, str):  # written by Python 2
         data = data.encode("latin1")
-    if not isinstance(data, bytes | bytearray):
-        raise _Refused("holds an array that is not made of bytes")
     if not data:  # frombuffer refuses no bytes
         return np.empty(0, dtype.dtype.newbyteorder("=")).reshape(shape)
     array = np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
     return array.astype(dtype.dtype.newbyteorder("="), copy=False)
 
 
-def _frombuffer(data: Any, dtype: _Dtype, shape: tuple, order: Any, axes: Any = None) -> _Array:
+def _frombuffer(
+    room: _Room, data: Any, dtype: _Dtype, shape: tuple, order: Any, axes: Any = None
+) -> _Array:
     """NumPy's own function of that name, which protocol 5 calls; order "K" comes with a permutation of the axes."""
-    made = _Array()
+    made = _Array(room)
     if order == "K":
-        made.array = _array(data, dtype, shape, "C")
+        made.array = _array(room, data, dtype, shape, "C")
         made.array = made.array if axes is None else made.array.transpose(axes)
     else:
-        made.array = _array(data, dtype, shape, order)
+        made.array = _array(room, data, dtype, shape, order)
     return made
 
 
-def _scalar(dtype: _Dtype, data: Any) -> Any:
-    return _array(data, dtype, (1,), "C")[0]
+def _scalar(room: _Room, dtype: _Dtype, data: Any) -> Any:
+    return _array(room, data, dtype, (1,), "C")[0]
 
 
-def _latin1(text: str, encoding: str) -> bytes:
+def _latin1(room: _Room, text: str, encoding: str) -> bytes:
     """Decode bytes as protocols 0 to 2 write them."""
     if encoding not in ("latin1", "latin-1"):
-        raise _Refused(f"encodes text as {encoding!r}")
+        raise _Refused("encodes text in another way than Latin-1")
+    room.take(len(text))
     return text.encode("latin1")
 
 
@@ -147,14 +238,14 @@ def _never(*_: Any) -> NoReturn:
     raise _Refused("makes an array in a way that NumPy does not")
 
 
-_NAMES = {
-    ("numpy", "ndarray"): _Name(_never),
-    ("numpy", "dtype"): _Name(_Dtype),
-    ("_codecs", "encode"): _Name(_latin1),
-    ("__builtin__", "bytes"): _Name(lambda: b""),
-    ("builtins", "bytes"): _Name(lambda: b""),
+_NAMES: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy", "ndarray"): _never,
+    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): _latin1,
+    ("__builtin__", "bytes"): lambda _room: b"",
+    ("builtins", "bytes"): lambda _room: b"",
     **{
-        (f"numpy.{core}.{module}", name): _Name(call)
+        (f"numpy.{core}.{module}", name): call
         for core in ("core", "_core")  # before and since NumPy 2
         for module, name, call in (
             ("multiarray", "_reconstruct", _Array),
