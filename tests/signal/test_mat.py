@@ -1,6 +1,7 @@
 """MAT files of both kinds, sound and damaged. Written by SciPy's savemat and, as MATLAB lays it out, by h5py."""
 
 import itertools
+import re
 import subprocess
 import sys
 
@@ -232,3 +233,51 @@ def test_a_wrong_type_code_that_ends_scipys_process_is_refused(tmp_path):
     content[184] = 8
     path.write_bytes(content)
     refusal(path, ["data"])
+
+
+ELSEWHERE = {
+    "an external link": (lambda file: file.__setitem__("x", h5py.ExternalLink("secret.h5", "x")), "a link to secret"),
+    "a soft link": (lambda file: file.__setitem__("x", h5py.SoftLink("/y")), "a link to another place"),
+    "a link in a struct": (
+        lambda file: file.create_group("x").__setitem__("a", h5py.ExternalLink("secret.h5", "x")), "a link to secret",
+    ),
+    "external storage": (
+        lambda file: file.create_dataset("x", (1, 5), "f8", external=[("secret.bin", 0, 40)]), "lie in other files",
+    ),
+    "a virtual array": (lambda file: virtual(file), "lie in other files"),
+    "an array of 8 TB": (lambda file: file.create_dataset("x", (10**6, 10**6), "f8", chunks=(8, 8)), "0 are stored"),
+    "an empty array of 8 TB": (lambda file: stated(file), "which is empty and of"),
+    "structs of 2**40": (lambda file: doubled(file), "without end"),
+}  # fmt: skip
+
+
+def virtual(file) -> None:
+    layout = h5py.VirtualLayout((1, 5), "f8")
+    layout[:] = h5py.VirtualSource("secret.h5", "x", (1, 5))
+    file.create_virtual_dataset("x", layout)
+
+
+def stated(file) -> None:
+    made = file.create_dataset("x", data=np.array([10**6, 10**6], dtype=np.uint64))
+    made.attrs["MATLAB_empty"] = np.uint8(1)
+
+
+def doubled(file) -> None:
+    inner = file.create_dataset("y", data=[[1.0]])
+    for i in range(40):
+        outer = file.create_group("x" if i == 39 else f"g{i}")
+        outer["a"], outer["b"] = inner, inner
+        inner = outer
+
+
+@pytest.mark.parametrize("what", ELSEWHERE)
+def test_numbers_of_other_files_and_objects_without_end_are_refused(tmp_path, what):
+    """HDF5 would read the other file under this one's name, and make room for all that is stated."""
+    make, said = ELSEWHERE[what]
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["x"] = np.full((1, 5), 4242.0)
+    np.full(5, 4242.0).tofile(tmp_path / "secret.bin")
+    with h5py.File(tmp_path / "s.mat", "w") as file:
+        make(file)
+    with pytest.raises(EegfmError, match=rf"s\.mat holds .*{re.escape(said)}"):
+        read_mat(tmp_path / "s.mat", ["x"])

@@ -172,43 +172,90 @@ def _elements(
 # ---- version 7.3 -----------------------------------------------------------------------------------------------------
 
 
+# HDF5 can name other files, whose bytes would come in under this one's name, and describe far more than it holds.
+PACKED = 1100  # bytes that deflate, the only filter of MATLAB's, makes of one at most, rounded up
+HEADER = 32  # bytes that an object takes in a file at least
+
+
 def _read_hdf5(path: Path, variables: Sequence[str]) -> dict[str, Any]:
     import h5py
 
     with h5py.File(path, "r") as file:
         _refuse_missing(path, variables, [name for name in map(str, file) if not name.startswith("#")])
-        return {name: _from_hdf5(path, file[name]) for name in variables}
+        reader = _Hdf5(path)
+        return {name: reader.read(reader.member(file, name)) for name in variables}
 
 
-def _from_hdf5(path: Path, value: Any) -> Any:
-    kind = value.attrs.get("MATLAB_class", b"")
-    kind = kind.decode() if isinstance(kind, bytes) else str(kind)
-    if "MATLAB_sparse" in value.attrs or kind == "function_handle" or "MATLAB_object_decode" in value.attrs:
-        raise _unknown(path, f"{value.name}, which is sparse, an object or a function")
-    if not hasattr(value, "dtype"):  # a group
-        return _struct_from_hdf5(path, value)
-    if "MATLAB_empty" in value.attrs:  # what is stored is the size
-        return {"char": "", "cell": [], "struct": []}.get(kind, np.empty(tuple(value[()].astype(int))))
-    data = value[()].T
-    if kind == "char":
-        return _text(["".join(map(chr, row)) for row in np.atleast_2d(data)])
-    if data.dtype.kind == "O":
-        return [_from_hdf5(path, value.file[reference]) for reference in data.ravel(order="F")]
-    if data.dtype.kind not in "biuf":
-        raise _unknown(path, f"{value.name}, an array of {data.dtype}")
-    return np.ascontiguousarray(data).astype(bool if kind == "logical" else data.dtype, copy=False)
+class _Hdf5:
+    """Reads values of one file, each object about as often as a file of its size can hold objects."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.left = path.stat().st_size // HEADER + 1000
 
-def _struct_from_hdf5(path: Path, group: Any) -> Any:
-    fields = {name: group[name] for name in group}
-    # a field of one struct has a class of its own; a field of an array of structs is a bare list of references
-    if fields and all(
-        hasattr(field, "dtype") and field.dtype.kind == "O" and "MATLAB_class" not in field.attrs
-        for field in fields.values()
-    ):
-        columns = {name: _from_hdf5(path, field) for name, field in fields.items()}
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return {name: _from_hdf5(path, field) for name, field in fields.items()}
+    def member(self, group: Any, name: str) -> Any:
+        """An object by its name in a group, unless it is a link."""
+        import h5py
+
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            place = getattr(link, "filename", "")
+            raise _unknown(self.path, f"{name}, a link to {place or 'another place'}")
+        return group[name]
+
+    def read(self, value: Any) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise _unknown(self.path, "objects within each other without end")
+        kind = value.attrs.get("MATLAB_class", b"")
+        kind = kind.decode() if isinstance(kind, bytes) else str(kind)
+        if (
+            "MATLAB_sparse" in value.attrs
+            or kind == "function_handle"
+            or "MATLAB_object_decode" in value.attrs
+        ):
+            raise _unknown(self.path, f"{value.name}, which is sparse, an object or a function")
+        if not hasattr(value, "dtype"):  # a group
+            return self._struct(value)
+        self._refuse_elsewhere(value)
+        if "MATLAB_empty" in value.attrs:  # what is stored is the size
+            empty = {"char": "", "cell": [], "struct": []}
+            return empty[kind] if kind in empty else self._empty(value)
+        data = value[()].T
+        if kind == "char":
+            return _text(["".join(map(chr, row)) for row in np.atleast_2d(data)])
+        if data.dtype.kind == "O":
+            return [self.read(value.file[reference]) for reference in data.ravel(order="F")]
+        if data.dtype.kind not in "biuf":
+            raise _unknown(self.path, f"{value.name}, an array of {data.dtype}")
+        return np.ascontiguousarray(data).astype(bool if kind == "logical" else data.dtype, copy=False)
+
+    def _empty(self, value: Any) -> np.ndarray:
+        shape = tuple(value[()].astype(int))
+        if 0 not in shape:
+            raise _unknown(self.path, f"{value.name}, which is empty and of {shape}")
+        return np.empty(shape)
+
+    def _refuse_elsewhere(self, value: Any) -> None:
+        """Raise EegfmError for an array whose numbers lie in other files, or nowhere."""
+        if value.external or value.is_virtual:
+            raise _unknown(self.path, f"{value.name}, whose numbers lie in other files")
+        stored = value.id.get_storage_size()
+        if value.nbytes > PACKED * stored + 4096:
+            raise _unknown(
+                self.path, f"{value.name}, {value.nbytes:,} bytes of which {stored:,} are stored"
+            )
+
+    def _struct(self, group: Any) -> Any:
+        fields = {name: self.member(group, name) for name in group}
+        # a field of one struct has a class of its own; a field of an array of structs is a bare list of references
+        if fields and all(
+            hasattr(field, "dtype") and field.dtype.kind == "O" and "MATLAB_class" not in field.attrs
+            for field in fields.values()
+        ):
+            columns = {name: self.read(field) for name, field in fields.items()}
+            return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return {name: self.read(field) for name, field in fields.items()}
 
 
 def _text(rows: list[str]) -> str | list[str]:
