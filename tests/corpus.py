@@ -6,6 +6,8 @@ import edfio
 import numpy as np
 
 from eegfm.benchmarks.spec import BenchmarkSpec, Census, Source, Window
+from eegfm.data.manifest import Manifest
+from eegfm.data.recipe import Recipe
 from eegfm.signal.formats.edf import read_edf
 from eegfm.signal.recording import Recording
 from eegfm.signal.steps import Resample
@@ -80,6 +82,28 @@ def write_edf(
     ]
     who = edfio.Patient(name=patient) if patient else None
     edfio.Edf(signals, data_record_duration=1, patient=who).write(path)
+
+
+def manifest_of(recipe: Recipe, shape: tuple[int, ...], windows: int) -> Manifest:
+    """The manifest of a store of made-up windows, which come from no recording."""
+    return Manifest(
+        fingerprint=recipe.fingerprint,
+        recipe=recipe,
+        shape=shape,
+        windows=windows,
+        protocol="tests@1",
+        simulated=True,
+        within_subject=False,
+        complete=True,
+        subjects_total=0,
+        census={},
+        census_differences=[],
+        missing=[],
+        unusable=[],
+        left_out=[],
+        recordings=[],
+        prepared_with={},
+    )
 
 
 def write(root: Path) -> None:

@@ -6,7 +6,7 @@ from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.config.doors import door
 from eegfm.config.make import make
-from eegfm.data.prepared import facts_of
+from eegfm.data.facts import BenchmarkFacts
 from eegfm.data.ready import as_part
 from eegfm.data.store import SampleStore
 from eegfm.runs.reservations import reservations
@@ -40,16 +40,14 @@ def show(store: SampleStore, benchmark: BenchmarkSpec, window_s: float | None) -
     from rich.console import Console
 
     console = Console(highlight=False)
-    manifest = store.manifest
-    found = manifest["census"]
-    console.print(f"[bold]{benchmark.title}[/] ({manifest['protocol']}) is prepared: {store.folder}")
-    for split, classes in found["per_class"].items():
-        n = len(found["subjects"][split])
+    facts = BenchmarkFacts.of_store(store.folder, store.manifest, benchmark, window_s)
+    console.print(f"[bold]{benchmark.title}[/] ({facts.protocol}) is prepared: {store.folder}")
+    for split, classes in facts.census.items():
+        n = len(facts.subjects[split])
         console.print(f"  {split:<6}{sum(classes):,} windows {classes}, {n} subjects")
-    facts = facts_of(store, benchmark, window_s)
     for sentence in [*map(str, reservations(facts)), *facts.census_differences]:
         console.print(f"  {sentence}", style="yellow", markup=False)
-    for left_out in manifest.get("left_out", [])[:10]:
+    for left_out in store.manifest.left_out[:10]:
         console.print(f"  left out: {left_out['recording']}: {left_out['reason']}")
 
 

@@ -40,6 +40,7 @@ def store() -> None:
 
     from eegfm.data.recipe import Recipe
     from eegfm.data.store import SampleIndex, write_store
+    from tests.corpus import manifest_of
 
     n, shape = 3000, (32, 800)
     rng = np.random.default_rng(0)
@@ -54,7 +55,7 @@ def store() -> None:
         kinds = {}
         for dtype in ("float32", "float16"):
             recipe = Recipe({"benchmark": "bench", "dtype": dtype})
-            kinds[dtype] = write_store(folder / dtype, recipe, {}, [(x, index)], shape=shape, n_rows=n)
+            kinds[dtype] = write_store(folder / dtype, manifest_of(recipe, shape, n), [(x, index)])
         pickled = lmdb.open(str(folder / "pickled"), map_size=n * 32 * 800 * 8 * 2)
         with pickled.begin(write=True) as transaction:
             for i in range(n):

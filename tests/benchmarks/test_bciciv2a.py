@@ -276,7 +276,7 @@ def test_an_unreadable_file_is_named_and_the_others_are_kept(tmp_path, files):
     broken.write_bytes(broken.read_bytes()[:-1000])
     store = prepare(bciciv2a(files=files), raw, tmp_path / "cache", allow_partial=True, progress=False)
     assert sorted(set(store.index.recording)) == ["A01T", "A09T"]
-    (failure,) = store.manifest["unusable"]
+    (failure,) = store.manifest.unusable
     assert failure["recording"] == "A06E" and str(broken) in failure["reason"]
 
 
@@ -286,7 +286,7 @@ def test_labels_that_are_not_there_make_a_session_missing(tmp_path):
     write(raw, {(1, "T"): [[0, 1]], (1, "E"): [[2, 3]]}, variant="repaired", files="gdf")
     (raw / "true_labels" / "A01E.mat").unlink()
     store = prepare(bciciv2a(files="gdf"), raw, tmp_path / "cache", allow_partial=True, progress=False)
-    assert set(store.index.recording) == {"A01T"} and "A01E" in store.manifest["missing"]
+    assert set(store.index.recording) == {"A01T"} and "A01E" in store.manifest.missing
 
 
 def spoil(cells, number, name, value):

@@ -330,9 +330,9 @@ def test_a_file_without_the_rows_is_left_out_with_its_reason_and_is_no_fault(tmp
     with pytest.raises(LeftOut, match="lacks 16 of the 16 rows"):
         REPAIRED.read(source_of(REPAIRED, root, "chb12_27"))
     store = prepare(REPAIRED, root, tmp_path / "cache", allow_partial=True, progress=False)
-    assert set(store.index.recording.tolist()) == {"chb12_06"} and not store.manifest["unusable"]
-    assert [left["recording"] for left in store.manifest["left_out"]] == ["chb12_27", "chb12_29"]
-    assert "It has FP1-CS2, F7-CS2" in store.manifest["left_out"][0]["reason"]
+    assert set(store.index.recording.tolist()) == {"chb12_06"} and not store.manifest.unusable
+    assert [left["recording"] for left in store.manifest.left_out] == ["chb12_27", "chb12_29"]
+    assert "It has FP1-CS2, F7-CS2" in store.manifest.left_out[0]["reason"]
 
 
 def test_bytes_behind_the_end_pass_in_the_one_file_that_is_known_to_have_them(tmp_path):
@@ -358,6 +358,6 @@ def test_an_unreadable_file_and_a_missing_summary_are_named_and_the_others_are_k
     (root / "chb22" / "chb22-summary.txt").unlink()
     store = prepare(REPAIRED, root, tmp_path / "cache", allow_partial=True, progress=False)
     assert set(store.index.recording.tolist()) == {"chb05_01", "chb23_06"}
-    (unusable,) = store.manifest["unusable"]
+    (unusable,) = store.manifest.unusable
     assert unusable["recording"] == "chb05_02" and "cut short" in unusable["reason"]
-    assert "chb22_01" in store.manifest["missing"] and not store.complete
+    assert "chb22_01" in store.manifest.missing and not store.complete

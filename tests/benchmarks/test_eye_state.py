@@ -59,7 +59,7 @@ def test_stored_windows_are_plain_mne_over_the_file_without_its_four_glitches(ee
 def test_the_store_counts_the_glitches_and_passes_its_verification(eeg_data, tmp_path):
     store = prepare(EYE_STATE, eeg_data, tmp_path, progress=False)
     assert store.complete
-    (recording,) = store.manifest["recordings"]
+    (recording,) = store.manifest.recordings
     assert recording["notes"] == ["4 of 14,980 moments beyond 500 µV drawn over"]
     assert {check.verdict for check in verify(EYE_STATE, eeg_data, tmp_path, progress=False)} == {"ok"}
 

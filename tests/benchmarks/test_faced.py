@@ -121,7 +121,7 @@ def test_an_unreadable_subject_is_named_and_the_others_are_kept(tmp_path):
     (home / "sub004.pkl").write_bytes((home / "sub003.pkl").read_bytes()[:100_000])
     (home / "sub005.pkl").write_bytes(pickle.dumps(Harm(tmp_path / "harm")))
     store = prepare(faced(), raw, tmp_path / "cache", allow_partial=True, progress=False)
-    reasons = {failure["recording"]: failure["reason"] for failure in store.manifest["unusable"]}
+    reasons = {failure["recording"]: failure["reason"] for failure in store.manifest.unusable}
     assert set(reasons) == {"sub004", "sub005"}
     assert all(str(home / f"{name}.pkl") in reason for name, reason in reasons.items())
     assert "nothing in a file is run" in reasons["sub005"] and not (tmp_path / "harm").exists()

@@ -210,6 +210,6 @@ def test_an_unreadable_file_is_named_and_the_others_are_kept(tmp_path):
     path.write_bytes(path.read_bytes()[:-1000])
     store = prepare(REPAIRED, raw, tmp_path / "cache", allow_partial=True, progress=False)
     assert set(store.index.recording.tolist()) == {"H S1 EC", "MDD S9 EO"}
-    (unusable,) = store.manifest["unusable"]
+    (unusable,) = store.manifest.unusable
     assert unusable["recording"] == "H S3 EC" and "cut short" in unusable["reason"]
-    assert len(store.manifest["missing"]) == 111 and not store.complete
+    assert len(store.manifest.missing) == 111 and not store.complete

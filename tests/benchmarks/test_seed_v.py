@@ -184,7 +184,7 @@ def test_two_files_of_one_recording_are_refused_by_their_names_and_the_others_ke
     ready = partial(prepare, benchmark, raw, tmp_path / "cache", progress=False, allow_partial=True)
     store = ready()
     assert set(store.index.recording.tolist()) == {"1_1"}
-    (failure,) = store.manifest["unusable"]
+    (failure,) = store.manifest.unusable
     assert failure["recording"] == "7_1"
     assert "2 files of subject 7, session 1" in failure["reason"]
     assert f"{path.name}, {twin.name}" in failure["reason"]
@@ -201,11 +201,11 @@ def test_an_unreadable_file_is_named_and_the_others_are_kept(tmp_path):
     cut.write_bytes(cut.read_bytes()[:-2_000_000])
     store = prepare(benchmark, raw, tmp_path / "cache", progress=False, allow_partial=True)
     assert set(store.index.recording.tolist()) == {"2_2"} and not store.complete
-    (failure,) = store.manifest["unusable"]
+    (failure,) = store.manifest.unusable
     assert (
         failure["recording"] == "3_1" and str(cut) in failure["reason"] and "cut short" in failure["reason"]
     )
-    assert len(store.manifest["missing"]) == 46 and "4_3" in store.manifest["missing"]
+    assert len(store.manifest.missing) == 46 and "4_3" in store.manifest.missing
 
 
 def test_other_editions_are_refused(tmp_path):

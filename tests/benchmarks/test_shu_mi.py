@@ -127,10 +127,10 @@ def test_an_unreadable_session_is_named_and_the_others_are_kept(tmp_path):
     broken = raw / "sub-016_ses-02_task_motorimagery_eeg.mat"
     broken.write_bytes(broken.read_bytes()[:5000])
     store = prepare(shu_mi(), raw, tmp_path / "cache", allow_partial=True, progress=False)
-    (failure,) = store.manifest["unusable"]
+    (failure,) = store.manifest.unusable
     assert failure["recording"] == "sub-016_ses-02" and str(broken) in failure["reason"]
     assert len(store) == len(truths) - 2 and not store.complete
-    assert len(store.manifest["missing"]) == 125 - len(TABLE)
+    assert len(store.manifest.missing) == 125 - len(TABLE)
 
 
 def test_extra_files_shift_nothing(tmp_path):

@@ -50,8 +50,8 @@ def test_a_file_that_lacks_an_electrode_is_left_out_by_name(tmp_path):
     ):
         process(REPAIRED, of(REPAIRED, tmp_path / "raw", lacking), REPAIRED.steps)
     store = prepare(REPAIRED, tmp_path / "raw", tmp_path / "cache", allow_partial=True, progress=False)
-    assert [left["recording"] for left in store.manifest["left_out"]] == [lacking.recording]
-    assert store.manifest["unusable"] == []
+    assert [left["recording"] for left in store.manifest.left_out] == [lacking.recording]
+    assert store.manifest.unusable == []
 
 
 # ---- splits ----------------------------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ def test_the_published_protocol_loses_the_whole_file_and_says_so(tmp_path, lost,
     whole = replace(PUBLISHED, census=replace(PUBLISHED.census, recordings=2, windows=3, per_split=None))
     store = prepare(whole, tmp_path / "raw", tmp_path / "cache", progress=False)
     assert store.complete and set(store.index.recording) == {files[0].recording}
-    (left_out,) = store.manifest["left_out"]
+    (left_out,) = store.manifest.left_out
     assert left_out["recording"] == lost.recording
     with pytest.raises(LeftOut, match=why):
         process(PUBLISHED, PUBLISHED.sources(tmp_path / "raw")[1], PUBLISHED.steps)
@@ -338,8 +338,8 @@ def test_unusable_files_are_named_and_the_others_kept(tmp_path):
     with pytest.raises(EegfmError, match=r"1 of 5 recordings are missing.*aaaaaaat_00000001\.rec"):
         prepare(REPAIRED, tmp_path / "raw", tmp_path / "cache", progress=False)
     store = prepare(REPAIRED, tmp_path / "raw", tmp_path / "cache", allow_partial=True, progress=False)
-    assert not store.complete and store.manifest["missing"] == [sources[2].recording]
-    reasons = [failure["reason"] for failure in store.manifest["unusable"]]
+    assert not store.complete and store.manifest.missing == [sources[2].recording]
+    reasons = [failure["reason"] for failure in store.manifest.unusable]
     assert len(reasons) == 2 and "aaaaaaar_00000001.edf is cut short" in reasons[0]
     assert "aaaaaaas_00000001.rec, line 1" in reasons[1]
     assert set(store.index.recording) == {source.recording for source in sources[3:]}

@@ -150,8 +150,8 @@ def test_a_numpy_lmdb_gives_codes_as_classes_and_numbers_as_onsets(tmp_path):
     np.testing.assert_array_equal(store.index.label, [int(name[-1]) for name in store.index.recording])
     row = tiny_rows()[7]
     np.testing.assert_array_equal(store.read([7])[0], row.sample.reshape(4, 400).astype(np.float32))
-    assert "NumPy LMDB" in store.manifest["imported"]["said"]
-    assert "not seconds" in store.manifest["imported"]["said"]
+    assert "NumPy LMDB" in store.manifest.imported["said"]
+    assert "not seconds" in store.manifest.imported["said"]
 
 
 def test_an_imported_store_is_never_taken_for_a_prepared_one(tmp_path):
@@ -167,9 +167,8 @@ def test_an_imported_store_is_never_taken_for_a_prepared_one(tmp_path):
         data = EEGDataModule(**places, imported=imported, encoder=Spectrum(), progress=False)
         data.prepare_data()
         data.setup("fit")
-        said = data.provenance().imported
-        assert said == data.store.manifest.get("imported", {}).get("said", "")
-        assert bool(said) == imported
+        theirs = data.store.manifest.imported
+        assert data.provenance().imported == (theirs["said"] if imported else "")
     assert len(list((tmp_path / "cache" / "tiny").glob("*/recipe.json"))) == 4  # two raw, two of vectors
     with pytest.raises(EegfmError, match=r"data\.steps works on raw files"):
         EEGDataModule(**places, imported=True, steps=TINY.steps).prepare_data()
@@ -201,7 +200,7 @@ def test_the_same_lmdb_is_not_converted_twice_and_another_one_not_over_it(tmp_pa
 def test_windows_that_no_list_names_are_left_out_and_counted(tmp_path):
     left = pickle.dumps({"sample": np.ones((4, 2, 200)), "label": 0})
     store = run(write_pickled(tmp_path / "theirs", tiny_rows(), **{"S01_0-99": left}), tmp_path / "cache")
-    assert len(store) == 60 and store.manifest["imported"]["unlisted"] == 1
+    assert len(store) == 60 and store.manifest.imported["unlisted"] == 1
 
 
 def test_labels_of_a_mat_file_come_as_numbers_of_any_type(tmp_path):
@@ -281,7 +280,7 @@ def test_every_subject_of_a_real_protocol_lands_in_its_split(benchmark, form, tm
     store = run(write_pickled(tmp_path / "theirs", rows), tmp_path / "cache", benchmark)
     assert store.complete
     for split, subjects in benchmark.splits.items():
-        assert store.manifest["census"]["subjects"][split] == sorted(subjects)
+        assert store.manifest.census["subjects"][split] == sorted(subjects)
 
 
 def test_real_recordings_by_the_references_script_are_those_that_we_prepare(eeg_data, tmp_path):
@@ -304,7 +303,7 @@ def test_real_recordings_by_the_references_script_are_those_that_we_prepare(eeg_
     ours = prepare(
         MENTAL_ARITHMETIC, tmp_path / "raw", tmp_path / "cache", allow_partial=True, progress=False
     )
-    assert theirs.folder != ours.folder and not theirs.complete and len(theirs.manifest["missing"]) == 69
+    assert theirs.folder != ours.folder and not theirs.complete and len(theirs.manifest.missing) == 69
     assert [theirs.index.key(i) for i in range(len(theirs))] == [
         ours.index.key(i) for i in range(len(ours))
     ]
@@ -391,7 +390,7 @@ def test_a_faulty_recording_can_be_left_out_and_the_store_says_so(tmp_path):
     folder = write_pickled(tmp_path / "theirs", changed(K, label=0))
     store = run(folder, tmp_path / "cache", allow_partial=True)
     assert not store.complete and len(store) == 54
-    (unusable,) = store.manifest["unusable"]
+    (unusable,) = store.manifest.unusable
     assert unusable["recording"] == "S02_1" and K in unusable["reason"]
     with pytest.raises(EegfmError, match=r"partial.*data\.allow_partial=true"):
         run(folder, tmp_path / "cache")

@@ -85,8 +85,8 @@ def test_flipped(whole, where, bits, in_header, listed):
             return
         others = np.flatnonzero(store.index.recording != VICTIM)
         np.testing.assert_array_equal(store.read(others), whole[1].read(others))
-        known = {fact["recording"]: fact["files"][0]["sha256"] for fact in whole[1].manifest["recordings"]}
-        found = {fact["recording"]: fact["files"][0]["sha256"] for fact in store.manifest["recordings"]}
+        known = {fact["recording"]: fact["files"][0]["sha256"] for fact in whole[1].manifest.recordings}
+        found = {fact["recording"]: fact["files"][0]["sha256"] for fact in store.manifest.recordings}
         assert {name for name in known if known[name] != found[name]} == {VICTIM}
 
 

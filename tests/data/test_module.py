@@ -181,7 +181,7 @@ def store_of(windows, recordings, folder):
         np.zeros(n, int), text, text, np.array(recordings), np.arange(float(n)), text, digests(windows)
     )
     recipe = Recipe({"benchmark": "tiny", "dtype": "float32", "sfreq": 200.0})
-    return write_store(folder, recipe, {}, [(windows, index)], shape=windows.shape[1:], n_rows=n)
+    return write_store(folder, corpus.manifest_of(recipe, windows.shape[1:], n), [(windows, index)])
 
 
 @pytest.mark.parametrize("stops", [False, True])

@@ -144,8 +144,8 @@ def test_a_partial_store_says_so_and_is_not_taken_for_a_complete_one(raw, tmp_pa
     (raw / "S01_1.edf").write_bytes(b"not an EDF file" * 40)
     store = run(raw, tmp_path / "cache", allow_partial=True)
     assert not store.complete and len(store) == 48
-    assert store.manifest["missing"] == ["S03_0"]
-    assert [unusable["recording"] for unusable in store.manifest["unusable"]] == ["S01_1"]
+    assert store.manifest.missing == ["S03_0"]
+    assert [unusable["recording"] for unusable in store.manifest.unusable] == ["S01_1"]
     with pytest.raises(EegfmError, match="partial"):
         run(raw, tmp_path / "cache")
     (raw / "S03_0.edf").write_bytes(gone)  # what was missing has come: the partial store is made anew
@@ -188,7 +188,7 @@ def test_a_recording_that_the_protocol_leaves_out_is_named_and_costs_no_windows(
     census = replace(TINY.census, windows=54, per_split=None)
     store = prepare(replace(TINY, read=read, census=census), raw, tmp_path / "cache", progress=False)
     assert store.complete and len(store) == 54
-    assert store.manifest["left_out"] == [
+    assert store.manifest.left_out == [
         {"recording": "S02_1", "reason": "it lacks a channel that the protocol needs"}
     ]
 
@@ -196,7 +196,7 @@ def test_a_recording_that_the_protocol_leaves_out_is_named_and_costs_no_windows(
 def test_counts_that_are_off_may_be_accepted_and_are_then_marked(raw, tmp_path):
     wrong = replace(TINY, census=Census(windows=61, source="a table"))
     store = prepare(wrong, raw, tmp_path / "cache", progress=False, allow_partial=True)
-    assert not store.complete and store.manifest["census_differences"] == ["60 windows, the census says 61"]
+    assert not store.complete and store.manifest.census_differences == ["60 windows, the census says 61"]
 
 
 def test_a_file_that_goes_with_a_recording_must_be_there_and_is_remembered(raw, tmp_path):
@@ -210,7 +210,7 @@ def test_a_file_that_goes_with_a_recording_must_be_there_and_is_remembered(raw, 
         prepare(labelled, raw, tmp_path / "cache", progress=False)
     (raw / "S01_0.txt").write_text("S01_0")
     store = prepare(labelled, raw, tmp_path / "cache", progress=False)
-    assert [file["name"] for file in store.manifest["recordings"][0]["files"]] == ["S01_0.edf", "S01_0.txt"]
+    assert [file["name"] for file in store.manifest.recordings[0]["files"]] == ["S01_0.edf", "S01_0.txt"]
 
 
 def test_windows_of_one_recording_may_belong_to_several_splits_where_the_protocol_says_so(raw, tmp_path):
@@ -230,7 +230,7 @@ def test_windows_of_one_recording_may_belong_to_several_splits_where_the_protoco
     declared = replace(shared, within_subject=True, split_rule="every third window")
     store = prepare(declared, raw, tmp_path / "cache", progress=False)
     found = leakage(store.index, TINY.window_s)
-    assert store.complete and store.manifest["within_subject"]
+    assert store.complete and store.manifest.within_subject
     assert found.nearest_s == 0.0 and found.nearest == ("S01_0/0s", "S01_0/2s")
     assert len(found.shared_recordings) == 10 and not found.undeclared(declared)
 

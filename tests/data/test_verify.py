@@ -67,11 +67,8 @@ def forge(
     windows(content, index)
     index = replace(index, digest=digests(content))
     recipe = recipe or store.recipe
-    manifest = {
-        k: v for k, v in store.manifest.items() if k not in ("fingerprint", "recipe", "shape", "windows")
-    }
-    folder = store.folder.parent / recipe.fingerprint
-    write_store(folder, recipe, manifest, [(content, index)], shape=store.shape, n_rows=len(index))
+    manifest = replace(store.manifest, fingerprint=recipe.fingerprint, recipe=recipe, windows=len(index))
+    write_store(store.folder.parent / recipe.fingerprint, manifest, [(content, index)])
 
 
 # ---- what is right ---------------------------------------------------------------------------------------------------

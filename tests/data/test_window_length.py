@@ -122,7 +122,7 @@ def test_windows_tile_every_recording_of_every_benchmark(small, tmp_path):
         assert next(rows, None) is None, "more windows than fit"
         assert not leakage(index, window_s).undeclared(benchmark)
         short = [name for name, found in expected.items() if not found]
-        assert {fact["recording"] for fact in store.manifest["left_out"]} >= set(short)
+        assert {fact["recording"] for fact in store.manifest.left_out} >= set(short)
 
 
 def test_every_benchmark_has_another_length_or_says_what_to_type(tmp_path):
@@ -190,7 +190,7 @@ def test_a_class_whose_recordings_are_too_short_is_a_warning_and_the_others_can_
         allow_partial=True,
         progress=False,
     )
-    assert set(store.index.label.tolist()) == {0} and len(store.manifest["left_out"]) == 3
+    assert set(store.index.label.tolist()) == {0} and len(store.manifest.left_out) == 3
     checks = {check.name.strip(): check for check in verify(long, *places, progress=False)}
     assert "none of arithmetic" in checks["train"].found and checks["train"].verdict == "warning"
 

@@ -296,11 +296,9 @@ def test_a_data_page_and_the_screen_of_a_preparation_show_what_is_known_of_the_d
     page = data_page.page(data)
     assert missing(page.split("</h1>")[0], OF_DATA) == []
     store = data.open()
-    store.manifest |= {
-        "complete": False,
-        "within_subject": True,
-        "imported": {"said": "from a pickled LMDB"},
-    }
+    store.manifest = replace(
+        store.manifest, complete=False, within_subject=True, imported={"said": "from a pickled LMDB"}
+    )
     capsys.readouterr()
     show_store(store, data.benchmark, 30.0)
     of_store = tuple(

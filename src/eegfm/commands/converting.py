@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from eegfm.config.make import make, one_benchmark
 from eegfm.contracts import EegfmError
-from eegfm.data.prepared import facts_of
+from eegfm.data.facts import BenchmarkFacts
 from eegfm.data.preparing.convert import convert
 from eegfm.runs.reservations import reservations
 
@@ -31,16 +31,14 @@ def convert_store(config: DictConfig) -> None:
         allow_partial=data.allow_partial,
         progress=data.progress,
     )
-    manifest = store.manifest
-    census = manifest["census"]
+    facts = BenchmarkFacts.of_store(store.folder, store.manifest, data.benchmark)
     console = Console(highlight=False, soft_wrap=True)
     console.print(
-        f"[bold]{data.benchmark.title}[/] ({data.benchmark.protocol}), {manifest['imported']['said']}: {store.folder}"
+        f"[bold]{data.benchmark.title}[/] ({data.benchmark.protocol}), {facts.imported}: {store.folder}"
     )
-    for split, subjects in census["subjects"].items():
-        classes = census["per_class"][split]
+    for split, subjects in facts.subjects.items():
+        classes = facts.census[split]
         console.print(f"  {split:<6}{sum(classes):,} windows {classes}, {len(subjects)} subjects")
-    facts = facts_of(store, data.benchmark)
     for sentence in [*map(str, reservations(facts)), *facts.census_differences]:
         console.print(f"  {sentence}", style="yellow", markup=False)
     same = [shlex.quote(said) for said in HydraConfig.get().overrides.task if not said.startswith("lmdb=")]

@@ -1,11 +1,10 @@
 """What `eegfm verify` does: one benchmark checked, or an overview of all."""
 
-import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,8 +13,10 @@ from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.config.make import make, one_benchmark
 from eegfm.config.schema import benchmark_options
 from eegfm.contracts import EegfmError
+from eegfm.data.manifest import FILE, Manifest
 from eegfm.data.preparing.pipeline import is_there
 from eegfm.data.recipe import Recipe
+from eegfm.data.store import SampleStore
 from eegfm.data.verifying.checks import Check
 from eegfm.data.verifying.verify import last_verified, verify
 
@@ -121,17 +122,17 @@ def survey(name: str, benchmark: "BenchmarkSpec", raw: Path, cache: Path) -> Sur
     except (EegfmError, OSError):  # `verify data=` says what
         sources, present, wanted, counted = [], [], 1, "unclear"
     recipe = Recipe.of(benchmark)
-    manifests = {
-        path.parent: _manifest(path) for path in sorted((cache / benchmark.name).glob("*/recipe.json"))
-    }
-    own = manifests.pop(cache / recipe.folder, None)
-    last = last_verified(cache / recipe.folder, benchmark) if own else None
-    state = NONE if own is None else "complete" if own.get("complete") else "partial"
-    verified = NONE if own is None else "no" if last is None else "yes" if last.ok else "failed"
+    folder = cache / recipe.folder
+    prepared, own = SampleStore.is_at(folder), _manifest(folder)
+    last = last_verified(folder, benchmark) if own else None
+    state = NONE if not prepared else "complete" if own and own.complete else "partial"
+    verified = NONE if not prepared else "no" if last is None else "yes" if last.ok else "failed"
+    beside = (path.parent for path in (cache / benchmark.name).glob(f"*/{FILE}") if path.parent != folder)
+    others = [_manifest(path) for path in beside]
     files = dict.fromkeys(path for source in present for path in source.files)
     stored = (path for path in (cache / benchmark.name).rglob("*") if path.is_file())
     partial = " data.allow_partial=true" if state == "partial" else ""
-    if own is not None:
+    if prepared:
         step = f"eegfm train data={{}}{partial}" if verified == "yes" else "eegfm verify data={}"
     elif counted == "unclear" or 0 < len(present) < wanted:
         step = "eegfm verify data={}"
@@ -144,11 +145,11 @@ def survey(name: str, benchmark: "BenchmarkSpec", raw: Path, cache: Path) -> Sur
     return Surveyed(
         name=name,
         raw=counted,
-        store=NONE if own is None else recipe.fingerprint,
+        store=recipe.fingerprint if prepared else NONE,
         prepared=state,
         verified=verified,
         # a store of vectors is made of one of windows, and is no store of its own here
-        others=sum("encoder" not in manifest.get("recipe", {}) for manifest in manifests.values()),
+        others=sum(one is None or "encoder" not in one.recipe.facts for one in others),
         bytes=sum(path.stat().st_size for path in (*files, *stored)),
         licence=_short(benchmark.licence),
         access="made here"
@@ -160,11 +161,11 @@ def survey(name: str, benchmark: "BenchmarkSpec", raw: Path, cache: Path) -> Sur
     )
 
 
-def _manifest(path: Path) -> Mapping[str, Any]:
+def _manifest(folder: Path) -> Manifest | None:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # `verify data=` says what
-        return {}
+        return Manifest.read(folder)
+    except (EegfmError, OSError):  # `verify data=` says what
+        return None
 
 
 def _short(licence: str) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from eegfm.benchmarks.spec import BenchmarkSpec
+from eegfm.data.manifest import Manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,35 @@ class BenchmarkFacts:
     window_s: float | None
     corpora: dict[str, "BenchmarkFacts"]
     draws: dict[str, int]
+
+    @classmethod
+    def of_store(
+        cls, folder: Path, manifest: Manifest, benchmark: BenchmarkSpec, window_s: float | None = None
+    ) -> "BenchmarkFacts":
+        """The facts of a store in the published splits; `window_s` if its windows are not the benchmark's."""
+        return cls(
+            benchmark=benchmark.name,
+            title=benchmark.title,
+            protocol=benchmark.protocol,
+            published_steps=manifest.recipe.facts["published_steps"],
+            window_s=window_s,
+            fingerprint=manifest.recipe.fingerprint,
+            store=str(folder),
+            complete=manifest.complete,
+            simulated=manifest.simulated,
+            imported="" if manifest.imported is None else manifest.imported["said"],
+            subjects=manifest.census["subjects"],
+            subjects_total=manifest.subjects_total,
+            missing=manifest.missing,
+            unusable=manifest.unusable,
+            census=manifest.census["per_class"],
+            census_differences=manifest.census_differences,
+            within_subject=manifest.within_subject,
+            split={},
+            leakage=Leakage(),
+            corpora={},
+            draws={},
+        )
 
     @classmethod
     def of_json(cls, values: Mapping[str, Any]) -> "BenchmarkFacts":

@@ -15,7 +15,6 @@ from eegfm.contracts import EegfmError, Encodes, SampleSpec
 from eegfm.data.census import count, leakage
 from eegfm.data.facts import BenchmarkFacts, Leakage
 from eegfm.data.loaders import Loader, OrderedData, SplitDataset, Windows
-from eegfm.data.prepared import facts_of
 from eegfm.data.preparing.embed import encoded_recipe
 from eegfm.data.ready import ready
 from eegfm.data.recipe import Recipe
@@ -229,7 +228,12 @@ class EEGDataModule(OrderedData):
         found = count(self.index, len(self.benchmark.kinds))
         other = self.benchmark is not self._protocol
         return replace(
-            facts_of(self.store, self.benchmark, self.benchmark.window_s if other else None),
+            BenchmarkFacts.of_store(
+                self.store.folder,
+                self.store.manifest,
+                self.benchmark,
+                self.benchmark.window_s if other else None,
+            ),
             subjects=found["subjects"],
             census=found["per_class"],
             within_subject=self.within_subject,
@@ -263,7 +267,7 @@ class EEGDataModule(OrderedData):
         return self.trainer.strategy.root_device
 
     def _refuse_unknown_seconds(self, store: SampleStore) -> None:
-        imported = store.manifest.get("imported")
+        imported = store.manifest.imported
         if (
             imported
             and not imported["onsets_in_seconds"]

@@ -52,7 +52,7 @@ def ready(
         if not store.complete:
             refuse_partial(benchmark, store, allow_partial)
     else:
-        if download and not ((folder / "recipe.json").exists() and SampleStore(folder).complete):
+        if download and not (SampleStore.is_at(folder) and SampleStore(folder).complete):
             fetch(benchmark, raw, progress=progress)
         store = prepare(
             benchmark,

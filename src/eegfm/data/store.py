@@ -15,16 +15,16 @@ import json
 import os
 import shutil
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import lmdb
 import numpy as np
 from jaxtyping import Float, Int
 
 from eegfm.contracts import EegfmError
+from eegfm.data.manifest import FILE, Manifest
 from eegfm.data.recipe import Recipe
 from eegfm.files import sync_to_disk, write_json
 
@@ -86,23 +86,28 @@ class SampleStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.manifest: dict[str, Any] = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
-        self.recipe = Recipe(self.manifest["recipe"])
+        self.manifest = Manifest.read(folder)
+        self.recipe = self.manifest.recipe
         self.index = SampleIndex.load(folder / "index.npz")
-        self.shape: tuple[int, ...] = tuple(self.manifest["shape"])
+        self.shape = self.manifest.shape
         self.dtype = np.dtype(self.recipe.facts["dtype"]).newbyteorder("<")
         self.subjects: list[str] = sorted(set(self.index.subject.tolist()))
+
+    @staticmethod
+    def is_at(folder: Path) -> bool:
+        """Whether a store lies in this folder: one that does is whole."""
+        return (folder / FILE).is_file()
 
     @classmethod
     def open(cls, cache: Path, recipe: Recipe) -> "SampleStore":
         """The store of a recipe; if there is none, the error says how the nearest one differs."""
         folder = cache / recipe.folder
-        if (folder / "recipe.json").is_file():
+        if cls.is_at(folder):
             return cls(folder)
         lines = [f"No prepared store for {recipe.facts['benchmark']} at {folder}."]
         others = [
             Recipe(json.loads(path.read_text(encoding="utf-8"))["recipe"])
-            for path in folder.parent.glob("*/recipe.json")
+            for path in folder.parent.glob(f"*/{FILE}")
         ]
         encoder = recipe.facts.get("encoder", {}).get("name")
         alike = [other for other in others if other.facts.get("encoder", {}).get("name") == encoder]
@@ -129,7 +134,7 @@ class SampleStore:
     @property
     def complete(self) -> bool:
         """Whether every recording of the protocol is in it."""
-        return bool(self.manifest["complete"])
+        return self.manifest.complete
 
     @property
     def lacks_bytes(self) -> int:
@@ -185,13 +190,7 @@ def _key(row: int) -> bytes:
 
 
 def write_store(
-    folder: Path,
-    recipe: Recipe,
-    manifest: Mapping[str, Any],
-    parts: Iterable[tuple[np.ndarray, SampleIndex]],
-    *,
-    shape: tuple[int, ...],
-    n_rows: int,
+    folder: Path, manifest: Manifest, parts: Iterable[tuple[np.ndarray, SampleIndex]]
 ) -> SampleStore:
     """Write a store in one go and give it its name last.
 
@@ -201,8 +200,8 @@ def write_store(
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    dtype = np.dtype(recipe.facts["dtype"]).newbyteorder("<")
-    value_bytes = int(np.prod(shape)) * dtype.itemsize
+    dtype, n_rows = np.dtype(manifest.recipe.facts["dtype"]).newbyteorder("<"), manifest.windows
+    value_bytes = int(np.prod(manifest.shape)) * dtype.itemsize
     pages = -(-(value_bytes + 16) // PAGE)
     map_size = (n_rows * pages * PAGE + n_rows * 64) * 5 // 4 + 2**22
     indices: list[SampleIndex] = []
@@ -229,14 +228,7 @@ def write_store(
     finally:
         environment.close()
     SampleIndex.concatenate(indices).save(unfinished / "index.npz")
-    full = {
-        "fingerprint": recipe.fingerprint,
-        "recipe": dict(recipe.facts),
-        "shape": list(shape),
-        "windows": n_rows,
-        **manifest,
-    }
-    write_json(unfinished / "recipe.json", full)
+    write_json(unfinished / FILE, manifest.values())
     if folder.exists():  # a partial store that is replaced by a fuller one
         shutil.rmtree(folder)
     _forget(folder / "samples.mdb")

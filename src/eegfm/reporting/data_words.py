@@ -64,7 +64,7 @@ def numbers(
         ("unusable", [f"{one['recording']}: {one['reason']}" for one in facts.unusable]),
         (
             "left out",
-            [f"{one['recording']}: {one['reason']}" for one in manifest.get("left_out", [])],
+            [f"{one['recording']}: {one['reason']}" for one in manifest.left_out],
         ),
     ):
         if names:
@@ -72,9 +72,9 @@ def numbers(
             yield f"<details><summary>{len(names):,} recordings {what}</summary><ul>{items}</ul></details>"
     yield _subjects(data, facts)
     yield _channels(benchmark, measured)
-    made_with = ", ".join(f"{name} {number}" for name, number in manifest.get("prepared_with", {}).items())
+    made_with = ", ".join(f"{name} {number}" for name, number in manifest.prepared_with.items())
     yield (
-        f"<p>Store <code>{escape(str(store.folder))}</code>: {len(store):,} windows of {len(manifest['recordings']):,} "
+        f"<p>Store <code>{escape(str(store.folder))}</code>: {len(store):,} windows of {len(manifest.recordings):,} "
         f"recordings, float32 microvolts. Prepared with {escape(made_with)}.</p>"
     )
 

@@ -72,7 +72,7 @@ def _persons(corpus: str, part: EEGDataModule) -> np.ndarray:
 
 def _files(corpus: str, part: EEGDataModule) -> np.ndarray:
     """The SHA-256 of the signal's file of every row; where it is not known (an imported store), a name of its own."""
-    recordings = part.open().manifest.get("recordings", [])
+    recordings = part.open().manifest.recordings
     sums = {r["recording"]: r["files"][0]["sha256"] for r in recordings if r.get("files")}
     known, row_of = np.unique(part.index.recording, return_inverse=True)
     return np.array([sums.get(name, f"{corpus}/{name}") for name in known.tolist()])[row_of]

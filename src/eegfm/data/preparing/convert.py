@@ -22,7 +22,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.progress import Progress
@@ -30,6 +29,7 @@ from rich.progress import Progress
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, ReferenceWindow, Source, SplitName
 from eegfm.contracts import EegfmError
 from eegfm.data.census import census_differences, count, leakage
+from eegfm.data.manifest import Manifest
 from eegfm.data.preparing.making import Failure
 from eegfm.data.preparing.parts import bar_of, disk_full_explained
 from eegfm.data.preparing.pipeline import refuse_partial, shown, subjects_total, versions
@@ -72,15 +72,17 @@ def convert(
     recipe = Recipe.of(benchmark, imported=True)
     target = cache / recipe.folder
     with only_one(target), opened(folder, benchmark) as reference:
-        if (target / "recipe.json").exists():
+        if SampleStore.is_at(target):
             store = SampleStore(target)
-            if store.manifest["imported"]["files"] == reference.files:
+            imported = store.manifest.imported
+            assert imported is not None, target
+            if imported["files"] == reference.files:
                 if not store.complete:
                     refuse_partial(benchmark, store, allow_partial)
                 return store
             if store.complete:
                 raise EegfmError(
-                    f"{target} holds what was imported from another LMDB, {store.manifest['imported']['from']} "
+                    f"{target} holds what was imported from another LMDB, {imported['from']} "
                     f"({len(store):,} windows). To import {folder} instead, delete that folder first."
                 )
         known, plan = _plan(benchmark, reference)
@@ -101,20 +103,14 @@ def convert(
             found = leakage(whole, benchmark.window_s).undeclared(benchmark)
             if found:
                 raise EegfmError(f"{folder}: the splits leak: {'; '.join(found)}. No store is made of it.")
-            manifest = _manifest(benchmark, reference, plan, kept, whole, failures, missing, wrong)
+            manifest = _manifest(benchmark, recipe, reference, plan, kept, whole, failures, missing, wrong)
             with disk_full_explained(target, kept="The LMDB is as it was"):
-                return write_store(
-                    target,
-                    recipe,
-                    manifest,
-                    _again(benchmark, reference, kept, bar),
-                    shape=(len(benchmark.channels), benchmark.n_times),
-                    n_rows=len(whole),
-                )
+                return write_store(target, manifest, _again(benchmark, reference, kept, bar))
 
 
 def _manifest(
     benchmark: BenchmarkSpec,
+    recipe: Recipe,
     reference: "Pickled | Numpy",
     plan: "Plan",
     kept: "Examined",
@@ -122,12 +118,16 @@ def _manifest(
     failures: Sequence[Failure],
     missing: Sequence[str],
     wrong: Sequence[str],
-) -> dict[str, Any]:
+) -> Manifest:
     unlisted = reference.entries - sum(len(listed) for _, listed in plan)
     in_seconds = all(window.says.onset_s is not None for _, listed, _ in kept for window in listed)
-    return {
-        "protocol": benchmark.protocol,
-        "imported": {
+    return Manifest(
+        fingerprint=recipe.fingerprint,
+        recipe=recipe,
+        shape=(len(benchmark.channels), benchmark.n_times),
+        windows=len(whole),
+        protocol=benchmark.protocol,
+        imported={
             "said": f"imported from a {reference.layout} of the reference: keys parsed, raw files not seen"
             + ("" if in_seconds else "; onsets are the numbers in the keys, not seconds")
             + (f"; {unlisted:,} windows that it does not list are left out" if unlisted else ""),
@@ -137,16 +137,16 @@ def _manifest(
             "unlisted": unlisted,
             "onsets_in_seconds": in_seconds,
         },
-        "simulated": benchmark.simulated,
-        "within_subject": benchmark.within_subject,
-        "complete": not (failures or missing or wrong),
-        "subjects_total": subjects_total(benchmark, [source for source, _ in plan]),
-        "census": count(whole, len(benchmark.classes)),
-        "census_differences": list(wrong),
-        "missing": list(missing),
-        "unusable": [{"recording": failure.recording, "reason": failure.reason} for failure in failures],
-        "left_out": [],
-        "recordings": [
+        simulated=benchmark.simulated,
+        within_subject=benchmark.within_subject,
+        complete=not (failures or missing or wrong),
+        subjects_total=subjects_total(benchmark, [source for source, _ in plan]),
+        census=count(whole, len(benchmark.classes)),
+        census_differences=list(wrong),
+        missing=list(missing),
+        unusable=[{"recording": failure.recording, "reason": failure.reason} for failure in failures],
+        left_out=[],
+        recordings=[
             {
                 "recording": source.recording,
                 "subject": source.subject,
@@ -156,8 +156,8 @@ def _manifest(
             }
             for source, _, index in kept
         ],
-        "prepared_with": versions(),
-    }
+        prepared_with=versions(),
+    )
 
 
 # ---- what is listed, against the protocol ----------------------------------------------------------------------------

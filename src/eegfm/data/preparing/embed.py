@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,9 @@ def embed(
         )
     shape = (channels, n_times // per_second, encoder.width)
     with only_one(folder):
-        if (folder / "recipe.json").exists():
+        if SampleStore.is_at(folder):
             store = SampleStore(folder)
-            if store.manifest["source"] == _source_facts(source):
+            if store.manifest.source == _source_facts(source):
                 return store
         stamp = {"source": _source_facts(source)}
         work = Embedding(
@@ -73,30 +74,16 @@ def embed(
         with disk_full_explained(folder):
             work.folder.mkdir(parents=True, exist_ok=True)
             _write_parts(work, processes or processes_for(encoder), progress=progress)
-            keep = (
-                "protocol",
-                "complete",
-                "simulated",
-                "within_subject",
-                "census",
-                "census_differences",
-                "recordings",
-                "missing",
-                "unusable",
-                "left_out",
-                "imported",
-                "subjects_total",
-                "prepared_with",
-            )
-            manifest = {**{key: source.manifest[key] for key in keep if key in source.manifest}, **stamp}
-            store = write_store(
-                folder,
-                recipe,
-                manifest,
-                (read_part(work.folder, name) for name, _ in work.recordings),
+            manifest = replace(
+                source.manifest,
+                fingerprint=recipe.fingerprint,
+                recipe=recipe,
                 shape=shape,
-                n_rows=len(source),
+                windows=len(source),
+                source=_source_facts(source),
             )
+            parts = (read_part(work.folder, name) for name, _ in work.recordings)
+            store = write_store(folder, manifest, parts)
             shutil.rmtree(work.folder, ignore_errors=True)
     return store
 

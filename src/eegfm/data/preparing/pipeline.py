@@ -14,6 +14,7 @@ from pathlib import Path
 from eegfm.benchmarks.spec import BenchmarkSpec, Source
 from eegfm.contracts import EegfmError
 from eegfm.data.census import census_differences, copies, count, leakage
+from eegfm.data.manifest import Manifest
 from eegfm.data.preparing.making import Failure, make_parts
 from eegfm.data.preparing.parts import (
     disk_full_explained,
@@ -58,7 +59,7 @@ def prepare(
     recipe = Recipe.of(benchmark, steps)
     folder = cache / recipe.folder
     with only_one(folder):
-        store = SampleStore(folder) if (folder / "recipe.json").exists() else None
+        store = SampleStore(folder) if SampleStore.is_at(folder) else None
         if store is not None and store.complete:
             return store
         if benchmark.make is not None:
@@ -138,22 +139,26 @@ def _assemble(
     found = leakage(whole, benchmark.window_s).undeclared(benchmark)
     if found:
         raise EegfmError(f"{benchmark.name}: the splits leak: {'; '.join(found)}. No store is made of it.")
-    manifest = {
-        "protocol": benchmark.protocol,
-        "simulated": benchmark.simulated,
-        "within_subject": benchmark.within_subject,
-        "complete": not (missing or failures or wrong),
-        "subjects_total": subjects_total(benchmark, sources),
-        "census": count(whole, len(benchmark.kinds)),
-        "census_differences": wrong,
-        "missing": [source.recording for source in missing],
-        "unusable": [{"recording": failure.recording, "reason": failure.reason} for failure in failures],
-        "left_out": [
+    manifest = Manifest(
+        fingerprint=recipe.fingerprint,
+        recipe=recipe,
+        shape=(len(benchmark.channels), benchmark.n_times),
+        windows=n_rows,
+        protocol=benchmark.protocol,
+        simulated=benchmark.simulated,
+        within_subject=benchmark.within_subject,
+        complete=not (missing or failures or wrong),
+        subjects_total=subjects_total(benchmark, sources),
+        census=count(whole, len(benchmark.kinds)),
+        census_differences=wrong,
+        missing=[source.recording for source in missing],
+        unusable=[{"recording": failure.recording, "reason": failure.reason} for failure in failures],
+        left_out=[
             {"recording": recording, "reason": fact["left_out"]}
             for recording, fact in facts.items()
             if "left_out" in fact
         ],
-        "recordings": [
+        recordings=[
             {
                 "recording": source.recording,
                 "subject": source.subject,
@@ -164,16 +169,9 @@ def _assemble(
             }
             for source in kept
         ],
-        "prepared_with": versions(),
-    }
-    return write_store(
-        folder,
-        recipe,
-        manifest,
-        (read_part(parts, source.recording) for source in kept),
-        shape=(len(benchmark.channels), benchmark.n_times),
-        n_rows=n_rows,
+        prepared_with=versions(),
     )
+    return write_store(folder, manifest, (read_part(parts, source.recording) for source in kept))
 
 
 def subjects_total(benchmark: BenchmarkSpec, sources: Sequence[Source]) -> int:
@@ -189,11 +187,10 @@ def subjects_total(benchmark: BenchmarkSpec, sources: Sequence[Source]) -> int:
 def refuse_partial(benchmark: BenchmarkSpec, store: SampleStore, allow_partial: bool) -> None:
     if allow_partial:
         return
-    used = {recording["subject"] for recording in store.manifest["recordings"]}
+    found = store.manifest
     raise EegfmError(
-        f"{benchmark.title}: the store at {store.folder} is partial, {len(used)} of "
-        f"{store.manifest['subjects_total']} subjects ({len(store.manifest['missing'])} recordings missing, "
-        f"{len(store.manifest['unusable'])} unusable).\n"
+        f"{benchmark.title}: the store at {store.folder} is partial, {found.n_subjects} of {found.subjects_total} "
+        f"subjects ({len(found.missing)} recordings missing, {len(found.unusable)} unusable).\n"
         "To use it all the same, marked as partial in every report: data.allow_partial=true"
     )
 
@@ -252,8 +249,8 @@ def _how_to_get(benchmark: BenchmarkSpec, raw: Path) -> str:
 
 def _grew(store: SampleStore, present: Sequence[Source]) -> bool:
     """Whether raw files have come that a partial store could not have."""
-    known = {recording["recording"] for recording in store.manifest["recordings"]}
-    known |= {unusable["recording"] for unusable in store.manifest["unusable"]}
+    known = {recording["recording"] for recording in store.manifest.recordings}
+    known |= {unusable["recording"] for unusable in store.manifest.unusable}
     return any(source.recording not in known for source in present)
 
 

@@ -1,9 +1,7 @@
 """Checks of a raw folder: what is there, whether it is what a store was made of, whether it can be read."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from eegfm.benchmarks.spec import BenchmarkSpec, LeftOut, Source
 from eegfm.contracts import EegfmError
@@ -29,11 +27,11 @@ class _Files:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.manifest: Mapping[str, Any] = {} if self.store is None else self.store.manifest
-        self.known = {
-            recording["recording"]: recording for recording in self.manifest.get("recordings", [])
-        }
-        self.unusable = {fact["recording"]: fact["reason"] for fact in self.manifest.get("unusable", [])}
+        found = None if self.store is None else self.store.manifest
+        self.known = {} if found is None else {one["recording"]: one for one in found.recordings}
+        self.unusable = {} if found is None else {one["recording"]: one["reason"] for one in found.unusable}
+        if found is not None:
+            self.left_out = {one["recording"]: one["reason"] for one in found.left_out}
         self.present = [source for source in self.sources if is_there(source)]
         # recordings that the store does not list: only these are opened
         self.strangers = [
@@ -48,8 +46,8 @@ def check_raw(
 
     With `may_be_gone`, files that the store has may be missing from the folder: a warning then.
     """
-    if store is not None and "imported" in store.manifest:
-        return [Check("raw files", store.manifest["imported"]["said"], "not compared")]
+    if store is not None and store.manifest.imported is not None:
+        return [Check("raw files", store.manifest.imported["said"], "not compared")]
     try:
         files = _Files(benchmark, raw, store, benchmark.sources(raw))
     except (EegfmError, OSError) as error:
@@ -203,8 +201,7 @@ def _duplicated(files: _Files) -> list[Check]:
 
 
 def _left_out(files: _Files) -> list[Check]:
-    reasons = {fact["recording"]: fact["reason"] for fact in files.manifest.get("left_out", [])}
-    reasons |= files.left_out
+    reasons = files.left_out
     if not reasons:
         return []
     shown = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:3])

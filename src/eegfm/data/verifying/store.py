@@ -39,24 +39,23 @@ def _manifest(store: SampleStore, recipe: Recipe) -> Check:
     """Whether the folder and the recipe in it are what was asked for, and `recipe.json` speaks of the index."""
     manifest, wanted = store.manifest, f"recipe {recipe.fingerprint}"
     wrong = []
-    said = {store.folder.name, manifest["fingerprint"], store.recipe.fingerprint}
+    said = {store.folder.name, manifest.fingerprint, store.recipe.fingerprint}
     if said != {recipe.fingerprint}:
         differs = "".join(f"; {line}" for line in recipe.diff(store.recipe)[:3])
         wrong.append(f"recipe.json makes {store.recipe.fingerprint}{differs}")
-    if not manifest["windows"] == manifest["census"]["windows"] == len(store):
-        wrong.append(f"recipe.json speaks of {manifest['windows']:,} windows, the index has {len(store):,}")
+    if not manifest.windows == manifest.census["windows"] == len(store):
+        wrong.append(f"recipe.json speaks of {manifest.windows:,} windows, the index has {len(store):,}")
     names, counts = np.unique(store.index.recording, return_counts=True)
-    listed = {fact["recording"]: fact["windows"] for fact in manifest["recordings"] if fact["windows"]}
+    listed = {fact["recording"]: fact["windows"] for fact in manifest.recordings if fact["windows"]}
     if dict(zip(names.tolist(), counts.tolist(), strict=True)) != listed:
         wrong.append("recipe.json and the index have other recordings")
     if wrong:
         return Check("store", "; ".join(wrong), wanted, "off")
     if store.complete:
         return Check("store", f"{store.folder.name}, complete", wanted)
-    used = {recording["subject"] for recording in manifest["recordings"]}
     found = (
-        f"{store.folder.name}, partial: {len(used)} of {manifest['subjects_total']} subjects, "
-        f"{len(manifest['missing'])} recordings missing, {len(manifest['unusable'])} unusable"
+        f"{store.folder.name}, partial: {manifest.n_subjects} of {manifest.subjects_total} subjects, "
+        f"{len(manifest.missing)} recordings missing, {len(manifest.unusable)} unusable"
     )
     return Check("store", found, wanted, "warning", "Complete the raw files and prepare again.")
 
@@ -115,10 +114,10 @@ def _counts(benchmark: BenchmarkSpec, store: SampleStore) -> list[Check]:
     census, found = benchmark.census, count(store.index, len(benchmark.kinds))
     wrong: Verdict = "off" if store.complete else "warning"
     # an imported store does not know of recordings that the protocol leaves out
-    n_recordings = None if "imported" in store.manifest else census.recordings
+    n_recordings = census.recordings if store.manifest.imported is None else None
     checks = []
     for name, n, wanted in (
-        ("recordings", len(store.manifest["recordings"]), n_recordings),
+        ("recordings", len(store.manifest.recordings), n_recordings),
         ("windows", len(store), census.windows),
     ):
         verdict = "ok" if wanted in (None, n) else wrong
@@ -134,7 +133,7 @@ def _counts(benchmark: BenchmarkSpec, store: SampleStore) -> list[Check]:
         if absent and verdict == "ok":
             # nothing can be learned of such a class; elsewhere it is only not scored, and long windows are for more
             # than classes: where all recordings of one are too short for them, the others may still be trained on
-            too_short = benchmark.one_label and bool(store.manifest.get("left_out"))
+            too_short = benchmark.one_label and bool(store.manifest.left_out)
             verdict = wrong if split == "train" and not too_short else "warning"
         wanted = [
             "" if per_split is None else f"{per_split:,}",

@@ -84,11 +84,11 @@ def _open(benchmark: BenchmarkSpec, cache: Path, recipe: Recipe) -> tuple[Sample
     folder = cache / recipe.folder
     try:
         return SampleStore.open(cache, recipe), []
-    except EegfmError as error:
-        found = " ".join(str(error).splitlines()[:-1])  # its last line is the remedy
-        remedy = f"eegfm prepare data={benchmark.name}"
-        return None, [Check("store", found, "a prepared store", "warning", remedy)]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        if isinstance(error, EegfmError) and not SampleStore.is_at(folder):
+            found = " ".join(str(error).splitlines()[:-1])  # its last line is the remedy
+            remedy = f"eegfm prepare data={benchmark.name}"
+            return None, [Check("store", found, "a prepared store", "warning", remedy)]
         found = f"{folder} cannot be opened ({type(error).__name__}: {error})"
         return None, [Check("store", found, "a prepared store", "off", prepare_again(benchmark, folder))]
 
