@@ -4,6 +4,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.spec import BenchmarkSpec
+from eegfm.config.corpora import corpora_of
 from eegfm.config.doors import door
 from eegfm.config.make import make
 from eegfm.data.facts import BenchmarkFacts
@@ -16,12 +17,9 @@ OF_LOADERS = ("_target_", "seed", "train_ratio", "batch_size", "device_cache", "
 
 
 def prepare(config: DictConfig) -> None:
-    if "corpora" in config.data:
-        for name, data in config.data.corpora.items():
-            with as_part(name):
-                _prepare(data, config)
-    else:
-        _prepare(config.data, config)
+    for name, data in corpora_of(config.data).items():
+        with as_part(name):
+            _prepare(data, config)
 
 
 def _prepare(data: DictConfig, config: DictConfig) -> None:

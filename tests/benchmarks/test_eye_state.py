@@ -139,7 +139,7 @@ def test_three_real_headsets_in_one_mix(eeg_data, tmp_path):
     seen = {}
     for batch in data.train_dataloader():
         montage = data.montages[batch.corpus]  # without A2-A1, which is no place
-        assert batch.x.shape[1:] == (len(montage.names), data.parts[batch.corpus].benchmark.n_times)
+        assert batch.x.shape[1:] == (len(montage.names), data.corpora[batch.corpus].benchmark.n_times)
         np.testing.assert_allclose(batch.coords, montage.coords, atol=1e-6)
         seen[batch.corpus] = seen.get(batch.corpus, 0) + len(batch.x)
     assert seen == {"mental_arithmetic": 12, "physionet_mi": 90, "eye_state": 29}

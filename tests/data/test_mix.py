@@ -290,8 +290,8 @@ def test_a_person_of_a_pool_is_in_one_split_of_the_mix(places):
         "left out of third, train: 6 windows of 1 subjects" in said
         and "third: its p has no name, so" in said
     )
-    assert data.parts["first"].store is not None
-    assert (data.parts["first"].store.index.split == "train").sum() == 18, "the store stays as it is"
+    assert data.corpora["first"].store is not None
+    assert (data.corpora["first"].store.index.split == "train").sum() == 18, "the store stays as it is"
     fourth = corpus(
         "fourth", SHARED, 2.0, {"train": ("p",), "val": ("c",), "test": ("d",)}, "T", pool="hospital"
     )
@@ -365,7 +365,7 @@ def test_a_window_is_masked_as_in_its_own_benchmark(places, tmp_path):
     mask = partial(Spans, ratio=0.5, span_s=0.2)
     data = mix(places)
     (logged,) = trainer(tmp_path).validate(task_of(data, 0.5, mask), datamodule=data, verbose=False)
-    alone = data.parts["first"]
+    alone = data.corpora["first"]
     (own,) = trainer(tmp_path).validate(task_of(alone, 0.5, mask), datamodule=alone, verbose=False)
     for name in ("loss", "hidden_rmse_uv", "interpolation_rmse_uv", "r2"):
         assert logged[f"val/{name}/first"] == pytest.approx(own[f"val/{name}"], rel=1e-6)

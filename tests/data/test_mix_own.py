@@ -51,7 +51,7 @@ def test_batches_have_the_channels_and_the_places_of_their_corpus(places):  # no
     assert [montage.names for montage in spec.montages] == [PLACES[:4], ("Cz", "O1", "C3", "T3", "Fz")]
     channels = {"first": FIRST.channels, "second": SECOND.channels}
     for batch in data.train_dataloader():
-        own = data.parts[batch.corpus].benchmark
+        own = data.corpora[batch.corpus].benchmark
         torch.testing.assert_close(batch.coords, torch.tensor(own.montage.coords).float())
         for x, key in zip(batch.x, batch.key, strict=True):
             recording, onset = key.split("/")

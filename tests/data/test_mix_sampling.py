@@ -283,7 +283,7 @@ def test_workers_of_a_resumed_fit_of_one_benchmark_draw_the_order_of_its_epoch(p
     """Lightning asks for an iterator before it tells the epoch; workers would begin with the first epoch's order."""
 
     def fitted(epochs: int, ckpt=None):
-        data = mix(places, own={}).parts["first"]
+        data = mix(places, own={}).corpora["first"]
         data.num_workers, data.batch_size = 1, 5
         task = task_of(data)
         task.__class__, task.trace = Traced, []

@@ -113,7 +113,7 @@ def test_a_model_has_seen_what_it_declares_where_it_starts_from_its_authors_weig
         assert set(corpora_seen(config, ours)) == seen
     assert corpora_seen(config, tmp_path / "gone.ckpt") == {}
     tuev = facts(benchmark="tuev")
-    mix = facts(benchmark="mix", corpora={"tuab": {}, "faced": {}})
+    mix = facts(benchmark="mix", corpora={name: facts(benchmark=name) for name in ("tuab", "faced")})
     assert set(seen_here(config, "published", tuev)) == {"tuev"}
     assert set(seen_here(config, "published", mix)) == {"tuab"}
     assert seen_here(config, "pretrain", tuev) == {}

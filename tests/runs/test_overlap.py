@@ -29,7 +29,7 @@ register()
 
 def alone(places, benchmark=FIRST, **own):  # noqa: F811
     """One corpus as a data module of its own."""
-    data = ready(places, benchmark, **own).parts[benchmark.name]
+    data = ready(places, benchmark, **own).corpora[benchmark.name]
     data.setup("fit")
     return data
 

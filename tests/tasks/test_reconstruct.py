@@ -338,11 +338,21 @@ def test_an_interrupted_and_resumed_fit_has_the_trace_of_an_uninterrupted_one(tm
 class Labelled(Data):
     """As the real data module: splits by name, with the labels of a store."""
 
+    spec = SPEC
+
     def dataset(self, split):
         rows = self.splits[split]
         rows.rows = np.arange(len(rows))
         rows.store = Store(rows)
+        rows.labels = rows.store.label
         return rows
+
+    def datasets(self, split):
+        return {"": self.dataset(split)}
+
+    @property
+    def corpora(self):
+        return {"": self}
 
 
 class Store:

@@ -36,7 +36,7 @@ class Ask(Callback):
 
 def fitted(places, folder: Path, *asks: Callback, accumulate=1, every=None, device_cache=False) -> Traced:  # noqa: F811
     """One benchmark, shuffled anew every epoch; goes on from the folder's checkpoint where there is one."""
-    data = mix(places, own={}).parts["first"]
+    data = mix(places, own={}).corpora["first"]
     data.batch_size, data.device_cache = 5, device_cache
     task = task_of(data)
     task.__class__, task.trace = Traced, []

@@ -32,7 +32,7 @@ from eegfm.runs.outputs import write_and_score
 from eegfm.runs.place import Place
 from eegfm.tasks.features import Features
 from eegfm.tasks.metrics import Predictions, monitor_of, refuse_unlabelled, scores
-from eegfm.tasks.probe import Probe, labels_of, stratified, table
+from eegfm.tasks.probe import Probe, stratified, table
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def _of_persons(run: Run, folder: Path) -> dict[str, dict[str, float]]:
     put_trained(task, Place.of(folder))
     data.setup("test")
     rows = data.dataset("test")
-    subject, label = rows.subject[rows.rows], labels_of(rows)
+    subject, label = rows.subject[rows.rows], rows.labels
     alone = person_alone(label, subject, len(data.spec.classes))
     found = {"person_alone": scores(alone, label, len(data.spec.classes))}
     part = stratified(subject, AT_MOST, run.config["seed"])

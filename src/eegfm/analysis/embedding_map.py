@@ -26,7 +26,7 @@ from eegfm.runs.seen import reservations_at
 from eegfm.tasks.classify import FitsInput
 from eegfm.tasks.features import Features
 from eegfm.tasks.metrics import refuse_unlabelled
-from eegfm.tasks.probe import Probe, labels_of, stratified, table
+from eegfm.tasks.probe import Probe, stratified, table
 from eegfm.tasks.reconstruct import Reconstruct
 
 AT_MOST = 500  # windows
@@ -57,7 +57,7 @@ def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
     if split == "test":
         data.setup("test")
     rows = data.dataset(split)
-    part = stratified(labels_of(rows), AT_MOST, config.seed)
+    part = stratified(rows.labels, AT_MOST, config.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     features.backbone.to(device)
 
@@ -66,7 +66,7 @@ def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
     put_trained(run.task, place)
     spaces["this run"] = table(features, rows, part, data.batch_size, device)
 
-    label, subject = labels_of(rows)[part], rows.subject[rows.rows][part]
+    label, subject = rows.labels[part], rows.subject[rows.rows][part]
     numbers = {name: nearness(x, label, subject) for name, x in spaces.items()}
     n_subjects = len(np.unique(subject))
     folder = place.beside

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from eegfm.config.make import make, one_benchmark
+from eegfm.config.corpora import one_corpus
+from eegfm.config.make import make
 from eegfm.contracts import EegfmError
 from eegfm.reporting.data_page import page
 
@@ -15,7 +16,7 @@ def inspect(config: DictConfig) -> None:
         value = config[key]
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise EegfmError(f"{key}={value}: a whole number from {least} on is wanted.")
-    data = make(one_benchmark(config, "eegfm inspect"), "data")()
+    data = make(one_corpus(config, "eegfm inspect"), "data")()
     out = Path(f"inspect-{data.benchmark.name}.html" if config.out is None else str(config.out))
     if out.is_dir():
         raise EegfmError(f"out={out} is a folder; a file is wanted: out={out / 'page.html'}")

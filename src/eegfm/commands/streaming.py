@@ -182,13 +182,14 @@ def _unlike_eeg(pieces: "Pieces") -> str:
 
 
 def _steps_of(data: Any) -> "Sequence[Step]":
-    """The steps that the run's windows went through. Raises EegfmError for a mix of corpora, which has several."""
-    if not hasattr(data.benchmark, "steps"):
+    """The steps that the run's windows went through. Raises EegfmError for several corpora: each has its own."""
+    first, *others = data.corpora.values()
+    if others:
         raise EegfmError(
             f"{data.benchmark.title} is a mix of corpora, each with steps of its own. Process the file like one of "
             "them, and type steps=none."
         )
-    return data.benchmark.steps if data.steps is None else data.steps
+    return first.benchmark.steps if first.steps is None else first.steps
 
 
 def _hop(config: DictConfig, run: "Run", sfreq: float, classes: bool) -> int | None:

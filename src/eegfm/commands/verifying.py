@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.spec import BenchmarkSpec
-from eegfm.config.make import make, one_benchmark
+from eegfm.config.corpora import one_corpus
+from eegfm.config.make import make
 from eegfm.config.schema import benchmark_options
 from eegfm.contracts import EegfmError
 from eegfm.data.manifest import FILE, Manifest
@@ -39,7 +40,7 @@ def verify_benchmarks(config: DictConfig) -> None:
         show_overview(overview(config), console)
         return
 
-    data = one_benchmark(config, "eegfm verify")
+    data = one_corpus(config, "eegfm verify")
     benchmark = of_length(make(data.benchmark, "data.benchmark"), data.window_s)
     steps = None if data.steps is None else [make(node, "data.steps") for node in data.steps]
     recipe = Recipe.of(benchmark, steps, imported=data.imported)

@@ -83,16 +83,13 @@ def check_types(node: DictConfig, path: str) -> None:
     known = arguments(node["_target_"])
     if known is None:
         return
-    for key, value in OmegaConf.to_container(node, resolve=True).items():  # type: ignore[union-attr]
+    values = OmegaConf.to_container(node, resolve=True)
+    for inner, one in _made(node, path):
+        if one._target_.startswith("eegfm."):
+            check_types(one, inner)
+    for key, value in values.items():  # type: ignore[union-attr]
         if str(key).startswith("_") or key == SEEN:  # a declaration is no argument
             continue
-        if isinstance(value, dict):
-            inner = {f"{path}.{key}": node[key]}
-            if "_target_" not in value:  # the corpora of a mix
-                inner = {f"{path}.{key}.{name}": node[key][name] for name in value}
-            for place, one in inner.items():
-                if OmegaConf.is_dict(one) and str(one.get("_target_", "")).startswith("eegfm."):
-                    check_types(one, place)
         if key not in known:
             raise EegfmError(
                 f"{path}.{key}: {node['_target_']} has no such argument. It has: {', '.join(known)}."
@@ -151,11 +148,3 @@ def _say(hint: Any) -> str:
     if get_args(hint):
         return " or ".join(_say(option) for option in get_args(hint))
     return names.get(hint, str(hint))
-
-
-def one_benchmark(config: DictConfig, what: str) -> DictConfig:
-    """The config's `data`, for a command that handles one benchmark (`what` says how): a mix is refused."""
-    if "corpora" in config.data:
-        each = " or ".join(f"data={name}" for name in config.data.corpora) or "data=<benchmark>"
-        raise EegfmError(f"A mix of benchmarks was given to {what}. Take one at a time: {each}")
-    return config.data

@@ -155,6 +155,11 @@ class BenchmarkFacts:
         return cls(**{**values, "leakage": Leakage(**leakage), "corpora": corpora})
 
     @property
+    def each(self) -> "dict[str, BenchmarkFacts]":
+        """The facts of every corpus by name; the name of one that is alone is ""."""
+        return self.corpora or {"": self}
+
+    @property
     def n_subjects(self) -> int:
         """Subjects found, each counted once."""
         return len({subject for ids in self.subjects.values() for subject in ids})

@@ -35,6 +35,11 @@ class SplitDataset(Dataset[EEGBatch]):
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def labels(self) -> Int[np.ndarray, " window"]:
+        """The labels of all windows, in stored order."""
+        return self.store.index.label[self.rows]
+
     def __getitems__(self, items: Sequence[int]) -> EEGBatch:
         rows = self.rows[np.asarray(items)]
         return EEGBatch(

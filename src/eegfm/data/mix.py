@@ -17,17 +17,17 @@ import torch
 from eegfm.benchmarks.spec import SplitName
 from eegfm.contracts import EegfmError, Encodes, SampleSpec
 from eegfm.data.facts import BenchmarkFacts
-from eegfm.data.loaders import Loader, OrderedData
+from eegfm.data.loaders import Loader
 from eegfm.data.mixing.apart import keep_apart, not_told
 from eegfm.data.mixing.batches import Batches, Part, Parts, check_weights, shares
 from eegfm.data.mixing.channels import Channels, choose
 from eegfm.data.mixing.facts import Named, facts_of_all
-from eegfm.data.module import EEGDataModule
+from eegfm.data.module import EEGData, EEGDataModule
 from eegfm.data.ready import as_part
 from eegfm.data.splits import Division
 
 
-class Mix(OrderedData):
+class Mix(EEGData):
     """The splits of several benchmarks as loaders.
 
     Args:
@@ -71,11 +71,11 @@ class Mix(OrderedData):
         for name, make in corpora.items():
             _refuse_own_loaders(name, make, loaders)
         every = {"encoder": encoder, "split": split, **loaders}
-        self.parts = {name: make(**every, **_ratio(make, train_ratio)) for name, make in corpora.items()}
+        self._corpora = {name: make(**every, **_ratio(make, train_ratio)) for name, make in corpora.items()}
         self.seed, self.batch_size, self.num_workers = seed, batch_size, num_workers
-        check_weights(tuple(self.parts), weights)
+        check_weights(tuple(self.corpora), weights)
         self.weights, self.epoch_windows = weights, epoch_windows
-        specs = {name: part.spec for name, part in self.parts.items()}
+        specs = {name: part.spec for name, part in self.corpora.items()}
         if len({spec.sfreq for spec in specs.values()}) > 1:
             rates = ", ".join(f"{name} {spec.sfreq:g} Hz" for name, spec in specs.items())
             raise EegfmError(
@@ -85,25 +85,29 @@ class Mix(OrderedData):
         self._left_out: list[dict[str, Any]] | None = None
 
     @property
+    def corpora(self) -> dict[str, EEGDataModule]:
+        return self._corpora
+
+    @property
     def spec(self) -> SampleSpec:
         """What a sample looks like: the shared channels, or all of them, the length of the shortest, no classes."""
-        shortest = min((part.spec for part in self.parts.values()), key=lambda spec: spec.shape[1])
+        shortest = min((part.spec for part in self.corpora.values()), key=lambda spec: spec.shape[1])
         montage, montages = self.channels.montage, tuple(self.channels.montages.values())
         shape = (len(montage.names), *shortest.shape[1:])
-        return SampleSpec(montage, shape, shortest.sfreq, (), tuple(self.parts), montages)
+        return SampleSpec(montage, shape, shortest.sfreq, (), tuple(self.corpora), montages)
 
     @property
     def benchmark(self) -> Named:
-        return Named.of({name: part.benchmark for name, part in self.parts.items()})
+        return Named.of({name: part.benchmark for name, part in self.corpora.items()})
 
     @property
     def subjects(self) -> list[str]:
         """Subject ids, each behind the name of its corpus, in the order of `EEGBatch.subject`."""
-        return [f"{name}/{subject}" for name, part in self.parts.items() for subject in part.subjects]
+        return [f"{name}/{subject}" for name, part in self.corpora.items() for subject in part.subjects]
 
     def prepare_data(self) -> None:
         """Make the missing stores."""
-        for name, part in self.parts.items():
+        for name, part in self.corpora.items():
             with as_part(name):
                 part.prepare_data()
 
@@ -113,45 +117,31 @@ class Mix(OrderedData):
         A corpus may have no subject to validate or to test on, where it is partial or a recording of one person; it is
         then trained on all the same, as long as another has some.
         """
-        for name, part in self.parts.items():
+        for name, part in self.corpora.items():
             with as_part(name):
                 part.enter(stage)
         if self._left_out is None:
-            self._left_out = keep_apart(self.parts)
+            self._left_out = keep_apart(self.corpora)
         for entry in self._left_out:
-            if not len(self.parts[entry["corpus"]].index.rows(entry["split"])):
+            if not len(self.corpora[entry["corpus"]].index.rows(entry["split"])):
                 raise EegfmError(
                     f"{entry['corpus']}: its whole {entry['split']} split is in later splits of the others. "
                     "Leave it out: data/corpora=[...]"
                 )
-        for name, part in self.parts.items():
+        for name, part in self.corpora.items():
             with as_part(name):
                 part.refuse_empty("train")
         for split in ("val", "test"):
-            if not any(len(part.index.rows(split)) for part in self.parts.values()):
+            if not any(len(part.index.rows(split)) for part in self.corpora.values()):
                 raise EegfmError(
-                    f"{', '.join(self.parts)}: none of these corpora has a window of the {split} split, so that "
+                    f"{', '.join(self.corpora)}: none of these corpora has a window of the {split} split, so that "
                     "nothing can be chosen or scored. Mix in one that has: data/corpora=[...]"
                 )
         self.draws()
 
-    def train_dataloader(self) -> Loader:
-        return self._loader("train", self.seed)
-
-    def val_dataloader(self) -> Loader:
-        return self._loader("val")
-
-    def test_dataloader(self) -> Loader:
-        return self._loader("test")
-
-    def split_dataloader(self, split: SplitName) -> Loader:
-        """Any split as it is stored, corpus after corpus, for evaluation."""
-        return self._loader(split)
-
     def datasets(self, split: SplitName) -> dict[str, Part]:
-        """A split as it is stored, by corpus that has some of it. The test split opens in the test stage only."""
         found, first = {}, 0
-        for name, part in self.parts.items():
+        for name, part in self.corpora.items():
             montage = self.channels.montages.get(name, self.channels.montage)
             coords = torch.tensor(montage.coords, dtype=torch.float32)
             mine = Part(part.dataset(split), name, self.channels.rows[name], coords, first)
@@ -164,15 +154,15 @@ class Mix(OrderedData):
         """The facts about the data, for the run's result: of each corpus, and of all at once."""
         return facts_of_all(
             self.benchmark,
-            {name: part.provenance() for name, part in self.parts.items()},
+            {name: part.provenance() for name, part in self.corpora.items()},
             left_out=self._left_out or [],
-            not_told=not_told(self.parts),
+            not_told=not_told(self.corpora),
             draws={} if self.weights is None and self.epoch_windows is None else self.draws(),
         )
 
     def draws(self) -> dict[str, int]:
         """Windows of each corpus in an epoch of training."""
-        sizes = {name: len(part.index.rows("train")) for name, part in self.parts.items()}
+        sizes = {name: len(part.index.rows("train")) for name, part in self.corpora.items()}
         return shares(sizes, self.weights, self.epoch_windows)
 
     def _loader(self, split: SplitName, seed: int | None = None) -> Loader:

@@ -1,6 +1,6 @@
 """The Lightning data module: a benchmark, prepared where needed, as batches of `EEGBatch`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,41 @@ from eegfm.data.store import SampleIndex, SampleStore
 from eegfm.signal.steps import Step
 
 
-class EEGDataModule(OrderedData):
+class EEGData(OrderedData):
+    """What a run learns from: the splits of one corpus (`EEGDataModule`) or of several (`eegfm.data.mix.Mix`).
+
+    Nobody has to ask which: one corpus is a mix of one. `corpora` has the data module of each corpus by name; the name
+    of one that is alone is "".
+    """
+
+    seed: int
+
+    @property
+    def corpora(self) -> "Mapping[str, EEGDataModule]":
+        raise NotImplementedError
+
+    def datasets(self, split: SplitName) -> Mapping[str, Any]:
+        """A split in stored order, by corpus that has some of it. The test split opens in the test stage only."""
+        raise NotImplementedError
+
+    def train_dataloader(self) -> Loader | ResidentLoader:
+        return self._loader("train", self.seed)
+
+    def val_dataloader(self) -> Loader | ResidentLoader:
+        return self._loader("val")
+
+    def test_dataloader(self) -> Loader | ResidentLoader:
+        return self._loader("test")
+
+    def split_dataloader(self, split: SplitName) -> Loader | ResidentLoader:
+        """Any split in stored order, for evaluation."""
+        return self._loader(split)
+
+    def _loader(self, split: SplitName, seed: int | None = None) -> Loader | ResidentLoader:
+        raise NotImplementedError
+
+
+class EEGDataModule(EEGData):
     """A benchmark's splits as loaders.
 
     Args:
@@ -90,6 +124,10 @@ class EEGDataModule(OrderedData):
         if encoder is not None:
             shape = (shape[0], round(benchmark.window_s), encoder.width)
         return SampleSpec(benchmark.montage, shape, benchmark.sfreq, benchmark.classes)
+
+    @property
+    def corpora(self) -> "Mapping[str, EEGDataModule]":
+        return {"": self}
 
     @property
     def recipe(self) -> Recipe:
@@ -158,19 +196,6 @@ class EEGDataModule(OrderedData):
         self._stage = stage
         self.open()
 
-    def train_dataloader(self) -> Loader | ResidentLoader:
-        return self._loader("train", self.seed)
-
-    def val_dataloader(self) -> Loader | ResidentLoader:
-        return self._loader("val")
-
-    def test_dataloader(self) -> Loader | ResidentLoader:
-        return self._loader("test")
-
-    def split_dataloader(self, split: SplitName) -> Loader | ResidentLoader:
-        """Any split in stored order, for evaluation."""
-        return self._loader(split)
-
     def train_inputs(self) -> Iterator[Tensor]:
         """The x of the whole training split, batch by batch in stored order: for statistics of the training set."""
         data = self.dataset("train")
@@ -206,7 +231,7 @@ class EEGDataModule(OrderedData):
         """A whole split as (x float32, label), for estimators that want all of it at once."""
         data = self.dataset(split)
         assert self.store is not None
-        return self.store.read(data.rows).astype(np.float32), self.store.index.label[data.rows]
+        return self.store.read(data.rows).astype(np.float32), data.labels
 
     def dataset(self, split: SplitName) -> SplitDataset:
         """A split in stored order. The test split opens in the test stage only, so nothing can be chosen on it."""
@@ -219,7 +244,6 @@ class EEGDataModule(OrderedData):
         return SplitDataset(self.store, self.index.rows(split), self._coords)
 
     def datasets(self, split: SplitName) -> dict[str, SplitDataset]:
-        """A split by corpus, as a mix has it (`eegfm.data.mix`): here one, without a name."""
         return {"": self.dataset(split)}
 
     def provenance(self) -> BenchmarkFacts:

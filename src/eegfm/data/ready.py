@@ -75,10 +75,12 @@ def ready(
 
 @contextmanager
 def as_part(corpus: str) -> Iterator[None]:
-    """For work on one corpus of a mix: sentences that say what to type then name the setting in the mix."""
+    """For work on one corpus of several: sentences that say what to type then name its setting; "" stands alone."""
     try:
         yield
     except EegfmError as error:
+        if not corpus:
+            raise
         raise EegfmError(
             f"{error}\nThis is one corpus of a mix: for data.<setting>= type data.corpora.{corpus}.<setting>="
         ) from None

@@ -101,7 +101,7 @@ def of_run(place: Path, *, tokens: bool = False) -> Portable:
             part.benchmark.name: [
                 repr(s) for s in (part.benchmark.steps if part.steps is None else part.steps)
             ]
-            for part in _parts(run)
+            for part in data_of(run).corpora.values()
         },
     }
     if kind in FITTED:
@@ -126,7 +126,7 @@ def _input(run: "DictConfig", fingerprint: str) -> tuple[SampleSpec, Any, str]:
             return data_of(run).spec, None, ""
         _ = getattr(encoder, "network", None)  # built now: its package may be missing
         data = data_of(run, encoder)
-        made_with = data.recipe.fingerprint if hasattr(data, "recipe") else fingerprint
+        made_with = "+".join(part.recipe.fingerprint for part in data.corpora.values())
         if made_with == fingerprint:
             return data_of(run).spec, encoder, ""
         why = "the one at hand is not that of the run's store"
@@ -153,15 +153,11 @@ def data_of(run: "DictConfig", encoder: Any = None) -> Any:
     return make(run.data, "data")(encoder=encoder, split=None)
 
 
-def _parts(run: "DictConfig") -> list[Any]:
-    """The data module of every corpus."""
-    data = data_of(run)
-    return [*data.parts.values()] if hasattr(data, "parts") else [data]
-
-
 def benchmarks_of(place: Path) -> dict[str, Any]:
     """The specifications of a run's data, by name: one, or those of a mix."""
-    return {part.benchmark.name: part.benchmark for part in _parts(Place.of(place).config)}
+    return {
+        part.benchmark.name: part.benchmark for part in data_of(Place.of(place).config).corpora.values()
+    }
 
 
 def _weights(node: Mapping[Any, Any]) -> str | None:

@@ -15,8 +15,7 @@ import logging
 from pathlib import Path
 
 from eegfm.contracts import EegfmError
-from eegfm.data.mix import Mix
-from eegfm.data.module import EEGDataModule
+from eegfm.data.module import EEGData, EEGDataModule
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +23,10 @@ log = logging.getLogger(__name__)
 People = dict[str, dict[str, list[str]]]
 
 
-def people_of(data: "EEGDataModule | Mix") -> People:
+def people_of(data: EEGData) -> People:
     """The people that a run on these data trains and validates on. The data must be set up."""
     found: People = {}
-    for part in _parts(data):
+    for part in data.corpora.values():
         index = part.index
         seen = (index.split == "train") | (index.split == "val")
         facts = {"subjects": sorted(set(index.subject[seen].tolist())), "beside": [_tested(part)]}
@@ -62,10 +61,10 @@ def seen_by(checkpoint: Path) -> tuple[People, bool]:
     return kept["people"], bool(kept["whole"])
 
 
-def overlap(data: "EEGDataModule | Mix", people: People) -> list[str]:
+def overlap(data: EEGData, people: People) -> list[str]:
     """The test subjects of these data who are among the people, each after the name of the benchmark."""
     found = []
-    for part in _parts(data):
+    for part in data.corpora.values():
         index = part.index
         tested = set(index.subject[index.split == "test"].tolist())
         seen: set[str] = set()
@@ -77,9 +76,7 @@ def overlap(data: "EEGDataModule | Mix", people: People) -> list[str]:
     return found
 
 
-def check_overlap(
-    data: "EEGDataModule | Mix", people: People, *, whole: bool, weights: str, allowed: bool
-) -> list[str]:
+def check_overlap(data: EEGData, people: People, *, whole: bool, weights: str, allowed: bool) -> list[str]:
     """Return the overlap of these data and the people that weights have seen, unless it is refused.
 
     Raises:
@@ -102,15 +99,11 @@ def check_overlap(
     return found
 
 
-def _parts(data: "EEGDataModule | Mix") -> "list[EEGDataModule]":
-    return list(getattr(data, "parts", {"": data}).values())
-
-
-def _pool(part: "EEGDataModule") -> str:
+def _pool(part: EEGDataModule) -> str:
     return part.benchmark.pool or part.benchmark.name
 
 
-def _tested(part: "EEGDataModule") -> str:
+def _tested(part: EEGDataModule) -> str:
     """A digest of the names of a corpus's test windows: equal if two runs test on the same windows."""
     index = part.index
     keys = sorted(index.key(int(row)) for row in index.rows("test"))

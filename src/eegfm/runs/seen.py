@@ -42,7 +42,7 @@ def seen_here(
 ) -> dict[str, str]:
     """The part of `corpora_seen` that concerns the data of these facts."""
     known = corpora_seen(config, None if weights == PRETRAIN else weights)
-    names = list(facts.corpora) or [facts.benchmark]
+    names = [one.benchmark for one in facts.each.values()]
     return {name: known[name] for name in names if name in known}
 
 

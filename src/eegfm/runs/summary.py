@@ -63,13 +63,13 @@ def show_scores(
 
 
 def _data(console: Console, facts: BenchmarkFacts, known: Sequence[Reservation]) -> None:
-    corpora = {f"{name}: ": one for name, one in facts.corpora.items()} or {"": facts}
-    for name, one in corpora.items():
+    for name, one in facts.each.items():
         people = "  ".join(
             f"{split} {sum(one.census[split]):,} ({len(ids)} subjects)"
             for split, ids in one.subjects.items()
         )
-        console.print(f"{name}{one.protocol}, store {one.fingerprint}, windows: {people}")
+        corpus = f"{name}: " if name else ""
+        console.print(f"{corpus}{one.protocol}, store {one.fingerprint}, windows: {people}")
     if facts.draws:
         said = ", ".join(f"{name} {n:,}" for name, n in facts.draws.items())
         console.print(f"windows an epoch: {said} (data.weights, data.epoch_windows)")

@@ -15,7 +15,7 @@ from eegfm.nn.scaling import Scale
 from eegfm.tasks.features import Features
 from eegfm.tasks.heads import HEADS
 from eegfm.tasks.metrics import scores
-from eegfm.tasks.probe import HeadName, labels_of, stratified, table
+from eegfm.tasks.probe import HeadName, stratified, table
 
 
 class Observe(Callback):
@@ -49,8 +49,14 @@ class Observe(Callback):
             )
         if head not in HEADS:
             raise EegfmError(f"task.observe.head={head}: wanted one of {', '.join(HEADS)}.")
-        self.every, self.corpus, self.layer, self.head, self.at_most = every, corpus, layer, head, at_most
-        self.classes, self.seed = spec.classes, seed
+        self.every, self.corpus, self.layer, self.head, self.at_most = (
+            every,
+            corpus or "",
+            layer,
+            head,
+            at_most,
+        )
+        self.seed = seed
         self.scale: Scale = scale
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -75,14 +81,13 @@ class Observe(Callback):
         found: list[np.ndarray] = []
         n_classes = len(self._classes(trainer))
         for split in ("train", "val"):
-            rows = data.dataset(split) if self.corpus is None else data.datasets(split)[self.corpus]
-            label = labels_of(rows if self.corpus is None else rows.split)
-            part = stratified(label, self.at_most, self.seed)
-            found += [table(features, rows, part, data.batch_size, pl_module.device), label[part]]
+            rows = data.datasets(split)[self.corpus]
+            part = stratified(rows.labels, self.at_most, self.seed)
+            found += [table(features, rows, part, data.batch_size, pl_module.device), rows.labels[part]]
         head = HEADS[self.head](n_classes, seed=self.seed)
         head.fit(*found)
         probed = scores(head.probabilities(found[2]), found[3], n_classes)
         pl_module.log_dict({f"observe/{name}": value for name, value in probed.items()})
 
     def _classes(self, trainer: Any) -> tuple[str, ...]:
-        return self.classes if self.corpus is None else trainer.datamodule.parts[self.corpus].spec.classes
+        return trainer.datamodule.corpora[self.corpus].spec.classes

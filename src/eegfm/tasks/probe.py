@@ -68,8 +68,8 @@ class Probe:
     def fit(self, data: Any) -> None:
         """`data` is the data module, set up for "fit"."""
         train, val = data.dataset("train"), data.dataset("val")
-        part = stratified(labels_of(train), self.at_most, self.seed)
-        self.head.fit(self._table(train, part, data), labels_of(train)[part], *self._split(val, data))
+        part = stratified(train.labels, self.at_most, self.seed)
+        self.head.fit(self._table(train, part, data), train.labels[part], *self._split(val, data))
 
     def predict(self, data: Any, split: str) -> Predictions:
         """Predictions of a split in stored order."""
@@ -96,7 +96,7 @@ class Probe:
     def _split(
         self, rows: Any, data: Any
     ) -> tuple[Float[np.ndarray, "window feature"], Int[np.ndarray, " window"]]:
-        return self._table(rows, np.arange(len(rows)), data), labels_of(rows)
+        return self._table(rows, np.arange(len(rows)), data), rows.labels
 
     def _table(
         self, rows: Any, part: Int[np.ndarray, " window"], data: Any
@@ -122,11 +122,6 @@ def table(
             "holds NaN."
         )
     return found
-
-
-def labels_of(rows: Any) -> Int[np.ndarray, " window"]:
-    """The labels of a split in stored order."""
-    return rows.store.index.label[rows.rows]
 
 
 def stratified(label: Int[np.ndarray, " window"], at_most: int, seed: int) -> Int[np.ndarray, " part"]:

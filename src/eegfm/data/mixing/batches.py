@@ -30,6 +30,11 @@ class Part(Dataset[EEGBatch]):
     def __len__(self) -> int:
         return len(self.split)
 
+    @property
+    def labels(self) -> Int[np.ndarray, " window"]:
+        """The labels of all windows, in stored order."""
+        return self.split.labels
+
     def __getitems__(self, items: Sequence[int]) -> EEGBatch:
         batch = self.split.__getitems__(items)
         return batch._replace(
