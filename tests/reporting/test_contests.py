@@ -21,7 +21,7 @@ from eegfm.reporting.contests import (
     small,
     too_few,
 )
-from eegfm.reporting.costs import energy, gpu_hours, of_a_thousand
+from eegfm.reporting.costs import energy, gpu_hours, with_prefix
 from eegfm.reporting.groups import Group, group_runs
 from eegfm.reporting.rankings import ranking, ranks_sheet
 from eegfm.reporting.run_folders import Run, find_runs, read_runs
@@ -87,7 +87,7 @@ def test_every_pair_comes_out_of_the_prediction_files(tmp_path: Path, capsys) ->
         assert float(row["p"]) == pytest.approx(expected.pvalue)
         assert f"{float(row['difference']):+.4f} [" in printed
     assert "never below 2/2^6 = 0.03125 with 6 subjects" in printed
-    assert "for all 3 pairs of models here at once, the smallest of which is never below" in printed
+    assert "corrected for all 3 pairs of these models; the smallest is never below" in printed
 
 
 def test_below_five_subjects_no_format_has_a_p_value_or_a_word_of_significance(
@@ -191,7 +191,7 @@ def test_a_row_of_a_pair_is_its_numbers_in_the_order_of_the_header(result):
     numbers = [f"{pair.d_z:+.2f}", f"{pair.rank_biserial:+.2f}", f"{pair.p:.4f}", f"{pair.p_holm:.4f}"]
     difference = f"{pair.difference:+.4f} [{pair.low:+.3f}, {pair.high:+.3f}]"
     assert (
-        pairs.rows == [["A less B", difference, "2 of 5, 2 equal", *numbers]] and numbers[0] != numbers[1]
+        pairs.rows == [["A minus B", difference, "2 of 5, 2 equal", *numbers]] and numbers[0] != numbers[1]
     )
 
 
@@ -210,7 +210,7 @@ def test_a_smallest_p_that_all_pairs_could_reach_is_said_where_it_is_above_the_l
         r"never below 21 x 0\.0625 = 1(?![.\d])", said
     )
     said = " ".join(sheets(Contest(groups[:2], "auroc"), groups[:2])[1].notes)
-    assert "of a single pair, as it is" in said
+    assert "equals p, for there is one pair" in said
     groups = [made(result, label, np.random.default_rng(i).random(12)) for i, label in enumerate("abc")]
     assert "the smallest of which" not in " ".join(sheets(Contest(groups, "auroc"), groups)[1].notes)
 
@@ -232,7 +232,7 @@ def test_models_beyond_z_have_two_letters(result):
 
 def test_small_numbers_are_said_as_they_are():
     assert (small(0.00009), small(0.0001), small(0.0316)) == ("< 0.0001", "0.0001", "0.0316")
-    assert "1 subject shows nothing of others" in too_few(1)
+    assert "1 subject says nothing about others" in too_few(1)
     assert "with 2 subjects" in too_few(2) and "2/2^4 = 0.125" in too_few(4)
 
 
@@ -259,7 +259,7 @@ def test_ranks_are_of_three_models_on_two_data_sets_and_tested_on_five(result):
     sheet = ranks_sheet(five, [])
     assert sheet.rows == [["c", "1.00", *"11111"], ["b", "2.00", *"22222"], ["a", "3.00", *"33333"]]
     _, said = ranked_by(result, *[(0.6, 0.7, 0.8), (0.8, 0.7, 0.6)] * 3)
-    assert "no model is told from another" in " ".join(said) and "Nemenyi" not in " ".join(said)
+    assert "the test tells no model from another" in " ".join(said) and "Nemenyi" not in " ".join(said)
 
 
 def test_a_data_set_is_its_largest_contest(result):
@@ -296,18 +296,20 @@ def test_a_subject_of_one_class_is_compared_by_its_recall_or_left_out_by_name(
 def test_one_model_against_the_others(tmp_path: Path, capsys) -> None:
     make_models(tmp_path, seeds=(1,), tested=SIX)
     printed = report(tmp_path, capsys, "--reference", "samba")
-    assert len(re.findall(r"[A-C] less [A-C]", printed)) == 2
+    assert len(re.findall(r"[A-C] minus [A-C]", printed)) == 2
     assert "for all 2 pairs with samba · spectrum" in printed
-    for name, said in {"nobody": "No model that is compared", "spectrum": "name of several models"}.items():
+    for name, said in {"nobody": "No compared model", "spectrum": "name of several models"}.items():
         with pytest.raises(SystemExit, match=f"(?s){said}.*stamp · spectrum"):
             main([str(tmp_path), "--reference", name])
-    with pytest.raises(SystemExit, match=r"No test subject has a kappa\. There are: .*auroc"):
+    with pytest.raises(
+        SystemExit, match=r"No test subject has a score kappa\. Type --metric with one of: .*auroc"
+    ):
         main([str(tmp_path), "--metric", "kappa"])
 
 
 def test_alone_there_is_nothing_to_compare(tmp_path: Path, capsys) -> None:
     make_run(tmp_path / "a", 1)
-    assert "nothing to compare: no two models share" in report(tmp_path, capsys, "--compare")
+    assert "no comparison: no two models share" in report(tmp_path, capsys, "--compare")
 
 
 @pytest.mark.slow
@@ -399,4 +401,4 @@ def test_energy_is_of_all_runs_or_not_known(each: list, said: str) -> None:
 
 @pytest.mark.parametrize(("number", "said"), [(0, "0"), (999, "999"), (1234, "1.23 k"), (4.5e9, "4.5 G")])
 def test_large_numbers_have_three_digits(number: int, said: str) -> None:
-    assert of_a_thousand(number) == said
+    assert with_prefix(number) == said

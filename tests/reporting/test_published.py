@@ -88,7 +88,7 @@ def test_a_difference_is_ours_less_the_papers_with_the_interval_of_ours(tmp_path
     found = {row.reference.metric: row for row in rows([group])}
     ours = np.mean(group.test("auroc"))
     assert found["auroc"].difference == pytest.approx(ours - 0.8113)
-    assert found["auroc"].comparable == "yes, of other settings"
+    assert found["auroc"].comparable == "yes, with other settings"
     (cells,) = [row for row in sheet([found["auroc"]]).rows]
     low, high = group.intervals["auroc"]
     assert cells[4].startswith("0.8113 ± 0.0207") and cells[6] == f"{ours - 0.8113:+.4f}"
@@ -179,7 +179,7 @@ def test_against_the_paper_is_in_every_format(tmp_path: Path, capsys, monkeypatc
         assert "Against the papers" in plain and "no: partial corpus" in plain and "not run" in plain
     with open(tmp_path / "r_against.csv", newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
-    assert {row["comparable"] for row in table} == {"yes, of other settings", "no", "not run"}
+    assert {row["comparable"] for row in table} == {"yes, with other settings", "no", "not run"}
     for row in table:
         assert bool(row["difference"]) == row["comparable"].startswith("yes")
         assert bool(row["ours_mean"]) == (row["comparable"] != "not run")
@@ -190,4 +190,4 @@ def test_against_the_paper_is_in_every_format(tmp_path: Path, capsys, monkeypatc
 def test_models_of_which_nothing_is_published_are_a_sentence(tmp_path: Path, capsys) -> None:
     make_run(tmp_path / "a", 1, model="tangent")
     main([str(tmp_path), "--against", "paper"])
-    assert "nothing is published of these models on these data sets" in capsys.readouterr().out
+    assert "no score of these models on these data sets is published" in capsys.readouterr().out

@@ -258,7 +258,7 @@ def test_the_difference_to_the_published_number_is_ours_less_it(tmp_path: Path) 
         make_run(tmp_path / f"s{seed}", seed)
     (group,), _ = grouped(tmp_path)
     text, ours = markdown([group], [], by_subject=False), np.mean(group.test("auroc"))
-    (row,) = [line for line in text.splitlines() if line.startswith("| ↳ ours less published")]
+    (row,) = [line for line in text.splitlines() if line.startswith("| ↳ ours minus published")]
     low, high = group.intervals["auroc"]
     assert group.references["auroc"].mean == 0.8113  # the nearest: STAMP's main table
     assert f"{ours - 0.8113:+.4f} [{low - 0.8113:+.2f}, {high - 0.8113:+.2f}]" in row

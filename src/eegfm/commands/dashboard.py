@@ -14,7 +14,7 @@ from pathlib import Path
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the page. Exits with 1 and a sentence where there is nothing to show or no place to write."""
     options = _parser().parse_args(argv)
-    from eegfm.reporting.costs import of_a_thousand
+    from eegfm.reporting.costs import with_prefix
     from eegfm.reporting.dashboard import page
     from eegfm.runs.status import queue
 
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         to.write_text(html, encoding="utf-8")
     except OSError as error:
         sys.exit(f"{to} cannot be written: {error.strerror}. Choose another place: --to <file.html>")
-    print(f"{to.resolve()} ({of_a_thousand(len(html.encode()))}B). Open it in any browser.")
+    print(f"{to.resolve()} ({with_prefix(len(html.encode()))}B). Open it in any browser.")
     if options.wandb:
         from eegfm.reporting.wandb_page import save
 

@@ -1,7 +1,8 @@
-"""`report --against paper`: every published score of what was run, beside ours, and what must not be compared and why.
+"""`report --against paper`: every published score of the models that were run, beside ours.
 
-A row is a score of a paper and the runs that repeat it; where an experiment repeats a published table (`paper.tables`),
-also those of its scores that no run has yet. A difference is given only where nothing is in its way.
+A row is a published score and the runs that repeat it. If an experiment repeats a published table (`paper.tables`),
+the scores of that table that no run has yet are rows too. A row has a difference if the two scores may be compared,
+and the reason if not.
 """
 
 import math
@@ -20,13 +21,13 @@ from eegfm.tasks.metric_names import METRICS, short
 
 HEADER = ["data set", "score", "our runs", "published", "paper", "ours", "difference"]
 HEADER += ["95 % over subjects", "comparable"]
-TEXT = (0, 1, 2, 3, 8)  # columns of words
-OTHER_SETTINGS = "yes, of other settings"
+TEXT = (0, 1, 2, 3, 8)  # the columns that hold words
+OTHER_SETTINGS = "yes, with other settings"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A published score and the runs that repeat it, or the experiment that would."""
+    """A published score with the group that repeats it, or with the experiment that would repeat it."""
 
     reference: Reference
     group: Group | None
@@ -34,12 +35,12 @@ class Row:
 
     @cached_property
     def reasons(self) -> list[str]:
-        """Why the two must not be compared."""
+        """Why the two scores must not be compared."""
         return incomparable(self.group, self.reference) if self.group else []
 
     @cached_property
     def settings(self) -> list[str]:
-        """In what ours is another model than the published one."""
+        """The settings in which our model differs from the published one."""
         return setting_differences(self.group, self.reference) if self.group else []
 
     @property
@@ -52,28 +53,28 @@ class Row:
 
     @property
     def difference(self) -> float:
-        """Our mean less the paper's; NaN where they are not to be compared."""
+        """Our mean minus the paper's; NaN if they must not be compared."""
         if self.group is None or self.reasons:
             return math.nan
         return mean(self.group.test(self.reference.metric)) - self.reference.mean
 
 
 def rows(groups: Sequence[Group]) -> list[Row]:
-    """By data set and score, in the order of `published.yaml`; what was not run is behind what was."""
-    references, found = published(), []
+    """The rows by data set and score, in the order of `published.yaml`; scores that were not run come last."""
+    references, table_rows = published(), []
     for group in groups:
-        found += [Row(reference, group) for reference in repeated(group, references)]
-    run = {id(row.reference) for row in found}
+        table_rows += [Row(reference, group) for reference in repeated(group, references)]
+    run = {id(row.reference) for row in table_rows}
     for group in groups:
         for reference in references:
             wanted = reference.table in tables_repeated(group) and reference.model == group.first.model
             if wanted and id(reference) not in run:
-                found.append(Row(reference, None, group.first.experiment))
+                table_rows.append(Row(reference, None, group.first.experiment))
                 run.add(id(reference))
     order = {id(reference): i for i, reference in enumerate(references)}
     data = list(dict.fromkeys(r.data for r in references))
     return sorted(
-        found,
+        table_rows,
         key=lambda row: (
             row.group is None,
             data.index(row.reference.data),
@@ -83,11 +84,11 @@ def rows(groups: Sequence[Group]) -> list[Row]:
     )
 
 
-def sheet(found: Sequence[Row]) -> Sheet:
-    """The table, and below it what its words mean: settings that differ, protocols, experiments, sources."""
-    sources = list(dict.fromkeys(row.reference.source for row in found))
+def sheet(table_rows: Sequence[Row]) -> Sheet:
+    """The table with its notes: what the columns mean, settings that differ, protocols, experiments, sources."""
+    sources = list(dict.fromkeys(row.reference.source for row in table_rows))
     body = []
-    for row in found:
+    for row in table_rows:
         reference, group = row.reference, row.group
         body.append(
             [
@@ -102,13 +103,13 @@ def sheet(found: Sequence[Row]) -> Sheet:
                 row.comparable,
             ]
         )
-    ran = sum(row.group is not None for row in found)
+    n_run = sum(row.group is not None for row in table_rows)
     return Sheet(
         "Against the papers",
         HEADER,
         body,
-        [*_notes(found), *(f"{raised(i)} {source}" for i, source in enumerate(sources, 1))],
-        rules=[ran] if 0 < ran < len(found) else [],
+        [*_notes(table_rows), *(f"{raised(i)} {source}" for i, source in enumerate(sources, 1))],
+        rules=[n_run] if 0 < n_run < len(table_rows) else [],
         text=TEXT,
     )
 
@@ -118,28 +119,28 @@ def _runs(group: Group) -> str:
     return titled(f"{group.label}, {n} seed{'s' * (n != 1)}", reservations_of(group.first))
 
 
-def _notes(found: Sequence[Row]) -> list[str]:
+def _notes(table_rows: Sequence[Row]) -> list[str]:
     notes = [
-        "paper and ours: mean ± standard deviation over seeds (ours: ddof 0); difference: ours less the paper's, "
-        "where both are of the same data, split and protocol; 95 % over subjects: where ours lies with other test "
-        "subjects, by bootstrap, too short where they are few"
+        "paper and ours: mean ± standard deviation over seeds (ours: ddof 0); difference: ours minus the paper's, "
+        "if both have the same data, split and protocol; 95 % over subjects: interval of ours over test subjects, "
+        "by bootstrap, too short with few subjects"
     ]
     settings = {
         f"{row.group.label} beside {row.reference.title}, settings, ours (published): {', '.join(row.settings)}": None
-        for row in found
+        for row in table_rows
         if row.group and row.settings
     }
     notes += settings
-    foreign = {row.reference.protocol for row in found} - {next(iter(protocols()))}
+    foreign = {row.reference.protocol for row in table_rows} - {next(iter(protocols()))}
     notes += [f"protocol {name}: {protocols()[name]}" for name in sorted(foreign)]
-    missing = dict.fromkeys(row.experiment for row in found if row.group is None)
-    notes += [f"not run: eegfm train experiment={name} runs what is missing" for name in missing]
+    missing = dict.fromkeys(row.experiment for row in table_rows if row.group is None)
+    notes += [f"not run: eegfm train experiment={name} trains the missing runs" for name in missing]
     return notes
 
 
-def csv(found: Sequence[Row]) -> str:
-    """One row a score, with all digits; the difference is empty where the two are not to be compared."""
-    return csv_text([_flat(row) for row in found])
+def csv(table_rows: Sequence[Row]) -> str:
+    """One row a score, with all digits; the difference is empty if the two must not be compared."""
+    return csv_text([_flat(row) for row in table_rows])
 
 
 def _flat(row: Row) -> dict[str, Any]:

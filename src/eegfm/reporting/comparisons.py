@@ -1,18 +1,19 @@
-"""Which of several models does better on the same test subjects, pair by pair, and over data sets, by ranks.
+"""Compare models pair by pair over the same test subjects, and by ranks over data sets.
 
 A pair is tested over subjects, whose scores are means over seeds: windows of one person are alike, and seeds are no new
-people. Up to twelve subjects every way of swapping the two models' scores within subjects is gone through (the exact
-sign-flip test of the mean difference, Fisher 1935); beyond, Wilcoxon's signed-rank test. p-values are corrected for all
-pairs of a family (Holm 1979). Below five subjects nothing is tested, as not even the smallest p that there could be,
-2/2^n, is small. Nothing here says anything of other seeds or of other training data.
+people. Up to twelve subjects the test tries every way of swapping the two models' scores within subjects (the exact
+sign-flip test of the mean difference, Fisher 1935); with more it is Wilcoxon's signed-rank test. p-values are corrected
+for all pairs of a family (Holm 1979). Fewer than five subjects are not tested, because even the smallest possible p,
+2/2^n, is large. The tests do not cover other seeds or other training data.
 
 Effects: Cohen's d_z, the mean difference in standard deviations (ddof 1) of the differences (Lakens 2013,
-doi:10.3389/fpsyg.2013.00863), which one far subject can move a lot; and the matched rank-biserial correlation (Kerby
-2014, doi:10.2466/11.IT.3.1), from -1 to 1, which it cannot.
+doi:10.3389/fpsyg.2013.00863), which one outlying subject can change a lot; and the matched rank-biserial correlation
+(Kerby 2014, doi:10.2466/11.IT.3.1), from -1 to 1, which one subject cannot.
 
 Ranks over data sets: Friedman's test and Nemenyi's critical difference, as in Demšar, "Statistical comparisons of
-classifiers over multiple data sets", JMLR 7 (2006). Mean ranks depend on which models are in the table. Read before
-torch is.
+classifiers over multiple data sets", JMLR 7 (2006). Mean ranks depend on which models are in the table.
+
+This module does not import torch.
 """
 
 import itertools
@@ -25,17 +26,17 @@ from jaxtyping import Float
 
 from eegfm.runs.intervals import draws, percentiles
 
-FEWEST = 5  # subjects, or data sets, to test over
+FEWEST = 5  # subjects, or data sets, that a test needs
 ALL_SIGNS_UP_TO = 12  # subjects: 4,096 ways
 LEVEL = 0.05
-DIGITS = 12  # scores that differ less are equal: their sums over seeds are rounded
+DIGITS = 12  # scores that differ by less count as equal: sums over seeds have rounding errors
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two models over the same subjects: `first` less `second`, and where the mean lies with other subjects (95 %).
+    """Two models over the same subjects: the mean of `first` minus `second`, and its 95 % interval over subjects.
 
-    Effects and p-values are NaN below `FEWEST` subjects, and effects also where the differences do not have them.
+    Effects and p-values are NaN below `FEWEST` subjects; an effect is also NaN if the differences do not define it.
     """
 
     first: str
@@ -43,7 +44,7 @@ class Pair:
     difference: float
     low: float
     high: float
-    better: int  # subjects for whom the first is the better one
+    better: int  # subjects for whom the first model is better
     worse: int
     d_z: float = math.nan
     rank_biserial: float = math.nan
@@ -55,7 +56,7 @@ class Pair:
 class Family:
     """Pairs that are corrected together; `left_out` are subjects for whom some model has no score.
 
-    `means` are those over the subjects, by model, the best first.
+    `means` holds the mean over subjects of every model, the best first.
     """
 
     subjects: list[str]
@@ -73,16 +74,19 @@ class Family:
 
 
 def compare(scores: Mapping[str, Mapping[str, float]], *, reference: str | None = None) -> Family:
-    """Every pair of models, or `reference` with each other one; `scores` by model and subject, higher being better.
+    """Compare every pair of models, or `reference` with each other one.
 
-    The better of a pair comes first, unless one is the reference; pairs are in the order of the models' means.
+    `scores` are by model and subject, and higher is better. The better model of a pair comes first, except that the
+    reference always does. Pairs are in the order of the models' means.
     """
     everyone = sorted({subject for of_model in scores.values() for subject in of_model})
-    subjects = [s for s in everyone if all(math.isfinite(one.get(s, math.nan)) for one in scores.values())]
+    subjects = [
+        s for s in everyone if all(math.isfinite(of_model.get(s, math.nan)) for of_model in scores.values())
+    ]
     left_out = [subject for subject in everyone if subject not in subjects]
     if not subjects:
         return Family([], left_out, {}, [])
-    table = {name: np.array([one[s] for s in subjects]) for name, one in scores.items()}
+    table = {name: np.array([of_model[s] for s in subjects]) for name, of_model in scores.items()}
     ordered = sorted(table, key=lambda name: -table[name].mean())
     named = (
         list(itertools.combinations(ordered, 2))
@@ -105,15 +109,15 @@ def _pair(first: str, second: str, difference: Float[np.ndarray, " subject"]) ->
     if len(d) > 1:
         counts, weight = draws(len(d))
         low, high = percentiles(counts @ d / len(d), weight)
-    found = Pair(first, second, float(d.mean()), low, high, int((d > 0).sum()), int((d < 0).sum()))
+    pair = Pair(first, second, float(d.mean()), low, high, int((d > 0).sum()), int((d < 0).sum()))
     if len(d) < FEWEST:
-        return found
+        return pair
     tested = {"d_z": d_z(d), "rank_biserial": rank_biserial(d), "p": p_value(d)}
-    return Pair(**{**vars(found), **tested})
+    return Pair(**{**vars(pair), **tested})
 
 
 def p_value(difference: Float[np.ndarray, " subject"]) -> float:
-    """Two-sided, of no difference: the exact sign-flip test of the mean, or Wilcoxon's of so many subjects."""
+    """The two-sided p of no difference: the exact sign-flip test of the mean, or Wilcoxon's test for many subjects."""
     n = len(difference)
     if not difference.any():
         return 1.0
@@ -128,13 +132,13 @@ def p_value(difference: Float[np.ndarray, " subject"]) -> float:
 
 
 def d_z(difference: Float[np.ndarray, " subject"]) -> float:
-    """Cohen's d of paired differences; NaN where they do not vary."""
+    """Cohen's d of paired differences; NaN if they do not vary."""
     spread = float(difference.std(ddof=1))
     return float(difference.mean()) / spread if spread > 10.0**-DIGITS else math.nan
 
 
 def rank_biserial(difference: Float[np.ndarray, " subject"]) -> float:
-    """Of the ranks of absolute differences other than 0, the share above less the share below; NaN without any."""
+    """The share of ranks above 0 minus the share below, over absolute differences other than 0; NaN if all are 0."""
     from scipy.stats import rankdata
 
     known = difference[difference != 0]
@@ -153,10 +157,10 @@ def holm(p: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Ranks:
-    """Ranks of models on each data set, 1 being the best; ties share. Below `FEWEST` data sets nothing is tested: NaN.
+    """Ranks of models on each data set (1 is the best, ties share a rank). Below `FEWEST` data sets the tests are NaN.
 
-    Models come by their mean rank. `alike` are stretches of them (first and last place) whose mean ranks lie within the
-    critical difference, all of them where Friedman's test finds no difference at `LEVEL`.
+    Models are sorted by mean rank. `alike` holds stretches of them (first and last position) whose mean ranks lie
+    within the critical difference; it is one stretch of all models if Friedman's test finds no difference at `LEVEL`.
     """
 
     models: list[str]
@@ -173,7 +177,10 @@ class Ranks:
 
 
 def ranks(scores: Mapping[str, Mapping[str, float]]) -> Ranks:
-    """Of three models or more; `scores` by data set and model, the same models everywhere, higher being better."""
+    """Rank three models or more.
+
+    `scores` are by data set and model, with the same models on every data set, and higher is better.
+    """
     from scipy.stats import friedmanchisquare, rankdata
 
     data = list(scores)
@@ -187,14 +194,14 @@ def ranks(scores: Mapping[str, Mapping[str, float]]) -> Ranks:
         return Ranks(models, data, rank, math.nan, math.nan, math.nan, [])
     chi2, p, apart = 0.0, 1.0, nemenyi(k, n)
     if (rank != rank[:, :1]).any():
-        found = friedmanchisquare(*rank.T)
-        chi2, p = float(found.statistic), float(found.pvalue)
+        test = friedmanchisquare(*rank.T)
+        chi2, p = float(test.statistic), float(test.pvalue)
     alike = stretches(rank.mean(axis=0), apart) if p < LEVEL else [(0, k - 1)]
     return Ranks(models, data, rank, chi2, p, apart, alike)
 
 
 def nemenyi(n_models: int, n_data: int) -> float:
-    """How far two mean ranks must lie apart, of all pairs at once, at `LEVEL`."""
+    """How far apart two mean ranks must lie to differ at `LEVEL`, for all pairs at once."""
     from scipy.stats import studentized_range
 
     q = float(studentized_range.ppf(1 - LEVEL, n_models, np.inf)) / math.sqrt(2)
@@ -204,10 +211,10 @@ def nemenyi(n_models: int, n_data: int) -> float:
 def stretches(
     mean_rank: Sequence[float] | Float[np.ndarray, " model"], apart: float
 ) -> list[tuple[int, int]]:
-    """Of ascending mean ranks, the longest stretches that are not `apart`; each is of two models at least."""
-    found: list[tuple[int, int]] = []
+    """The longest stretches of ascending mean ranks that lie less than `apart`; each holds two models or more."""
+    longest: list[tuple[int, int]] = []
     for i, low in enumerate(mean_rank):
         last = max(j for j, high in enumerate(mean_rank) if high - low < apart)
-        if last > i and (not found or last > found[-1][1]):
-            found.append((i, last))
-    return found
+        if last > i and (not longest or last > longest[-1][1]):
+            longest.append((i, last))
+    return longest

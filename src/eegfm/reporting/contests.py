@@ -1,6 +1,7 @@
-"""What a report says of its groups against one another: pairs over test subjects, and ranks over data sets.
+"""Contests: groups that a report compares in pairs, over the test subjects that they share.
 
-Compared are classifiers that share data set, protocol, split and test windows; `comparisons` holds the methods.
+Only classifiers with the same data set, protocol, split and test windows are compared; `comparisons` holds the
+statistics.
 """
 
 import math
@@ -12,7 +13,7 @@ from typing import Any
 from eegfm.drawing.sheet import Sheet, csv_text
 from eegfm.reporting.comparisons import FEWEST, LEVEL, Family, Pair, compare
 from eegfm.reporting.groups import Group
-from eegfm.reporting.remarks import known, marks
+from eegfm.reporting.remarks import marks, reservations_about
 from eegfm.runs.reservations import titled
 from eegfm.runs.results import SUBJECT_FACTS
 from eegfm.tasks.metric_names import NO_SCORE, spoken
@@ -20,7 +21,7 @@ from eegfm.tasks.metric_names import NO_SCORE, spoken
 
 @dataclass
 class Contest:
-    """Groups over the same test windows, and the subject's metric that they are compared by."""
+    """Groups with the same test windows, and the metric of each subject by which they are compared."""
 
     groups: list[Group]
     metric: str
@@ -40,50 +41,52 @@ class Contest:
     def title(self) -> str:
         facts = self.groups[0].first.benchmark
         title = f"{facts.title} (data={self.groups[0].first.data}), protocol {facts.protocol}"
-        return titled(title, known(self.groups))
+        return titled(title, reservations_about(self.groups))
 
 
 def contests(
     groups: Sequence[Group], *, metric: str | None = None, reference: str | None = None
 ) -> list[Contest]:
-    """One for every set of two groups or more that can be compared. `reference` is a label, or a part of one alone.
+    """One contest for every set of two groups or more that can be compared.
 
-    Without a metric it is the one that chose the weights (AUROC of two classes, else kappa) where every test subject
-    has it, and balanced accuracy elsewhere.
+    `reference` is a label, or a part of one that no other label has. The default metric is the one that chose the
+    weights (AUROC for two classes, else kappa) if every test subject has it, else balanced accuracy.
 
     Raises:
-        ValueError: a metric that no subject has, and a reference that is nobody, or several in one contest.
+        ValueError: no subject has the metric; no label has the reference, or several labels of one contest have it.
     """
-    found = [
-        Contest(alike, metric or subject_metric(alike), _named(alike, reference))
+    all_contests = [
+        Contest(alike, metric or subject_metric(alike), _label_with(alike, reference))
         for alike in comparable(groups)
     ]
-    scored = {name for one in found for row in one.groups[0].subjects().values() for name in row} - {
-        *NO_SCORE,
-        *SUBJECT_FACTS,
-    }
-    if metric and found and metric not in scored:
-        raise ValueError(f"No test subject has a {metric}. There are: {', '.join(sorted(scored))}.")
-    if reference and found:
-        found = [one for one in found if one.reference is not None]
-        if not found:
+    scored = {
+        name for contest in all_contests for row in contest.groups[0].subjects().values() for name in row
+    } - {*NO_SCORE, *SUBJECT_FACTS}
+    if metric and all_contests and metric not in scored:
+        raise ValueError(
+            f"No test subject has a score {metric}. Type --metric with one of: {', '.join(sorted(scored))}."
+        )
+    if reference and all_contests:
+        all_contests = [contest for contest in all_contests if contest.reference is not None]
+        if not all_contests:
             labels = "\n  ".join(dict.fromkeys(group.label for group in groups))
             raise ValueError(
-                f"No model that is compared has {reference!r} in its name. There are:\n  {labels}"
+                f"No compared model has {reference!r} in its name. The models are:\n  {labels}"
             )
-    return found
+    return all_contests
 
 
 def comparable(groups: Sequence[Group]) -> list[list[Group]]:
-    """Classifiers that share data set, protocol, split and test windows, where there are two and more."""
-    found: dict[Any, list[Group]] = {}
+    """Sets of two classifiers or more that share data set, protocol, split and test windows."""
+    by_windows: dict[Any, list[Group]] = {}
     for group in groups:
         if group.first.classifies:
-            found.setdefault(_windows(group), []).append(group)
-    return [alike for alike in found.values() if len(alike) > 1]
+            by_windows.setdefault(_windows(group), []).append(group)
+    return [alike for alike in by_windows.values() if len(alike) > 1]
 
 
 def _windows(group: Group) -> tuple[Any, ...]:
+    """A key that two groups share only if they were tested on the same windows after the same split."""
     facts = group.first.benchmark
     split = tuple((name, *sorted(ids)) for name, ids in sorted(facts.subjects.items()))
     tested = tuple(
@@ -93,19 +96,20 @@ def _windows(group: Group) -> tuple[Any, ...]:
     return group.first.data, facts.protocol, facts.window_s, str(sorted(facts.split.items())), split, tested
 
 
-def _named(groups: Sequence[Group], reference: str | None) -> str | None:
+def _label_with(groups: Sequence[Group], reference: str | None) -> str | None:
+    """The label that equals the reference, or the only one that contains it; None if there is none."""
     if reference is None:
         return None
     labels = [group.label for group in groups]
-    found = [label for label in labels if label == reference] or [
-        name for name in labels if reference in name
+    matches = [label for label in labels if label == reference] or [
+        label for label in labels if reference in label
     ]
-    if len(found) > 1:
-        names = "\n  ".join(found)
+    if len(matches) > 1:
+        names = "\n  ".join(matches)
         raise ValueError(
-            f"{reference!r} is in the name of several models; type more of one of them:\n  {names}"
+            f"{reference!r} is in the names of several models. Type more of one of them:\n  {names}"
         )
-    return found[0] if found else None
+    return matches[0] if matches else None
 
 
 def chosen_by(group: Group) -> str:
@@ -114,7 +118,7 @@ def chosen_by(group: Group) -> str:
 
 
 def subject_metric(groups: Sequence[Group]) -> str:
-    """The metric that chose the weights, where every subject has it; else balanced accuracy, which all have."""
+    """The metric that chose the weights if every subject has it; else balanced accuracy, which every subject has."""
     name = chosen_by(groups[0])
     everywhere = all(
         math.isfinite(row.get(name, math.nan)) for group in groups for row in group.subjects().values()
@@ -123,7 +127,7 @@ def subject_metric(groups: Sequence[Group]) -> str:
 
 
 def sheets(contest: Contest, others: Sequence[Group]) -> list[Sheet]:
-    """The models of a contest, each with a letter, and its pairs; `others` are all groups, not all of them compared."""
+    """Two tables of a contest: its models, each with a letter, and its pairs; `others` are all groups of the report."""
     family, n = contest.family, len(contest.family.subjects)
     by_label = {group.label: group for group in contest.groups}
     letters = {label: _letter(i) for i, label in enumerate(family.means)}
@@ -140,7 +144,7 @@ def sheets(contest: Contest, others: Sequence[Group]) -> list[Sheet]:
     header += ["d_z", "rank-biserial", "p", "p (Holm)"] * family.tested
     rows = [
         [
-            f"{letters[pair.first]} less {letters[pair.second]}",
+            f"{letters[pair.first]} minus {letters[pair.second]}",
             f"{pair.difference:+.4f}" + _between(pair),
             f"{pair.better} of {n}" + _equal(pair, n),
             *_tested(pair) * family.tested,
@@ -152,8 +156,8 @@ def sheets(contest: Contest, others: Sequence[Group]) -> list[Sheet]:
 
 def _letter(i: int) -> str:
     """A to Z, then AA, AB, ..."""
-    more, last = divmod(i, 26)
-    return (_letter(more - 1) if more else "") + chr(ord("A") + last)
+    rounds, last = divmod(i, 26)
+    return (_letter(rounds - 1) if rounds else "") + chr(ord("A") + last)
 
 
 def _between(pair: Pair) -> str:
@@ -177,13 +181,13 @@ def small(p: float) -> str:
 
 def _sentences(contest: Contest, others: Sequence[Group]) -> list[str]:
     family, n, metric = contest.family, len(contest.family.subjects), spoken(contest.metric)
-    found = [
-        f"difference: mean over test subjects of each one's {metric}, which is a mean over seeds; [95 % interval over "
-        f"subjects, by bootstrap{', too short for so few' * (n <= 2 * FEWEST)}], of each pair alone; for how many "
-        "the first is better. Nothing is said of other seeds or training data"
+    sentences = [
+        f"difference: mean over test subjects of each subject's {metric}, itself a mean over seeds; [95 % interval "
+        f"over subjects, by bootstrap{', too short for so few' * (n <= 2 * FEWEST)}, for each pair alone]; better for: "
+        "the number of subjects for whom the first model is better. This does not cover other seeds or training data"
     ]
     if contest.metric != chosen_by(contest.groups[0]) and _one_class(contest):
-        found.append(
+        sentences.append(
             f"a subject whose windows are of one class has no {spoken(chosen_by(contest.groups[0]))}; its "
             "balanced accuracy is the recall of that class"
         )
@@ -191,27 +195,28 @@ def _sentences(contest: Contest, others: Sequence[Group]) -> list[str]:
         named = ", ".join(family.left_out[:5]) + f" and {len(family.left_out) - 5} more" * (
             len(family.left_out) > 5
         )
-        found.append(
-            f"{len(family.left_out)} of {n + len(family.left_out)} subjects are left out, for whom some model has no "
-            f"{metric} (their windows are of one class): {named}"
+        sentences.append(
+            f"{len(family.left_out)} of {n + len(family.left_out)} subjects are left out, because some model has no "
+            f"{metric} for them (their windows are of one class): {named}"
         )
-    found += _of_tests(contest) if family.tested else [too_few(n)]
+    sentences += _test_sentences(contest) if family.tested else [too_few(n)]
     data, protocol = contest.groups[0].first.data, contest.groups[0].first.benchmark.protocol
     alone = [
         group.label
         for group in others
         if (group.first.data, group.first.benchmark.protocol) == (data, protocol)
         and group.first.classifies
-        and not any(group is one for one in contest.groups)
+        and not any(group is compared for compared in contest.groups)
     ]
     if alone:
-        found.append(
-            f"not compared here, as the split, its subjects or the windows are others: {', '.join(alone)}"
+        sentences.append(
+            f"not compared here, because the split, its subjects or the windows differ: {', '.join(alone)}"
         )
-    return found
+    return sentences
 
 
 def _one_class(contest: Contest) -> bool:
+    """Whether some test subject has windows of one class only."""
     rows = contest.groups[0].first.by_subject["test"].values()
     return any(sum(count > 0 for count in row["per_class"].values()) < 2 for row in rows)
 
@@ -219,14 +224,14 @@ def _one_class(contest: Contest) -> bool:
 def too_few(n: int) -> str:
     """Why nothing is tested."""
     if n < 2:
-        return f"no test: {n} subject shows nothing of others. At least {FEWEST} are wanted"
+        return f"no test: {n} subject says nothing about others. A test needs at least {FEWEST}"
     return (
         f"no test: with {n} subjects the smallest two-sided p of an exact test is 2/2^{n} = {2 / 2**n:g}, whatever the "
-        f"scores. At least {FEWEST} are wanted"
+        f"scores. A test needs at least {FEWEST}"
     )
 
 
-def _of_tests(contest: Contest) -> list[str]:
+def _test_sentences(contest: Contest) -> list[str]:
     family, n = contest.family, len(contest.family.subjects)
     least = 2 / 2**n
     which = (
@@ -235,27 +240,25 @@ def _of_tests(contest: Contest) -> list[str]:
         else "Wilcoxon's signed-rank test, two-sided"
     )
     many = len(family.pairs)
-    of = f"with {contest.reference}" if contest.reference else "of models here"
+    which_pairs = f"with {contest.reference}" if contest.reference else "of these models"
     corrected = (
-        f"p (Holm): for all {many} pairs {of} at once"
+        f"p (Holm): corrected for all {many} pairs {which_pairs}"
         if many > 1
-        else "p (Holm): of a single pair, as it is"
+        else "p (Holm): equals p, for there is one pair"
     )
     if family.exact and many > 1 and many * least > LEVEL:
-        corrected += (
-            f", the smallest of which is never below {many} x {least:g} = {min(1.0, many * least):.3g}"
-        )
+        corrected += f"; the smallest is never below {many} x {least:g} = {min(1.0, many * least):.3g}"
     return [
         f"p: {which}. {corrected}",
-        "d_z: mean of the differences in their standard deviations; rank-biserial: from -1 to 1, the share of the "
-        "ranks of the differences that is above 0 less that below",
+        "d_z: mean of the differences over their standard deviation; rank-biserial: from -1 to 1, the share of the "
+        "ranks of the differences above 0 minus the share below",
     ]
 
 
-def pairs_csv(found: Sequence[Contest]) -> str:
-    """One row a pair, with all digits; empty where nothing is tested."""
+def pairs_csv(all_contests: Sequence[Contest]) -> str:
+    """One row a pair, with all digits; cells of a test are empty if there was none."""
     rows = []
-    for contest in found:
+    for contest in all_contests:
         by_label = {group.label: group for group in contest.groups}
         for pair in contest.family.pairs:
             numbers = {k: v for k, v in vars(pair).items() if k not in ("first", "second")}

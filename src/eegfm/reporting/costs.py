@@ -1,4 +1,4 @@
-"""What runs have cost: size, operations, time and memory, as a table."""
+"""The table of what runs cost: parameters, operations, time, energy and memory."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from eegfm.reporting.run_folders import Run
 
 
 def costs(title: str, groups: Sequence[Group]) -> Sheet:
-    """What the groups' runs have cost."""
+    """The cost of the groups' runs, a row a group."""
     rows = []
     for group in groups:
         runs = [run.result for run in group.runs]
@@ -22,7 +22,7 @@ def costs(title: str, groups: Sequence[Group]) -> Sheet:
                 group.label,
                 f"{group.first.parameters['trainable']:,}",
                 f"{group.first.parameters['total']:,}",
-                "–" if group.first.flops is None else of_a_thousand(group.first.flops),
+                "–" if group.first.flops is None else with_prefix(group.first.flops),
                 clock(mean([run.wall_s for run in runs])),
                 f"{hours:.2f}" if (hours := sum(map(gpu_hours, group.runs))) else "–",
                 energy([run.energy_wh for run in runs]),
@@ -43,21 +43,22 @@ def costs(title: str, groups: Sequence[Group]) -> Sheet:
         "device",
     ]
     notes = [
-        "FLOPs: of one window through what was trained (torch's counter: matrix products, convolutions and attention, "
-        "an addition beside every multiplication); an encoder whose output is stored is not in it",
-        "wall time: mean over runs, of the process that ended each; GPU hours: of all runs and devices; energy: what "
-        "the GPUs of all runs took, by their own counters; memory: the most of any, of one process",
+        "FLOPs: one forward pass of one window through the trained model (torch's counter: matrix products, "
+        "convolutions and attention; an addition counts beside every multiplication), "
+        "without an encoder whose output is stored",
+        "wall time: of the process that finished a run, mean over runs; GPU hours: sum over all runs and devices; "
+        "energy: what the GPUs of all runs used, by their own counters; memory: the largest of any process",
     ]
     return Sheet(f"{title}: cost", header, rows, notes)
 
 
 def gpu_hours(run: Run) -> float:
-    """Hours of wall time times devices of a run on GPUs; 0 of one on a CPU."""
+    """Wall time in hours times the number of devices, for a run on GPUs; 0 for a run on a CPU."""
     return run.result.wall_s / 3600 * run.result.devices * run.result.device.startswith("cuda")
 
 
 def energy(each_wh: Sequence[float | None]) -> str:
-    """Of several runs together; a dash where it is not known of one."""
+    """The energy of several runs together; a dash if one of them does not know it."""
     known = [wh for wh in each_wh if wh is not None]
     if not known or len(known) < len(each_wh):
         return "–"
@@ -65,8 +66,8 @@ def energy(each_wh: Sequence[float | None]) -> str:
     return f"{total / 1000:.2f} kWh" if total >= 1000 else f"{total:.3g} Wh"
 
 
-def of_a_thousand(number: float) -> str:
-    """`12.3 M`: three digits and the power of a thousand that they are of."""
+def with_prefix(number: float) -> str:
+    """`12.3 M`: three digits and a prefix for the power of a thousand."""
     for power, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= power:
             return f"{number / power:.3g} {letter}"
@@ -74,6 +75,7 @@ def of_a_thousand(number: float) -> str:
 
 
 def clock(seconds: float) -> str:
+    """`2 h 05 min`, `3 min 07 s` or `4.2 s`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return (

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from eegfm.config.identity import identity_hash
 from eegfm.reporting.against import Row as Beside
-from eegfm.reporting.costs import clock, energy, gpu_hours, of_a_thousand
+from eegfm.reporting.costs import clock, energy, gpu_hours, with_prefix
 from eegfm.reporting.groups import Group, group_runs, mean
 from eegfm.reporting.remarks import marks, remarks
 from eegfm.reporting.run_folders import Run, find_runs, read_config, read_runs
@@ -173,7 +173,7 @@ def _cell(
         "wall": [result.wall_s, clock(result.wall_s)] if result else None,
         "memory": _gigabytes(result, "host"),
         "gpu_memory": _gigabytes(result, "gpu"),
-        "flops": [result.flops, of_a_thousand(result.flops)] if result and result.flops else None,
+        "flops": [result.flops, with_prefix(result.flops)] if result and result.flops else None,
         "gpu_hours": gpu_hours(cell.run) or None if cell.run else None,
         "energy": [result.energy_wh, energy([result.energy_wh])] if result and result.energy_wh else None,
         "device": result.device if result else "",

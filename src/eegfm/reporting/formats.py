@@ -15,7 +15,8 @@ from eegfm.reporting.remarks import controls, incomparable, marks, places, remar
 from eegfm.reporting.run_folders import Problem
 from eegfm.reporting.scores import LEGEND, NONE, difference, interval, score, spread
 from eegfm.reporting.tables import (
-    More,
+    UNDEFINED,
+    Supplement,
     Table,
     about,
     over_seeds,
@@ -32,12 +33,16 @@ if TYPE_CHECKING:
 
 
 def show(
-    groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool, more: More | None = None
+    groups: Sequence[Group],
+    problems: Sequence[Problem],
+    *,
+    by_subject: bool,
+    supplement: Supplement | None = None,
 ) -> None:
-    """Print everything to the terminal."""
+    """Print the whole report to the terminal."""
     from rich.console import Console
 
-    # piped, a table takes the room that it needs: 80 columns would fold its numbers
+    # in a pipe a table gets 160 columns: 80 would break its numbers over lines
     console = Console(
         highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
     )
@@ -46,9 +51,9 @@ def show(
         if by_subject:
             for group in table.groups:
                 drawing_sheet.show(console, subject_sheet(group))
-    for sheet in more.sheets if more else []:
+    for sheet in supplement.sheets if supplement else []:
         drawing_sheet.show(console, sheet)
-    for sentence in more.said if more else []:
+    for sentence in supplement.sentences if supplement else []:
         note(console, sentence)
     if problems:
         console.print("[bold]Without a number here[/]")
@@ -63,11 +68,11 @@ def _show_table(console: "Console", table: Table) -> None:
     from rich.table import Table as Grid
     from rich.text import Text
 
-    # the published metrics always; the others where there is room for them (18 each) beside a label of 40
+    # the published metrics always; as many of the others as fit (18 columns each) beside a label of 40 columns
     extra = [metric for metric in table.metrics if metric not in PUBLISHED]
-    main_ = [metric for metric in table.metrics if metric in PUBLISHED]
-    room = max(0, (console.width - 40) // 18 - len(main_))
-    shown = main_ + extra[:room]
+    main = [metric for metric in table.metrics if metric in PUBLISHED]
+    room = max(0, (console.width - 40) // 18 - len(main))
+    shown = main + extra[:room]
     grid = Grid(
         title=Text(table.title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1)
     )
@@ -78,9 +83,9 @@ def _show_table(console: "Console", table: Table) -> None:
         label = Text(group.label, style="bold")
         label.append("".join(f"\n{line}" for line in about(group)), style="not bold")
         label.append("".join(f"\n{mark}" for mark in marks(group)), style="not bold yellow")
-        reserved = incomparable(group)
-        if reserved and table.published:
-            label.append(f"\nnot comparable: {', '.join(reserved)}", style="not bold yellow")
+        reasons = incomparable(group)
+        if reasons and table.published:
+            label.append(f"\nnot comparable: {', '.join(reasons)}", style="not bold yellow")
         cells = []
         for metric in shown:
             cell = Text(score(group, metric), style="bold")
@@ -88,7 +93,7 @@ def _show_table(console: "Console", table: Table) -> None:
             cell.append("".join(f"\n{text}" for text in below), style="not bold")
             if metric in group.references:
                 cell.append(f"\npublished\n{table.cite(group.references[metric])}", style="not bold dim")
-                cell.append(f"\nours less it\n{difference(group, metric)}", style="not bold dim")
+                cell.append(f"\nours minus it\n{difference(group, metric)}", style="not bold dim")
             cells.append(cell)
         grid.add_row(label, *cells, end_section=True)
     if table.published:
@@ -99,8 +104,8 @@ def _show_table(console: "Console", table: Table) -> None:
     console.print(grid)
     note(console, LEGEND)
     if len(shown) < len(table.metrics):
-        more = ", ".join(short(metric) for metric in extra[room:])
-        note(console, f"also in --csv, in --markdown and on a wider screen: {more}")
+        left_out = ", ".join(short(metric) for metric in extra[room:])
+        note(console, f"on a wider screen, and in --csv and --markdown: {left_out}")
     for group in table.groups:
         if group.references:
             note(console, f"{group.label}: {'; '.join(remarks(group))}")
@@ -114,21 +119,21 @@ def _show_table(console: "Console", table: Table) -> None:
 def markdown(
     groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool, sheets: Sequence[Sheet] = ()
 ) -> str:
-    """The same tables with every metric; each of our rows names the run folders that its numbers are computed from."""
+    """The report in Markdown, with every metric; each of our rows names the run folders behind its numbers."""
     lines = [f"Test scores: {LEGEND}."]
     for table in tables(groups):
         header = ["run", "seeds", "test subjects", "trainable parameters"]
         header += [short(metric) for metric in table.metrics] + ["remarks", "run folders"]
         rows = []
         for group in table.groups:
-            _, *more = about(group)[2:]
+            _, *remarks_on_code = about(group)[2:]
             notes = [
                 *(f"**{mark}**" for mark in marks(group)),
                 *remarks(group),
                 *places(group),
                 *controls(group),
             ]
-            notes += more
+            notes += remarks_on_code
             rows.append(
                 [
                     group.label,
@@ -153,7 +158,7 @@ def markdown(
                     [f"↳ published, nearest: {'; '.join(titles)}", NONE, NONE, NONE, *cells, "", ""]
                 )
                 cells = [difference(group, m) if m in group.references else NONE for m in table.metrics]
-                rows.append(["↳ ours less published", NONE, NONE, NONE, *cells, "", ""])
+                rows.append(["↳ ours minus published", NONE, NONE, NONE, *cells, "", ""])
         for title, row in table.published.items():
             cells = [table.cite(row[metric]) if metric in row else NONE for metric in table.metrics]
             rows.append([f"published: {title}", NONE, NONE, NONE, *cells, "", ""])
@@ -174,20 +179,20 @@ def markdown(
                 ]
                 lines += [
                     "",
-                    f"{NONE}: not defined, as the subject's windows are of one class. From {folders}.",
+                    f"{UNDEFINED}. From {folders}.",
                 ]
     for sheet in sheets:
         lines += drawing_sheet.markdown(sheet)
     if problems:
         rows = [[f"`{problem.folder.as_posix()}`", problem.what] for problem in problems]
-        lines += ["", "## Without a number here", "", *grid(["run folder", "what is the matter"], rows)]
+        lines += ["", "## Without a number here", "", *grid(["run folder", "reason"], rows)]
     return "\n".join(lines) + "\n"
 
 
 def latex(
     groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool, sheets: Sequence[Sheet] = ()
 ) -> str:
-    """Tables for a paper: of the metrics that are published, mean, deviation and interval; reservations below."""
+    """LaTeX tables for a paper: mean, deviation and interval of the published metrics, with the reservations below."""
     lines = [r"% \usepackage{booktabs}"]
     for table in tables(groups):
         metrics = [m for m in table.metrics if m in PUBLISHED] or table.metrics
@@ -209,27 +214,27 @@ STYLE = (
 )
 
 
-def html(groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool, more: More) -> str:
-    """One page that needs nothing else: every metric, incomparable, run folders, and what was asked for beside them."""
+def html(
+    groups: Sequence[Group], problems: Sequence[Problem], *, by_subject: bool, supplement: Supplement
+) -> str:
+    """The report as one HTML file that needs no other: every metric, remarks, run folders, and the supplement."""
     body = ["<h1>Test scores</h1>"]
     for table in tables(groups):
         body += drawing_sheet.html(score_sheet(table, table.metrics, whole=True))
         for group in table.groups if by_subject else []:
             body += drawing_sheet.html(subject_sheet(group))
-    for sheet in more.sheets:
+    for sheet in supplement.sheets:
         body += drawing_sheet.html(sheet)
-    body += [_inside(name, figure) for name, figure in more.figures.items()]
-    body += [f'<p class="note">{escape(sentence)}.</p>' for sentence in more.said]
+    body += [_inside(name, figure) for name, figure in supplement.figures.items()]
+    body += [f'<p class="note">{escape(sentence)}.</p>' for sentence in supplement.sentences]
     if problems:
         rows = [[problem.folder.as_posix(), problem.what] for problem in problems]
-        body += drawing_sheet.html(
-            Sheet("Without a number here", ["run folder", "what is the matter"], rows)
-        )
+        body += drawing_sheet.html(Sheet("Without a number here", ["run folder", "reason"], rows))
     return document("Test scores", STYLE, body)
 
 
 def _inside(name: str, figure: "Figure") -> str:
     """A figure as an image within the page."""
-    text = io.BytesIO()
-    figure.savefig(text, dpi=120, format="png", metadata={"Software": None})
-    return picture(text.getvalue(), name.replace("_", " "))
+    png = io.BytesIO()
+    figure.savefig(png, dpi=120, format="png", metadata={"Software": None})
+    return picture(png.getvalue(), name.replace("_", " "))

@@ -19,28 +19,35 @@ from eegfm.runs.results import SUBJECT_FACTS, RunResult
 
 @dataclass
 class Group:
-    """Runs that differ in their seed only, by ascending seed. `label` tells the group from its neighbours."""
+    """Runs that differ only in their seed, sorted by it. `label` distinguishes the group from similar ones.
+
+    `references` holds, by metric, the published score that the group repeats.
+    """
 
     runs: list[Run]
     label: str = ""
     identity: str = ""
-    references: dict[str, "Reference"] = field(default_factory=dict)
+    references: dict[str, Reference] = field(default_factory=dict)
 
     @property
-    def first(self) -> "RunResult":
+    def first(self) -> RunResult:
         return self.runs[0].result
 
     def test(self, metric: str) -> list[float]:
+        """The test score of every seed; NaN where a run lacks it."""
         return [run.result.metrics["test"].get(metric, math.nan) for run in self.runs]
 
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """95 % of the means by metric with other test subjects (`runs.intervals`); nothing without all predictions."""
+        """95 % intervals of the means over test subjects, by metric (`runs.intervals`).
+
+        Empty unless every run has its predictions.
+        """
         seeds = [run.drawn for run in self.runs if run.drawn]
         return ends(seeds) if len(seeds) == len(self.runs) else {}
 
     def subjects(self) -> dict[str, dict[str, Any]]:
-        """Every test subject's facts, and its metrics as means over the seeds."""
+        """By test subject: its facts, and its metrics as means over the seeds."""
         rows = [run.result.by_subject.get("test", {}) for run in self.runs]
         return {
             subject: {
@@ -52,15 +59,16 @@ class Group:
 
 
 def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Problem]]:
-    """Groups of runs that differ in their seed only, and the runs that are not counted.
+    """Groups of runs that differ only in their seed, and the runs that are not counted.
 
-    A group shares data, protocol, store, subjects, test windows, model, encoder, task, and all of its config that
-    `run_identity` keeps, but for the seed. Of two runs of one seed the newest counts; the other is named.
+    The runs of a group share data, protocol, store, subjects, test windows, model, encoder, task, and everything that
+    `run_identity` keeps of the config except the seed. If two runs have one seed, the newer one counts and the older
+    one becomes a problem.
     """
     members: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
         r, facts = run.result, run.result.benchmark
-        # a run without its config cannot be shown to be like any other
+        # without a config nobody can tell which other runs this one equals: it gets a group of its own
         identity = (
             identity_hash(run.config, without_seed=True) if run.config else f"config of {run.label()}"
         )
@@ -98,11 +106,11 @@ def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Problem]]:
 
 
 def _label(groups: Sequence[Group]) -> None:
-    """Name groups by model and encoder, and by what tells them from their namesakes on the same data.
+    """Label groups by model and encoder, and by the settings in which groups of one name differ on the same data.
 
-    Groups of another way of adapting, or of another task, differ in most settings: those of one way are told apart,
-    and the way is said where there are several. So are those that start from nothing and from a pre-training: what the
-    pre-training was is said where there are two.
+    Groups of two ways of adapting (or of two tasks) differ in most settings. So settings are compared only within one
+    way, and the label names the way if there are several. Settings of a pre-training are compared only among the
+    groups that have one.
     """
     namesakes: dict[tuple[str, str, str, str], list[Group]] = {}
     for group in groups:
@@ -126,17 +134,18 @@ def _label(groups: Sequence[Group]) -> None:
 
 
 def _differs(name: str, settings: Sequence[Mapping[str, Any]]) -> bool:
-    said = [values for values in settings if name in values or not name.startswith("pretrain.")]
-    return len({str(values.get(name)) for values in said}) > 1
+    """Whether a setting has several values; one of the pre-training counts only where there was a pre-training."""
+    compared = [values for values in settings if name in values or not name.startswith("pretrain.")]
+    return len({str(values.get(name)) for values in compared}) > 1
 
 
-def n_subjects(result: "RunResult") -> int:
-    """How many subjects of the corpus a run has used, over all splits."""
+def n_subjects(result: RunResult) -> int:
+    """How many subjects of the corpus a run used, over all splits."""
     return len({subject for ids in result.benchmark.subjects.values() for subject in ids})
 
 
 def mean(values: Sequence[float | None]) -> float:
-    """The mean; NaN where a value is missing or is none."""
+    """The mean; NaN if a value is missing or None."""
     return (
         sum(math.nan if value is None else value for value in values) / len(values) if values else math.nan
     )
@@ -150,43 +159,44 @@ def deviation(values: Sequence[float]) -> float:
 
 def nearest_references(group: Group, references: Sequence[Reference]) -> dict[str, Reference]:
     """By metric, the first of the published scores that the group repeats."""
-    found: dict[str, Reference] = {}
+    nearest: dict[str, Reference] = {}
     for reference in repeated(group, references):
-        found.setdefault(reference.metric, reference)
-    return found
+        nearest.setdefault(reference.metric, reference)
+    return nearest
 
 
 def repeated(group: Group, references: Sequence[Reference]) -> list[Reference]:
-    """Published scores of the group's model on its data: of the table that its experiment repeats, where it has any.
+    """The published scores of the group's model on its data that come nearest to it, metric by metric.
 
-    Of these the one of every metric whose settings differ least from the group's; several, where several were
-    published of a model as it is, and one in a study that varies it.
+    Scores of the tables that the group's experiment repeats go first. Among them the scores with the fewest different
+    settings remain. Several remain if several main tables publish the model; a study that varies one setting gives
+    one.
     """
     if not group.first.classifies:
-        return []  # what is published is of classes
+        return []  # only scores of classification are published
     known = [r for r in references if (r.model, r.data) == (group.first.model, group.first.data)]
     tables = tables_repeated(group)
     distance = {
         id(r): (r.table not in tables, len(setting_differences(group, r)), not r.headline) for r in known
     }
-    found: list[Reference] = []
+    chosen: list[Reference] = []
     for metric in dict.fromkeys(r.metric for r in known):
         of_metric = [r for r in known if r.metric == metric]
         least = min(distance[id(r)] for r in of_metric)
         nearest = [r for r in of_metric if distance[id(r)] == least]
-        found += nearest if nearest[0].headline else nearest[:1]
-    return found
+        chosen += nearest if nearest[0].headline else nearest[:1]
+    return chosen
 
 
 def tables_repeated(group: Group) -> list[str]:
-    """The tables of `published.yaml` that the group's experiment says it repeats."""
+    """The tables of `published.yaml` that the group's experiment repeats, as its config says (`paper.tables`)."""
     return (group.runs[0].config.get("paper") or {}).get("tables", [])
 
 
 def setting_differences(group: Group, reference: Reference) -> list[str]:
-    """Where the group's settings are not those of the published number: "model.width 64 (128)", ours and published."""
+    """The settings in which the group differs from the published number, ours first: "model.width 64 (128)"."""
     ours = flat(group.runs[0].config)
-    # the published scores say moment_large
+    # published.yaml names the encoder with its size: moment_large
     size = f"_{ours['encoder.size']}" if "encoder.size" in ours else ""
     ours["encoder"] = group.first.encoder.removesuffix(size) + size
     ours["encoder"] += " of random weights" * (ours.get("encoder.weights") == "random")

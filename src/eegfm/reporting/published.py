@@ -1,4 +1,4 @@
-"""Published test scores, beside which a report sets ours: `published.yaml`, read."""
+"""Read `published.yaml`: the published test scores that a report shows beside ours."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,13 +6,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 
 @dataclass(frozen=True)
 class Reference:
-    """A published test score: `std` is None where none was found; `settings` are those the number rests on.
+    """A published test score: `std` is None if none was found; `settings` are the settings behind the number.
 
-    `table` is what experiments repeat it by, `variant` what tells it from its neighbours in a study that varies one
-    thing ("model.width=64", "S1"), empty in a main table.
+    `table` is the name by which an experiment says that it repeats the score. `variant` says what a study changed
+    ("model.width=64", "ablation=S1"); it is empty in a main table.
     """
 
     model: str
@@ -38,7 +40,7 @@ class Reference:
 @cache
 def published() -> tuple[Reference, ...]:
     """Every cell of `published.yaml`, in its order."""
-    found = []
+    scores = []
     for block in _file()["blocks"]:
         for row, cells in block["rows"].items():
             data, metric = row.split()
@@ -54,7 +56,7 @@ def published() -> tuple[Reference, ...]:
                         f"ablation={column}",
                     )
                 centre, _, std = cell.partition("±")
-                found.append(
+                scores.append(
                     Reference(
                         model=model.get("model", key),
                         title=f"{model['title']}, {variant}" if variant else model["title"],
@@ -69,26 +71,24 @@ def published() -> tuple[Reference, ...]:
                         variant=variant,
                     )
                 )
-    return tuple(found)
+    return tuple(scores)
 
 
 def protocols() -> dict[str, str]:
-    """What every protocol of published scores is, by its name; the first is that of our benchmarks."""
+    """A sentence about every protocol of the published scores, by name; the first is that of our benchmarks."""
     return _file()["protocols"]
 
 
 @cache
 def _file() -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
     table: Any = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("published.yaml")))
     return table
 
 
 def flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """A nested mapping as {"trainer.max_epochs": 50, ...}."""
-    found: dict[str, Any] = {}
+    values_by_path: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{path}.{key}" if path else str(key)
-        found.update(flat(value, name) if isinstance(value, Mapping) else {name: value})
-    return found
+        values_by_path.update(flat(value, name) if isinstance(value, Mapping) else {name: value})
+    return values_by_path

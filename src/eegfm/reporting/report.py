@@ -1,4 +1,4 @@
-"""What `eegfm report` does: gathers runs, and shows and writes their tables."""
+"""`eegfm report`: gather runs, and show and write their tables."""
 
 import argparse
 import sys
@@ -9,88 +9,99 @@ from eegfm.reporting import against, contests, rankings
 from eegfm.reporting.costs import costs
 from eegfm.reporting.formats import html, latex, markdown, show
 from eegfm.reporting.groups import Group, group_runs
-from eegfm.reporting.remarks import known
+from eegfm.reporting.remarks import reservations_about
 from eegfm.reporting.rows import flat_table
 from eegfm.reporting.run_folders import find_runs, read_runs
-from eegfm.reporting.tables import More, tables
+from eegfm.reporting.tables import Supplement, tables
 from eegfm.runs.reservations import titled
 
 
 def report(options: argparse.Namespace) -> None:
-    """Show the tables of the runs at `options.paths`, and write the files that are asked for.
+    """Show the tables of the runs at `options.paths`, and write the files that the options name.
 
     Raises:
-        ValueError: there is no run, or a metric or a reference is asked for that is not there.
+        ValueError: there is no run, or no run has the metric or the reference of the options.
     """
     runs, problems = read_runs(find_runs([Path(_without_key(text)) for text in options.paths]))
     groups, repeats = group_runs(runs)
     problems += repeats
-    more = _more(groups, options)
+    supplement = _supplement(groups, options)
     if options.csv:
         _write(options.csv, flat_table(groups, problems))
-        if more.contests:
-            _write(options.csv.with_stem(f"{options.csv.stem}_pairs"), contests.pairs_csv(more.contests))
-        if more.against:
-            _write(options.csv.with_stem(f"{options.csv.stem}_against"), against.csv(more.against))
+        if supplement.contests:
+            _write(
+                options.csv.with_stem(f"{options.csv.stem}_pairs"), contests.pairs_csv(supplement.contests)
+            )
+        if supplement.against:
+            _write(options.csv.with_stem(f"{options.csv.stem}_against"), against.csv(supplement.against))
     if options.markdown:
         _write(
-            options.markdown, markdown(groups, problems, by_subject=options.by_subject, sheets=more.sheets)
+            options.markdown,
+            markdown(groups, problems, by_subject=options.by_subject, sheets=supplement.sheets),
         )
     if options.latex:
-        _write(options.latex, latex(groups, problems, by_subject=options.by_subject, sheets=more.sheets))
-    if options.html:
-        _write(options.html, html(groups, problems, by_subject=options.by_subject, more=more))
-    if options.figures:
-        _save_figures(options.figures, more)
-    show(groups, problems, by_subject=options.by_subject, more=more)
-
-
-def _more(groups: Sequence[Group], options: argparse.Namespace) -> More:
-    """Raises ValueError where a metric or a reference is asked for that is not there."""
-    more = More()
-    if options.against:
-        more.against = against.rows(groups)
-        more.sheets += [against.sheet(more.against)] * bool(more.against)
-        more.said += ["nothing is published of these models on these data sets"] * (not more.against)
-    if options.cost:
-        more.sheets += [costs(table.title, table.groups) for table in tables(groups)]
-    if not (options.compare or options.reference or options.metric or options.figures):
-        return more
-    # ranks are of all models, also where only one is compared with the others
-    everyone = contests.contests(groups, metric=options.metric)
-    more.contests = everyone
-    if options.reference:
-        more.contests = contests.contests(groups, metric=options.metric, reference=options.reference)
-    if not more.contests:
-        more.said.append("nothing to compare: no two models share data set, split and test windows")
-        return more
-    more.sheets += [sheet for contest in more.contests for sheet in contests.sheets(contest, groups)]
-    made, sentences = rankings.ranking(everyone, options.metric)
-    if made is None:
-        more.said += sentences
-        return more
-    more.sheets.append(rankings.ranks_sheet(made, sentences))
-    if not (options.html or options.figures):
-        return more
-    from eegfm.drawing import ranks  # matplotlib: a second, for those who want figures
-
-    held = known(group for contest in everyone for group in contest.groups)
-    if made.alike:
-        more.figures["critical_difference"] = ranks.critical_difference(
-            made.models,
-            made.mean,
-            made.critical_difference,
-            made.alike,
-            title=titled(rankings.friedman(made), held),
+        _write(
+            options.latex, latex(groups, problems, by_subject=options.by_subject, sheets=supplement.sheets)
         )
-    more.figures["ranks"] = ranks.rank_lines(made.models, made.data, made.rank, title=titled("ranks", held))
-    return more
+    if options.html:
+        _write(options.html, html(groups, problems, by_subject=options.by_subject, supplement=supplement))
+    if options.figures:
+        _save_figures(options.figures, supplement)
+    show(groups, problems, by_subject=options.by_subject, supplement=supplement)
 
 
-def _save_figures(folder: Path, more: More) -> None:
+def _supplement(groups: Sequence[Group], options: argparse.Namespace) -> Supplement:
+    """What the options ask for beside the scores. Raises ValueError if no run has the metric or the reference."""
+    supplement = Supplement()
+    if options.against:
+        supplement.against = against.rows(groups)
+        supplement.sheets += [against.sheet(supplement.against)] * bool(supplement.against)
+        supplement.sentences += ["no score of these models on these data sets is published"] * (
+            not supplement.against
+        )
+    if options.cost:
+        supplement.sheets += [costs(table.title, table.groups) for table in tables(groups)]
+    if not (options.compare or options.reference or options.metric or options.figures):
+        return supplement
+    # ranks cover all models, even if --reference compares one of them with the others
+    all_contests = contests.contests(groups, metric=options.metric)
+    supplement.contests = all_contests
+    if options.reference:
+        supplement.contests = contests.contests(groups, metric=options.metric, reference=options.reference)
+    if not supplement.contests:
+        supplement.sentences.append("no comparison: no two models share data set, split and test windows")
+        return supplement
+    supplement.sheets += [
+        sheet for contest in supplement.contests for sheet in contests.sheets(contest, groups)
+    ]
+    ranked, sentences = rankings.ranking(all_contests, options.metric)
+    if ranked is None:
+        supplement.sentences += sentences
+        return supplement
+    supplement.sheets.append(rankings.ranks_sheet(ranked, sentences))
+    if not (options.html or options.figures):
+        return supplement
+    from eegfm.drawing import ranks  # imports matplotlib, which takes a second
+
+    reserved = reservations_about(group for contest in all_contests for group in contest.groups)
+    if ranked.alike:
+        supplement.figures["critical_difference"] = ranks.critical_difference(
+            ranked.models,
+            ranked.mean,
+            ranked.critical_difference,
+            ranked.alike,
+            title=titled(rankings.friedman(ranked), reserved),
+        )
+    supplement.figures["ranks"] = ranks.rank_lines(
+        ranked.models, ranked.data, ranked.rank, title=titled("ranks", reserved)
+    )
+    return supplement
+
+
+def _save_figures(folder: Path, supplement: Supplement) -> None:
     from eegfm.drawing.style import save
 
-    for name, figure in more.figures.items():
+    for name, figure in supplement.figures.items():
         try:
             save(figure, folder / f"{name}.png")
             figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
@@ -99,12 +110,13 @@ def _save_figures(folder: Path, more: More) -> None:
 
 
 def _without_key(text: str) -> str:
+    """The path of `run=PATH` and `runs=PATH`; any other text as it is."""
     key, equals, path = text.partition("=")
     return path if equals and key in ("run", "runs") else text
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a text as it is, making its folder; a place that cannot be written ends in a sentence."""
+    """Write a text with its line ends as they are, and make its folder; exit with a sentence if that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "w", newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The flat table of a report: one row a run, for other programs."""
+"""The flat CSV table of a report, one row a run, for other programs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from eegfm.reporting.run_folders import Problem, Run
 
 
 def flat_table(groups: Sequence[Group], problems: Sequence[Problem]) -> str:
-    """CSV: one row a run, also for runs without a number."""
+    """CSV with one row a run; a run without a number has its reason in `problem`."""
     rows = [_csv_row(group, run) for group in groups for run in group.runs]
     rows += [
         {"folder": p.folder.as_posix(), "status": "without a number", "problem": p.what} for p in problems
@@ -43,8 +43,8 @@ def _csv_row(group: Group, run: Run) -> dict[str, Any]:
         "test_windows": sum(row["n_windows"] for row in subjects.values()),
         **{
             f"{split}_{metric}": "" if math.isnan(value) else repr(value)
-            for split, found in sorted(r.metrics.items())
-            for metric, value in found.items()
+            for split, values in sorted(r.metrics.items())
+            for metric, value in values.items()
         },
         **{
             f"group_{metric}_{end}": repr(value)
@@ -75,14 +75,17 @@ def _csv_row(group: Group, run: Run) -> dict[str, Any]:
 
 
 def _spatial_columns(spatial: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Flat: "spatial_synthetic_end_second", "spatial_synthetic_end_rank_correlation_gradient"; none of most models."""
-    found: dict[str, Any] = {}
-    for corpus, one in spatial.items():
+    """Columns such as "spatial_synthetic_end_second", "spatial_synthetic_end_rank_correlation_gradient".
+
+    Empty for a model without a spatial matrix.
+    """
+    columns: dict[str, Any] = {}
+    for corpus, matrix in spatial.items():
         for when in ("start", "end"):
             for name in ("second", "effective_rank"):
-                if when in one:
-                    found[f"spatial_{corpus}_{when}_{name}"] = one[when][name]
+                if when in matrix:
+                    columns[f"spatial_{corpus}_{when}_{name}"] = matrix[when][name]
             for kind in ("rank_correlation", "correlation"):
-                for name, value in one.get(when, {}).get(kind, {}).items():
-                    found[f"spatial_{corpus}_{when}_{kind}_{name}"] = value
-    return found
+                for name, value in matrix.get(when, {}).get(kind, {}).items():
+                    columns[f"spatial_{corpus}_{when}_{kind}_{name}"] = value
+    return columns

@@ -1,4 +1,7 @@
-"""Find run folders and read the runs in them. A folder that gives no number is a `Problem` with its reason."""
+"""Find run folders and read the runs in them.
+
+A folder that gives no number becomes a `Problem` with its reason; no folder is left out in silence.
+"""
 
 import csv
 import os
@@ -17,7 +20,7 @@ from eegfm.runs.results import RunResult, read_result
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder as given, its result, and its resolved config ({} where that is missing)."""
+    """A finished run: its folder as it was given, its result, and its resolved config ({} if the file is missing)."""
 
     folder: Path
     result: RunResult
@@ -28,7 +31,10 @@ class Run:
 
     @cached_property
     def drawn(self) -> Drawn | None:
-        """Its test scores with other subjects, which take seconds of many windows; None without predictions."""
+        """The test scores over redrawn test subjects (`runs.intervals`); None without predictions.
+
+        Many windows take seconds.
+        """
         file = self.folder / "predictions_test.csv"
         return drawn(read_predictions(file)) if file.is_file() else None
 
@@ -42,36 +48,38 @@ class Problem:
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
-    """Every run folder at or below the paths, each once, sorted: one with a result, a config, a status or `.hydra`.
+    """Every run folder at or below the paths, each once, sorted.
+
+    A run folder has a result, a config, a status or a `.hydra` folder.
 
     Raises:
-        ValueError: a path that is not there, or that holds no run.
+        ValueError: a path does not exist, or holds no run.
     """
-    found: dict[Path, Path] = {}
+    folders: dict[Path, Path] = {}  # by resolved path, so that each counts once
     for path in paths:
         path = path.parent if path.is_file() else path
         if not path.is_dir():
             raise ValueError(
-                f"There is no folder {path}. Runs lie in runs/<experiment>/<name>; for all of them: "
-                "python -m eegfm.report runs"
+                f"There is no folder {path}. Runs lie in runs/<experiment>/<name>. To report all of "
+                "them, type: python -m eegfm.report runs"
             )
-        here = []
+        run_folders = []
         for place, inner, files in os.walk(path, followlinks=True):
             if {"result.json", "config.yaml", "status.json"} & {*files} or ".hydra" in inner:
-                here.append(Path(place))
-                inner.clear()  # what lies in a run is the run's
-        if not here:
+                run_folders.append(Path(place))
+                inner.clear()  # folders inside a run belong to that run
+        if not run_folders:
             raise ValueError(
                 f"There is no run at or below {path}: no folder there has a result.json, a config.yaml or a .hydra. "
                 "Train one with:  python -m eegfm.train"
             )
-        for folder in here:
-            found.setdefault(folder.resolve(), folder)
-    return sorted(found.values())
+        for folder in run_folders:
+            folders.setdefault(folder.resolve(), folder)
+    return sorted(folders.values())
 
 
 def read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[Problem]]:
-    """The finished runs among the folders, and what is the matter with the others."""
+    """The finished runs among the folders, and why each of the others gives no number."""
     runs, problems = [], []
     for folder in folders:
         if not (folder / "result.json").exists():
@@ -90,21 +98,22 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[Problem]]:
 
 
 def _how_far(folder: Path) -> str:
+    """How far an unfinished run has come, by its `metrics.csv`."""
     try:
         with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
             epochs = sum(1 for _ in csv.DictReader(file))
     except OSError:
         epochs = 0
-    done = (
+    progress = (
         f"after {epochs} {'epoch' if epochs == 1 else 'epochs'}"
         if epochs
         else "before the end of its first epoch"
     )
-    return f"not finished: no result.json, {done} (running, interrupted or failed)"
+    return f"not finished: no result.json, {progress} (running, interrupted or failed)"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The resolved config of a run; {} where there is none."""
+    """The resolved config of a run; {} if there is no file."""
     if not (folder / "config.yaml").exists():
         return {}
     config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))

@@ -1,4 +1,4 @@
-"""A group's numbers as text: mean and deviation, intervals, differences. Read before torch is."""
+"""A group's numbers as text: mean and deviation, intervals, differences. This module does not import torch."""
 
 import math
 
@@ -9,12 +9,12 @@ from eegfm.tasks.metric_names import NO_SCORE
 NONE = "–"
 LEGEND = (
     "mean ± population standard deviation (ddof 0, as published) over seeds; [95 % interval over test subjects, by "
-    "bootstrap: too short where they are few]; (lowest … highest test subject)"
+    "bootstrap: too short with few subjects]; (lowest … highest test subject)"
 )
 
 
 def score(group: Group, metric: str) -> str:
-    """`0.6123 ± 0.0123`; the deviation of a single seed is none and is left out."""
+    """`0.6123 ± 0.0123`; a single seed has no deviation."""
     values = group.test(metric)
     centre = mean(values)
     if math.isnan(centre):
@@ -23,15 +23,15 @@ def score(group: Group, metric: str) -> str:
 
 
 def interval(group: Group, metric: str) -> str:
-    """Where the mean lies with other test subjects."""
+    """The 95 % interval of the mean over test subjects; empty if there is none."""
     ends = group.intervals.get(metric)
     return f"[{ends[0]:.2f}, {ends[1]:.2f}]" if ends else ""
 
 
 def difference(group: Group, metric: str) -> str:
-    """Our mean less the published one, which is held still, and where that lies with other test subjects.
+    """Our mean minus the published one, and its interval over our test subjects (the published number stays fixed).
 
-    None is given where the two must not be held against one another.
+    A dash and "not comparable" if the two must not be compared.
     """
     if incomparable(group, group.references[metric]):
         return f"{NONE} not comparable"
@@ -42,7 +42,7 @@ def difference(group: Group, metric: str) -> str:
 
 
 def spread(group: Group, metric: str) -> str:
-    """Lowest and highest test subject; none for what is no score, and where no subject has one."""
+    """The lowest and highest test subject; empty for a level such as the prevalence, and if no subject has a score."""
     if metric in NO_SCORE:
         return ""
     values = [row.get(metric, math.nan) for row in group.subjects().values()]
