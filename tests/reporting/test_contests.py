@@ -298,7 +298,7 @@ def test_one_model_against_the_others(tmp_path: Path, capsys) -> None:
     printed = report(tmp_path, capsys, "--reference", "samba")
     assert len(re.findall(r"[A-C] minus [A-C]", printed)) == 2
     assert "for all 2 pairs with samba · spectrum" in printed
-    for name, said in {"nobody": "No compared model", "spectrum": "name of several models"}.items():
+    for name, said in {"nobody": "No compared model", "spectrum": "names of several models"}.items():
         with pytest.raises(SystemExit, match=f"(?s){said}.*stamp · spectrum"):
             main([str(tmp_path), "--reference", name])
     with pytest.raises(
@@ -323,7 +323,10 @@ def test_ranks_over_data_sets_are_those_of_the_groups_scores(tmp_path: Path, cap
         f"{name}.{kind}" for name in ("ranks", "critical_difference") for kind in ("png", "pdf")
     }
     assert page.read_text(encoding="utf-8").count("data:image/png;base64") == 2
-    assert "not on every data set, and left out: stamp · raw" in printed and "d0 is SIMULATED" in printed
+    assert (
+        "left out, because they are not on every data set: stamp · raw" in printed
+        and "d0 is SIMULATED" in printed
+    )
     table = ranked(runs, printed)
     p = stats.friedmanchisquare(*table.T).pvalue
     assert table.shape == (5, 3) and f"2 degrees of freedom, p {p:.4f}" in printed

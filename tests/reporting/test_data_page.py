@@ -207,7 +207,7 @@ def test_without_training_windows_there_is_a_sentence(tmp_path):
     for subject in ("01", "02", "03"):
         for label in (0, 1):
             (tmp_path / "raw" / f"S{subject}_{label}.edf").unlink()
-    with pytest.raises(EegfmError, match=r"training split .* is empty.*begin with 01"):
+    with pytest.raises(EegfmError, match=r"training split .* is empty.*first training subject .* is 01"):
         page(module(tmp_path, allow_partial=True))
 
 

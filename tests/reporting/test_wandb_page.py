@@ -10,7 +10,7 @@ from wandb_workspaces.reports.v2 import internal as of_reports
 from wandb_workspaces.workspaces import internal as of_workspaces
 
 from eegfm.contracts import EegfmError
-from eegfm.reporting.wandb_page import KEPT, means, page_of, report, save, workspace
+from eegfm.reporting.wandb_page import ADDRESSES, means, page_of, report, save, workspace
 from tests.made_run import make_run
 from tests.wandb_server import serving
 
@@ -114,7 +114,7 @@ def test_the_page_is_saved_once_and_then_replaced(runs, server, monkeypatch):
     wandb.teardown()
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     first = save(runs)
-    assert json.loads((runs / KEPT).read_text()) == first
+    assert json.loads((runs / ADDRESSES).read_text()) == first
     assert len(server.views) == 2
     assert {view["type"] for view in server.views.values()} == {"project-view", "runs"}
     assert all(view["entityName"] == "lab" for view in server.views.values())

@@ -1,13 +1,13 @@
 "use strict";
-// The page of an experiment: draws what lies in #facts, filters and sorts it. No library, nothing is fetched, and text
-// from files only ever becomes text nodes.
+// The page of an experiment: draws, filters and sorts the facts in #facts. It uses no library and fetches nothing. Text
+// from files only becomes text nodes.
 (() => {
   const facts = JSON.parse(document.getElementById("facts").textContent);
   const { cells, groups, metrics } = facts;
   const NONE = "–", COLOURS = 7, DASHES = ["", "7 3", "2 3"];
   const seeds = distinct(cells.map(cell => cell.seed)).filter(seed => seed !== null).sort((a, b) => a - b);
   const chosen = { text: "", data: "", model: "", state: "", group: null, metric: "", curve: "", figure: "" };
-  const sorted = {}; // by table: the column that it is sorted by, and which way
+  const sorted = {}; // by table: the column that sorts it, and the direction
 
   groups.forEach((group, i) => Object.assign(group, { i, own: group.own || "" }));
   cells.forEach((cell, i) => {
@@ -48,7 +48,7 @@
   function seedName(cell) {
     return cell.seed === null ? cell.name : `seed ${cell.seed}`;
   }
-  function look(seed) { // a seed has one colour in the whole page, and one dash where there are more seeds than colours
+  function look(seed) { // a seed has one colour on the whole page, and a dash if there are more seeds than colours
     const i = Math.max(0, seeds.indexOf(seed));
     return { colour: `c${i % COLOURS}`, dash: DASHES[Math.floor(i / COLOURS) % DASHES.length] };
   }
@@ -71,8 +71,8 @@
     const there = new Set(found.map(cell => cell.group));
     return { cells: found, groups: groups.filter(group => there.has(group.i)) };
   }
-  function metricOf(one) { // of a cell or a group
-    return chosen.metric || one.own;
+  function metricOf(cellOrGroup) {
+    return chosen.metric || cellOrGroup.own;
   }
   function scoreOf(group) {
     return group.scores[metricOf(group)] || {};
@@ -81,7 +81,7 @@
     const own = distinct(groups.map(group => group.own).filter(Boolean));
     return chosen.metric ? spoken(chosen.metric) : own.length === 1 ? spoken(own[0]) : "score";
   }
-  function best(a, b) { // data by data, and there the best mean first (of errors the lowest); groups without one last
+  function best(a, b) { // by data set, then the best mean first (the lowest for errors); groups without a mean last
     const [x, y] = [a, b].map(group => scoreOf(group).mean * (metricOf(group).endsWith("_uv") ? -1 : 1));
     return !a.data - !b.data || a.data.localeCompare(b.data) || is(y) - is(x) || (is(x) ? y - x : 0) || a.i - b.i;
   }
@@ -92,14 +92,14 @@
   function empty(value) {
     return value === null || value === undefined || value === "" || Number.isNaN(value);
   }
-  function order(way) { // what is missing is last, whichever way
+  function order(way) { // missing values come last in both directions
     return ([a], [b]) => empty(a) || empty(b) ? empty(a) - empty(b)
       : way * (typeof a === "number" && typeof b === "number" ? a - b : collator.compare(a, b));
   }
-  // a column: its name, the value that it is sorted by, and what is shown where that is something else
+  // a column: its name, the value that sorts it, and what it shows if that is not the value
   function table(id, about, columns, rows, all) {
     const there = columns.filter(column => column.always || all.some(row => !empty(column.value(row))));
-    // what is the same in every row is said once
+    // a value that is the same in every row stands above the table
     const same = there.filter(column => column.once && all.length > 1 && distinct(all.map(column.value)).length === 1);
     const used = there.filter(column => !same.includes(column));
     const body = h("tbody");
@@ -125,7 +125,7 @@
       }))));
     }
     draw();
-    return [same.length > 0 && h("p", { class: "note" }, `The same in all: ${same.map(column => `${column.name} ${column.words ? column.words(all[0]) : column.value(all[0])}`).join("; ")}.`),
+    return [same.length > 0 && h("p", { class: "note" }, `The same in all rows: ${same.map(column => `${column.name} ${column.words ? column.words(all[0]) : column.value(all[0])}`).join("; ")}.`),
       h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": about },
         h("table", { id }, h("thead", {}, h("tr", {}, heads)), body))];
   }
@@ -137,7 +137,7 @@
       { name: "group", always: true, kind: "label", value: group => group.label,
         show: group => [group.label, " ", badges(group.marks), only(group),
           group.gone.length > 0 && h("span", { class: "sub mark" }, `without a score: ${group.gone.join(", ")}`),
-          group.absent.length > 0 && h("span", { class: "sub" }, `no run of seed ${group.absent.join(", ")}, which others have`)] },
+          group.absent.length > 0 && h("span", { class: "sub" }, `no run of seed ${group.absent.join(", ")}; other groups have one`)] },
       { name: "data", once: true, value: group => group.data },
       { name: "seeds", number: true, always: true, value: group => group.seeds.length, title: "runs with a score",
         show: group => h("span", { title: group.seeds.join(", ") }, String(group.seeds.length)) },
@@ -145,22 +145,22 @@
         show: group => [scoreOf(group).text, mixed ? h("span", { class: "sub" }, spoken(metricOf(group))) : ""] },
       { name: "95 % over subjects", number: true, title: "by bootstrap over test subjects", value: group => scoreOf(group).ends?.[0],
         show: group => scoreOf(group).interval },
-      { name: "lowest … highest subject", number: true, title: "by their own windows, means over seeds", value: group => parseFloat(scoreOf(group).spread?.slice(1)),
+      { name: "lowest … highest subject", number: true, title: "scores of the subjects' own windows, means over seeds", value: group => parseFloat(scoreOf(group).spread?.slice(1)),
         show: group => scoreOf(group).spread },
       { name: "test subjects", number: true, value: group => Object.keys(group.subjects).length || null },
       { name: "paper", number: true, value: group => published(group)?.mean,
         show: group => [published(group).text, h("span", { class: "sub", title: published(group).source }, published(group).title)] },
-      { name: "ours less paper", number: true, value: group => published(group)?.less, show: group => published(group).difference },
+      { name: "ours minus paper", number: true, value: group => published(group)?.less, show: group => published(group).difference },
       { name: "comparable", kind: "words", value: group => published(group)?.comparable,
         show: group => h("span", { class: published(group).comparable.startsWith("no") ? "mark" : null }, published(group).comparable) },
       { name: "trainable", number: true, value: group => group.trainable, show: group => group.trainable.toLocaleString("en") },
     ];
     return [table("groups", "Groups", columns, [...found].sort(best), groups), notes(found.filter(group => group.seeds.length))];
   }
-  function notes(found) { // what is to be known of every group once, then what is of each
-    const said = group => [...group.marks, ...group.remarks];
-    const shared = found.length > 1 ? said(found[0]).filter(one => found.every(group => said(group).includes(one))) : [];
-    const lines = [["all", shared], ...found.map(group => [named(group), said(group).filter(one => !shared.includes(one))])];
+  function notes(found) { // sentences that hold for every group, then those of each group
+    const sentences = group => [...group.marks, ...group.remarks];
+    const shared = found.length > 1 ? sentences(found[0]).filter(sentence => found.every(group => sentences(group).includes(sentence))) : [];
+    const lines = [["all", shared], ...found.map(group => [named(group), sentences(group).filter(sentence => !shared.includes(sentence))])];
     return h("ul", { class: "note" }, lines.filter(([, words]) => words.length).map(([label, words]) => h("li", {}, h("b", {}, `${label}: `), words.join("; "))));
   }
   function badges(marks) {
@@ -183,7 +183,7 @@
       { name: "data", once: true, value: cell => cell.data },
       { name: "seed", number: true, value: cell => cell.seed },
       { name: "state", kind: "words", value: cell => cell.state, show: cell => [state(cell), cell.why && h("span", { class: "sub" }, cell.why)] },
-      { name: "epoch", number: true, title: "whose weights were kept, counted from 1", value: cell => cell.epoch },
+      { name: "epoch", number: true, title: "the epoch whose weights were kept, counted from 1", value: cell => cell.epoch },
       { name: monitors.length === 1 ? `validation ${spoken(monitors[0])}` : "validation", number: true, title: "the metric that chose the weights", value: cell => cell.validation,
         show: cell => [four(cell.validation), monitors.length > 1 && h("span", { class: "sub" }, spoken(cell.monitor))] },
       ...Object.entries(metrics).map(([key, name]) => ({ name: `test ${name}`, number: true, value: cell => cell.test[key], show: cell => four(cell.test[key]), once: facts.levels.includes(key), words: cell => four(cell.test[key]) })),
@@ -191,19 +191,19 @@
         show: cell => [`[${interval(cell).map(end => end.toFixed(2)).join(", ")}]`, mixed && h("span", { class: "sub" }, spoken(metricOf(cell)))] },
       { name: "trainable", number: true, value: cell => cell.trainable, show: cell => cell.trainable.toLocaleString("en") },
       pair("wall time", "wall"),
-      { name: "memory, GB", number: true, title: "the most that the process held", value: cell => cell.memory, show: cell => cell.memory.toFixed(2) },
+      { name: "memory, GB", number: true, title: "the peak of the process", value: cell => cell.memory, show: cell => cell.memory.toFixed(2) },
       { name: "GPU memory, GB", number: true, value: cell => cell.gpu_memory, show: cell => cell.gpu_memory.toFixed(2) },
       { name: "GPU hours", number: true, value: cell => cell.gpu_hours, show: cell => cell.gpu_hours.toFixed(2) },
-      pair("energy", "energy", "of the GPUs, by their own counters"),
-      pair("FLOPs", "flops", "of one window, forward"),
+      pair("energy", "energy", "energy of the GPUs, by their own counters"),
+      pair("FLOPs", "flops", "forward pass of one window"),
       { name: "device", once: true, value: cell => cell.device },
       { name: "task", once: true, value: cell => cell.task },
       { name: "protocol", once: true, value: cell => cell.protocol },
-      { name: "to know", kind: "words", once: true, value: cell => cell.marks.join("; "), show: cell => badges(cell.marks) },
+      { name: "reservations", kind: "words", once: true, value: cell => cell.marks.join("; "), show: cell => badges(cell.marks) },
     ];
     return table("runs", "Runs", columns, [...found].sort(unfinishedFirst), cells);
   }
-  function unfinishedFirst(a, b) { // then group by group, as above
+  function unfinishedFirst(a, b) { // finished runs follow group by group, in the order of the groups
     return (a.state === "done") - (b.state === "done") || (a.group !== b.group && best(groups[a.group], groups[b.group])) || a.seed - b.seed;
   }
   function state(cell) {
@@ -256,13 +256,13 @@
       if (!lines.length) without.push(group);
       return { group, lines, members };
     }).filter(one => one.lines.length);
-    const ends = {}; // one axis for all panels of one data set, but a loss has another size in every model
+    const ends = {}; // one axis for all panels of a data set; losses of two models differ in size, so each group has its own
     for (const { group, lines } of drawn) (ends[name === "loss" ? group.i : group.data] ||= []).push(...lines.flatMap(cell => linesOf(cell, name).flatMap(([values]) => values)));
     const panels = drawn.map(one => panel(one, name, around(ends[name === "loss" ? one.group.i : one.group.data])));
     return [
       keys(found.cells),
-      panels.length ? h("div", { class: "panels", id: "curves" }, panels) : h("p", { class: "note" }, "None of what is shown has such a curve."),
-      without.length > 0 && panels.length > 0 && h("p", { class: "note" }, `Without this curve (fitted in one go, or before the end of the first epoch): ${without.map(named).join("; ")}.`),
+      panels.length ? h("div", { class: "panels", id: "curves" }, panels) : h("p", { class: "note" }, "None of the runs shown has this curve."),
+      without.length > 0 && panels.length > 0 && h("p", { class: "note" }, `Without this curve (fitted in one step, or still in the first epoch): ${without.map(named).join("; ")}.`),
     ];
   }
   function panel({ group, lines, members }, name, ends) {
@@ -324,7 +324,7 @@
       h("div", { class: "value" }, row.text),
     ]), h("div"), s("svg", { viewBox: `0 0 ${DOTS} 18`, "aria-hidden": "true" }, ticks(...ends, 6).map(v => s("text", { class: "m dim", x: x(v), y: 12 }, v))), h("div"));
   }
-  function byData(found) { // groups of one data set and metric, which share an axis
+  function byData(found) { // groups of one data set, protocol and metric share an axis
     const kinds = new Map();
     for (const group of [...found].sort(best)) {
       const key = [group.data, metricOf(group), group.protocol].join("\n");
@@ -358,13 +358,13 @@
 
   // ---- subjects
 
-  const COLUMNS = 30; // test subjects that a table has room for
+  const COLUMNS = 30; // the most test subjects that fit in a table
   function bySubject(found) {
     return byData(found.groups).map((alike, i) => {
       const metric = metricOf(alike[0]), names = distinct(alike.flatMap(group => Object.keys(group.subjects))).sort(collator.compare);
       const value = (group, name) => group.subjects[name]?.[metric] ?? null;
       const all = alike.flatMap(group => names.map(name => value(group, name))), ends = around(all, 0.01);
-      if (!ends) return [heading(alike), h("p", { class: "note" }, "No test subject has a score of its own.")];
+      if (!ends) return [heading(alike), h("p", { class: "note" }, "No test subject has a score by itself.")];
       if (names.length > COLUMNS) {
         return [heading(alike), forest(alike.map(group => ({
           name: group.label, about: group.label, text: scoreOf(group).spread,
@@ -380,7 +380,7 @@
 
   // ---- figures
 
-  const images = new Map(); // made once: a browser decodes each again otherwise
+  const images = new Map(); // kept, so that a browser decodes each image once
   function figures(found) {
     const held = [...found.cells].sort(unfinishedFirst).flatMap(cell => cell.figures.filter(one => one.name === chosen.figure).map(one => ({ cell, one })));
     const inside = held.filter(({ one }) => one.src), outside = held.filter(({ one }) => !one.src);
@@ -390,7 +390,7 @@
         if (!images.has(one)) images.set(one, h("img", { src: one.src, loading: "lazy", alt: `${one.name.replaceAll("_", " ")} of ${title}` }));
         return h("figure", {}, link(one.href, images.get(one)), h("figcaption", {}, title));
       })),
-      outside.length > 0 && h("p", { class: "note" }, `Not in the page, which holds ${facts.room.MB} MB of figures and none above ${facts.room.kB} kB: `, outside.map(({ cell, one }, i) => [i ? ", " : "", link(one.href, `${named(groups[cell.group])}, ${seedName(cell)}`)]), "."),
+      outside.length > 0 && h("p", { class: "note" }, `Figures outside the page, which holds ${facts.room.MB} MB of figures and none above ${facts.room.kB} kB: `, outside.map(({ cell, one }, i) => [i ? ", " : "", link(one.href, `${named(groups[cell.group])}, ${seedName(cell)}`)]), "."),
     ];
   }
 
@@ -414,11 +414,11 @@
 
   const count = h("output", { "aria-live": "polite" }), part = {};
   const sections = [
-    ["groups-of", "Groups", "Runs that differ in their seed alone, in one row."],
-    ["all-runs", "Runs", "One row a run; the name of a run leads to its folder."],
-    ["curves-of", "Learning curves", "A line a seed. Filled: the epoch whose weights were kept. Open: where a run that is not finished has come to."],
-    ["by-seed", "By seed, with intervals", "Dots: seeds. Upright line: their mean. Whiskers: 95 % with other test subjects, by bootstrap, too short where they are few. Diamond: the paper's, dotted where the two must not be compared."],
-    ["by-subject", "Test subjects", "Means over seeds, of each subject's windows alone."],
+    ["groups-of", "Groups", "One row for runs that differ only in their seed."],
+    ["all-runs", "Runs", "One row a run; the name of a run links to its folder."],
+    ["curves-of", "Learning curves", "One line a seed. Filled dot: the epoch whose weights were kept. Open dot: the last epoch of an unfinished run."],
+    ["by-seed", "By seed, with intervals", "Dots: seeds. Upright line: their mean. Whiskers: 95 % interval over test subjects, by bootstrap, too short with few subjects. Diamond: the paper's score, dotted if the two must not be compared."],
+    ["by-subject", "Test subjects", "The score of each subject's windows alone, as a mean over seeds."],
     ["figures-of", "Figures", ""],
   ].filter(([id]) => (id !== "figures-of" || drawings.length) && (id !== "curves-of" || lines.length));
   const search = h("input", { type: "search", name: "text", placeholder: "any words", oninput: event => choose({ text: event.target.value }) });
@@ -433,7 +433,7 @@
     const choices = id === "curves-of" ? choice("curve", "of", lines.map(one => [one, curveName(one)]))
       : id === "figures-of" ? choice("figure", "figure", drawings.map(one => [one, one.replaceAll("_", " ")])) : "";
     return h("section", { "aria-labelledby": id }, h("h2", { id }, name), about && h("p", { class: "note" }, about), choices, part[id]);
-  }), h("p", { class: "note" }, `Scores: ${facts.legend}. FLOPs: of one window through what was trained, forward. Wall time: of the process that finished the run.`));
+  }), h("p", { class: "note" }, `Scores: ${facts.legend}. FLOPs: a forward pass of one window through the trained model. Wall time: of the process that finished the run.`));
   for (const name of ["metric", "curve", "figure"]) {
     const node = main.querySelector(`select[name=${name}]`);
     if (node) node.value = chosen[name];
@@ -447,7 +447,7 @@
   function draw() {
     const found = shown(), group = groups[chosen.group];
     const now = JSON.stringify([found.cells.map(cell => cell.i), { ...chosen, text: "" }]);
-    if (now === drawn) return; // another letter that changes nothing
+    if (now === drawn) return; // the letters typed since then change nothing
     drawn = now;
     count.replaceChildren(`${found.cells.length} of ${cells.length} runs, ${found.groups.length} of ${groups.length} groups `,
       ...(group ? [h("button", { type: "button", onclick: () => choose({ group: null }) }, `only ${named(group)} ✕`)] : []));

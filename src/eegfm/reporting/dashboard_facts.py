@@ -1,4 +1,4 @@
-"""What the page of an experiment shows, as plain values: a cell for each run, a group for the runs of one row."""
+"""The facts on the page of an experiment, as plain values: a cell for each run, a group for the runs of one row."""
 
 import base64
 import csv
@@ -24,26 +24,26 @@ from eegfm.runs.status import Status, look
 from eegfm.tasks.metric_names import NO_SCORE, in_order, short
 from eegfm.version import __version__
 
-FIGURES_MB = 6.0  # of PNG in a page, so that it opens at once; the others are linked
-FIGURE_KB = 150  # the largest figure that is taken in
-POINTS = 400  # of a curve: the page draws it some 300 pixels wide
-OF_A_NAME = re.compile(
+FIGURES_MB = 6.0  # of PNG inside a page, so that it opens at once; the page links to other figures
+FIGURE_KB = 150  # the largest figure inside the page
+POINTS = 400  # of a curve; the page draws it about 300 pixels wide
+FOLDER_NAME = re.compile(
     r"(?P<model>[^-]+)-(?P<encoder>[^-]+)-(?P<data>[^-]+)-s(?P<seed>\d+)-(?P<hash>[0-9a-f]{8})"
 )
 NO_CURVE = ("epoch", "step", "train/loss_epoch", "val/prevalence")
 
 
 def collected(folder: Path, to: Path, jobs: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """What the page shows: `cells`, a run each, `groups` of cells that differ in their seed, and facts of all."""
+    """The facts on the page: `cells`, one a run; `groups` of cells that differ in their seed; and facts about all."""
     folders = find_runs([folder])
     runs, problems = read_runs(folders)
     groups, repeats = group_runs(runs)
-    said = {problem.folder: problem.what for problem in (*problems, *repeats)}
+    problem_of = {problem.folder: problem.what for problem in (*problems, *repeats)}
     finished = {run.folder: run for run in runs}
-    cells = [_read(place, finished.get(place), said.get(place, ""), jobs) for place in folders]
+    cells = [_read(place, finished.get(place), problem_of.get(place, ""), jobs) for place in folders]
     rows = _rows(groups, cells)
     present = {metric for cell in cells if cell.result for metric in cell.result.metrics.get("test", {})}
-    metrics = in_order(present)  # as in a report
+    metrics = in_order(present)  # the order of a report
     embedded = _figures(cells, rows)
     position = {id(cell): i for i, row in enumerate(rows) for cell in row.cells}
     code = {_commit(cell.result.git) for cell in cells if cell.result}
@@ -51,7 +51,7 @@ def collected(folder: Path, to: Path, jobs: Mapping[str, str] | None = None) -> 
         "title": folder.resolve().name,
         "folder": folder.as_posix(),
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "version": _version(),
+        "version": __version__,
         "commits": sorted(filter(None, code)),
         "metrics": {name: short(name) for name in metrics},
         "levels": [name for name in metrics if name in NO_SCORE],
@@ -64,32 +64,33 @@ def collected(folder: Path, to: Path, jobs: Mapping[str, str] | None = None) -> 
 
 @dataclass
 class Cell:
-    """A run folder as it is found: `run` where it is finished and readable, `problem` where it gives no number."""
+    """A run folder: `run` if it is finished and readable, `problem` if it gives no number."""
 
     folder: Path
     run: Run | None
-    result: "RunResult | None"
+    result: RunResult | None
     config: dict[str, Any]
     status: Status | None
     problem: str
 
     @property
     def named(self) -> dict[str, str]:
-        """What the folder's name says: all that is known of a run that has not begun."""
-        found = OF_A_NAME.fullmatch(self.folder.name)
-        return found.groupdict() if found else {}
+        """The facts in the folder's name. A run that has not begun has no others."""
+        match = FOLDER_NAME.fullmatch(self.folder.name)
+        return match.groupdict() if match else {}
 
     def fact(self, name: str) -> Any:
+        """A fact from the result, or else from the folder's name."""
         return getattr(self.result, name) if self.result else self.named.get(name, "")
 
     @property
     def seed(self) -> int | None:
-        said = self.fact("seed") if self.result else self.config.get("seed", self.named.get("seed"))
-        return int(said) if str(said).isdecimal() else None
+        seed = self.fact("seed") if self.result else self.config.get("seed", self.named.get("seed"))
+        return int(seed) if str(seed).isdecimal() else None
 
     @property
     def state(self) -> str:
-        """As in `runs.status`; "no score" of a result that cannot be read or has none, "unknown" without a status."""
+        """The state in `runs.status`; "no score" if the result has none or is unreadable; "unknown" without both."""
         if self.status and self.status.state != "done":
             return self.status.state
         return "done" if self.run else "no score" if (self.folder / "result.json").exists() else "unknown"
@@ -104,13 +105,13 @@ def _read(place: Path, run: Run | None, problem: str, jobs: Mapping[str, str] | 
             config = read_config(place)
             result = read_result(place)
     except (OSError, ValueError, YAMLError):
-        pass  # `problem` says so
+        pass  # `problem` names the error
     return Cell(place, run, result, config, look(place, jobs), problem)
 
 
 @dataclass
 class Row:
-    """Cells that differ in their seed only; `group` are those with a score, None where no cell has one."""
+    """Cells that differ only in their seed; `group` holds the runs with a score, None if no cell has one."""
 
     group: Group | None
     label: str
@@ -118,7 +119,7 @@ class Row:
 
 
 def _rows(groups: Sequence[Group], cells: Sequence[Cell]) -> list[Row]:
-    """A row a group, with its cells that have no score; those that are like no finished run are rows of their own."""
+    """A row for each group and its cells without a score. Cells that fit no group get rows of their own."""
     rows = [Row(group, group.label) for group in groups]
     owner = {run.folder: row for row, group in zip(rows, groups, strict=True) for run in group.runs}
     alike: dict[str, list[Row]] = {}
@@ -141,6 +142,7 @@ def _rows(groups: Sequence[Group], cells: Sequence[Cell]) -> list[Row]:
 
 
 def _kind(*names: str) -> str:
+    """A key for runs of which only model, encoder and data are known."""
     return "-".join(names)
 
 
@@ -188,7 +190,7 @@ def _cell(
 
 
 def _why(cell: Cell) -> str:
-    """What is the matter with a cell: what its status says and, of a result that does not count, why."""
+    """The reason in the cell's status, its speed if it runs, and why a result does not count."""
     status = cell.status
     parts = [status.reason] if status and status.reason else []
     if status and status.state == "running" and status.steps_per_s:
@@ -200,7 +202,7 @@ def _why(cell: Cell) -> str:
 
 def _group(row: Row, rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Any]:
     group, first = row.group, row.cells[0]
-    gone = [cell for cell in row.cells if not (group and cell.run in group.runs)]
+    unscored = [cell for cell in row.cells if not (group and cell.run in group.runs)]
     data = group.first.data if group else first.fact("data")
     seeds = {cell.seed for cell in row.cells}
     others = {c.seed for r in rows for c in r.cells if c.fact("data") == data}
@@ -209,7 +211,7 @@ def _group(row: Row, rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, A
         "data": data,
         "model": group.first.model if group else first.fact("model"),
         "seeds": [run.result.seed for run in group.runs] if group else [],
-        "gone": [f"{'run' if c.seed is None else c.seed}: {c.state}" for c in gone],
+        "gone": [f"{'run' if c.seed is None else c.seed}: {c.state}" for c in unscored],
         "absent": sorted(n for n in others - seeds if n is not None) if None not in seeds else [],
         "scores": {},
         "published": {},
@@ -258,17 +260,17 @@ def _group(row: Row, rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, A
     }
 
 
-def _ends(found: Mapping[str, tuple[float, float]], metrics: Sequence[str]) -> dict[str, list[float]]:
-    return {name: [_short(end) for end in ends] for name, ends in found.items() if name in metrics}
+def _ends(intervals: Mapping[str, tuple[float, float]], metrics: Sequence[str]) -> dict[str, list[float]]:
+    return {name: [_short(end) for end in ends] for name, ends in intervals.items() if name in metrics}
 
 
-def _gigabytes(result: "RunResult | None", where: str) -> float | None:
+def _gigabytes(result: RunResult | None, where: str) -> float | None:
     peak = result.peak_memory_mb.get(where) if result else None
     return None if peak is None else peak / 1000
 
 
 def _curve(path: Path, best: int | None) -> dict[str, list[float | None]]:
-    """Columns of `metrics.csv`, five digits each, thinned beyond `POINTS` rows; nothing where there is no file."""
+    """The columns of `metrics.csv` with five digits, thinned beyond `POINTS` rows; empty if there is no file."""
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -277,11 +279,11 @@ def _curve(path: Path, best: int | None) -> dict[str, list[float | None]]:
     every = math.ceil(len(rows) / POINTS)
     rows = [row for i, row in enumerate(rows) if every == 1 or i % every == 0 or i in (best, len(rows) - 1)]
     names = list(dict.fromkeys(name for row in rows for name in row if name))
-    found = {name: [_number(row.get(name)) for row in rows] for name in names}
-    if "train/loss_epoch" in found:  # the mean of the epoch, where the other is its last step
-        found["train/loss"] = found["train/loss_epoch"]
-    epochs = [None if epoch is None else epoch + 1 for epoch in found.get("epoch", [])]
-    return {"epoch": epochs, **{k: v for k, v in found.items() if k not in NO_CURVE}} if epochs else {}
+    columns = {name: [_number(row.get(name)) for row in rows] for name in names}
+    if "train/loss_epoch" in columns:  # the mean of the epoch; "train/loss" is its last step
+        columns["train/loss"] = columns["train/loss_epoch"]
+    epochs = [None if epoch is None else epoch + 1 for epoch in columns.get("epoch", [])]
+    return {"epoch": epochs, **{k: v for k, v in columns.items() if k not in NO_CURVE}} if epochs else {}
 
 
 def _number(text: str | None) -> float | None:
@@ -301,24 +303,24 @@ def _pictures(cell: Cell) -> list[Path]:
 
 
 def _figures(cells: Sequence[Cell], rows: Sequence[Row]) -> dict[Path, bytes]:
-    """The figures that the page holds: of every group's first run, then of every second, and so on until it is full."""
-    seen: dict[int, int] = {}
+    """The figures inside the page: those of every group's first run, then of every second run, until it is full."""
+    n_cells: dict[int, int] = {}  # of each row so far
     turn = {}
     for row in rows:
         for cell in row.cells:
-            turn[id(cell)] = seen[id(row)] = seen.get(id(row), -1) + 1
-    found: dict[Path, bytes] = {}
+            turn[id(cell)] = n_cells[id(row)] = n_cells.get(id(row), -1) + 1
+    figures: dict[Path, bytes] = {}
     room = FIGURES_MB * 1e6
     for cell in sorted(cells, key=lambda cell: turn[id(cell)]):
         for path in _pictures(cell):
             try:
                 size = path.stat().st_size
                 if size <= min(room, FIGURE_KB * 1000):
-                    found[path] = path.read_bytes()
+                    figures[path] = path.read_bytes()
                     room -= size
             except OSError:
-                continue  # it is linked all the same
-    return found
+                continue  # the page links to it
+    return figures
 
 
 def _inside(png: bytes | None) -> str | None:
@@ -326,14 +328,9 @@ def _inside(png: bytes | None) -> str | None:
 
 
 def _link(path: Path, to: Path) -> str:
-    """From the page to a file beside it, as an address."""
+    """The relative address of a file, for a link on the page at `to`."""
     return quote(Path(os.path.relpath(path, to.parent)).as_posix())
 
 
 def _commit(git: Mapping[str, Any]) -> str:
     return (git.get("commit") or "")[:7] + " with changes" * bool(git.get("dirty"))
-
-
-def _version() -> str:
-
-    return __version__

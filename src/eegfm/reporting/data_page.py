@@ -1,8 +1,8 @@
-"""A page about a data set, for a person to look at before trusting it: pictures first, numbers second.
+"""A page about a data set, which a person should look at before trusting it: pictures first, numbers second.
 
-One HTML file that needs nothing else: its pictures are SVG inside it, nothing is fetched and nothing runs. The same
-store, seed and number of windows give the same bytes. Windows are drawn, and spectra and amplitudes measured, on the
-training split alone: who has looked at the test subjects has begun to choose on them.
+The page is one HTML file with its pictures as SVG inside; it fetches nothing and runs no script. The same store, seed
+and number of windows give the same bytes. Traces, spectra and amplitudes come from the training split alone: whoever
+looks at the test subjects begins to choose on them.
 """
 
 from collections.abc import Iterable
@@ -24,11 +24,11 @@ from eegfm.drawing.html import (
     paragraph,
 )
 from eegfm.reporting.data_measured import Measured, measure, segment_of
-from eegfm.reporting.data_words import known, lead, marks_of, numbers, origin
+from eegfm.reporting.data_words import lead, marks_of, notes, numbers, origin
 from eegfm.signal.quality import HIGH_UV, LOW_UV
 
-POINTS = 650_000  # in all traces together; beyond it they are thinned, so that the page stays below 3 MB
-ACROSS, GAP = 1120, 16  # pixels of the page, and between two pictures of a row
+POINTS = 650_000  # in all traces together; more points are thinned, so that the page stays below 3 MB
+ACROSS, GAP = 1120, 16  # the width of the page, and the gap between two pictures of a row, in pixels
 
 STYLE = """
 * { box-sizing: border-box; }
@@ -55,7 +55,7 @@ code, pre { font: 13px/1.45 ui-monospace, "DejaVu Sans Mono", monospace; overflo
 
 
 def page(data: EEGDataModule, *, windows: int = 3, seed: int = 0) -> str:
-    """The page of an opened data module without an encoder, as HTML; `windows` of each class are drawn, by `seed`.
+    """The HTML page of an opened data module without an encoder, with `windows` of each class drawn by `seed`.
 
     Raises:
         EegfmError: the training split is empty.
@@ -63,11 +63,13 @@ def page(data: EEGDataModule, *, windows: int = 3, seed: int = 0) -> str:
     store, benchmark, facts = data.open(), data.benchmark, data.provenance()
     if not len(data.index.rows("train")):
         first = (
-            "" if benchmark.splits is None else f" Its subjects begin with {benchmark.splits['train'][0]}."
+            ""
+            if benchmark.splits is None
+            else f" The first training subject of the protocol is {benchmark.splits['train'][0]}."
         )
         raise EegfmError(
-            f"{benchmark.title}: the training split of {store.folder} is empty, and nothing is drawn from the others."
-            f"{first} Add recordings and prepare again."
+            f"{benchmark.title}: the training split of {store.folder} is empty, and the page draws from no other split."
+            f"{first} Add recordings, and type: eegfm prepare data={benchmark.name}"
         )
     measured = measure(data, seed)
     marks = marks_of(benchmark, facts)
@@ -80,29 +82,31 @@ def page(data: EEGDataModule, *, windows: int = 3, seed: int = 0) -> str:
         lead(data, facts),
         "<h2>Classes and splits</h2>",
         paragraph(
-            "Good: the splits look alike, and no class is missing from one. The longest bar is what always guessing "
-            "that class would get right."
+            "Good: the splits look alike, and every split has every class. The longest bar is the accuracy of a model "
+            "that always guesses that class."
         ),
         _balance(data, facts),
         "<h2>Windows</h2>",
         *_traces(data, measured, windows),
         "<h2>Spectrum of each class</h2>",
         paragraph(
-            "Good: falls smoothly to the right, often with a hill near 10 Hz; steep edges only where the steps below "
-            "filter, or the corpus was filtered before; no needle at 50 or 60 Hz. Classes that lie apart at all "
-            "frequencies alike, or above 30 Hz, differ in muscle, electrodes or amplifier rather than in the brain."
+            "Good: the line falls smoothly to the right, often with a hill near 10 Hz. It has steep edges only where a "
+            "step below filters, or where the corpus was filtered before. There is no needle at 50 or 60 Hz. Classes "
+            "that lie apart equally at all frequencies, or above 30 Hz, differ in muscle, electrodes or amplifier "
+            "rather than in the brain."
         ),
         _spectra(benchmark, measured),
         note(
-            f"Welch, segments of {segment_of(benchmark) / benchmark.sfreq:g} s; each window's median over channels, so "
-            "one bad channel does not show here (look at its amplitude below). Line: median over training windows. "
-            "Band: their quartiles."
+            f"Welch's method, segments of {segment_of(benchmark) / benchmark.sfreq:g} s. Each window counts as its "
+            "median over channels, so one bad channel does not show here (look at its amplitude below). Line: median "
+            "over training windows. Band: their quartiles."
         ),
         "<h2>Channels</h2>",
         paragraph(
-            "Good: left is left (odd numbers), the nose is up. Amplitudes of neighbours are alike, all within a factor "
-            f"of about five. Scalp EEG lies between {LOW_UV:g} and {HIGH_UV:g} µV, mostly at 3 to 30. A row far to the "
-            "left is dead or bridged, far to the right a loose electrode or another unit."
+            "Good: odd numbers are on the left, the nose is up. Neighbours have similar amplitudes, and all amplitudes "
+            "lie within a factor of about five. "
+            f"Scalp EEG lies between {LOW_UV:g} and {HIGH_UV:g} µV, mostly at 3 to 30. "
+            "A row far to the left is dead or bridged; a row far to the right is a loose electrode or in another unit."
         ),
         '<div class="row" style="grid-template-columns: 470fr 560fr">',
         drawing_svg.montage_map(benchmark.montage),
@@ -115,22 +119,21 @@ def page(data: EEGDataModule, *, windows: int = 3, seed: int = 0) -> str:
                 if benchmark.montage.ends is not None
                 else ". "
             )
-            + "Amplitude: of each training window the median distance from the channel's own median; thick line: the "
-            "median window, box: the middle half of the windows, thin line: 5 to 95 % of them."
+            + "Amplitude of a training window: the median distance from the channel's own median. Thick line: the "
+            "median window; box: the middle half of the windows; thin line: 5 to 95 % of the windows."
         ),
         "<h2>Numbers</h2>",
         *numbers(data, store, facts, measured),
-        "<h2>What is known about it</h2>",
-        known(benchmark),
-        "<h2>Where it is from</h2>",
+        "<h2>What is known about the data</h2>",
+        notes(benchmark),
+        "<h2>Where the data are from</h2>",
         origin(benchmark),
         note(
             f"Made by <code>eegfm inspect data={escape(benchmark.name)} windows={windows} seed={seed}{length}</code> "
             f"from the store <code>{escape(str(store.folder))}</code>."
         ),
     ]
-    said = ", ".join([facts.title, *marks])
-    return document(said, PICTURES + STYLE, body, head=LIGHT_AND_DARK)
+    return document(", ".join([facts.title, *marks]), PICTURES + STYLE, body, head=LIGHT_AND_DARK)
 
 
 def _balance(data: EEGDataModule, facts: BenchmarkFacts) -> str:
@@ -147,19 +150,20 @@ def _traces(data: EEGDataModule, measured: Measured, windows: int) -> Iterable[s
         every += 1
     row_uv = nice(6 * float(np.median(measured.spread_uv)))
     thinned = (
-        f" Of every {every} samples ({1000 * every / benchmark.sfreq:g} ms) the lowest and the highest are drawn."
+        f" The traces show the lowest and the highest of every {every} samples ({1000 * every / benchmark.sfreq:g} ms)."
         if every > 2
         else ""
     )
     yield paragraph(
         "Good: waves of some tens of microvolts that differ from row to row. Slow hills in the frontal rows are "
-        "blinks. Not good: a flat row, two rows that are copies, a row that drowns its neighbours, a comb of the "
-        "mains, a step, or anything by which an eye tells the classes apart at once."
+        "blinks. Not good: a flat row, two equal rows, a row that drowns its neighbours, mains hum, a step, or "
+        "anything by which you tell the classes apart at first sight."
     )
     yield note(
-        "Drawn by chance from the training split alone: nothing is looked at, and so nothing chosen, on validation or "
-        f"test subjects. All rows are on one scale, {row_uv:g} µV from row to row, positive up, each about its own "
-        f"median; the seconds are the window's, the title says where it begins in its recording.{thinned}"
+        "These windows were drawn by chance from the training split alone, so that nobody chooses on validation or "
+        f"test subjects. All rows have one scale, {row_uv:g} µV from row to row, positive is up, and each row is "
+        "centred on its median. Seconds count from the start of the window; the title says where the window begins "
+        f"in its recording.{thinned}"
     )
     wide = drawing_svg.traces_width(benchmark.channels, benchmark.window_s)
     across = max(1, min((ACROSS + GAP) // wide, windows))
@@ -167,7 +171,7 @@ def _traces(data: EEGDataModule, measured: Measured, windows: int) -> Iterable[s
     for label, (name, rows) in enumerate(zip(benchmark.kinds, shown, strict=True)):
         yield f'<h3><span class="swatch c{label % COLOURS}"></span>{escape(name)}</h3>'
         if not len(rows):
-            yield "<p>No window in the training split.</p>"
+            yield "<p>The training split has no window of this class.</p>"
             continue
         yield f'<div class="row" style="grid-template-columns: repeat({across}, 1fr)">'
         for row, window in zip(rows.tolist(), store.read(rows).astype(np.float64), strict=True):
@@ -185,7 +189,7 @@ def _traces(data: EEGDataModule, measured: Measured, windows: int) -> Iterable[s
 
 
 def nice(value: float) -> float:
-    """The next 1, 2 or 5 times a power of ten that is not below the value."""
+    """The smallest 1, 2 or 5 times a power of ten that is not below the value."""
     power = 10.0 ** np.floor(np.log10(max(value, 1e-6)))
     return float(next(m * power for m in (1, 2, 5, 10) if m * power >= value * (1 - 1e-9)))
 
@@ -199,7 +203,7 @@ def _spectra(benchmark: BenchmarkSpec, measured: Measured) -> str:
     if len(groups) <= 4:
         return drawing_svg.spectra(measured.hz, groups)
     between = drawing_svg.power_range([power for *_, power in groups])
-    # every class counts alike, however many windows it has
+    # every class has the same weight, however many windows it has
     middle = np.median([np.median(power, axis=0) for *_, power in groups], axis=0)
     each = [
         drawing_svg.spectra(measured.hz, [group], reference=middle, between_uv2=between, width=360)

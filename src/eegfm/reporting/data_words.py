@@ -1,4 +1,4 @@
-"""The words and numbers of a data set's page: its marks, counts, subjects, channels, and where it is from."""
+"""The words and numbers on a data set's page: marks, counts, subjects, channels, and the source of the data."""
 
 import sys
 from collections.abc import Iterable
@@ -25,13 +25,15 @@ from eegfm.runs.reservations import reservations
 
 
 def marks_of(benchmark: BenchmarkSpec, facts: BenchmarkFacts) -> list[str]:
-    """What must be known before anything is looked at; "complete" where every recording is there."""
-    known = reservations(facts)
+    """The reservations about the data, as sentences; "complete" first if no recording is missing."""
     leak = [f"LEAK OF THE PROTOCOL: {benchmark.subject_leak}"] if benchmark.subject_leak else []
-    return ["complete"] * facts.complete + [one.sentence for one in known] + leak
+    return (
+        ["complete"] * facts.complete + [reservation.sentence for reservation in reservations(facts)] + leak
+    )
 
 
 def lead(data: EEGDataModule, facts: BenchmarkFacts) -> str:
+    """The first paragraph: windows, channels, subjects, classes, protocol and store."""
     benchmark = data.benchmark
     n_windows = sum(sum(counts) for counts in facts.census.values())
     n_subjects = facts.n_subjects
@@ -49,16 +51,19 @@ def lead(data: EEGDataModule, facts: BenchmarkFacts) -> str:
 def numbers(
     data: EEGDataModule, store: SampleStore, facts: BenchmarkFacts, measured: Measured
 ) -> Iterable[str]:
+    """The section of numbers: steps, counts, recordings that are missing, subjects, channels."""
     benchmark, manifest = data.benchmark, store.manifest
     yield "<h3>Steps from the files to the store</h3>" + _steps(data)
     if facts.imported:
-        yield paragraph("These are the protocol's; the store was imported, and no step was run here.")
+        yield paragraph(
+            "These are the steps of the protocol. The store was imported, so that no step was run here."
+        )
     yield "<h3>Windows</h3>" + _census(benchmark, facts)
     for difference in facts.census_differences:
         yield f"<p>Differs from the census: {escape(difference)}.</p>"
-    yield f"<p>What splits have in common: {escape(facts.leakage.sentence())}.</p>"
+    yield f"<p>Overlap of the splits: {escape(facts.leakage.sentence())}.</p>"
     if benchmark.split_rule:
-        yield f"<p>How they are divided: {escape(benchmark.split_rule)}.</p>"
+        yield f"<p>Rule of the splits: {escape(benchmark.split_rule)}.</p>"
     for what, names in (
         ("missing", facts.missing),
         ("unusable", [f"{one['recording']}: {one['reason']}" for one in facts.unusable]),
@@ -82,14 +87,15 @@ def numbers(
 def _steps(data: EEGDataModule) -> str:
     steps = data.benchmark.steps if data.steps is None else data.steps
     if not steps:
-        return "<p>None: recordings are cut into windows as they are.</p>"
+        return "<p>None: the recordings were only cut into windows.</p>"
     items = []
     for step in steps:
         values = {f.name: getattr(step, f.name) for f in fields(step)}  # type: ignore[arg-type]  # steps are dataclasses
-        said = ", ".join(f"{name} = {_plain(value)}" for name, value in values.items())
-        what = (type(step).__doc__ or "").strip().partition("\n")[0]
+        settings = ", ".join(f"{name} = {_plain(value)}" for name, value in values.items())
+        meaning = (type(step).__doc__ or "").strip().partition("\n")[0]
         items.append(
-            f"<li><b>{escape(type(step).__name__)}</b>{': ' if said else ''}{escape(said)}<br>{marked_up(what)}</li>"
+            f"<li><b>{escape(type(step).__name__)}</b>{': ' if settings else ''}{escape(settings)}"
+            f"<br>{marked_up(meaning)}</li>"
         )
     return f"<ol>{''.join(items)}</ol>"
 
@@ -101,25 +107,25 @@ def _plain(value: Any) -> str:
 
 
 def _census(benchmark: BenchmarkSpec, facts: BenchmarkFacts) -> str:
-    census, found = benchmark.census, facts.census
+    census, counted = benchmark.census, facts.census
     lines = []
     for i, name in enumerate(benchmark.kinds):
         whole = {split: counts[i] for split, counts in (census.per_class or {}).items()}
         lines.append(
-            [name, *(_of(found[split][i], whole.get(split), sum(found[split])) for split in SPLITS)]
+            [name, *(_of(counted[split][i], whole.get(split), sum(counted[split])) for split in SPLITS)]
         )
     whole = census.per_split or {}
-    lines.append(["all", *(_of(sum(found[split]), whole.get(split)) for split in SPLITS)])
+    lines.append(["all", *(_of(sum(counted[split]), whole.get(split)) for split in SPLITS)])
     lines.append(["subjects", *(f"{len(facts.subjects[split]):,}" for split in SPLITS)])
-    known = census.per_class or census.per_split
-    said = f"“of”: what the complete corpus gives ({census.source}). " if known else ""
+    expected = census.per_class or census.per_split
+    said = f"“of”: the number in the complete corpus ({census.source}). " if expected else ""
     return table(["class", *SPLITS], lines) + note(
-        escape(said) + "Labels and counts are those of all splits, the test split's among them."
+        escape(said) + "The labels and counts include the test split."
     )
 
 
 def _of(n: int, whole: int | None, n_split: int | None = None) -> str:
-    """A count, what it must be, and its share of the split."""
+    """A count, the count in the complete corpus, and its share of the split."""
     share = "" if n_split is None else f" ({100 * n / max(n_split, 1):.1f} %)"
     return f"{n:,}{'' if whole is None else f' of {whole:,}'}{share}"
 
@@ -156,29 +162,34 @@ def _channels(benchmark: BenchmarkSpec, measured: Measured) -> str:
             [str(i + 1), name, *where, f"{np.median(spread):.1f}", f"{np.median(np.abs(offset)):.1f}"]
         )
     head = ["row", "channel", "right mm", "nose mm", "up mm", "median |µV|", "offset µV"]
-    half = "Half way between its two electrodes for a bipolar row. " if montage.ends is not None else ""
+    half = "A bipolar row lies half way between its two electrodes. " if montage.ends is not None else ""
     return (
         f"<details><summary>The {len(lines)} channels: places and amplitudes</summary>"
         + note(
             "Places are in MNE's head frame, whose origin lies between the ears. "
             + half
-            + "Offset: how far the median of a window lies from zero, typically."
+            + "Offset: the typical distance of a window's median from zero."
         )
         + table(head, lines, numbers_from=2)
         + "</details>"
     )
 
 
-def known(benchmark: BenchmarkSpec) -> str:
-    made_by: Any = benchmark.sources
-    module = sys.modules.get(
-        getattr(made_by, "func", made_by).__module__
-    )  # a partial has its function in .func
+def notes(benchmark: BenchmarkSpec) -> str:
+    """The docstring of the benchmark's module, which says what is known about the data."""
+    find_sources: Any = benchmark.sources
+    # a partial has its function in .func
+    module = sys.modules.get(getattr(find_sources, "func", find_sources).__module__)
     text = module.__doc__ if module is not None else None
-    return f'<div class="box">{prose(text)}</div>' if text else "<p>Nothing is written down.</p>"
+    return (
+        f'<div class="box">{prose(text)}</div>'
+        if text
+        else "<p>The module of this benchmark has no docstring.</p>"
+    )
 
 
 def origin(benchmark: BenchmarkSpec) -> str:
+    """A table of the corpus, its licence and access, what to cite, and the protocol."""
     rows = [
         ("corpus", linked(benchmark.corpus)),
         ("licence", escape(benchmark.licence)),

@@ -1,9 +1,8 @@
-"""The W&B workspace and report of an experiment, laid out over the runs that `logger=wandb` sent.
+"""The W&B workspace and report of an experiment, over the runs that `logger=wandb` sent.
 
-Panels read what the runs have sent: scores by seed, learning curves, figures, test subjects. What W&B cannot know
-(means over seeds with their intervals over test subjects, the papers' numbers) is written into it as tables, from the
-run folders. Everything but `save` is made without a network; that wants somebody logged in, and replaces the page that
-it made the last time.
+Panels show what the runs sent: scores by seed, learning curves, figures, test subjects. W&B does not know means over
+seeds, their intervals over test subjects, and the papers' numbers: tables from the run folders add these. Only `save`
+needs a network and a login; it replaces the page that it saved before.
 """
 
 import json
@@ -29,16 +28,15 @@ if TYPE_CHECKING:
     from wandb_workspaces.reports.v2.interface import Report
     from wandb_workspaces.workspaces import Workspace
 
-KEPT = "wandb_dashboard.json"  # beside the runs: where their page is at W&B
-SHOWN = 5  # metrics, in the order of the published tables
-OF_EXPLAIN = re.compile(
-    r"(.+)_(train|val|test)"
-)  # figures of evaluate explain=true, as they lie in a run folder
+ADDRESSES = "wandb_dashboard.json"  # beside the runs: the addresses of their page at W&B
+SHOWN = 5  # metrics, the first ones in the order of the published tables
+# the figures of evaluate explain=true in a run folder
+OF_EXPLAIN = re.compile(r"(.+)_(train|val|test)")
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a page is of: groups of runs of one W&B project; an `entity` of None is whoever is logged in."""
+    """The contents of a page: groups of runs of one W&B project. `entity` None is the account that is logged in."""
 
     name: str
     entity: str | None
@@ -51,40 +49,41 @@ class Page:
 
     @property
     def metrics(self) -> list[str]:
-        found = {name for run in self.runs for name in run.result.metrics["test"]} - {*NO_SCORE}
-        return [name for name in METRICS if name in found][:SHOWN]
+        tested = {name for run in self.runs for name in run.result.metrics["test"]} - {*NO_SCORE}
+        return [name for name in METRICS if name in tested][:SHOWN]
 
     @property
     def experiments(self) -> list[str]:
-        """W&B's groups of these runs."""
+        """The experiments of these runs, which are groups at W&B."""
         return sorted({run.folder.resolve().parent.name for run in self.runs})
 
 
 def page_of(folder: Path) -> Page:
-    """The page of the runs at or below a folder, those that were logged to W&B.
+    """The page of those runs at or below a folder that were logged to W&B.
 
     Raises:
-        ValueError: no such folder, no run in it, none that was logged to W&B, or runs of several W&B projects.
+        ValueError: the folder does not exist or holds no run, no run was logged to W&B, or the runs are of several
+            W&B projects.
     """
     runs, _ = read_runs(find_runs([folder]))
     logged = [run for run in runs if "project" in (run.config.get("logger") or {})]
     if not logged:
         raise EegfmError(
-            f"No finished run at or below {folder} was logged to W&B: train with logger=wandb. "
-            "Without W&B the page is eegfm dashboard <folder>"
+            f"No finished run at or below {folder} was logged to W&B. Train with logger=wandb. "
+            f"For a page without W&B, type: eegfm dashboard {folder}"
         )
     places = {(run.config["logger"].get("entity"), run.config["logger"]["project"]) for run in logged}
     if len(places) > 1:
         said = ", ".join(sorted(f"{entity or 'yours'}/{project}" for entity, project in places))
         raise EegfmError(
-            f"The runs below {folder} are of several W&B projects ({said}). Name a folder of one."
+            f"The runs below {folder} are of several W&B projects ({said}). Name a folder with runs of one."
         )
     ((entity, project),) = places
     return Page(folder.resolve().name, entity, project, group_runs(logged)[0])
 
 
 def workspace(page: Page, entity: str) -> "Workspace":
-    """The workspace: sections of panels over the experiment's runs, best first in a table that can be sorted."""
+    """The workspace: sections of panels over the experiment's runs, and a table of them with the best run first."""
     from wandb_workspaces import expr, workspaces
 
     columns = [f"config:option.value.{name}" for name in ("model", "encoder", "data")] + [
@@ -114,7 +113,7 @@ def workspace(page: Page, entity: str) -> "Workspace":
 
 
 def report(page: Page, entity: str) -> "Report":
-    """The report: the same panels, with the tables as text between them."""
+    """The report: the panels of the workspace, with the tables as text between them."""
     from wandb_workspaces import expr
     from wandb_workspaces.reports.v2 import interface as v2
 
@@ -132,7 +131,7 @@ def report(page: Page, entity: str) -> "Report":
         texts = [panel for panel in panels if isinstance(panel, v2.MarkdownPanel)]
         blocks += [v2.MarkdownBlock(text=panel.markdown) for panel in texts]
         drawn = [panel for panel in panels if panel not in texts]
-        if drawn or title == CELLS:  # a grid without panels is its table of runs
+        if drawn or title == CELLS:  # a grid without panels shows its table of runs
             blocks.append(v2.PanelGrid(runsets=[runs()], panels=drawn))
     return v2.Report(
         entity=entity,
@@ -148,15 +147,15 @@ CELLS = "Cells"
 
 
 def _panels(page: Page) -> dict[str, list[Any]]:
-    """Panels by the title of their section; a section that nothing is known for is left out."""
+    """Panels by the title of their section, without empty sections."""
     from wandb_workspaces.reports.v2 import interface as v2
 
     wide, half = v2.Layout(w=24, h=10), v2.Layout(w=12, h=8)
-    beside = against.rows(page.groups)
+    published_rows = against.rows(page.groups)
     spatial, attention, others = _figures(page.runs)
     of_classes = any((run.folder / PREDICTIONS).exists() for run in page.runs)
     monitors = sorted({f"val/{run.result.monitor}" for run in page.runs})
-    found = {
+    sections = {
         "Scores": [
             v2.MarkdownPanel(markdown=_text(means(page)), layout=wide),
             *(
@@ -180,8 +179,8 @@ def _panels(page: Page) -> dict[str, list[Any]]:
             )
             for metric in page.metrics
         ],
-        "Against the papers": [v2.MarkdownPanel(markdown=_text(against.sheet(beside)), layout=wide)]
-        * bool(beside),
+        "Against the papers": [v2.MarkdownPanel(markdown=_text(against.sheet(published_rows)), layout=wide)]
+        * bool(published_rows),
         "Learning curves": [
             v2.LinePlot(
                 title=title,
@@ -211,10 +210,11 @@ def _panels(page: Page) -> dict[str, list[Any]]:
             v2.RunComparer(diff_only="split", layout=wide),
         ],
     }
-    return {title: panels for title, panels in found.items() if panels}
+    return {title: panels for title, panels in sections.items() if panels}
 
 
 def _text(sheet: Sheet) -> str:
+    """A table in Markdown."""
     return "\n".join(markdown(sheet)).strip()
 
 
@@ -231,14 +231,14 @@ def means(page: Page) -> Sheet:
     ]
     notes = [LEGEND]
     for group in page.groups:
-        said = [*marks(group), *remarks(group)]
-        notes += [f"{group.first.data}, {group.label}: {'; '.join(said)}"] * bool(said)
+        sentences = [*marks(group), *remarks(group)]
+        notes += [f"{group.first.data}, {group.label}: {'; '.join(sentences)}"] * bool(sentences)
     header = ["data set", "model", "seeds", *(short(metric) for metric in page.metrics)]
     return Sheet("Test scores", header, rows, notes, text=(0, 1))
 
 
 def cells(page: Page) -> Sheet:
-    """A row a run: its test scores, and what it took."""
+    """A row a run: its test scores, its chosen epoch, size, time and marks."""
     rows = []
     for run in page.runs:
         r = run.result
@@ -253,7 +253,7 @@ def cells(page: Page) -> Sheet:
                 NONE if r.best_epoch is None else str(r.best_epoch + 1),
                 f"{r.parameters['trainable']:,}",
                 f"{r.wall_s:,.0f}",
-                ", ".join(one.mark for one in reservations_of(run.result)) or NONE,
+                ", ".join(reservation.mark for reservation in reservations_of(run.result)) or NONE,
                 run.folder.name,
             ]
         )
@@ -263,7 +263,7 @@ def cells(page: Page) -> Sheet:
 
 
 def _figures(runs: Sequence[Run]) -> tuple[list[str], list[str], list[str]]:
-    """What the runs' figures are called at W&B: maps of places, maps of attention, and the others."""
+    """The keys of the runs' figures at W&B: maps of spatial weights, maps of attention, and the others."""
     spatial, attention, others = set[str](), set[str](), set[str]()
     for path in (path for run in runs for path in run.folder.glob("figures/*.png")):
         explained = OF_EXPLAIN.fullmatch(path.stem)
@@ -272,17 +272,19 @@ def _figures(runs: Sequence[Run]) -> tuple[list[str], list[str], list[str]]:
             spatial.add(key)
         elif explained and path.stem.startswith("attention"):
             attention.add(key)
-        elif not path.stem.startswith("embedding"):  # which stay in the folder
+        elif not path.stem.startswith("embedding"):  # embedding maps stay in the folder
             others.add(key)
     return sorted(spatial), sorted(attention), sorted(others)
 
 
-@environment(WANDB_MODE="online")  # offline on this cluster, perhaps; but to save it is what is asked for
+@environment(WANDB_MODE="online")  # a cluster may set "offline", but this function must reach W&B
 def save(folder: Path) -> dict[str, str]:
-    """Save workspace and report of a folder of runs at W&B; returns where they are. Made again, they are replaced.
+    """Save the workspace and the report of a folder of runs at W&B; returns their addresses.
+
+    A second call replaces the page of the first.
 
     Raises:
-        ValueError: as `page_of`, or the package is missing, nobody is logged in, or W&B does not take them.
+        ValueError: as in `page_of`; or the package is missing, nobody is logged in, or W&B refuses the page.
     """
     page = page_of(folder)
     try:
@@ -291,35 +293,40 @@ def save(folder: Path) -> dict[str, str]:
         from wandb_workspaces.workspaces import Workspace
     except ImportError as error:
         raise EegfmError(f"{error}. Type: pip install 'eegfm[dashboard]'") from None
-    kept = folder / KEPT
-    before = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    file = folder / ADDRESSES
+    before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     try:
         if not wandb.login(prompt=False):
             raise EegfmError("Nobody is logged in to W&B. Type: wandb login")
         entity = page.entity or wandb.Api().default_entity or ""
-        drawn, told = workspace(page, entity), report(page, entity)
-        old = _there(Workspace, before.get("workspace"))
-        if old:
-            old.name, old.sections = drawn.name, drawn.sections
-            old.settings, old.runset_settings = drawn.settings, drawn.runset_settings
-        older = _there(v2.Report, before.get("report"))
-        if older:
-            older.title, older.description, older.blocks = told.title, told.description, told.blocks
-        # the report first: it is refused where W&B has no such project yet
-        urls = {"report": (older or told).save().url, "workspace": (old or drawn).save().url}
+        new_workspace, new_report = workspace(page, entity), report(page, entity)
+        old_workspace = _saved_before(Workspace, before.get("workspace"))
+        if old_workspace:
+            old_workspace.name, old_workspace.sections = new_workspace.name, new_workspace.sections
+            old_workspace.settings = new_workspace.settings
+            old_workspace.runset_settings = new_workspace.runset_settings
+        old_report = _saved_before(v2.Report, before.get("report"))
+        if old_report:
+            old_report.title, old_report.description = new_report.title, new_report.description
+            old_report.blocks = new_report.blocks
+        # the report first, because W&B refuses it if the project does not exist yet
+        urls = {
+            "report": (old_report or new_report).save().url,
+            "workspace": (old_workspace or new_workspace).save().url,
+        }
     except EegfmError:
         raise
     except (wandb.Error, ValueError, OSError) as error:
         raise EegfmError(
-            f"W&B did not take the page: {error} Where its runs were not sent yet: eegfm sync {folder}"
+            f"W&B refused the page: {error} If its runs were not sent yet, type: eegfm sync {folder}"
         ) from error
-    kept.write_text(json.dumps(urls, indent=1) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(urls, indent=1) + "\n", encoding="utf-8")
     return urls
 
 
-def _there(kind: Any, url: str | None) -> Any:
-    """What was saved the last time; None where it is not there any more."""
+def _saved_before(kind: Any, url: str | None) -> Any:
+    """The workspace or the report that an earlier call saved; None if it no longer exists."""
     try:
         return kind.from_url(url) if url else None
-    except Exception:  # deleted, of another account, of another server: a new one is made
+    except Exception:  # deleted, or of another account or server: `save` makes a new one
         return None
