@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from eegfm.analysis import maps
-from eegfm.analysis.places import FRAMES, START, Kept, Look, kept
+from eegfm.analysis.places import FRAMES, START, Frames, Look, read_frames
 from eegfm.benchmarks.synthetic import CHANNELS, lead_field
 from eegfm.contracts import Montage, SampleSpec
 from eegfm.report import main as report
@@ -124,7 +124,7 @@ def drawn_of(true, frames=3):
         looked(random.random((8, 19)), gradient=true),
     )
     weights = random.random((frames, 8, 19)).astype(np.float32)
-    held = Kept(np.arange(START, frames - 1), weights, start)
+    held = Frames(np.arange(START, frames - 1), weights, start)
     targets = layout("distinct")
     rows = np.linspace(0, 89, 8).round().astype(int)
     eight = Montage(tuple(targets.names[row] for row in rows), targets.coords[rows])
@@ -167,7 +167,7 @@ def test_every_map_has_its_true_range_beside_it_and_one_scale_for_all(true):
 
 def test_a_row_of_frames_has_ten_at_most_with_both_ends():
     weights = np.random.default_rng(0).random((37, 4, 19))
-    shown = maps.over_epochs(Kept(np.arange(START, 36), weights, looked(weights[0])))
+    shown = maps.over_epochs(Frames(np.arange(START, 36), weights, looked(weights[0])))
     assert len(shown) == FRAMES and next(iter(shown)) == "start" and list(shown)[-1] == "epoch 36"
     np.testing.assert_array_equal(shown["epoch 36"], weights[-1].mean(axis=0))
 
@@ -249,7 +249,7 @@ def test_a_run_finds_the_source_and_shows_it(tmp_path):
         with Image.open(folder / "figures" / f"spatial_{name}.png") as picture:
             assert np.asarray(picture.convert("L")).std() > 5
     assert "figures/spatial_truth.png" in (folder / "spatial.html").read_text(encoding="utf-8")
-    frames = kept(folder)["synthetic"]
+    frames = read_frames(folder)["synthetic"]
     assert frames.epoch[0] == START and frames.epoch[-1] == 5
     plain = json.loads((folder / "result.json").read_text())["spatial"]["synthetic"]
     np.testing.assert_allclose(

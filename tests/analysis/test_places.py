@@ -13,11 +13,11 @@ from eegfm.analysis.places import (
     START,
     KeepPlaces,
     column_mean,
-    judged,
-    kept,
+    gradient_and_pattern,
     look,
     maps_places,
     margin,
+    read_frames,
 )
 from eegfm.contracts import Montage, SampleSpec
 from eegfm.nn.spatial import Spatial
@@ -84,7 +84,7 @@ def task_of(backbone, n_classes, **kwargs):
 def test_the_gradient_of_a_linear_classifier_is_its_weights(n_classes):
     """Logits are A x averaged over time, so every sample has the same slope: that of the margin, over n_times."""
     task, data = task_of(Linear, n_classes), Data(n_classes)
-    found = judged(task, data)["gradient"]
+    found = gradient_and_pattern(task, data)["gradient"]
     backbone, rows = task.backbone, data.splits["val"]
     a = (task.head.weight @ backbone.mix.weight @ backbone.spatial_weights(coords_of(MONTAGE))).detach()
     slopes = []
@@ -101,7 +101,9 @@ def test_the_gradient_of_a_linear_classifier_is_its_weights(n_classes):
 
 def test_the_gradient_is_per_microvolt():
     """A task that divides its input by 50 has a fiftieth of the slope."""
-    plain, scaled = (judged(task_of(Linear, 2, scale=scale), Data(2))["gradient"] for scale in (None, 50.0))
+    plain, scaled = (
+        gradient_and_pattern(task_of(Linear, 2, scale=scale), Data(2))["gradient"] for scale in (None, 50.0)
+    )
     np.testing.assert_allclose(scaled, plain / 50, rtol=1e-5)
 
 
@@ -130,7 +132,7 @@ def test_the_pattern_of_the_best_linear_filter_is_where_the_source_is_seen():
     task = task_of(Filter, 2)
     with torch.no_grad():
         task.backbone.filter.copy_(torch.tensor(np.linalg.solve(covariance, seen), dtype=torch.float32))
-    found = judged(task, data)
+    found = gradient_and_pattern(task, data)
     np.testing.assert_allclose(found["pattern"] / found["pattern"][0], seen, atol=0.1)
     assert found["gradient"][2] > 0.5 * found["gradient"][0]  # where nothing of the source is
 
@@ -206,7 +208,7 @@ def fit(folder, epochs, *, stop_after=None, judge=True, **kwargs):
 def test_frames_are_those_of_the_epochs(tmp_path):
     """The first is before training, the last of the end, one an epoch between; every montage has its own."""
     untrained, task = task_of(Linear, 3), fit(tmp_path, 4)
-    found = kept(tmp_path)
+    found = read_frames(tmp_path)
     assert set(found) == {"a", "b"}
     for name, montage in (("a", MONTAGE), ("b", eight())):
         one = found[name]
@@ -216,9 +218,9 @@ def test_frames_are_those_of_the_epochs(tmp_path):
             np.testing.assert_array_equal(one.weights[frame], weights)
         assert np.abs(np.diff(one.weights, axis=0)).max(axis=(1, 2)).min() > 0  # it does learn
     np.testing.assert_array_equal(
-        found["a"].start.importance["gradient"], judged(untrained, Data(3))["gradient"]
+        found["a"].start.importance["gradient"], gradient_and_pattern(untrained, Data(3))["gradient"]
     )
-    assert list(kept(tmp_path)["b"].start.importance) == ["column_mean", "gradient", "pattern"]
+    assert list(read_frames(tmp_path)["b"].start.importance) == ["column_mean", "gradient", "pattern"]
 
 
 @settings(max_examples=4, deadline=None)
@@ -226,14 +228,14 @@ def test_frames_are_those_of_the_epochs(tmp_path):
 def test_there_are_never_more_frames_than_a_row_holds(tmp_path_factory, epochs):
     folder = tmp_path_factory.mktemp("frames")
     fit(folder, epochs, judge=False, limit_train_batches=1, limit_val_batches=0)
-    found = kept(folder)["a"]
+    found = read_frames(folder)["a"]
     assert len(found.epoch) <= FRAMES and len(found.epoch) > min(epochs, 5)
     assert len(set(np.diff(found.epoch[1:]))) <= 1
 
 
 def test_a_fit_of_so_many_steps_has_frames_too(tmp_path):
     fit(tmp_path, -1, judge=False, max_steps=15)  # of 5 a epoch
-    assert kept(tmp_path)["a"].epoch.tolist() == [START, 0, 1, 2]
+    assert read_frames(tmp_path)["a"].epoch.tolist() == [START, 0, 1, 2]
 
 
 def test_a_resumed_fit_leaves_the_frames_of_an_uninterrupted_one(tmp_path):
@@ -241,14 +243,14 @@ def test_a_resumed_fit_leaves_the_frames_of_an_uninterrupted_one(tmp_path):
     (tmp_path / "two").mkdir()
     fit(tmp_path / "one", 5)
     fit(tmp_path / "two", 5, stop_after=2)
-    one, two = (kept(tmp_path / name)["a"] for name in ("one", "two"))
+    one, two = (read_frames(tmp_path / name)["a"] for name in ("one", "two"))
     np.testing.assert_array_equal(one.epoch, two.epoch)
     np.testing.assert_array_equal(one.weights, two.weights)
     np.testing.assert_array_equal(one.start.importance["gradient"], two.start.importance["gradient"])
 
 
 def test_a_folder_without_the_file_has_none(tmp_path):
-    assert kept(tmp_path) == {}
+    assert read_frames(tmp_path) == {}
 
 
 def test_a_channel_without_a_place_does_not_matter():

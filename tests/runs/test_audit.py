@@ -277,7 +277,7 @@ def test_controls_stand_in_summary_report_markdown_and_csv(tmp_path, capsys):
 
 def test_what_tells_no_classes_is_not_diagnosed():
     data = SimpleNamespace(spec=SimpleNamespace(classes=("a", "b")))
-    with pytest.raises(EegfmError, match="tells none"):
+    with pytest.raises(EegfmError, match="needs a task that tells classes apart"):
         refuse_undiagnosable(SimpleNamespace(data=data, task=SimpleNamespace(monitor=("loss", "min"))))
     data.spec.classes = ()
     with pytest.raises(EegfmError, match="diagnose"):

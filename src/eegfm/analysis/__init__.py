@@ -1,1 +1,1 @@
-"""Looking closer at trained models: explanations, maps of places and embeddings, controls."""
+"""A closer look at trained models: explanations, maps of spatial weights and of embeddings, controls."""

@@ -1,16 +1,17 @@
-"""Controls of a finished run, `diagnostics=true`: is its score more than chance, and more than who the person is?
+"""Controls of a finished run, `diagnostics=true`: does its score exceed chance, and what the person alone gives away?
 
-- "shuffled": the same model, recipe and seed, fitted once more on training windows whose labels are in another order.
-  Validation and test labels are the true ones, so that the choice of the epoch is the same too. It should test at
-  chance; what lies above it comes from somewhere else than the labels.
-- "shuffled_within_person": the same, but every person's windows keep their count of each class. What is above chance
-  here comes from telling persons apart. Left out where it would change nothing, as where a label is a diagnosis.
-  Both are one draw. A model of few directions (two spatial filters) can test far from chance on either side by one
-  such draw, where what it picks happens to lie along what tells the classes apart: read means over seeds.
-- "person_alone": the score of somebody who knows of every test window whose it is, and that person's share of each
-  class: as much as telling persons apart could bring. No model is asked.
-- "persons_told": how well the test persons are told apart by the features of the trained model (see
-  `eegfm.analysis.persons`). It says that the model knows who is who, not that it makes use of it.
+- "shuffled": the same model, recipe and seed, fitted again on training windows with shuffled labels. Validation and
+  test labels stay true, so that the epoch is chosen in the same way. The test score should be at chance; a higher
+  score does not come from the labels.
+- "shuffled_within_person": the same, but the windows of every person keep their count of each class. A score above
+  chance comes from telling persons apart. This control is left out if it would change nothing, for example if the
+  label is a diagnosis.
+  Both controls are one random draw. A model with few directions (two spatial filters) can test far from chance in
+  one draw, if its direction happens to agree with the one that tells the classes apart: read means over seeds.
+- "person_alone": the score of somebody who knows the person of every test window, and the share of each class among
+  that person's windows. Telling persons apart cannot give a better score. This control uses no model.
+- "persons_told": how well the features of the trained model tell the test persons apart (see
+  `eegfm.analysis.persons`). It shows that the model can know the person, not that it uses this knowledge.
 """
 
 import logging
@@ -36,37 +37,37 @@ from eegfm.tasks.probe import Probe, stratified, table
 
 log = logging.getLogger(__name__)
 
-AT_MOST = 5000  # test windows of which persons are told, the same part of everybody's
-CONTROLS = {"shuffled": False, "shuffled_within_person": True}
+AT_MOST = 5000  # test windows for "persons_told", the same share of every person's
+CONTROLS = {"shuffled": False, "shuffled_within_person": True}  # whether labels stay within the person
 
 Fit = Callable[[Run, Path], Predictions]
 
 
 def refuse_undiagnosable(run: Any) -> None:
-    """Raise EegfmError where a run tells no classes apart."""
+    """Raise EegfmError if the run does not tell classes apart."""
     classes = run.data.spec.classes
     refuse_unlabelled(classes, "diagnose")
     if tuple(run.task.monitor) != monitor_of(classes):
         raise EegfmError(
-            f"diagnostics=true asks how classes are told apart, and {type(run.task).__name__} tells none. Choose "
-            "task=classify, task=probe or task=estimate, or leave it out."
+            f"diagnostics=true needs a task that tells classes apart, and {type(run.task).__name__} does not. Choose "
+            "task=classify, task=probe or task=estimate, or leave out diagnostics=true."
         )
 
 
 def diagnose(
     config: DictConfig, weights: str | None, folder: Path, fit: Fit
 ) -> dict[str, dict[str, float]]:
-    """The controls of a run by name, each with its numbers; they are no part of the run, whose folder is `folder`.
+    """Run the controls of the finished run in `folder`; returns their numbers, by name of the control.
 
-    `weights` is what its backbone was started from. `fit` fits a run in a folder and gives the predictions of the test
-    split. What a control leaves (its metrics by epoch, its predictions) is in `diagnostics/<name>/`.
+    `weights` are the weights from which its backbone started. `fit` fits a run in a folder and returns the predictions
+    of the test split. The files of a control (metrics by epoch, predictions) are in `diagnostics/<name>/`.
     """
-    found: dict[str, dict[str, float]] = {}
+    numbers: dict[str, dict[str, float]] = {}
     for name, within_person in CONTROLS.items():
         run = _fresh(config, weights)
         if not run.data.shuffle_labels(within_subject=within_person):
             log.info(
-                "Labels cannot be shuffled within a person: nobody has training windows of two classes."
+                "Labels cannot be shuffled within a person: no person has training windows of two classes."
             )
             continue
         log.info("Control: labels shuffled%s.", " within each person" if within_person else "")
@@ -75,15 +76,16 @@ def diagnose(
         run.config["logger"] = {}
         predictions = fit(run, place)
         ids = [run.data.subjects[i] for i in predictions.subject]
-        _, found[name], _ = write_and_score(place, "test", predictions, ids, run.data.spec)
-        shutil.rmtree(place / "checkpoints", ignore_errors=True)  # nobody should start from these
+        _, numbers[name], _ = write_and_score(place, "test", predictions, ids, run.data.spec)
+        # nobody should start a run from these weights
+        shutil.rmtree(place / "checkpoints", ignore_errors=True)
     run = _fresh(config, weights)
-    found |= _of_persons(run, folder)
-    return {name: numbers for name, numbers in found.items() if numbers}
+    numbers |= _person_controls(run, folder)
+    return {name: of_control for name, of_control in numbers.items() if of_control}
 
 
 def _fresh(config: DictConfig, weights: str | None) -> Run:
-    """The run once more, before anything was fitted, with the weights it began with."""
+    """The run built again as it was before its fit, with the weights from which it started."""
     import lightning.pytorch as lightning
 
     lightning.seed_everything(config.seed, workers=True, verbose=False)
@@ -93,14 +95,15 @@ def _fresh(config: DictConfig, weights: str | None) -> Run:
     return run
 
 
-def _of_persons(run: Run, folder: Path) -> dict[str, dict[str, float]]:
+def _person_controls(run: Run, folder: Path) -> dict[str, dict[str, float]]:
+    """ "person_alone" and, if the model has features, "persons_told"."""
     task, data = run.task, run.data
     put_trained(task, Place.of(folder))
     data.setup("test")
     rows = data.dataset("test")
     subject, label = rows.subject[rows.rows], rows.labels
     alone = person_alone(label, subject, len(data.spec.classes))
-    found = {"person_alone": scores(alone, label, len(data.spec.classes))}
+    numbers = {"person_alone": scores(alone, label, len(data.spec.classes))}
     part = stratified(subject, AT_MOST, run.config["seed"])
     x = _features(task, rows, part, data)
     if x is not None:
@@ -108,14 +111,14 @@ def _of_persons(run: Run, folder: Path) -> dict[str, dict[str, float]]:
         _, recording = np.unique(index.recording[rows.rows], return_inverse=True)
         order = np.lexsort((index.onset_s[rows.rows], recording))
         when = np.argsort(order)
-        found["persons_told"] = persons_told(x, subject[part], when[part], run.config["seed"])
-    return found
+        numbers["persons_told"] = persons_told(x, subject[part], when[part], run.config["seed"])
+    return numbers
 
 
 def _features(
     task: Any, rows: Any, part: Int[np.ndarray, " window"], data: Any
 ) -> Float[np.ndarray, "window feature"] | None:
-    """What the model makes of windows, before it decides: a table, or None of a model without features."""
+    """The features on which the model decides, for a part of the windows; None for a model without features."""
     backbone = task.backbone
     if not isinstance(backbone, nn.Module):
         if not hasattr(backbone, "features"):

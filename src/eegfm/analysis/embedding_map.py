@@ -1,4 +1,4 @@
-"""Where windows lie for a run: raw, by random weights of its model, by its own; a picture, and numbers beside it."""
+"""Map the windows of a run in three spaces: raw, by random weights, by its own weights; a picture and numbers."""
 
 from pathlib import Path
 from typing import Any
@@ -33,16 +33,16 @@ AT_MOST = 500  # windows
 
 
 def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
-    """Write `embedding_map_<split>.json` and its picture in `figures/` beside a run's files; returns the first.
+    """Write `embedding_map_<split>.json` and its picture in `figures/` beside a run's files; returns its path.
 
-    `config` is the run's own, `place` its folder or a checkpoint in it. Windows of the split are drawn by the run's
-    seed, the same part of every class. Features are those that the run uses: the statistics of a layer for a probe,
-    else the backbone's embedding.
+    `config` is the run's own, `place` its folder or a checkpoint in it. The run's seed draws windows of the split, the
+    same share of every class. The features are those that the run uses: the statistics of a layer for a probe, else
+    the backbone's embedding.
 
     Raises:
-        EegfmError: data without labels, a model that is no network, too few windows.
+        EegfmError: the data have no labels, the model is not a network, or there are too few windows.
     """
-    # the variables are for workers, and there are none
+    # only workers read these variables, and there are none
     with environment(PL_GLOBAL_SEED=None, PL_SEED_WORKERS=None):
         seed_everything(config.seed, verbose=False)
     run = build(config, None)
@@ -52,7 +52,7 @@ def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
     data.prepare_data()
     data.setup("fit")
     if isinstance(features.backbone, FitsInput):
-        # statistics belong to the data, not to the weights: random ones get them too
+        # statistics belong to the data, not to the weights: a backbone with random weights gets them too
         features.backbone.fit_input(x / size_of(x, features.scale) for x in data.train_inputs())
     if split == "test":
         data.setup("test")
@@ -70,9 +70,9 @@ def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
     numbers = {name: nearness(x, label, subject) for name, x in spaces.items()}
     n_subjects = len(np.unique(subject))
     folder = place.beside
-    known = reservations_at(place, run.config, data)
+    reserved = reservations_at(place, run.config, data)
     title = f"{data.benchmark.title}, {split} split: {len(part)} windows of {n_subjects} subjects"
-    title = titled(title, known)
+    title = titled(title, reserved)
     figure = embedding_map(
         {name: flat(x, config.seed) for name, x in spaces.items()},
         numbers,
@@ -85,7 +85,7 @@ def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
     picture = save(figure, folder / "figures" / f"embedding_map_{split}.png")
     facts: dict[str, Any] = {
         "split": split,
-        "warnings": [one.sentence for one in known],
+        "warnings": [reservation.sentence for reservation in reserved],
         "seed": config.seed,
         "n_windows": len(part),
         "classes": list(classes),
@@ -102,11 +102,12 @@ def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
 
 
 def _features(task: Any) -> Features:
+    """The module that turns windows into the features of a task."""
     if isinstance(task, Probe):
         return task.features
     if not isinstance(task.backbone, nn.Module):
         raise EegfmError(
-            f"{type(task.backbone).__name__} is no network: it has no features to draw a map of. Choose a run of "
+            f"{type(task.backbone).__name__} is not a network: it has no features for a map. Choose a run of "
             "task=probe or task=classify."
         )
     layer = task.observe.layer if isinstance(task, Reconstruct) else None
@@ -119,9 +120,9 @@ def _show(title: str, facts: dict[str, Any], path: Path, picture: Path) -> None:
     for sentence in facts["warnings"]:
         console.print(f"{sentence}.", style="yellow", markup=False)
     shown = Table("", "class: silhouette", "5 nearest", "subject: silhouette", "5 nearest")
-    for name, found in numbers.items():
+    for name, space in numbers.items():
         cells = [
-            found[what][key] for what in ("class", "subject") for key in ("silhouette", "balanced_accuracy")
+            space[what][key] for what in ("class", "subject") for key in ("silhouette", "balanced_accuracy")
         ]
         shown.add_row(name, *("–" if value is None else f"{value:z.3f}" for value in cells))
     chance = [numbers["raw windows"][what]["chance"] for what in ("class", "subject")]
@@ -130,7 +131,8 @@ def _show(title: str, facts: dict[str, Any], path: Path, picture: Path) -> None:
     )
     console.print(shown)
     console.print(
-        f"5 nearest: balanced accuracy of their vote; for the class among {facts['class_told_by']}"
+        f"5 nearest: balanced accuracy of the vote of the 5 nearest windows; for the class among "
+        f"{facts['class_told_by']}"
     )
     console.print(f"numbers {path}", soft_wrap=True)
     console.print(f"picture {picture}", soft_wrap=True)

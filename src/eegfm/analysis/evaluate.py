@@ -1,4 +1,4 @@
-"""Trained weights on any split: scores, a page that explains them, or a map of where windows lie."""
+"""`eegfm evaluate`: the scores of trained weights on a split, a page that explains them, or an embedding map."""
 
 from typing import Any
 
@@ -17,10 +17,10 @@ from eegfm.tasks.fitted import FitsInOneGo
 
 
 def evaluate(config: DictConfig) -> None:
-
+    """Score, explain or map the run at `config.run`, on its own data or on `config.raw`."""
     split = config["values"].split or ("val" if config.embedding_map else "test")
     if split not in SPLITS:
-        raise EegfmError(f"split={split}: a split is one of {', '.join(SPLITS)}.")
+        raise EegfmError(f"split={split} is not a split. Type one of {', '.join(SPLITS)}.")
     place = Place.of(config.run)
     own = on_one_device(place.config)
     own.paths, own.trainer.accelerator = config.paths, config.trainer.accelerator

@@ -1,8 +1,8 @@
-"""What a trained classifier says, and where it looks: curves and maps of a split, and one page with all of them.
+"""Explain a trained classifier on a split: curves, attention maps, and one page with all of them.
 
-Where a backbone pools by attention (`contracts.Attends`), its attention is kept window by window and averaged by class.
-On data whose sources are known the attention over channels is held against the true lead field, as the maps of
-`eegfm.analysis.maps` are; that says nothing of the encoder, whose tokens are of one channel each.
+If the backbone pools by attention (`contracts.Attends`), a file holds the attention of every window, and the figures
+show its mean by class. On data whose sources are known, the attention over channels is compared with the true lead
+field, as in `eegfm.analysis.maps`. This does not judge the encoder, whose tokens are of one channel each.
 """
 
 from contextlib import suppress
@@ -37,39 +37,39 @@ from eegfm.tasks.metrics import probabilities, scores
 
 
 def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
-    """Write `explain_<split>.html`, its numbers as JSON and, of attention, `attention_<split>.npz`; returns the page.
+    """Write `explain_<split>.html`, its numbers as JSON and the attention as `attention_<split>.npz`; returns the page.
 
-    `config` is the run's own, `place` its folder or a checkpoint in it, beside which the files are written. The file of
-    attention holds "key" by window, "label", and "attention" [window, head, second, channel] in float16. Where the run
+    `config` is the run's own. The files are written beside `place`, its folder or a checkpoint in it. The file of
+    attention holds "key" and "label" by window, and "attention" [window, head, second, channel] in float16. If the run
     was logged to W&B, the figures go to the same W&B run, as `explain_<split>/<figure>`.
 
     Raises:
-        EegfmError: a run that is not a trained classifier.
+        EegfmError: the run is not a trained classifier.
     """
     run = build(config, None)
     data, task = run.data, run.task
     if not isinstance(task, Classify):
         raise EegfmError(
-            f"explain=true is of classifiers that were trained, and this run is {type(task).__name__}. Choose a run of "
-            "task=classify; of others eegfm evaluate run=<run> gives scores."
+            f"explain=true needs a run of task=classify, and this run is {type(task).__name__}. For its scores, type: "
+            "eegfm evaluate run=<run>"
         )
     data.prepare_data()
     data.setup("test" if split == "test" else "fit")
     put_trained(task, place)
-    seen = _look(task, data, split)
+    outputs = _outputs(task, data, split)
     folder = place.beside
-    ids = [data.subjects[i] for i in seen["subject"]]
-    known = reservations_at(place, run.config, data)
-    title = titled(f"{data.benchmark.title}, {split} split ({place.folder.name})", known)
+    ids = [data.subjects[i] for i in outputs["subject"]]
+    reserved = reservations_at(place, run.config, data)
+    title = titled(f"{data.benchmark.title}, {split} split ({place.folder.name})", reserved)
     numbers: dict[str, Any] = {
         "split": split,
-        "warnings": [one.sentence for one in known],
+        "warnings": [reservation.sentence for reservation in reserved],
         "n_windows": len(ids),
-        "metrics": scores(seen["probability"], seen["label"], len(data.spec.classes)),
-        "by_subject": subject_scores(seen["probability"], seen["label"], ids, data.spec.classes),
+        "metrics": scores(outputs["probability"], outputs["label"], len(data.spec.classes)),
+        "by_subject": subject_scores(outputs["probability"], outputs["label"], ids, data.spec.classes),
     }
-    if "attention" in seen:
-        by_head = seen["attention"].mean(axis=(0, 2))  # head channel
+    if "attention" in outputs:
+        by_head = outputs["attention"].mean(axis=(0, 2))  # head channel
         numbers["attention"] = {
             "channels": list(data.spec.montage.names),
             "by_channel": (by_head / by_head.sum(-1, keepdims=True)).tolist(),
@@ -77,20 +77,22 @@ def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
         true = truth(data.benchmark.name, data.spec.montage, sorted(set(ids)))
         if true is not None:
             maps = {"all heads": by_head.mean(axis=0)} | {
-                f"head {i}": one for i, one in enumerate(by_head, 1)
+                f"head {i}": of_head for i, of_head in enumerate(by_head, 1)
             }
             numbers["attention"]["rank_correlation"] = {
-                name: rank_correlation(one, true) for name, one in maps.items()
+                name: rank_correlation(channels, true) for name, channels in maps.items()
             }
             numbers["attention"]["correlation"] = {
-                name: correlation(one, true) for name, one in maps.items()
+                name: correlation(channels, true) for name, channels in maps.items()
             }
         path = folder / f"attention_{split}.npz"
-        names = np.array(seen["key"])
-        np.savez_compressed(path, key=names, label=seen["label"], attention=seen["attention"].astype("<f2"))
+        names = np.array(outputs["key"])
+        np.savez_compressed(
+            path, key=names, label=outputs["label"], attention=outputs["attention"].astype("<f2")
+        )
     pictures = {
         name: style.save(figure, folder / "figures" / f"{name}_{split}.png")
-        for name, figure in _draw(seen, numbers, data.spec, title).items()
+        for name, figure in _draw(outputs, numbers, data.spec, title).items()
     }
     write_json(folder / f"explain_{split}.json", json_values(numbers))
     page = folder / f"explain_{split}.html"
@@ -104,36 +106,39 @@ def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
 
 
 def to_wandb(config: DictConfig, place: Place, pictures: dict[str, Path]) -> None:
-    """Log pictures to the W&B run of a run's folder, or of a checkpoint's, where the run itself was logged there."""
+    """Log pictures to the W&B run of the run at `place`, if that run was logged to W&B."""
     folder = place.folder.resolve()
     logger = wandb_of(config, folder) if (folder / "wandb").is_dir() else False
     if logger:
         send_figures(logger, pictures)
 
 
-def _look(task: Classify, data: Any, split: SplitName) -> dict[str, Any]:
-    """Of every window of a split: its key, label, subject, probabilities, and attention where the backbone has it."""
+def _outputs(task: Classify, data: Any, split: SplitName) -> dict[str, Any]:
+    """By window of a split: key, label, subject, class probabilities, and attention if the backbone has it."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task.to(device).eval()
-    found: dict[str, list[Any]] = {"label": [], "subject": [], "probability": [], "attention": []}
+    parts: dict[str, list[Any]] = {"label": [], "subject": [], "probability": [], "attention": []}
     keys: list[str] = []
     n_channels = data.spec.n_channels
     with torch.inference_mode():
         for batch in data.split_dataloader(split):
             x, coords = batch.x.to(device), batch.coords.to(device)
-            found["label"].append(batch.label.numpy())
-            found["subject"].append(batch.subject.numpy())
-            found["probability"].append(probabilities(task(x, coords)))
+            parts["label"].append(batch.label.numpy())
+            parts["subject"].append(batch.subject.numpy())
+            parts["probability"].append(probabilities(task(x, coords)))
             if isinstance(task.backbone, Attends):
-                with suppress(EegfmError):  # a pooling that takes evenly from all says so
-                    taken = task.backbone.attention(task.scaled(x), coords)
-                    found["attention"].append(taken.unflatten(-1, (-1, n_channels)).float().cpu().numpy())
+                with suppress(EegfmError):  # a backbone raises it if its pooling weighs all tokens equally
+                    attention = task.backbone.attention(task.scaled(x), coords)
+                    parts["attention"].append(
+                        attention.unflatten(-1, (-1, n_channels)).float().cpu().numpy()
+                    )
             keys += batch.key
-    return {"key": keys} | {name: np.concatenate(parts) for name, parts in found.items() if parts}
+    return {"key": keys} | {name: np.concatenate(batches) for name, batches in parts.items() if batches}
 
 
-def _draw(seen: dict[str, Any], numbers: dict[str, Any], spec: Any, title: str) -> dict[str, Figure]:
-    label, probability, classes = seen["label"], seen["probability"], spec.classes
+def _draw(outputs: dict[str, Any], numbers: dict[str, Any], spec: Any, title: str) -> dict[str, Figure]:
+    """The figures of the page, by name."""
+    label, probability, classes = outputs["label"], outputs["probability"], spec.classes
     drawn = {
         "curves": drawing_classifiers.curves(label, probability, classes, title=title),
         "confusion_matrix": runs.confusion_matrix(label, decide(probability), classes, title=title),
@@ -145,35 +150,38 @@ def _draw(seen: dict[str, Any], numbers: dict[str, Any], spec: Any, title: str) 
             title=title,
         ),
     }
-    if "attention" not in seen:
+    if "attention" not in outputs:
         return drawn
     by_class = {
-        name: seen["attention"][label == i].mean(axis=0)
+        name: outputs["attention"][label == i].mean(axis=0)
         for i, name in enumerate(classes)
         if (label == i).any()
     }
     drawn["attention_over_time"] = drawing_classifiers.attention_over_time(by_class, title=title)
-    for i, (name, one) in enumerate(by_class.items()):
+    for i, (name, attention) in enumerate(by_class.items()):
         drawn[f"attention_{i}"] = drawing_classifiers.attention_maps(
-            one, spec.montage, title=f"{title}: {name}"
+            attention, spec.montage, title=f"{title}: {name}"
         )
     return drawn
 
 
 def _sentences(numbers: dict[str, Any]) -> list[str]:
+    """The scores, the reservations, and how attention compares with the true lead field."""
     metrics = ", ".join(f"{spoken(name)} {value:.3f}" for name, value in numbers["metrics"].items())
-    found = [f"{numbers['n_windows']:,} windows of {len(numbers['by_subject'])} subjects: {metrics}"]
-    found += numbers["warnings"]
-    judged = numbers.get("attention", {}).get("rank_correlation")
-    if judged:
+    sentences = [f"{numbers['n_windows']:,} windows of {len(numbers['by_subject'])} subjects: {metrics}"]
+    sentences += numbers["warnings"]
+    by_map = numbers.get("attention", {}).get("rank_correlation")
+    if by_map:
         linear = numbers["attention"]["correlation"]
-        said = ", ".join(f"{name} ρ {value:.2f}, r {linear[name]:.2f}" for name, value in judged.items())
-        found.append(f"attention over channels against the true lead field: {said}")
-    return found
+        correlations = ", ".join(
+            f"{name} ρ {value:.2f}, r {linear[name]:.2f}" for name, value in by_map.items()
+        )
+        sentences.append(f"attention over channels, correlated with the true lead field: {correlations}")
+    return sentences
 
 
 def _page(title: str, numbers: dict[str, Any], pictures: dict[str, Path]) -> str:
-    """One file that needs nothing else: pictures are inside it."""
+    """One HTML file with its pictures inside."""
     body = [f"<h1>{escape(title)}</h1>", *map(paragraph, _sentences(numbers))]
     rows = [
         [
@@ -189,5 +197,7 @@ def _page(title: str, numbers: dict[str, Any], pictures: dict[str, Path]) -> str
     for name, path in pictures.items():
         body.append(picture(path.read_bytes(), name))
     body.append(table(["subject", "windows", *(spoken(m) for m in numbers["metrics"])], rows))
-    body.append(note("Maps are seen from above, nose up, each with its lowest and highest value."))
+    body.append(
+        note("Maps show the head from above, nose up; each map gives its lowest and highest value.")
+    )
     return document(title, PLAIN, body)

@@ -1,9 +1,9 @@
-"""What lies near what among windows: is it the class, or the person? And the picture of it, which is not the argument.
+"""Do near windows share their class or their person? Numbers, and a picture that only illustrates them.
 
-A picture by t-SNE shows clusters where there are none and hides those that are there, so numbers are taken from the
-features themselves. Features are standardised over the windows at hand; nothing is learned, and distances are
-Euclidean. A class is told by the nearest windows of other subjects, a subject by the nearest other windows, which may
-be of the same minute.
+t-SNE can show clusters that do not exist and hide clusters that do, so the numbers use the features themselves.
+Features are standardised over the given windows, distances are Euclidean, and nothing is trained. The nearest windows
+of other subjects vote for the class of a window. The nearest windows of all subjects vote for its subject; they may be
+from the same minute.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from eegfm.contracts import EegfmError
 
 N_NEAREST = 5
-COMPONENTS = 50  # of the features' variance, which t-SNE is given: what its authors do
+COMPONENTS = 50  # principal components that t-SNE gets, as its authors do it
 PERPLEXITY = 30.0
 
 Table = Float[np.ndarray, "window feature"]
@@ -27,23 +27,23 @@ Labels = Int[np.ndarray, " window"]
 
 
 def nearness(x: Table, label: Labels, subject: Labels) -> dict[str, dict[str, float | None]]:
-    """How much nearness in a space says of the class and of the subject: {"class": ..., "subject": ...}.
+    """How well nearness in a space tells the class and the subject: {"class": ..., "subject": ...}.
 
-    Of each the "silhouette" (1: apart, 0: mixed), the "balanced_accuracy" of the five nearest windows' vote, and its
-    level of "chance". None where there is one class, or one subject, only. Where there is one subject, a class is told
-    by other windows of that one.
+    Each holds the "silhouette" (1: apart, 0: mixed), the "balanced_accuracy" of the vote of the five nearest windows,
+    and its level of "chance". They are None if there is only one class, or one subject. If there is only one subject,
+    its other windows vote for the class.
     """
     distance = euclidean_distances(_standardised(x))
     others = subject[:, None] != subject[None]
     itself = np.eye(len(x), dtype=bool)
-    asked = {"class": (label, others if others.any() else ~itself), "subject": (subject, ~itself)}
-    return {name: _said(distance, values, allowed) for name, (values, allowed) in asked.items()}
+    questions = {"class": (label, others if others.any() else ~itself), "subject": (subject, ~itself)}
+    return {name: _scores(distance, values, allowed) for name, (values, allowed) in questions.items()}
 
 
 def votes(
     distance: Float[np.ndarray, "window window"], label: Labels, allowed: Bool[np.ndarray, "window window"]
 ) -> Labels:
-    """The label of most of the five nearest windows among those allowed, the lowest of those that most have."""
+    """The label of most of the five nearest allowed windows; the lowest label if several are equally frequent."""
     k = min(N_NEAREST, int(allowed.sum(axis=1).min()))
     nearest = np.argsort(np.where(allowed, distance, np.inf), axis=1, kind="stable")[:, :k]
     counts = (label[nearest][:, :, None] == np.unique(label)).sum(axis=1)  # window label
@@ -51,7 +51,7 @@ def votes(
 
 
 def flat(x: Table, seed: int) -> Float[np.ndarray, "window 2"]:
-    """t-SNE of a space, to look at.
+    """t-SNE of a space, for a picture.
 
     Raises:
         EegfmError: fewer than five windows.
@@ -67,9 +67,10 @@ def flat(x: Table, seed: int) -> Float[np.ndarray, "window 2"]:
     return TSNE(perplexity=perplexity, init=start, random_state=seed).fit_transform(x)
 
 
-def _said(
+def _scores(
     distance: Float[np.ndarray, "window window"], label: Labels, allowed: Bool[np.ndarray, "window window"]
 ) -> dict[str, float | None]:
+    """Silhouette, balanced accuracy of the votes, and chance, for one kind of label."""
     n = len(np.unique(label))
     if not 1 < n < len(label):
         return {"silhouette": None, "balanced_accuracy": None, "chance": None}

@@ -1,7 +1,7 @@
-"""How much of a score may be who the person is: two questions about windows of known persons.
+"""How much of a score may come from recognising the person: two measures on windows of known persons.
 
-An EEG tells persons apart far better than most of what it is asked. A model that recognises people scores well wherever
-people differ in their share of a class, and where a test person is a training person as well.
+An EEG tells persons apart far better than it tells most other things. A model that recognises persons scores well if
+persons differ in their share of a class, and if a test person is also a training person.
 """
 
 from typing import Any
@@ -14,23 +14,23 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-COMPONENTS = 100  # principal ones that are kept: a discriminant of so many persons needs no more
-AT_LEAST = 4  # windows of a person, two to learn from and two to be told by
+COMPONENTS = 100  # principal components; a discriminant of this many persons needs no more
+AT_LEAST = 4  # windows of a person: two for training and two for testing
 
 
 def person_alone(
     label: Int[np.ndarray, " window"], subject: Int[np.ndarray, " window"], n_classes: int
 ) -> Float[np.ndarray, "window class"]:
-    """Each window's class probabilities for somebody who knows its person, and that person's labels, and nothing else.
+    """Class probabilities of every window for somebody who knows only its person and that person's labels.
 
-    They are the frequencies of the classes among that person's windows: what nobody can know of a new person. The score
-    of these is as much as telling persons apart could ever bring.
+    They are the frequencies of the classes among the person's windows, which nobody can know for a new person. Telling
+    persons apart cannot give a better score than these.
     """
-    found = np.empty((len(label), n_classes))
+    probability = np.empty((len(label), n_classes))
     for name in np.unique(subject):
         rows = subject == name
-        found[rows] = np.bincount(label[rows], minlength=n_classes) / rows.sum()
-    return found
+        probability[rows] = np.bincount(label[rows], minlength=n_classes) / rows.sum()
+    return probability
 
 
 def persons_told(
@@ -39,38 +39,41 @@ def persons_told(
     when: Float[np.ndarray, " window"] | Int[np.ndarray, " window"],
     seed: int = 0,
 ) -> dict[str, float]:
-    """How well a linear classifier tells persons by features: balanced accuracy, chance, how many persons and windows.
+    """How well a linear classifier tells persons by features: "balanced_accuracy", "chance", "persons", "windows".
 
-    Of each person, one half of the windows by order of `when` teaches and the other half asks, and the other way
-    round: a window and its neighbour in time lie on one side, but for one pair. Features are standardised and reduced
-    to their first 100 principal components; the classifier is a shrunk linear discriminant. Persons of fewer than four
-    windows are left out; {} where fewer than two are left.
+    The windows of each person, ordered by `when`, are cut into two halves. Each half trains a classifier that is tested
+    on the other half. So a window and its neighbour in time lie in the same half, except for one pair. Features are
+    standardised and reduced to their first 100 principal components; the classifier is a linear discriminant with
+    shrinkage. Persons with fewer than four windows are left out; the result is {} if fewer than two persons are left.
     """
     half = np.full(len(subject), -1)
     for name in np.unique(subject):
         rows = np.flatnonzero(subject == name)
         if len(rows) >= AT_LEAST:
             half[rows[np.argsort(when[rows], kind="stable")]] = np.arange(len(rows)) * 2 // len(rows)
-    kept = half >= 0
-    x, subject, half = x[kept].astype(np.float64), subject[kept], half[kept]
+    enough = half >= 0  # windows of persons with enough windows
+    x, subject, half = x[enough].astype(np.float64), subject[enough], half[enough]
     n = len(np.unique(subject))
     if n < 2:
         return {}
-    told = np.empty_like(subject)
-    for teaching in (0, 1):
-        learnt = _discriminant(x[half == teaching], subject[half == teaching], seed)
-        told[half != teaching] = learnt.predict(x[half != teaching])
-    score = float(np.mean([balanced_accuracy_score(subject[half == i], told[half == i]) for i in (0, 1)]))
+    predicted = np.empty_like(subject)
+    for training in (0, 1):
+        classifier = _discriminant(x[half == training], subject[half == training], seed)
+        predicted[half != training] = classifier.predict(x[half != training])
+    score = float(
+        np.mean([balanced_accuracy_score(subject[half == i], predicted[half == i]) for i in (0, 1)])
+    )
     return {"balanced_accuracy": score, "chance": 1 / n, "persons": float(n), "windows": float(len(x))}
 
 
 def _discriminant(
     x: Float[np.ndarray, "window feature"], subject: Int[np.ndarray, " window"], seed: int
 ) -> Pipeline:
+    """A linear discriminant with shrinkage and equal priors, fitted on principal components of features."""
     n = len(np.unique(subject))
-    alike: Any = np.full(n, 1 / n)
+    equal: Any = np.full(n, 1 / n)
     return make_pipeline(
         StandardScaler(),
         PCA(min(COMPONENTS, *x.shape), random_state=seed),
-        LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=alike),
+        LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=equal),
     ).fit(x, subject)

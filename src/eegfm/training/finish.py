@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from eegfm.analysis import maps
-from eegfm.analysis.places import kept, look, maps_places
+from eegfm.analysis.places import look, maps_places, read_frames
 from eegfm.build import Run
 from eegfm.config.identity import chosen
 from eegfm.files import write_json
@@ -37,7 +37,7 @@ def _places(
     spaces = maps.montages(run.data.spec, run.data.benchmark.name)
     judged = [corpus for corpus in spaces if maps.knows_truth(corpus)]
     end = look(run.task, spaces, run.data if judged else None)
-    frames = kept(folder)
+    frames = read_frames(folder)
     # a fit in one go does not change the backbone
     in_one_go = isinstance(run.task, FitsInOneGo)
     start = end if in_one_go else {corpus: one.start for corpus, one in frames.items()}
