@@ -1,23 +1,27 @@
 """Write files whole or not at all, and lock work that only one process may do at a time."""
 
+import errno
 import fcntl
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 log = logging.getLogger(__name__)
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
 def whole(path: Path, *, sync: bool = False) -> Iterator[Path]:
     """Write a file whole or not at all: write to the yielded path, which is renamed to `path` at the end.
 
-    If the block raises, the new file is removed and the old one stays. `sync` first forces the content to
-    the disk, for files that must survive a power failure.
+    If the block raises, the new file is removed and the old one stays. `sync` forces the content to the
+    disk, and then the name, for files that must survive a power failure.
     """
     # in the same folder, with the same suffix, which some writers go by; unique to this process
     temporary = path.with_name(f".{os.getpid()}.tmp.{path.name}")
@@ -30,6 +34,43 @@ def whole(path: Path, *, sync: bool = False) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    if sync:
+        _sync_names(path.parent)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes have left of files that `whole` was writing in a folder.
+
+    Only for a folder in which no other process writes.
+    """
+    for left in folder.glob(".*.tmp.*"):
+        left.unlink(missing_ok=True)
+
+
+def full_disk(error: BaseException, folder: Path) -> str:
+    """The sentence for an error that says that a disk is full, in whatever library it arose; "" for others.
+
+    The full disk may be another than that of `folder`: the sentence says how much is free there.
+    """
+    said = [os.strerror(number) for number in FULL]
+    if not (isinstance(error, OSError) and error.errno in FULL) and not any(
+        one in str(error) for one in said
+    ):
+        return ""
+    free = shutil.disk_usage(folder).free / 1e6
+    return (
+        f"A disk is full, or your share of it: {error} ({free:,.1f} MB are free at {folder}). What was saved before is "
+        "whole: make room, and the same command goes on."
+    )
+
+
+def _sync_names(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some file systems cannot sync a folder
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str, *, sync: bool = False) -> None:
@@ -40,6 +81,18 @@ def write_text(path: Path, text: str, *, sync: bool = False) -> None:
 def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
     """Write readable JSON."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", sync=sync)
+
+
+def write_json_anyhow(path: Path, value: Any) -> None:
+    """Write readable JSON whole; or, on a full disk, into the blocks that the old file has."""
+    try:
+        write_json(path, value, sync=False)
+    except OSError as error:
+        if error.errno not in FULL or not path.exists():
+            raise
+        with open(path, "r+b") as file:
+            file.write((json.dumps(value, ensure_ascii=False) + "\n").encode())
+            file.truncate()
 
 
 def sync_to_disk(file: Any) -> None:

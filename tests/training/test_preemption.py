@@ -110,6 +110,17 @@ def test_a_split_on_the_device_goes_on_as_well(places, whole, tmp_path):  # noqa
     assert (tmp_path / "loss.csv").read_text() == (whole[0] / "loss.csv").read_text()
 
 
+@pytest.mark.parametrize("cut", ["\n1", "\n1,0.6", "\n1,", "\n11", "\n2,0.5\n1,0.25\n"])
+def test_a_row_that_was_cut_short_is_not_taken_for_an_earlier_step(places, whole, tmp_path, cut):  # noqa: F811
+    """A kill or a full disk ends a row anywhere: "1" is what is left of step 12 of a run."""
+    with pytest.raises(Preempted):
+        fitted(places, tmp_path, Ask("on_train_batch_start", 5, signal.SIGTERM))
+    losses = tmp_path / "loss.csv"
+    losses.write_text(losses.read_text().rstrip("\n") + cut)
+    fitted(places, tmp_path)
+    assert losses.read_text() == (whole[0] / "loss.csv").read_text()
+
+
 class PowerCut(Exception):
     pass
 

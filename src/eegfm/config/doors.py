@@ -21,6 +21,7 @@ from eegfm.config.make import refuse_wrong_values
 from eegfm.config.mistakes import for_hydra, mistake
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
+from eegfm.files import full_disk
 from eegfm.process import arguments, environment
 
 TRACES = "HYDRA_FULL_ERROR"  # with it Hydra raises an error instead of printing it
@@ -80,6 +81,8 @@ def door(
             except EegfmError as error:
                 sys.exit(str(error))
             except Exception as error:
+                if full := full_disk(error, Path.cwd()):  # Hydra writes files before a command begins
+                    sys.exit(full)
                 found = "" if asked or error in broken else mistake(error, config_name, settings, more)
                 if not found:
                     raise

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eegfm.contracts import EegfmError
-from eegfm.files import try_lock, write_json
+from eegfm.files import try_lock, write_json_anyhow
 
 FILE, LOCK = "status.json", "running.lock"
 BEAT_S, STALE_S = 30, 600
@@ -76,9 +76,9 @@ def read_status(folder: Path) -> Status | None:
 
 
 def write_status(folder: Path, status: Status) -> Status:
-    """Write `status.json`, which gets its name only when it is complete."""
+    """Write `status.json`."""
     status = replace(status, updated_at=now())
-    write_json(folder / FILE, asdict(status), sync=False)
+    write_json_anyhow(folder / FILE, asdict(status))
     return status
 
 
@@ -142,7 +142,7 @@ def progress(folder: Path, step: int, steps: int, steps_per_s: float) -> None:
 
 def _end(folder: Path, state: State, reason: str) -> None:
     status = read_status(folder) or Status(state=state)
-    with suppress(OSError):  # a full disk: the error that ended the run is already being raised
+    with suppress(OSError):  # the error that ended the run is already being raised
         write_status(folder, replace(status, state=state, reason=reason))
 
 

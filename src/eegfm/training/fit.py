@@ -17,12 +17,15 @@ from eegfm.build import Run
 from eegfm.config.identity import chosen
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError
+from eegfm.files import remove_unfinished
 from eegfm.runs.wandb import begin, wandb_of
 from eegfm.search.study import callbacks_of
 from eegfm.tasks.errors import Reconstructions
 from eegfm.tasks.fitted import FitsInOneGo
 from eegfm.tasks.fitted import keep as keep_fitted
+from eegfm.tasks.kept import refuse_changed
 from eegfm.tasks.metrics import Predictions
+from eegfm.training.checkpoints import WholeCheckpoints
 from eegfm.training.cost import energy_j
 from eegfm.training.keep_curves import KeepCurves
 from eegfm.training.preemption import Asked, KeepProgress, SaveAndLeave
@@ -82,7 +85,7 @@ def train_by_gradient(
     pruning = callbacks_of(search or {}, folder, task.monitor)
     trainer = run.make_trainer(
         logger=False if rank() else begin_logger(run, folder, choices),
-        plugins=cluster(),
+        plugins=[*cluster(), WholeCheckpoints()],
         callbacks=[
             *progress(sys.stdout),
             KeepCurves(folder),
@@ -96,7 +99,11 @@ def train_by_gradient(
         default_root_dir=folder,
         enable_progress_bar=sys.stdout.isatty(),
     )
+    if not rank():
+        remove_unfinished(checkpoints)
     if last.exists():
+        for path in sorted(checkpoints.glob("*.ckpt")):  # the best one as well, before hours go by
+            refuse_changed(path)
         log.info("Going on from %s.", last)
     # the other processes train from these weights, which exist by now
     config = {**run.config, "weights": run.started_from.get("weights"), "diagnostics": False}

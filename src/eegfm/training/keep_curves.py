@@ -6,6 +6,7 @@ fit. With several processes only rank 0 writes, and a loss is that of the whole 
 """
 
 import csv
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
-from eegfm.files import whole
+from eegfm.files import sync_to_disk, whole
 from eegfm.runs.curves import read_curves
 
 
@@ -33,8 +34,7 @@ class KeepCurves(Callback):
             return
         done = trainer.global_step
         self.rows = [row for row in read_curves(self.metrics) if int(row["step"]) <= done] if done else []
-        kept = [row for row in read_curves(self.losses) if int(row["step"]) <= done] if done else []
-        _write(self.losses, ["step", "loss"], kept)
+        _write(self.losses, ["step", "loss"], _whole_rows(self.losses, done) if done else [])
 
     def on_train_batch_end(
         self,
@@ -73,7 +73,10 @@ class KeepCurves(Callback):
     ) -> None:
         # one of several processes must not wait for the others here: they may be well. What it leaves out comes again
         if trainer.world_size == 1:
-            self._flush(trainer)
+            with suppress(
+                OSError, RuntimeError
+            ):  # a full disk, a lost GPU: the error at hand is the one to tell
+                self._flush(trainer)
 
     def _flush(self, trainer: lightning.Trainer) -> None:
         if not self.steps:
@@ -85,11 +88,24 @@ class KeepCurves(Callback):
             rows = zip((step for step, _ in self.steps), losses.tolist(), strict=True)
             with open(self.losses, "a", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows((step, repr(loss)) for step, loss in rows)
+                sync_to_disk(file)  # the checkpoint that follows is there after a power failure
         self.steps = []
 
 
+def _whole_rows(path: Path, done: int) -> list[dict[str, Any]]:
+    """The losses of the first `done` steps. A row that a kill or a full disk cut short, and all after it, are not."""
+    kept, before = [], 0
+    for row in read_curves(path):
+        step = int(row["step"])
+        if row["loss"] is None or not before <= step <= done:
+            break
+        kept.append(row)
+        before = step
+    return kept
+
+
 def _write(path: Path, names: list[str], rows: list[dict[str, Any]]) -> None:
-    with whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with whole(path, sync=True) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows)

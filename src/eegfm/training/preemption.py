@@ -17,7 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,7 +25,6 @@ from typing import Any
 import lightning.pytorch as lightning
 from lightning.pytorch import Callback
 
-from eegfm.files import whole
 from eegfm.runs.status import progress
 
 log = logging.getLogger(__name__)
@@ -139,11 +138,7 @@ class SaveAndLeave(Callback):
             return
         signum = self._signal(trainer)
         if signum is not None:
-            # the other processes take part in saving, and only rank 0 writes
-            writing = whole(self.last) if trainer.is_global_zero else nullcontext(self.last)
-            with writing as path:
-                trainer.save_checkpoint(path)
-            trainer.strategy.barrier()
+            trainer.save_checkpoint(self.last)
             self._leave(trainer, signum)
 
     def on_train_epoch_start(

@@ -20,7 +20,7 @@ from eegfm.analysis.controls import diagnose, refuse_undiagnosable
 from eegfm.build import Run, build, build_data, on_one_device, pretraining
 from eegfm.config.identity import PRETRAIN, named
 from eegfm.contracts import EegfmError
-from eegfm.files import only_one
+from eegfm.files import full_disk, only_one
 from eegfm.process import environment, level
 from eegfm.runs.overlap import check_overlap, joined, people_of, seen_by
 from eegfm.runs.reservations import trained_on
@@ -84,7 +84,7 @@ def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float
             _follow(config, folder, choices)
             return None
         try:
-            with listening() as asked, at_work(folder), _no_run_left_open(folder):
+            with listening() as asked, at_work(folder), _full_disk_told(folder), _no_run_left_open(folder):
                 finished = (folder / "result.json").exists()  # by another process, a moment ago
                 result = read_result(folder) if finished else _train(config, folder, choices, asked)
                 if config.diagnostics and not result.diagnostics:
@@ -100,6 +100,16 @@ def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float
         return result.monitor_value
     show(result, folder, *[f"This run is finished already; delete {folder} to train it anew."] * finished)
     return result.monitor_value
+
+
+@contextmanager
+def _full_disk_told(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if full := full_disk(error, folder):
+            raise EegfmError(full) from error
+        raise
 
 
 @contextmanager
