@@ -31,12 +31,14 @@ class Scripted(lightning.LightningModule):
 
 
 def fit(
-    folder, metric: list[float], *, mode="max", stop_after: int | None = None, **rule
+    folder, metric: list[float], *, mode="max", stop_after: int | None = None, moved=None, **rule
 ) -> dict[str, int]:
-    """Epochs (from 0) whose weights are in best.ckpt and last.ckpt."""
+    """Epochs (from 0) whose weights are in best.ckpt and last.ckpt; a fit that has stopped goes on in `moved`."""
     one = DataLoader(torch.zeros(1, 1))
     rule = {"min_delta": 0.0, "first_epoch": 0, **rule}
     for epochs in [stop_after, len(metric)] if stop_after else [len(metric)]:
+        if moved and folder.exists():
+            folder = folder.rename(moved)
         trainer = lightning.Trainer(
             max_epochs=epochs,
             callbacks=keep(folder, monitor="val/auroc", mode=mode, rule=rule),
@@ -94,3 +96,10 @@ def test_a_metric_that_is_not_a_number_is_never_the_best(tmp_path):
 def test_a_resumed_fit_keeps_what_an_uninterrupted_one_keeps(tmp_path, stop_after):
     """The best comes in the very epoch behind which the fit stops, and must not be forgotten."""
     assert fit(tmp_path, [0.6, 0.8, 0.7, 0.75], stop_after=stop_after) == {"best": 1, "last": 3}
+
+
+def test_a_fit_whose_folder_was_moved_does_not_forget_the_best(tmp_path):
+    """Here epoch 3 is better than every epoch that comes after the move, and worse than one before."""
+    metric, moved = [0.6, 0.8, 0.7, 0.75], tmp_path / "moved"
+    assert fit(tmp_path / "run", metric, stop_after=2, moved=moved) == {"best": 1, "last": 3}
+    assert {path.name for path in moved.iterdir()} == {"best.ckpt", "last.ckpt"}

@@ -66,6 +66,11 @@ def _surroundings() -> Iterator[None]:
     ):
         # torch's note to Lightning's authors, printed at every loop
         warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+        # two that contradict us: a run goes on in its own folder, and its loader leaves out what an epoch has seen
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        warnings.filterwarnings(
+            "ignore", message="You're resuming from a checkpoint that ended before the epoch"
+        )
         # a run of one device wants no srun of its own, on a login node or in a job
         warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
         try:

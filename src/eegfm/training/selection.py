@@ -25,9 +25,7 @@ def keep(
     compares equally. Lightning's own `save_last` does not suffice: it writes only when the best one
     changes.
     """
-    last = ModelCheckpoint(
-        folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
-    )
+    last = Kept(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
     found = [BestEpoch(folder, monitor=monitor, mode=mode, **rule), last]
     if every:
         found.append(
@@ -36,7 +34,21 @@ def keep(
     return found
 
 
-class WithinEpoch(ModelCheckpoint):
+class Kept(ModelCheckpoint):
+    """A checkpoint of a run folder, which may be moved or mounted elsewhere between two processes of a run."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # Lightning's own forgets the best score where the folder has another path than before
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        moved = {name: here(state_dict[name]) for name in paths}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
+
+
+class WithinEpoch(Kept):
     """Write once in some steps, but not after an epoch's last: a resumed fit would skip the validation."""
 
     def on_train_batch_end(
@@ -46,7 +58,7 @@ class WithinEpoch(ModelCheckpoint):
             super().on_train_batch_end(trainer, pl_module, *args, **kwargs)
 
 
-class BestEpoch(ModelCheckpoint):
+class BestEpoch(Kept):
     """Keep `best.ckpt`, the epoch of the best validation metric.
 
     A new best must exceed the old by more than `min_delta`, and epochs before `first_epoch` never count. STAMP's
