@@ -145,6 +145,7 @@ def make_run(
         flops=None,
         devices=1,
         energy_wh=None,
+        checkpoints={},
         **about,
     )
     write_result(folder, result)

@@ -15,7 +15,7 @@ from eegfm.data.module import EEGDataModule
 from eegfm.process import environment
 from eegfm.runs.place import Place
 from eegfm.runs.results import read_result
-from eegfm.tasks.fitted import FitsInOneGo, take
+from eegfm.tasks.fitted import FILE, FitsInOneGo, take
 from eegfm.tasks.weights import config_of, load_backbone, published_weights, read_state
 
 
@@ -114,6 +114,7 @@ def put_trained(task: Any, place: Place) -> None:
     start = read_result(place.folder).started_from
     if start:
         load_backbone(task.backbone, Place.of(start["weights"]).checkpoint)
+    place.unchanged(place.folder / FILE)
     take(task, place.folder)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import hashlib
 import json
 import logging
 import os
@@ -93,6 +94,12 @@ def write_json_anyhow(path: Path, value: Any) -> None:
         with open(path, "r+b") as file:
             file.write((json.dumps(value, ensure_ascii=False) + "\n").encode())
             file.truncate()
+
+
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a file, which may be larger than memory, in hexadecimal digits."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def sync_to_disk(file: Any) -> None:

@@ -1,5 +1,6 @@
 """The file of a fit in one go: what is not one, not of this model, or holds what could run, is refused."""
 
+import random
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -27,8 +28,17 @@ def test_a_damaged_file_is_refused(tmp_path):
     fitted = task()
     fitted.backbone.frequency = np.array([0.25, 0.75])
     keep(fitted, tmp_path)
-    assert [path.name for path in (tmp_path / FILE).parent.iterdir()] == ["fitted.skops"]
-    (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-50])
+    path, draw = tmp_path / FILE, random.Random(5)
+    assert {one.name for one in path.parent.iterdir()} == {"fitted.skops", "fitted.skops.sha256"}
+    good = path.read_bytes()
+    for _ in range(20):
+        position, damaged = draw.randrange(8 * len(good)), bytearray(good)
+        damaged[position // 8] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        with pytest.raises(EegfmError, match=r"fitted\.skops is not as it was written"):
+            take(task(), tmp_path)
+    (path.parent / "fitted.skops.sha256").unlink()
+    path.write_bytes(good[:-50])
     with pytest.raises(EegfmError, match="cannot be read"):
         take(task(), tmp_path)
 

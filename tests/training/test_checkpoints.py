@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+import eegfm
 from eegfm.contracts import EegfmError
-from eegfm.files import remove_unfinished
+from eegfm.files import remove_unfinished, sha256_of
+from eegfm.runs.results import read_result
 from eegfm.runs.status import read_status
-from eegfm.tasks.kept import refuse_changed, sum_of, wanted_sums, write_kept
+from eegfm.tasks.kept import refuse_changed, wanted_sums, write_kept
 from eegfm.training.checkpoints import WholeCheckpoints
 from tests.command_line import call
 
@@ -139,7 +141,7 @@ def test_a_changed_sum_is_not_taken_for_a_changed_file(tmp_path):
     path = tmp_path / "best.ckpt"
     write_kept(path, b"weights")
     beside = tmp_path / "best.ckpt.sha256"
-    assert beside.read_text() == f"{sum_of(path)}  best.ckpt\n", "as sha256sum writes it"
+    assert beside.read_text() == f"{sha256_of(path)}  best.ckpt\n", "as sha256sum writes it"
     for text in ("", "abc", beside.read_text().replace("  ", " ")):
         beside.write_text(text)
         with pytest.raises(EegfmError, match=r"best\.ckpt\.sha256 does not hold"):
@@ -150,7 +152,7 @@ def test_while_a_file_is_replaced_both_have_their_sum(tmp_path, monkeypatch):
     """A kill between the two writings must not make a good file a stranger."""
     path = tmp_path / "last.ckpt"
     write_kept(path, b"old")
-    old = sum_of(path)
+    old = sha256_of(path)
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -163,4 +165,41 @@ def test_while_a_file_is_replaced_both_have_their_sum(tmp_path, monkeypatch):
         refuse_changed(path)
         assert wanted_sums(path)[-1] == old
     write_kept(path, b"newest")
-    assert wanted_sums(path) == [sum_of(path)]
+    assert wanted_sums(path) == [sha256_of(path)]
+
+
+def flipped(path: Path, draw: random.Random) -> bytes:
+    """Change one bit of a file, anywhere; the bytes from before."""
+    good = path.read_bytes()
+    position, damaged = draw.randrange(8 * len(good)), bytearray(good)
+    damaged[position // 8] ^= 1 << position % 8
+    path.write_bytes(damaged)
+    return good
+
+
+@pytest.mark.slow
+def test_weights_that_have_changed_are_not_evaluated_exported_or_started_from(wanted):
+    """Where the sum beside them is gone, the run's result knows them."""
+    folder, place, draw = wanted, wanted.parents[2], random.Random(2)
+    best, beside = (folder / "checkpoints" / name for name in ("best.ckpt", "best.ckpt.sha256"))
+    held = read_result(folder).checkpoints
+    assert held == {name: sha256_of(folder / "checkpoints" / name) for name in ("best.ckpt", "last.ckpt")}
+    for known in (True, False):
+        good = flipped(best, draw)
+        kept = beside.read_bytes()
+        if not known:
+            beside.unlink()
+        for command in (
+            ("eegfm", "export", str(folder), "--to", str(place / "export")),
+            ("eegfm.evaluate", f"run={folder}"),
+            ("eegfm.evaluate", f"run={best}"),
+            ("eegfm.train", *SMALL, f"weights={folder}", f"paths.runs={place / 'others'}"),
+        ):
+            done = call(*command, cwd=place)
+            assert done.returncode == 1 and "best.ckpt is not as it was written" in done.stderr, command
+            assert "Traceback" not in done.stderr
+        with pytest.raises(EegfmError, match="is not as it was written"):
+            eegfm.load(folder)
+        best.write_bytes(good)
+        beside.write_bytes(kept)
+    assert call("eegfm.evaluate", f"run={folder}", cwd=place).returncode == 0

@@ -1,7 +1,6 @@
 """The input of every encoder: single seconds at 200 Hz, as in STAMP (Shook et al. 2025, arXiv:2511.10848); and the
 common part of encoders that are pretrained networks."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
@@ -14,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
+from eegfm.files import sha256_of
 
 SFREQ = 200.0
 SECOND = 200  # samples
@@ -177,12 +177,6 @@ def series_that_fit(run: Callable[[int], Any], total: int, device: torch.device,
     each = max(1, torch.cuda.max_memory_allocated(device) - before) / probe
     torch.cuda.empty_cache()
     return max(1, min(total, int(0.9 * torch.cuda.mem_get_info(device)[0] / each)))
-
-
-def sha256_of(file: Path) -> str:
-    """The SHA-256 of a file, which may be larger than memory."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def published_file(folder: Path, repository: str, file: str, revision: str) -> Path | None:

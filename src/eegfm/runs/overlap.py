@@ -16,6 +16,7 @@ from pathlib import Path
 
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGData, EEGDataModule
+from eegfm.tasks.weights import read_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +54,7 @@ def seen_by(checkpoint: Path) -> tuple[People, bool]:
     """
     if checkpoint.suffix == ".safetensors" or not checkpoint.is_file():
         return {}, False
-    import torch
-
-    kept = torch.load(checkpoint, map_location="cpu", weights_only=True).get("seen")
+    kept = read_checkpoint(checkpoint).get("seen")
     if not isinstance(kept, dict) or not kept.keys() >= {"people", "whole"}:
         return {}, False
     return kept["people"], bool(kept["whole"])

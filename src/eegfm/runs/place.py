@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from eegfm.contracts import EegfmError
 from eegfm.runs.results import RunResult, read_result
+from eegfm.tasks.kept import refuse_changed
 from eegfm.tasks.weights import config_of
 
 CHECKPOINTS = "checkpoints"  # the folder of checkpoints in a run folder
@@ -43,10 +44,10 @@ class Place:
         """The file itself, or the epoch that a trained run has kept.
 
         Raises:
-            EegfmError: there is neither, or the run has not saved a checkpoint yet.
+            EegfmError: there is neither, the run has not saved a checkpoint yet, or it is not as the run wrote it.
         """
         if self.path.is_file():
-            return self.path
+            return self.unchanged(self.path)
         if not self.is_run:
             raise EegfmError(
                 f"No run and no checkpoint at {self}: wanted a run folder, or a .ckpt, .pth or .safetensors file."
@@ -57,7 +58,18 @@ class Place:
             raise EegfmError(
                 f"The run at {self} has no {checkpoint.name} yet: train it first, or name a checkpoint file."
             )
-        return checkpoint
+        return self.unchanged(checkpoint)
+
+    def unchanged(self, kept: Path) -> Path:
+        """The file itself, which is held against the run's result if the run has kept it.
+
+        Raises:
+            EegfmError: the file is not the one that the result was made with.
+        """
+        result = self.result if kept.parent == self.folder / CHECKPOINTS else None
+        if result is not None and kept.name in result.checkpoints:
+            refuse_changed(kept, [result.checkpoints[kept.name]])
+        return kept
 
     @property
     def config(self) -> DictConfig:
@@ -69,7 +81,7 @@ class Place:
         if self.is_run:
             config = OmegaConf.load(self.path / "config.yaml")
         elif self.path.is_file():
-            text = config_of(self.path)
+            text = config_of(self.checkpoint)
             if not text:
                 raise EegfmError(
                     f"{self} carries no config: it was not written by a run. Name the run folder instead."

@@ -41,7 +41,8 @@ class RunResult:
     at the end (see `analysis.maps.facts`), empty for other models. `flops` are the operations of one window
     through the trained network (see `training.cost`), without an encoder whose output is stored; None for a
     model that is no network. `devices` trained it together. `energy_wh` is the energy that their GPUs took
-    meanwhile, None if unknown (see `energy_j`). `environment()` describes its own fields; `peak_memory_mb`
+    meanwhile, None if unknown (see `energy_j`). `checkpoints` is the SHA-256 of every file of `checkpoints/`
+    (see `eegfm.tasks.kept`). `environment()` describes its own fields; `peak_memory_mb`
     is that of the first process (see there).
     """
 
@@ -80,6 +81,7 @@ class RunResult:
     flops: int | None
     devices: int
     energy_wh: float | None
+    checkpoints: dict[str, str]
     schema: int = SCHEMA
 
     @property

@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 
 from eegfm.contracts import EegfmError
+from eegfm.tasks.kept import refuse_changed, write_kept
 from eegfm.tasks.metrics import Predictions
 
 FILE = "checkpoints/fitted.skops"
@@ -49,15 +50,11 @@ class FitsInOneGo(Protocol):
 
 
 def keep(task: FitsInOneGo, folder: Path) -> None:
-    """Write what the fit has found; the file is complete or absent."""
-    from skops.io import dump  # it imports all of scikit-learn
+    """Write what the fit has found, with its sum."""
+    from skops.io import dumps  # it imports all of scikit-learn
 
-    path = folder / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
     found = {name: getattr(task.fitted, name) for name in task.fitted.found}
-    dump({"found": found, "backbone": _norms(task.backbone)}, temporary)
-    temporary.replace(path)
+    write_kept(folder / FILE, dumps({"found": found, "backbone": _norms(task.backbone)}))
 
 
 def take(task: FitsInOneGo, folder: Path) -> None:
@@ -75,6 +72,7 @@ def take(task: FitsInOneGo, folder: Path) -> None:
         raise EegfmError(
             f"{folder} has no {FILE}: the run has not ended. The command that began it goes on."
         )
+    refuse_changed(path)
     try:
         held = load(path, trusted=TRUSTED)
     except UntrustedTypesFoundException as error:

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from eegfm.contracts import EegfmError
-from eegfm.files import whole, write_text
+from eegfm.files import sha256_of, whole, write_text
 
 SUFFIX = ".sha256"
 
@@ -18,7 +18,7 @@ def write_kept(path: Path, content: bytes | memoryview) -> None:
     """Write the file and its sum to the disk; a power failure leaves the old ones or the new ones."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = hashlib.sha256(content).hexdigest()
-    old = (wanted_sums(path) or [sum_of(path)]) if path.exists() else []
+    old = (wanted_sums(path) or [sha256_of(path)]) if path.exists() else []
     _write_sums(path, [new, *old])
     with whole(path, sync=True) as temporary:
         temporary.write_bytes(content)
@@ -37,7 +37,7 @@ def refuse_changed(path: Path, sums: list[str] | None = None) -> None:
     wanted = wanted_sums(path) if sums is None else sums
     if not wanted:
         return
-    found = sum_of(path)
+    found = sha256_of(path)
     if found not in wanted:
         raise EegfmError(
             f"{path} is not as it was written: its SHA-256 is {found}, wanted {' or '.join(wanted)}. It is damaged, "
@@ -45,10 +45,14 @@ def refuse_changed(path: Path, sums: list[str] | None = None) -> None:
         )
 
 
-def sum_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def kept_sums(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file that is kept in a folder, by its name; raises EegfmError if one has changed."""
+    found = {}
+    for path in sorted(folder.glob("*")):
+        if path.with_name(path.name + SUFFIX).is_file():
+            refuse_changed(path)
+            found[path.name] = sha256_of(path)
+    return found
 
 
 def wanted_sums(path: Path) -> list[str]:

@@ -4,13 +4,17 @@ import logging
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
-from eegfm.encoders.base import published_file, sha256_of
+from eegfm.encoders.base import published_file
+from eegfm.files import sha256_of
+from eegfm.tasks.kept import refuse_changed
 
 log = logging.getLogger(__name__)
 
@@ -71,29 +75,45 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Tensors of a checkpoint, a bare state dict or a safetensors file. Never runs code from the file.
 
     Raises:
-        EegfmError: the file holds something else.
+        EegfmError: the file holds something else, or is not as its run wrote it.
     """
     if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+        refuse_changed(path)
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise EegfmError(f"{path} is damaged, or no safetensors file: {error}") from None
+    held = read_checkpoint(path)
+    state = held.get("state_dict", held)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise EegfmError(f"{path} holds no state dict: names and tensors are wanted.")
+    return state
 
-        return load_file(path)
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What torch has saved in a file, if that is a dict. Never runs code from the file.
+
+    Raises:
+        EegfmError: the file holds something else, or is not as its run wrote it.
+    """
+    refuse_changed(path)
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise EegfmError(
             f"{path} is no file of tensors alone, and what else it holds is not run: {str(error).splitlines()[0]}"
         ) from None
-    state = held.get("state_dict", held) if isinstance(held, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise EegfmError(f"{path} holds no state dict: names and tensors are wanted.")
-    return state
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        said = str(error).splitlines() or [type(error).__name__]
+        raise EegfmError(f"{path} is damaged, or no file that torch has saved: {said[0]}") from None
+    if not isinstance(held, dict):
+        raise EegfmError(f"{path} holds a {type(held).__name__}: names and tensors are wanted.")
+    return held
 
 
 def config_of(path: Path) -> str:
     """The resolved config of the run that wrote a checkpoint, as YAML text; "" where there is none."""
-    if path.suffix == ".safetensors":
-        return ""
-    return torch.load(path, map_location="cpu", weights_only=True).get("config", "")
+    return "" if path.suffix == ".safetensors" else read_checkpoint(path).get("config", "")
 
 
 def load_backbone(backbone: nn.Module, path: Path) -> list[str]:

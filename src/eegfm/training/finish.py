@@ -17,10 +17,12 @@ from eegfm.files import write_json
 from eegfm.nn.mamba2 import scans_used
 from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.outputs import write_and_score
+from eegfm.runs.place import CHECKPOINTS
 from eegfm.runs.reservations import reservations, titled
 from eegfm.runs.results import RunResult, write_result
 from eegfm.runs.wandb import send
 from eegfm.tasks.fitted import FitsInOneGo
+from eegfm.tasks.kept import kept_sums
 from eegfm.training.cost import forward_flops
 from eegfm.training.figures import draw_and_save
 from eegfm.training.fit import Outcome
@@ -120,6 +122,7 @@ def finish_run(
         diagnostics={},  # filled in after the run is finished
         devices=outcome.devices,
         energy_wh=outcome.energy_wh,
+        checkpoints=kept_sums(folder / CHECKPOINTS),
         scan=scans_of(run.task),
         adapt=choices.get("adapt"),
         spatial=spatial,
