@@ -72,12 +72,17 @@ class Recipe:
 
     def diff(self, other: "Recipe") -> list[str]:
         """The differences, a line each: "steps[1].high: 75 → 45" (other → self)."""
-        mine, theirs = _flatten(self.facts), _flatten(other.facts)
-        return [
-            f"{key}: {theirs.get(key, 'absent')} → {mine.get(key, 'absent')}"
-            for key in sorted(mine.keys() | theirs.keys())
-            if mine.get(key, _ABSENT) != theirs.get(key, _ABSENT)
-        ]
+        return differences(self.facts, other.facts)
+
+
+def differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
+    """The differences of two nodes of plain values, a line each: "steps[1].high: 75 → 45" (old → new)."""
+    mine, theirs = _flatten(new), _flatten(old)
+    return [
+        f"{key}: {theirs.get(key, 'absent')} → {mine.get(key, 'absent')}"
+        for key in sorted(mine.keys() | theirs.keys())
+        if mine.get(key, _ABSENT) != theirs.get(key, _ABSENT)
+    ]
 
 
 _ABSENT = object()

@@ -36,7 +36,7 @@ class Task(LightningModule):
 
     `config_yaml` is the run's resolved configuration as text, "" outside a run; it is saved as the
     checkpoint's "config". `people` says whom the weights were trained and validated on (see
-    `eegfm.runs.overlap`), None outside a run.
+    `eegfm.runs.overlap`), and `data_at_hand` on what data (see `eegfm.runs.same_run`); None outside a run.
 
     Noise (dropout, masks) depends only on `seed` and on the place in training: torch's generators are
     seeded anew before every training batch, so a resumed fit continues exactly as an uninterrupted one.
@@ -66,6 +66,7 @@ class Task(LightningModule):
         self.seed = seed
         self.config_yaml = ""
         self.people: dict[str, Any] | None = None
+        self.data_at_hand: dict[str, dict[str, Any]] | None = None
         self.sums: dict[str, tuple[Tensor, float]] = {}
         self.begun: dict[str, tuple[Tensor, float]] = {}
 
@@ -154,6 +155,8 @@ class Task(LightningModule):
         checkpoint["config"] = self.config_yaml
         if self.people is not None:
             checkpoint["seen"] = self.people
+        if self.data_at_hand is not None:
+            checkpoint["data"] = self.data_at_hand
         loop = self.trainer.fit_loop
         if self.trainer.training and loop.batch_idx + 1 < self.trainer.num_training_batches:
             checkpoint["epoch_sums"] = {name: self._of_all(*held) for name, held in self.sums.items()}

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import OmegaConf
 
 from eegfm.analysis.maps import knows_truth, montages
@@ -18,6 +17,7 @@ from eegfm.config.identity import chosen
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError
 from eegfm.files import remove_unfinished
+from eegfm.runs.same_run import data_at_hand, refuse_other_data
 from eegfm.runs.wandb import begin, wandb_of
 from eegfm.search.study import callbacks_of
 from eegfm.tasks.errors import Reconstructions
@@ -25,6 +25,7 @@ from eegfm.tasks.fitted import FitsInOneGo
 from eegfm.tasks.fitted import keep as keep_fitted
 from eegfm.tasks.kept import refuse_changed
 from eegfm.tasks.metrics import Predictions
+from eegfm.tasks.weights import read_checkpoint
 from eegfm.training.checkpoints import WholeCheckpoints
 from eegfm.training.cost import energy_j
 from eegfm.training.keep_curves import KeepCurves
@@ -82,6 +83,15 @@ def train_by_gradient(
     selection = dict(run.config["selection"])
     kept = selection.pop("keep")
     last = checkpoints / "last.ckpt"
+    if not rank():
+        remove_unfinished(checkpoints)
+    if last.exists():
+        for path in sorted(checkpoints.glob("*.ckpt")):  # the best one as well, before hours go by
+            refuse_changed(path)
+        began_on = read_checkpoint(last).get("data")
+        if began_on is not None:
+            refuse_other_data(folder, began_on, data_at_hand(data))
+        log.info("Going on from %s.", last)
     pruning = callbacks_of(search or {}, folder, task.monitor)
     trainer = run.make_trainer(
         logger=False if rank() else begin_logger(run, folder, choices),
@@ -99,12 +109,6 @@ def train_by_gradient(
         default_root_dir=folder,
         enable_progress_bar=sys.stdout.isatty(),
     )
-    if not rank():
-        remove_unfinished(checkpoints)
-    if last.exists():
-        for path in sorted(checkpoints.glob("*.ckpt")):  # the best one as well, before hours go by
-            refuse_changed(path)
-        log.info("Going on from %s.", last)
     # the other processes train from these weights, which exist by now
     config = {**run.config, "weights": run.started_from.get("weights"), "diagnostics": False}
     before_j = _energy_j(trainer)
@@ -196,7 +200,7 @@ def fit_in_one_go(run: Run, folder: Path, choices: Mapping[str, Any]) -> Outcome
 
 
 def _epoch_of(checkpoint: Path) -> int:
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"])
+    return int(read_checkpoint(checkpoint)["epoch"])
 
 
 def begin_logger(run: Run, folder: Path, choices: Mapping[str, Any]) -> Any:

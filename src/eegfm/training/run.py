@@ -18,13 +18,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from eegfm.analysis.controls import diagnose, refuse_undiagnosable
 from eegfm.build import Run, build, build_data, on_one_device, pretraining
-from eegfm.config.identity import PRETRAIN, named
+from eegfm.config.identity import PRETRAIN, named, plain
 from eegfm.contracts import EegfmError
-from eegfm.files import full_disk, only_one
+from eegfm.files import full_disk, only_one, write_text
 from eegfm.process import environment, level
 from eegfm.runs.overlap import check_overlap, joined, people_of, seen_by
 from eegfm.runs.reservations import trained_on
 from eegfm.runs.results import RunResult, read_result, write_result
+from eegfm.runs.same_run import data_at_hand, refuse_another_run
 from eegfm.runs.seen import seen_here
 from eegfm.runs.status import Pruned, at_work
 from eegfm.runs.summary import show
@@ -83,6 +84,7 @@ def _surroundings() -> Iterator[None]:
 @_surroundings()
 def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float | None:
     """Make a finished run folder from a composed config and the options chosen for it by group."""
+    refuse_another_run(folder, plain(config))
     finished = (folder / "result.json").exists()
     if not finished or (config.diagnostics and not read_result(folder).diagnostics):
         if rank():
@@ -136,10 +138,11 @@ def _train(config: DictConfig, folder: Path, choices: Mapping[str, Any], asked: 
     run = _ready(config, choices)
     people, overlap = _people(run, config.allow_overlap)
     seen = _seen(run)
-    OmegaConf.save(OmegaConf.create(run.config), folder / "config.yaml")
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.config)), sync=True)
     started = time.monotonic()
     if not isinstance(run.task, FitsInOneGo):  # for its checkpoints
         run.task.people = people
+        run.task.data_at_hand = data_at_hand(run.data)
         run.task.config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")
     outcome = fit(run, folder, choices, asked, run.config.get("search"))
     return finish_run(run, folder, outcome, time.monotonic() - started, choices, overlap, seen)

@@ -1,0 +1,97 @@
+"""A run folder holds one run, on one state of its data: what it holds is compared with what is asked for."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from yaml import YAMLError
+
+from eegfm.config.identity import plain, run_identity
+from eegfm.contracts import EegfmError
+from eegfm.data.module import EEGData
+from eegfm.data.recipe import differences
+from eegfm.runs.place import CHECKPOINTS
+from eegfm.tasks.weights import config_of
+
+TOLD = 6  # differences in a sentence
+
+
+def refuse_another_run(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise EegfmError if a folder holds, finished or not, a run of another config than this plain one.
+
+    A folder that the config names itself (see `config.identity`) holds no other; one that a person has named
+    (hydra.run.dir, hydra.sweep.subdir) may.
+    """
+    path, last = folder / "config.yaml", folder / CHECKPOINTS / "last.ckpt"
+    if path.is_file():
+        text = path.read_text(encoding="utf-8", errors="replace")
+    else:
+        text = config_of(last) if last.is_file() else ""
+    if not text:
+        return
+    try:
+        held = plain(OmegaConf.create(text))
+    except (YAMLError, ValueError, TypeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise EegfmError(f"{path} is damaged ({said}). Delete {folder} and train that run again.") from None
+    asked = plain(OmegaConf.create(OmegaConf.to_yaml(OmegaConf.create(dict(config)))))
+    found = differences(run_identity(asked), run_identity(held))
+    if found:
+        raise EegfmError(
+            f"{folder} holds another run than the one asked for: {_some(found)} (there → asked for). A folder is one "
+            "run: name another (hydra.run.dir, or hydra.sweep.subdir of several), or leave that out, and the config "
+            "names it."
+        )
+
+
+def data_at_hand(data: EEGData) -> dict[str, dict[str, Any]]:
+    """By corpus, what the data are that a run trains on: the store, and a digest of all that it holds.
+
+    The digest is of every window's name, subject, label, split and bytes. The data must be set up.
+    """
+    found = {}
+    for part in data.corpora.values():
+        index, digest = part.index, hashlib.sha256()
+        for names in (index.recording, index.subject, index.split):
+            digest.update("\n".join(names.tolist()).encode())
+        for numbers in (index.onset_s, index.label, index.digest):
+            digest.update(numbers.tobytes())
+        found[part.benchmark.name] = {
+            "store": part.recipe.fingerprint,
+            "windows": len(index),
+            "subjects": len(set(index.subject.tolist())),
+            "content": digest.hexdigest()[:16],
+        }
+    return found
+
+
+def refuse_other_data(
+    folder: Path, before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Raise EegfmError if the data at hand are not those that an unfinished run began with."""
+    other = [
+        f"{name}: {_said(before.get(name))}, and now {_said(now.get(name))}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+    if other:
+        raise EegfmError(
+            f"The run at {folder} began on other data than those at hand. {'; '.join(other)}. Half of a training on "
+            f"each would be neither: put the data back, or delete {folder / CHECKPOINTS} to train from the start."
+        )
+
+
+def _said(facts: Mapping[str, Any] | None) -> str:
+    if facts is None:
+        return "absent"
+    return (
+        f"{facts['windows']:,} windows of {facts['subjects']} subjects (store {facts['store']}, content "
+        f"{facts['content']})"
+    )
+
+
+def _some(found: list[str]) -> str:
+    more = f" and {len(found) - TOLD} more" if len(found) > TOLD else ""
+    return "; ".join(found[:TOLD]) + more
