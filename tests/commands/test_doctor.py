@@ -214,7 +214,7 @@ def test_every_model_with_mamba_2_layers_is_listed_and_no_other(rows):
     have = set()
     for path in (config_dir() / "model").glob("*.yaml"):
         kinds = list(test_backbones.takes(path.stem)) if test_backbones.is_backbone(path.stem) else []
-        model = test_backbones.build(path.stem, kinds[0]) if kinds else None
+        model = test_backbones.build(path.stem, kinds[0], {}) if kinds else None
         have |= {path.stem} if model and any(isinstance(m, Mamba2) for m in model.modules()) else set()
     listed = [row for row in rows if row.section == "models"]
     assert have == {row.name for row in listed} and {row.verdict for row in listed} <= {"ok"}

@@ -173,32 +173,6 @@ def test_a_stream_can_be_exported_with_its_state():
         torch.testing.assert_close(torch.cat(found, -1), model(x, coords), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"differential": False},
-        {"mixer": "convolution"},
-        {"signed": True},
-        {"look": "none", "head": "published"},
-    ],
-    ids=str,
-)
-def test_ablations_run_both_ways(options):
-    model = small(**options)
-    x, coords = randn(2, 14, 50), coords_of(EMOTIV)
-    assert model(x, coords).shape == x.shape
-    model.embed(x, coords).sum().backward()
-    with torch.no_grad():
-        assert torch.isfinite(model(x, coords)).all()
-
-
-@pytest.mark.parametrize("layer", ["pool3", "bottleneck", "rise2"])
-@pytest.mark.parametrize("pooling", ["mean", "mean_std"])
-def test_an_embedding_is_as_wide_as_it_says(layer, pooling):
-    model = small(layer=layer, pooling=pooling)
-    assert model.embed(randn(3, 14, 77), coords_of(EMOTIV)).shape == (3, model.width)
-
-
 def test_choices_that_do_not_go_together_are_refused_with_what_to_type():
     with as_a_person():
         for options, said in (
