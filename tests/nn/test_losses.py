@@ -27,14 +27,6 @@ def test_l1_and_mse_are_those_of_torch():
     torch.testing.assert_close(mse(pred, true), F.mse_loss(pred, true))
 
 
-@pytest.mark.parametrize("n_times", [256, 1280, 3840, 12800])
-def test_the_published_spectral_term_is_t_times_the_mse(n_times):
-    """To within 0.2 %, at the lengths of the published runs: it knows nothing of the spectrum that MSE does not."""
-    pred, true = pair(shape=(8, 16, n_times))
-    assert float(spectral(pred, true) / mse(pred, true)) == pytest.approx(n_times, rel=2e-3)
-    assert float(spectral_ortho(pred, true) / mse(pred, true)) == pytest.approx(1, rel=2e-3)
-
-
 @given(n_times=st.integers(1, 65), seed=st.integers(0, 2**32))
 def test_parseval_is_exact_once_each_frequency_is_counted_twice_that_has_a_twin(n_times, seed):
     pred, true = (
@@ -45,13 +37,6 @@ def test_parseval_is_exact_once_each_frequency_is_counted_twice_that_has_a_twin(
     expected = (n_times**2 * mse(pred, true) + alone) / 2 / len(power)
     torch.testing.assert_close(spectral(pred, true), expected)
     torch.testing.assert_close(spectral_ortho(pred, true) * n_times, expected)
-
-
-def test_the_published_loss_is_l1_plus_t_times_mse_and_grows_with_the_window():
-    """What the published logs show: the first epoch's loss is 19, 1886, 2738, 7700 at 10, 30, 60 and 100 s."""
-    total = WeightedSum({"l1": 1.0, "spectral": 1.0})
-    short, long = (total(*pair(shape=(4, 16, n)))[0] for n in (1280, 12800))
-    assert float(long / short) == pytest.approx(10, rel=0.02)
 
 
 def test_stft_against_scipy():

@@ -1,30 +1,13 @@
-"""Positions: which token gets which row, and the convolution over the grid against one written as loops."""
+"""Positions: how tables start, and the convolution over the grid against one written as loops."""
 
 import math
-from itertools import combinations
 
 import pytest
 import torch
 
 from eegfm.contracts import EegfmError
-from eegfm.nn.position import TABLES, GridConv, LearnedPositions, SinusoidalPositions, sinusoids
+from eegfm.nn.position import GridConv, LearnedPositions, SinusoidalPositions, sinusoids
 from tests.nn.tokens import as_a_person, float64, randn, randomise, seeded
-
-SUBSETS = [subset for n in range(4) for subset in combinations(TABLES, n)]
-
-
-@pytest.mark.parametrize("tables", SUBSETS, ids=str)
-def test_each_token_gets_the_rows_of_its_second_channel_and_place(tables):
-    n_times, n_channels, width = 3, 5, 4
-    module = LearnedPositions(n_times, n_channels, width, tables=tables)
-    added = module(torch.zeros(2, n_times, n_channels, width))
-    for t in range(n_times):
-        for s in range(n_channels):
-            row = {"token": t * n_channels + s, "spatial": s, "temporal": t}
-            expected = sum((getattr(module, name)[row[name]] for name in tables), torch.zeros(width))
-            torch.testing.assert_close(added[0, t, s], expected)
-    assert torch.equal(added[0], added[1])
-    assert {name for name, _ in module.named_parameters()} == set(tables)
 
 
 def test_tables_are_drawn_from_a_standard_normal():
@@ -33,19 +16,6 @@ def test_tables_are_drawn_from_a_standard_normal():
     for table in module.parameters():
         assert abs(table.mean()) < 0.1
         assert abs(table.std() - 1) < 0.05
-
-
-@pytest.mark.parametrize("tables", SUBSETS, ids=str)
-def test_sinusoids_are_added_like_tables_and_not_learned(tables):
-    n_times, n_channels, width = 3, 5, 7
-    with float64():
-        fixed = SinusoidalPositions(n_times, n_channels, width, tables=tables)
-        learned = LearnedPositions(n_times, n_channels, width, tables=tables)
-        lengths = {"token": n_times * n_channels, "spatial": n_channels, "temporal": n_times}
-        learned.load_state_dict({name: sinusoids(lengths[name], width) for name in tables})
-        x = randn(2, n_times, n_channels, width)
-        torch.testing.assert_close(fixed(x), learned(x))
-    assert list(fixed.parameters()) == [] and fixed.state_dict() == {}
 
 
 def test_the_base_of_the_sinusoids_is_the_length_of_the_table():

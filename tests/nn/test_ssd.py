@@ -2,15 +2,13 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from eegfm.nn import ssd, ssd_factored
-from eegfm.nn.ssd import chunked, default_chunk, recurrent, step
+from eegfm.nn.ssd import chunked, default_chunk, recurrent
 from tests.nn.scans import relative, scan_inputs
 from tests.nn.tokens import randn
 
-LENGTHS = [*range(1, 35), 57, 101, 131]
+LENGTHS = [*range(1, 11), 15, 16, 17, 23, 24, 25, 101]  # about chunks of 8, and blocks of 24
 
 
 @pytest.fixture(params=[1, 3, 1000], ids=lambda n: f"{n} chunks a block")
@@ -85,7 +83,7 @@ def test_gradients_are_those_of_the_recurrence(chunk_of_8, decays):
 
 
 @pytest.mark.parametrize("sizes", [(8, 64, 1, 16), (8, 16, 8, 16), (6, 4, 2, 24)], ids=str)
-@pytest.mark.parametrize("time", [1, 63, 200, 333])
+@pytest.mark.parametrize("time", [63, 333])
 def test_single_precision(decays, sizes, time):
     """At the default chunk: a hundred-thousandth of the largest value, forward and backward."""
     heads, size, groups, state = sizes
@@ -187,45 +185,6 @@ def test_a_step_of_no_time_changes_nothing():
     _, last = chunked(x, still, A, B, C, D, state=first, chunk=8)
     _, expected = chunked(x[:, :10], dt[:, :10], A, B[:, :10], C[:, :10], D, state=first, chunk=8)
     torch.testing.assert_close(last, expected)
-
-
-@settings(max_examples=25, deadline=None)
-@given(data=st.data(), time=st.integers(2, 70), chunk=st.sampled_from([1, 4, 16]))
-def test_any_cut_into_pieces_is_one_pass(data, time, chunk):
-    """The state that comes out of a piece is all that the next one needs."""
-    x, dt, A, B, C, D, first = scan_inputs(time=time, seed=time)
-    y, last = chunked(x, dt, A, B, C, D, state=first, chunk=chunk)
-    cuts = sorted(data.draw(st.sets(st.integers(1, time - 1), max_size=6)))
-    lengths = [b - a for a, b in zip([0, *cuts], [*cuts, time], strict=True)]
-    pieces, state = [], first
-    for piece in zip(*(v.split(lengths, 1) for v in (x, dt, B, C)), strict=True):
-        x_, dt_, B_, C_ = piece
-        if x_.shape[1] == 1:
-            one, state = step(x_[:, 0], dt_[:, 0], A, B_[:, 0], C_[:, 0], D, state=state)
-            pieces.append(one[:, None])
-        else:
-            some, state = chunked(x_, dt_, A, B_, C_, D, state=state, chunk=chunk)
-            pieces.append(some)
-    assert relative(torch.cat(pieces, 1), y) < 1e-10
-    assert relative(state, last) < 1e-10
-
-
-@settings(max_examples=20, deadline=None)
-@given(time=st.integers(2, 60), data=st.data())
-def test_the_future_and_the_neighbours_do_not_matter(time, data):
-    """Later steps and other samples may be anything, infinite values apart: y does not move but for rounding."""
-    at = data.draw(st.integers(1, time - 1))
-    x, dt, A, B, C, D, first = scan_inputs(time=time, dtype=torch.float32)
-    y, _ = chunked(x, dt, A, B, C, D, state=first, chunk=16)
-    with torch.no_grad():
-        other = [v.clone() for v in (x, dt, B, C)]
-        for v in other:
-            v[0, at:] = 3 * v[0, at:].roll(1, 0) + 1
-        x_, dt_, B_, C_ = other
-    found, _ = chunked(x_, dt_, A, B_, C_, D, state=first, chunk=16)
-    torch.testing.assert_close(found[0, :at], y[0, :at], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(found[1], y[1], rtol=1e-5, atol=1e-5)
-    assert not torch.allclose(found[0, at:], y[0, at:])
 
 
 @pytest.mark.parametrize("form", [recurrent, chunked])

@@ -171,9 +171,9 @@ def test_what_the_layer_is_without_arguments_is_what_mamba_ssms_is():
 # ---- what is learned from --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_times", [1280, 3840, 7680, 12800])
+@pytest.mark.parametrize("n_times", [1280, 12800])
 def test_the_published_loss_is_l1_plus_t_times_mse_with_the_gradient_of_that(n_times):
-    """At 10, 30, 60 and 100 s of 128 Hz. It holds no information of the spectrum that a squared error does not."""
+    """At 10 and 100 s of 128 Hz. It holds no information of the spectrum that a squared error does not."""
     true, pred = randn(2, 16, n_times), randn(2, 16, n_times, seed=1).requires_grad_()
     total, _ = WeightedSum({"l1": 1.0, "spectral": 1.0})(pred, true)
     said = l1(pred, true) + n_times * mse(pred, true)

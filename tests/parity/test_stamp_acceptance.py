@@ -3,16 +3,16 @@
 Where each item is shown:
 
  1. parameter counts, and logits equal to those of the reference's own code: tests/parity/test_stamp.py
- 2. instance norm: tests/nn/test_norm.py and tests/models/test_stamp.py
+ 2. instance norm: tests/parity/test_stamp.py and tests/nn/test_norm.py
  3. gates that start open: tests/nn/test_gmlp.py
- 4. the pooling's identities, and 5. its residual in two ways: tests/nn/test_pooling.py
- 6. one cycle: tests/tasks/test_schedules.py, and here as configured
+ 4. the pooling's identities: tests/nn/test_pooling.py; 5. its residual in two ways: tests/parity/test_stamp.py
+ 6. one cycle: here as configured
  7. the rule of the best epoch: tests/training/test_selection.py, and here as the presets have it
  8. seeds: here, and in every preset tests/config/test_build.py
  9. the order of embeddings: here and tests/data/test_module.py
-10. a part of the training windows: tests/data/test_splits.py, and here over workers
+10. a part of the training windows: tests/data/test_splits.py and tests/data/test_module.py
 11. padding and scale of MOMENT: tests/encoders/test_moment.py; gradients of adapters: tests/models/test_stamp_lora.py
-12. CBraMod's file: tests/parity/test_cbramod.py, and here its shapes
+12. CBraMod's file: tests/parity/test_cbramod.py
 13. AUC-PR by trapezoids, average precision beside it: tests/tasks/test_metrics.py
 """
 
@@ -26,11 +26,8 @@ from hydra.utils import instantiate
 
 from eegfm.config.schema import config_dir, register
 from eegfm.data.preparing.embed import embed
-from eegfm.data.splits import subset
-from eegfm.models.cbramod import CBraMod
 from eegfm.models.stamp import Stamp
 from tests.data.test_module import MeanAndStep, module, places, store_of  # noqa: F401  a fixture among them
-from tests.models.cbramod import spec_of
 from tests.nn.tokens import randn, token_spec
 from tests.tasks.test_schedules import run
 from tests.training.test_selection import fit
@@ -113,31 +110,3 @@ def test_series_are_embedded_by_window_channel_and_second_and_pooled_by_second_a
         i = b * channels * seconds + s * seconds + t
         np.testing.assert_array_equal(encoder.seen[i], x[b, s, 200 * t : 200 * (t + 1)])
         assert stored[b, s, t, 0] == tokens[b, t * channels + s, 0] == i
-
-
-def test_a_part_of_the_training_windows_is_random_and_the_same_for_every_worker(places):  # noqa: F811
-    """10: and not the first windows, which the reference takes for every seed."""
-    seen = []
-    for workers in (0, 2):
-        data = module(places, train_ratio=0.5, num_workers=workers)
-        data.setup("fit")
-        seen.append([key for batch in data.train_dataloader() for key in batch.key])
-    assert seen[0] == seen[1]
-    index = data.store.index
-    train = np.flatnonzero(index.split == "train")
-    parts = [
-        np.flatnonzero(subset(index, index.split, 0.5, seed) == "train").tolist() for seed in (3, 654, 114)
-    ]
-    assert {index.key(row) for row in parts[0]} == set(seen[0])
-    first = train[: len(parts[0])].tolist()
-    assert first not in parts and parts[1] != parts[2]
-
-
-def test_cbramod_gives_patches_back_in_their_shape():
-    """12: two samples of 19 channels and 30 seconds."""
-    with torch.device("meta"):
-        model = CBraMod(spec_of(19, 30)).eval()
-        x = torch.empty(2, 19, 6000)
-        assert model.features(x).shape == (2, 19, 30, 200)
-        assert model(x, torch.empty(19, 3)).unflatten(2, (30, 200)).shape == (2, 19, 30, 200)
-    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 4_923_800

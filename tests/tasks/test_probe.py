@@ -259,16 +259,6 @@ def test_a_few_training_windows_and_a_window_far_away_are_no_matter(name):
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
 
 
-def test_the_small_network_has_the_published_shape():
-    """2304 features of EEGM2's pool3 and two classes: 2304-128-32-2."""
-    head = HEADS["mlp"](2, seed=0)
-    x = np.random.default_rng(0).normal(size=(20, 2304)).astype(np.float32)
-    assert (head.EPOCHS, head.BATCH, head.RATE) == (30, 64, 1e-4)
-    head.EPOCHS = 1
-    head.fit(x, np.arange(20) % 2, x, np.arange(20) % 2)
-    assert head.n_parameters == 2304 * 128 + 128 + 128 * 32 + 32 + 32 * 2 + 2
-
-
 def test_a_part_of_the_windows_is_the_same_of_every_class_and_follows_the_seed():
     label = np.repeat([0, 1, 2], [900, 90, 3])
     part = stratified(label, 100, seed=1)
