@@ -5,8 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from eegfm.files import locked, whole, write_json, write_text
+from eegfm.drawing.sheet import csv_text
+from eegfm.files import cell, locked, uncelled, whole, write_json, write_text
 
 ASK = """
 import fcntl, sys
@@ -46,3 +49,21 @@ def test_a_lock_is_one_process_s_and_ends_with_its_block(tmp_path: Path) -> None
     with locked(path):
         assert another_has_it() == 3
     assert another_has_it() == 0
+
+
+@given(text=st.one_of(st.text(), st.text("'=+-@\t\r\n1ea.", max_size=6)))
+def test_no_cell_is_one_that_a_spreadsheet_runs_and_every_text_comes_back(text):
+    """Numbers stay as they are: a spreadsheet reads -0.5 and runs -0.5+cmd|' /C calc'!A0."""
+    made = cell(text)
+    assert uncelled(made) == text
+    try:
+        float(text)
+    except ValueError:
+        assert not made.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    else:
+        assert made == text
+
+
+def test_tables_for_spreadsheets_have_no_formulas():
+    found = csv_text([{"=1+1": "=HYPERLINK(A1)", "b": -0.5, "c": "-0.5"}, {"b": "@SUM(1)", "c": "plain"}])
+    assert found.splitlines() == ["'=1+1,b,c", "'=HYPERLINK(A1),-0.5,-0.5", ",'@SUM(1),plain"]

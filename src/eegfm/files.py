@@ -102,6 +102,26 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
+RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r", "\n")  # at the start of a cell
+
+
+def cell(value: Any) -> Any:
+    """A value for a CSV file: a text that a spreadsheet would run gets an apostrophe before it; a number stays."""
+    if not isinstance(value, str) or not value.lstrip("'").startswith(RUN_BY_SPREADSHEETS):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+def uncelled(text: str) -> str:
+    """The text that `cell` was given."""
+    own = text.removeprefix("'")
+    return own if cell(own) == text else text
+
+
 def sync_to_disk(file: Any) -> None:
     file.flush()
     os.fsync(file.fileno())

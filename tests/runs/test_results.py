@@ -1,5 +1,6 @@
 """What a run leaves can be read again, exactly, and its figures show what they say."""
 
+import csv
 import json
 import math
 import os
@@ -82,10 +83,11 @@ def test_predictions_keep_every_digit(tmp_path: Path) -> None:
     probability = random.dirichlet([0.1, 0.1, 0.1], size=50)
     probability[0] = [1 - 1e-17, 1e-17, 0.0]
     labels = random.integers(0, 3, 50)
-    keys, subjects = [f"r,{i}/0s" for i in range(50)], [f'S"{i % 4}' for i in range(50)]
-    write_predictions(tmp_path / "p.csv", keys, subjects, labels, probability, ("a", "b, c", "d"))
+    keys, subjects = [f"=r,{i}/0s" for i in range(50)], [f'S"{i % 4}' for i in range(50)]
+    write_predictions(tmp_path / "p.csv", keys, subjects, labels, probability, ("a", "b, c", "@d"))
+    assert not {"=", "@"} & {one[:1] for row in csv.reader(open(tmp_path / "p.csv")) for one in row}
     table = read_predictions(tmp_path / "p.csv")
-    assert (table.keys, table.subjects, table.classes) == (keys, subjects, ("a", "b, c", "d"))
+    assert (table.keys, table.subjects, table.classes) == (keys, subjects, ("a", "b, c", "@d"))
     np.testing.assert_array_equal(table.labels, labels)
     np.testing.assert_array_equal(table.probabilities, probability)
     assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from eegfm.build import Run
+from eegfm.files import cell
 from eegfm.signal.formats.edf_writer import EdfWriter
 from eegfm.signal.pieces import Pieces
 from eegfm.tasks.decision import decide
@@ -185,7 +186,7 @@ def _table(
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
-        yield writer.writerow, file.flush
+        yield lambda row: writer.writerow(map(cell, row)), file.flush
 
 
 def stretches_of(found: Found, *, root: bool) -> tuple["np.ndarray", "np.ndarray"]:

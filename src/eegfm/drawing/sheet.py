@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from eegfm.files import cell
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -143,11 +145,12 @@ def tex(text: str) -> str:
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV, with a column for every name that any row has."""
+    """Rows as CSV, with a column for every name that any row has; no cell is one that a spreadsheet would run."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
-    writer.writeheader()
-    writer.writerows(rows)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.writer(text)
+    writer.writerow(map(cell, names))
+    writer.writerows([cell(row.get(name, "")) for name in names] for row in rows)
     return text.getvalue()
 
 

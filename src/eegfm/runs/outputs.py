@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from eegfm.contracts import SampleSpec
-from eegfm.files import whole
+from eegfm.files import cell, whole
 from eegfm.runs.predictions import write_predictions
 from eegfm.tasks.errors import Reconstructions
 from eegfm.tasks.metric_names import NEEDS_TWO_CLASSES
@@ -83,5 +83,5 @@ def write_errors(
         for key, subject, *row in zip(found.keys, subjects, *columns, strict=True):
             # NaN: the window lacks the channel
             writer.writerow(
-                [key, subject, *("" if value != value else repr(float(value)) for value in row)]
+                [cell(key), cell(subject), *("" if value != value else repr(float(value)) for value in row)]
             )

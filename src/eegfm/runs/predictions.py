@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from eegfm.files import whole
+from eegfm.files import cell, uncelled, whole
 from eegfm.runs.results import unreadable
 
 
@@ -34,12 +34,14 @@ def write_predictions(
     """One row a window: its name, its subject's id, the name of its class, the probability of every class.
 
     Probabilities keep all their digits, so scores computed from the file equal the run's to the last digit.
+    Before a text that a spreadsheet would run stands an apostrophe, which `read_predictions` takes off.
     """
     with whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["key", "subject", "label", *(f"p({name})" for name in classes)])
         for key, subject, label, row in zip(keys, subjects, labels, probabilities, strict=True):
-            writer.writerow([key, subject, classes[int(label)], *(repr(float(p)) for p in row)])
+            named = map(cell, (key, subject, classes[int(label)]))
+            writer.writerow([*named, *(repr(float(p)) for p in row)])
 
 
 def read_predictions(path: Path) -> PredictionTable:
@@ -59,10 +61,11 @@ def read_predictions(path: Path) -> PredictionTable:
         )
     position = {name: i for i, name in enumerate(classes)}
     try:
-        labels = np.array([position[row[2]] for row in rows], dtype=np.int64)
+        labels = np.array([position[uncelled(row[2])] for row in rows], dtype=np.int64)
         values = np.array([[float(p) for p in row[3:]] for row in rows]).reshape(len(rows), len(classes))
     except (KeyError, IndexError, ValueError) as error:
         raise unreadable(
             f"{path} is damaged: {error!r}. Evaluate the run again to write it anew."
         ) from None
-    return PredictionTable([row[0] for row in rows], [row[1] for row in rows], labels, values, classes)
+    keys, subjects = ([uncelled(row[i]) for row in rows] for i in (0, 1))
+    return PredictionTable(keys, subjects, labels, values, classes)

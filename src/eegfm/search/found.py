@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from eegfm.files import write_text
+from eegfm.files import cell, uncelled, write_text
 from eegfm.search.plan import Plan, as_overrides
 from eegfm.search.space import FIVE_SEEDS
 
@@ -63,20 +63,21 @@ def report(plan: Plan, study: "Study") -> dict[str, Any]:
     write_text(plan.folder / "search.json", json.dumps(found, indent=1) + "\n")
     text = io.StringIO()
     table = csv.writer(text)
-    table.writerow(["trial", "state", f"val/{monitor}", "epochs", *plan.space, "folder", "reason"])
+    table.writerow(
+        ["trial", "state", f"val/{monitor}", "epochs", *map(cell, plan.space), "folder", "reason"]
+    )
     for one in trials:
         params = one.user_attrs.get("params", {})
-        table.writerow(
-            [
-                one.number,
-                "interrupted" if one.user_attrs.get("interrupted") else one.state.name.lower(),
-                "" if one.value is None else repr(one.value),
-                "" if one.last_step is None else one.last_step + 1,
-                *(params.get(key, "") for key in plan.space),
-                one.user_attrs.get("folder", ""),
-                one.user_attrs.get("reason", ""),
-            ]
-        )
+        row = [
+            one.number,
+            "interrupted" if one.user_attrs.get("interrupted") else one.state.name.lower(),
+            "" if one.value is None else repr(one.value),
+            "" if one.last_step is None else one.last_step + 1,
+            *(params.get(key, "") for key in plan.space),
+            one.user_attrs.get("folder", ""),
+            one.user_attrs.get("reason", ""),
+        ]
+        table.writerow(map(cell, row))
     write_text(plan.folder / "search.csv", text.getvalue())
     _draw(plan, study)
     return found
@@ -135,7 +136,7 @@ def show(found: Mapping[str, Any], plan: Plan) -> None:
             table.add_column(escape(name), overflow="fold")
     for row in rows[:SHOWN]:
         numbers = [f"{float(row[2]):.4f}", *row[3:-2]]
-        table.add_row(row[0], *(escape(_short(cell)) for cell in numbers))
+        table.add_row(row[0], *(escape(_short(uncelled(text))) for text in numbers))
     console = Console(highlight=False)
     console.print(table)
     tried, best = found["tried"], found["best"]
