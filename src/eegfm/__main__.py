@@ -1,4 +1,4 @@
-"""`eegfm` and `python -m eegfm`: every command on one screen; `eegfm train ...` is `python -m eegfm.train ...`."""
+"""`eegfm` and `python -m eegfm`: list all commands, or run one."""
 
 import sys
 from importlib import import_module
@@ -9,12 +9,12 @@ from eegfm.process import arguments
 HELP = """eegfm: pre-train, adapt and honestly compare EEG foundation models
 
   eegfm train model=stamp data=mental_arithmetic data.raw=<folder>
-  eegfm train --help          every option of a command
+  eegfm train --help          all options of a command
 
 Commands
 {commands}
 
-The same by module: python -m eegfm.train ...  Several runs at once: eegfm train -m seed=654,114,25,759,281"""
+`python -m eegfm train ...` does the same. Several runs, one after another: eegfm train -m seed=654,114,25,759,281"""
 
 
 def main() -> None:

@@ -1,9 +1,11 @@
 """`python -m eegfm.evaluate run=<run folder or checkpoint> split=test`: score trained weights on any split.
 
-The run's own config, kept in its folder and in every checkpoint, says which data, encoder and model they were.
-`embedding_map=true` draws instead where windows lie, raw, by random weights and by the run's, and says in numbers what
-is near to what; of the validation split, if none is named. `explain=true` writes one page with curves,
-calibration, scores by subject and, of a backbone that attends, where it looks.
+Data, encoder and model come from the run's own config, which its folder and every checkpoint hold.
+
+  embedding_map=true   instead of scores, draw a map of the windows: raw, embedded with random weights, and with the
+                       run's weights; and measure which windows are near (default: the validation split)
+  explain=true         instead of scores, write one page: curves, calibration, scores by subject and, if the backbone
+                       has attention, where it looks
 """
 
 from eegfm.config.doors import door

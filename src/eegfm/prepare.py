@@ -1,4 +1,8 @@
-"""`python -m eegfm.prepare data=<benchmark> [encoder=<encoder>]`: make the store ahead of training."""
+"""`python -m eegfm.prepare data=<benchmark> [encoder=<encoder>]`: prepare a benchmark's data ahead of training.
+
+The result is a store: processed windows, or an encoder's vectors of them, in the cache. Training prepares a missing
+store by itself.
+"""
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -12,7 +16,7 @@ from eegfm.data.ready import as_part
 from eegfm.data.store import SampleStore
 from eegfm.runs.reservations import reservations
 
-# the arguments of a data module that concern a batch
+# arguments of a data module that concern batches, not the store
 OF_LOADERS = ("_target_", "seed", "train_ratio", "batch_size", "device_cache", "num_workers")
 
 

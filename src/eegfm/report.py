@@ -1,7 +1,7 @@
-"""`python -m eegfm.report runs/<experiment>`: our numbers over seeds, beside the published ones.
+"""`python -m eegfm.report runs/<experiment>`: our scores over seeds, beside the published ones.
 
-Mean and population standard deviation (ddof 0, as STAMP and CBraMod publish theirs) over seeds, the spread over test
-subjects, and every reservation; with `--compare` models against one another.
+A table shows the mean and the population standard deviation over seeds (ddof 0, as STAMP and CBraMod publish
+theirs), the spread over test subjects, and every reservation; `--compare` compares the models.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command. Exits with 1 and a sentence where there is nothing to report or no place to write."""
+    """Print the tables. Exits with 1 and a sentence if there is nothing to report or a file cannot be written."""
     options = _parser().parse_args(argv)
     from eegfm.reporting.report import report  # `--help` does not wait for it
 
@@ -24,50 +24,57 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m eegfm.report",
-        description="Tables of runs: mean and deviation over seeds, by subject, beside the published numbers.",
+        description="Print tables of runs: mean and deviation over seeds, scores by subject, published scores.",
     )
     parser.add_argument(
         "paths",
         nargs="+",
         metavar="PATH",
-        help="a run folder, or a folder of runs; run=PATH is understood too",
+        help="a run folder, or a folder of runs (run=PATH works too)",
     )
-    parser.add_argument("--by-subject", action="store_true", help="add a table of every test subject")
-    parser.add_argument("--cost", action="store_true", help="add parameters, FLOPs, time and memory")
+    parser.add_argument(
+        "--by-subject", action="store_true", help="add a table with a row for each test subject"
+    )
+    parser.add_argument(
+        "--cost", action="store_true", help="add a table of parameters, FLOPs, time and memory"
+    )
     parser.add_argument(
         "--against",
         choices=["paper"],
-        help="add published scores beside ours, with differences where the two can be compared, and why not elsewhere",
+        help="add the published scores and the difference to ours, or why the two cannot be compared",
     )
     parser.add_argument(
         "--compare",
         action="store_true",
-        help="add pairs of models over test subjects, and ranks over data sets",
+        help="compare each pair of models over the test subjects, and rank the models over data sets",
     )
     parser.add_argument(
         "--reference",
         metavar="NAME",
-        help="compare this model with the others only (a part of its name will do)",
+        help="compare only this model with the others (part of its name is enough)",
     )
     parser.add_argument(
-        "--metric", metavar="NAME", help="compare by this metric of the test subjects (auroc, ...)"
+        "--metric", metavar="NAME", help="compare by this metric of the test subjects, e.g. auroc"
     )
-    files = parser.add_argument_group("files, each with all that is asked for")
+    files = parser.add_argument_group("files to write (each holds the tables chosen above)")
     files.add_argument(
         "--csv",
         type=Path,
         metavar="FILE",
-        help="one row a run, flat columns; pairs go into FILE_pairs.csv, published scores into FILE_against.csv",
+        help="one row for each run; --compare also writes FILE_pairs.csv, --against FILE_against.csv",
     )
     files.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="the tables, each row with its run folders"
+        "--markdown", type=Path, metavar="FILE", help="the tables; each row names its run folders"
     )
     files.add_argument(
-        "--latex", type=Path, metavar="FILE", help="the tables, for \\input; they want booktabs"
+        "--latex",
+        type=Path,
+        metavar="FILE",
+        help="the tables, to \\input in a document that loads booktabs",
     )
-    files.add_argument("--html", type=Path, metavar="FILE", help="one page, pictures inside")
+    files.add_argument("--html", type=Path, metavar="FILE", help="one page with tables and pictures")
     files.add_argument(
-        "--figures", type=Path, metavar="FOLDER", help="ranks over data sets, as PNG and PDF"
+        "--figures", type=Path, metavar="FOLDER", help="the ranks over data sets, drawn as PNG and PDF"
     )
     return parser
 

@@ -1,7 +1,8 @@
 """`python -m eegfm.train model=stamp data=mental_arithmetic data.raw=<folder>`: prepare, train, test, report.
 
-The run folder is named by the resolved config. The same command finds it again: it goes on from the last epoch where
-the run was interrupted, and says so where it is finished.
+The config names the run folder, so the same command finds its run again: it continues an interrupted run from its
+last epoch, and does not repeat a finished one. Any value of the config can be set (model.depth=4). A list of values
+with -m trains one run for each: -m seed=1,2,3
 """
 
 from eegfm.config.doors import door

@@ -22,7 +22,7 @@ def test_two_tasks_train_one_run_and_go_on_after_a_requeue(slurm, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     end = time.monotonic() + PATIENCE_S
     sent = sweep(tmp_path, "submit", *CELL, *JOB)
-    assert sent.returncode == 0 and "1 cells: 1 sent off" in sent.stdout, sent.stderr
+    assert sent.returncode == 0 and "1 cells: 1 submitted" in sent.stdout, sent.stderr
     (folder,) = (tmp_path / "runs" / "demo").iterdir()
 
     def wait_for(what) -> Status:

@@ -77,7 +77,7 @@ def test_a_sweep_of_six_cells_through_sbatch(slurm, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     end = time.monotonic() + PATIENCE_S
     sent = sweep(tmp_path, "submit", "--parallel", "2", *CELLS, *JOBS)
-    assert sent.returncode == 0 and "6 cells: 6 sent off" in sent.stdout, sent.stderr
+    assert sent.returncode == 0 and "6 cells: 6 submitted" in sent.stdout, sent.stderr
     found = cells(tmp_path)
     assert len(found) == 6 and all(one.job and one.state in ("queued", "running") for one in found.values())
 
@@ -114,7 +114,7 @@ def test_a_sweep_of_six_cells_through_sbatch(slurm, tmp_path, monkeypatch):
     assert "SIMULATED" in collected.stdout  # the report of the four
 
     again = sweep(tmp_path, "submit", *CELLS, *JOBS)
-    assert "6 cells: 2 sent off, 4 done" in again.stdout, again.stdout + again.stderr
+    assert "6 cells: 2 submitted, 4 done" in again.stdout, again.stdout + again.stderr
     cancelled = sweep(tmp_path, "cancel", "runs/demo")
     assert cancelled.returncode == 0, cancelled.stderr
     found = wait_for(

@@ -84,7 +84,7 @@ def test_a_causal_model_gives_the_recording_back_as_in_one_pass(made, run, tmp_p
     said = capsys.readouterr().out
     assert (
         "0.03 h, 19 channels" in said
-        and "waits for 7 samples" in said
+        and "one causal stream, at most 7 samples late" in said
         and "times real time, peak memory" in said
     )
     x, y = one_pass(made / run, file)
@@ -166,13 +166,13 @@ def test_probabilities_over_time_and_runs_of_one_decision(made, tmp_path, capsys
     ("overrides", "sentence"),
     [
         (["run={made}/causal"], "Name a recording: file=<file.edf>"),
-        (["file={made}/night.edf"], "Name what to run: run="),
+        (["file={made}/night.edf"], "Name the run: run="),
         (["run={made}/nowhere", "file={made}/night.edf"], "nowhere: wanted a run folder"),
         (["run={made}/causal", "file={made}/nothing.edf"], r"No file at .*nothing\.edf"),
         (["run={made}/causal", "file={made}/clinic.edf"], "lacks 3 of the 19 channels of this run: Fz, Cz, Pz"),
         (["run={made}/tuab", "file={made}/clinic.edf", "steps=none"], "lacks 16 of the 16 channels"),
         (["run={made}/tuab", "file={made}/clinic.edf", "steps=some"], "steps=some: run .* or none"),
-        (["run={made}/tuab", "file={made}/clinic.edf", "hop_s=11"], r"hop_s=11: .* a window \(10 s\) at most"),
+        (["run={made}/tuab", "file={made}/clinic.edf", "hop_s=11"], r"hop_s=11: .* at most one window \(10 s\)"),
         (["run={made}/tuab", "file={made}/clinic.edf", "hop_s=soon"], "hop_s=soon"),
         (["run={made}/causal", "file={made}/night.edf", "hop_s=1"], "causal model takes the recording as one"),
         (["run={made}/causal", "file={made}/night.edf", "mark=0"], "mark=0"),

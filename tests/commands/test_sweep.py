@@ -47,7 +47,7 @@ def test_what_an_experiment_sweeps_over_is_sent_off_but_for_what_the_command_lin
 def test_a_word_that_is_wrong_sends_nothing_off(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for wrong in ("model=stampp", "sed=1", "trainer.epochs=3"):
-        with pytest.raises(EegfmError, match=r"(?s)Nothing was sent off.*" + wrong.partition("=")[0]):
+        with pytest.raises(EegfmError, match=r"(?s)Nothing was submitted.*" + wrong.partition("=")[0]):
             submit([*SWEEP, wrong, "hydra/launcher=local"])
     assert not (tmp_path / "runs").exists()
 
@@ -102,7 +102,7 @@ def test_what_is_finished_runs_or_waits_is_left_alone(monkeypatch, tmp_path, cap
         cell.folder.mkdir(parents=True)
         write_status(cell.folder, Status(state="queued", pid=os.getpid(), host=os.uname().nodename))
     submit([*SWEEP, "hydra/launcher=local"])
-    assert "4 cells: 0 sent off, 2 queued, 2 done" in capsys.readouterr().out
+    assert "4 cells: 0 submitted, 2 queued, 2 done" in capsys.readouterr().out
     assert [read_status(cell.folder).state for cell in cells] == ["done", "done", "queued", "queued"]
 
 
@@ -160,7 +160,7 @@ def test_what_is_missing_is_listed_below_the_report(cells, capsys):
 def test_cancelling_takes_back_what_waits_and_stops_what_runs(cells, capsys):
     folder, worker = cells
     cancel(folder)
-    assert "1 taken back, 1 told to save and stop" in capsys.readouterr().out
+    assert "1 waiting cancelled, 1 running told to save and stop" in capsys.readouterr().out
     assert worker.wait(timeout=10) == -signal.SIGTERM
     assert read_status(folder / "c").state == "failed" and "cancelled" in read_status(folder / "c").reason
 

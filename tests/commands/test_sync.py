@@ -143,7 +143,7 @@ def test_fragments_become_one_run_with_all_that_the_folder_knows(tmp_path, monke
     with pytest.raises(SystemExit, match="1 of 2 runs were not sent"):
         main([str(tmp_path)])
     out = capsys.readouterr().out
-    assert f"{one}: 2 of 2 fragments are left" in out and "permission denied" in out
+    assert f"{one}: 2 of 2 fragments were not sent" in out and "permission denied" in out
     assert f"{two}: 2 fragments" in out
     assert set(server.runs) == {second}
     steps = [row["trainer/global_step"] for row in server.history(second)]

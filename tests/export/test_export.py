@@ -360,13 +360,13 @@ def test_the_command_leaves_a_folder_whose_card_is_true(run, tmp_path, capsys):
     # again is no trouble; a folder of something else is
     door([str(run), "--to", str(folder)])
     (folder / "thesis.tex").write_text("")
-    with pytest.raises(SystemExit, match="holds something else"):
+    with pytest.raises(SystemExit, match="holds something other"):
         door([str(run), "--to", str(folder)])
 
 
 @pytest.mark.parametrize("place", ["nowhere", "."])
 def test_the_command_wants_a_run(place, tmp_path):
-    with pytest.raises(SystemExit, match="No run at"):
+    with pytest.raises(SystemExit, match="is no run"):
         door([str(tmp_path / place)])
 
 

@@ -380,7 +380,7 @@ def test_the_walk_of_a_search(place, capsys):
     assert len(folders) == 2 and {look(one).state for one in folders} == {"pruned"}
     capsys.readouterr()
     collect(place / "runs" / "single")
-    assert "2 cells were given up by a search" in capsys.readouterr().out
+    assert "A search gave up 2 cells" in capsys.readouterr().out
     assert set(status(place / "runs")) == {*folders, only_search(place) / "worker-0"}
     done = train("task.schedule.max_lr=1e-3")
     assert done.returncode == 0, done.stderr

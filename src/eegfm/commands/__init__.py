@@ -1,25 +1,46 @@
-"""Every `eegfm <command>` (`COMMANDS`), and what each does that is not prepare, train, evaluate or report.
+"""The table of all `eegfm <command>`s, and the commands themselves except train, prepare, evaluate and report.
 
-A command that Hydra configures has two files: `verify.py` names its work by path, so that `--help` loads no torch, and
-`verifying.py` does it.
+A command with a Hydra config has two files: `verify.py` declares the command and names its function by path, so
+that `--help` loads no torch; `verifying.py` holds that function.
 """
 
 COMMANDS = {  # name: (module, what it does)
-    "train": ("eegfm.train", "prepare where needed, train, test, and leave a run folder"),
+    "train": ("eegfm.train", "prepare the data if needed, train, test, and write a run folder"),
     "sweep": (
         "eegfm.commands.sweep",
-        "send off many runs, on SLURM or here; watch, collect or cancel them",
+        "submit many runs, to SLURM or to this machine; watch, collect or cancel them",
     ),
-    "prepare": ("eegfm.prepare", "make a benchmark's store ahead of training"),
-    "verify": ("eegfm.commands.verify", "check raw files and store of a benchmark, or list them all"),
-    "inspect": ("eegfm.commands.inspect", "a page of pictures to look at before trusting a data set"),
-    "convert": ("eegfm.commands.convert", "take over the LMDB of CBraMod's or STAMP's own scripts"),
+    "prepare": ("eegfm.prepare", "process a benchmark's raw files into a store, ahead of training"),
+    "verify": (
+        "eegfm.commands.verify",
+        "check the raw files and the store of a benchmark, or list all benchmarks",
+    ),
+    "inspect": (
+        "eegfm.commands.inspect",
+        "draw a page of pictures of a data set, to look at before trusting it",
+    ),
+    "convert": ("eegfm.commands.convert", "import an LMDB that CBraMod's or STAMP's own scripts made"),
     "evaluate": ("eegfm.evaluate", "score a run folder or a checkpoint on any split"),
-    "stream": ("eegfm.commands.stream", "a trained model over hours of recording, in constant memory"),
-    "export": ("eegfm.commands.export", "a trained model as a folder, a program or a model of the hub"),
-    "report": ("eegfm.report", "a table of one run or of a folder of runs, beside the published numbers"),
-    "dashboard": ("eegfm.commands.dashboard", "a page of an experiment: runs, curves, intervals, figures"),
-    "sync": ("eegfm.commands.sync", "send W&B runs that were written offline"),
-    "completion": ("eegfm.commands.completion", "what bash needs to complete commands, options and keys"),
-    "doctor": ("eegfm.commands.doctor", "what this machine has and lacks, and the command that repairs it"),
+    "stream": (
+        "eegfm.commands.stream",
+        "run a trained model over a recording of hours, in constant memory",
+    ),
+    "export": (
+        "eegfm.commands.export",
+        "export a trained model as a folder, as a program or to the Hugging Face hub",
+    ),
+    "report": ("eegfm.report", "print a table of one or many runs, beside the published numbers"),
+    "dashboard": (
+        "eegfm.commands.dashboard",
+        "write the page of an experiment: runs, curves, intervals, figures",
+    ),
+    "sync": ("eegfm.commands.sync", "send the W&B runs that were logged offline"),
+    "completion": (
+        "eegfm.commands.completion",
+        "print the script that makes bash complete commands, options and keys",
+    ),
+    "doctor": (
+        "eegfm.commands.doctor",
+        "show what this machine has and lacks, and the commands that repair it",
+    ),
 }

@@ -1,10 +1,11 @@
-"""`eval "$(eegfm completion)"`: bash completes commands, options and keys of `eegfm` and of `python -m eegfm.train`.
+"""`eval "$(eegfm completion)"`: makes bash complete the commands, options and keys of `eegfm` and `python -m eegfm`.
 
   eegfm train mod<TAB>             model=  model.
   eegfm train model=st<TAB>        model=stamp  model=stamp_lora
   eegfm train model=eegm2 model.wi<TAB>     model.width_scale=
 
-It composes the config of what stands on the line already, so that the keys are those of the chosen model.
+The words already on the line choose the config, so the keys are those of the chosen model. Put the command into
+~/.bashrc to have completion in every shell.
 """
 
 import argparse
@@ -23,13 +24,13 @@ from eegfm.config.schema import config_dir, register
 SCRIPT = """\
 _eegfm()
 {
-    # readline has broken the line at = and :, and replaces what stands behind the last of these alone
-    local line="${COMP_LINE:0:COMP_POINT}" word found
+    # readline splits the line at = and :, and replaces only the text behind the last of them
+    local line="${COMP_LINE:0:COMP_POINT}" word before
     word="${line##* }"
     mapfile -t COMPREPLY < <(eegfm completion --line "$line" 2> /dev/null)
-    found="${word%"${word##*[=:]}"}"
-    COMPREPLY=("${COMPREPLY[@]#"$found"}")
-    # a key goes on behind its = or its dot; anything else is a whole word
+    before="${word%"${word##*[=:]}"}"
+    COMPREPLY=("${COMPREPLY[@]#"$before"}")
+    # after "key=" or "key." no space follows; anything else is a whole word
     [[ ${#COMPREPLY[@]} == 1 && "${COMPREPLY[0]}" != *[=.] ]] && compopt +o nospace
 }
 complete -o nospace -o default -F _eegfm eegfm
@@ -43,17 +44,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="eegfm completion", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--line", help="what stands before the cursor: print what can follow")
+    parser.add_argument("--line", help="print the completions of this command line, for bash itself")
     line = parser.parse_args(argv).line
     for text in [SCRIPT] if line is None else candidates(line):
         print(text)
 
 
 def candidates(line: str) -> list[str]:
-    """The words that the last word of a command line can become, sorted."""
+    """The completions of the last word of a command line, sorted."""
     *before, word = line.split(" ")
-    words = [one for one in before if one]
-    match words:
+    match [text for text in before if text]:
         case ["python" | "python3", "-m", "eegfm", *given]:
             pass
         case ["python" | "python3", "-m", module, *given] if module.startswith("eegfm."):
@@ -71,19 +71,18 @@ def candidates(line: str) -> list[str]:
         return []
     register()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        found = (
-            _options(word) if "=" in word else _names(command, word, [one for one in given if "=" in one])
-        )
-    return sorted(one for one in found if one.startswith(word))
+        settings = [text for text in given if "=" in text]
+        completions = _options(word) if "=" in word else _names(command, word, settings)
+    return sorted(text for text in completions if text.startswith(word))
 
 
 def _options(word: str) -> list[str]:
-    """A group with every option; `data=published/tuev` among them."""
+    """The group of `word` with each of its options; also those of a subfolder, as data=published/tuev."""
     group = word.partition("=")[0]
     loader = GlobalHydra.instance().config_loader()
     folders = [
         "",
-        *(f"{one}/" for one in loader.get_group_options(group, ObjectType.GROUP) if one == "published"),
+        *(f"{name}/" for name in loader.get_group_options(group, ObjectType.GROUP) if name == "published"),
     ]
     return [
         f"{group}={folder}{option}"
@@ -92,14 +91,16 @@ def _options(word: str) -> list[str]:
     ]
 
 
-def _names(command: str, word: str, given: Sequence[str]) -> list[str]:
-    """Groups and keys, one step beyond the last dot of the word."""
+def _names(command: str, word: str, settings: Sequence[str]) -> list[str]:
+    """The config groups, and the keys below the node that `word` names up to its last dot."""
     try:
-        config = compose(command, [*given], return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException):  # what is on the line is not finished, or wrong
+        config = compose(command, [*settings], return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException):  # the line is unfinished or wrong
         config = compose(command, return_hydra_config=True)
     groups = [
-        one for one in config.hydra.runtime.choices if not one.startswith("hydra/") and "@" not in one
+        group
+        for group in config.hydra.runtime.choices
+        if not group.startswith("hydra/") and "@" not in group
     ]
     node = OmegaConf.to_container(config)
     before, dot, _ = word.rpartition(".")

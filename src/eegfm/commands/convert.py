@@ -1,7 +1,7 @@
-"""`eegfm convert data=<benchmark> lmdb=<folder>`: take over a store that CBraMod's or STAMP's scripts have made.
+"""`eegfm convert data=<benchmark> lmdb=<folder>`: import an LMDB that CBraMod's or STAMP's own scripts made.
 
-Every key, label and split is held against the protocol and its census. Nothing in a pickle is run; the LMDB stays as it
-is. Train on what comes out with data.imported=true.
+The command compares every key, label and split with the protocol and its census. It runs no code from a pickle and
+does not change the LMDB. To train on the imported store, add data.imported=true.
 """
 
 from eegfm.config.doors import door

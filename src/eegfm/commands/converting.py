@@ -1,4 +1,4 @@
-"""What `eegfm convert` does."""
+"""The function of `eegfm convert`."""
 
 import shlex
 from pathlib import Path
@@ -15,15 +15,16 @@ from eegfm.runs.reservations import reservations
 
 
 def convert_store(config: DictConfig) -> None:
+    """Import the LMDB, then show the counts, the reservations and the command that trains on the store."""
     from rich.console import Console
 
     if OmegaConf.is_missing(config, "lmdb"):
-        raise EegfmError("Name the LMDB of the reference: lmdb=<folder>")
+        raise EegfmError("Name the LMDB to import: lmdb=<folder>")
     data = make(one_corpus(config, "eegfm convert"), "data")()
     for name, value in (("steps", data.steps), ("window_s", data.window_s)):
         if value is not None:
             raise EegfmError(
-                f"data.{name} cannot be applied: the reference's windows are processed and cut already. Leave it out."
+                f"data.{name} cannot be applied: the windows of the LMDB are already processed and cut. Leave it out."
             )
     store = convert(
         data.benchmark,
@@ -42,6 +43,9 @@ def convert_store(config: DictConfig) -> None:
         console.print(f"  {split:<6}{sum(classes):,} windows {classes}, {len(subjects)} subjects")
     for sentence in [*map(str, reservations(facts)), *facts.census_differences]:
         console.print(f"  {sentence}", style="yellow", markup=False)
-    same = [shlex.quote(said) for said in HydraConfig.get().overrides.task if not said.startswith("lmdb=")]
-    said = " ".join([*same, *([] if "data.imported=true" in same else ["data.imported=true"])])
-    console.print(f"next   eegfm train {said} model=stamp encoder=spectrum", markup=False)
+    settings = [
+        shlex.quote(text) for text in HydraConfig.get().overrides.task if not text.startswith("lmdb=")
+    ]
+    if "data.imported=true" not in settings:
+        settings.append("data.imported=true")
+    console.print(f"next   eegfm train {' '.join(settings)} model=stamp encoder=spectrum", markup=False)

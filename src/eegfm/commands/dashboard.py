@@ -1,8 +1,8 @@
-"""`eegfm dashboard runs/<experiment> [--to page.html] [--wandb]`: the page of an experiment, to open in any browser.
+"""`eegfm dashboard runs/<experiment> [--to page.html] [--wandb]`: write the page of an experiment.
 
-Every run with its state, scores and cost, sortable and filtered; learning curves, seeds, intervals, test subjects and
-figures; the paper's numbers beside ours. One HTML file that needs no server and no network. Made again, it is as the
-runs are then.
+The page is one HTML file for any browser; it needs no server and no network. It shows the state, scores and cost of
+every run in a table to sort and filter, learning curves, seeds, intervals, test subjects, figures, and the paper's
+numbers beside ours. Run the command again to update the page.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write the page. Exits with 1 and a sentence where there is nothing to show or no place to write."""
+    """Write the page. Exits with 1 and a sentence if there is nothing to show or the file cannot be written."""
     options = _parser().parse_args(argv)
     from eegfm.reporting.costs import with_prefix
     from eegfm.reporting.dashboard import page
@@ -49,11 +49,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "folder", type=Path, metavar="FOLDER", help="runs/<experiment>, or any folder of runs"
     )
-    parser.add_argument("--to", type=Path, metavar="FILE", help="the page (FOLDER/dashboard.html)")
+    parser.add_argument(
+        "--to", type=Path, metavar="FILE", help="the file to write (default: FOLDER/dashboard.html)"
+    )
     parser.add_argument(
         "--wandb",
         action="store_true",
-        help="lay it out at W&B as well, as a workspace and a report, of runs of logger=wandb",
+        help="also make a workspace and a report at W&B, from runs with logger=wandb",
     )
     return parser
 

@@ -1,11 +1,11 @@
-"""`eegfm doctor`: what this machine has, which way each model will be computed here, and what repairs what is missing.
+"""`eegfm doctor`: show what this machine has, how it will compute each model, and the commands that repair faults.
 
-Exit status 1 when something required is missing or broken. Nothing is downloaded, and no network is asked. `--json`
-prints the same facts for a bug report, without home folder, user name or keys.
+The exit status is 1 if something required is missing or broken. The command downloads nothing and uses no network.
+`--json` prints the same facts for a bug report, without home folder, user name or keys.
 
-It has to answer where something is broken, so nothing but the standard library is imported before it is looked at, and
-the screen is plain text. Required packages with compiled parts are imported; the others, of which some take seconds to
-load, are looked up.
+It must work on a broken installation. So this file imports only the standard library, each package is imported where
+it is examined, and the screen is plain text. Required packages with compiled parts are imported; the others, some of
+which take seconds to load, are only searched for.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from importlib import import_module
 
 from eegfm.commands.examining.screen import Row, as_json, as_text, first_line
 
-SECTIONS = {  # on the screen in this order: where it stands. Each is imported alone, as its packages may be missing
+SECTIONS = {  # section: (module, function), in the screen's order. Each is imported alone: its packages may be missing
     "machine": ("machine", "machine"),
     "packages": ("packages", "packages"),
     "folders": ("machine", "folders"),
@@ -40,13 +40,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def examine() -> list[Row]:
-    """Everything that was looked at, in the order of the screen."""
+    """The rows of all sections, in the screen's order."""
     rows: list[Row] = []
     for section, (module, function) in SECTIONS.items():
         try:
             look = getattr(import_module(f"eegfm.commands.examining.{module}"), function)
             rows.extend(look())
-        except Exception as error:  # whatever it is that is broken here, the other sections have their say
+        except Exception as error:  # one broken section must not hide the others
             found = f"cannot be looked at ({type(error).__name__}: {first_line(error)})"
             known = any(row.verdict == "off" for row in rows)
             report = "eegfm doctor --json  (and report what it prints: this should not happen)"

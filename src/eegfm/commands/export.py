@@ -1,13 +1,13 @@
-"""`eegfm export runs/<run>`: a trained model as a folder that stands on its own.
+"""`eegfm export runs/<run>`: export a trained model as a folder to share or to use elsewhere.
 
-  eegfm export runs/<run> --to <folder>     model.safetensors, config.json, and README.md, its model card
-  eegfm export runs/<run> --torch --onnx    also as programs: model.pt2 (torch.export) and model.onnx
-  eegfm export runs/<run> --push user/name  and to the Hugging Face hub, where you are logged in (hf auth login)
+  eegfm export runs/<run> --to <folder>     write model.safetensors, config.json and README.md (the model card)
+  eegfm export runs/<run> --torch --onnx    also write the model as programs: model.pt2 (torch.export), model.onnx
+  eegfm export runs/<run> --push user/name  also push the folder to the Hugging Face hub (first: hf auth login)
 
-Read it by  eegfm.load("<folder>")  or  eegfm.load("hub:user/name", revision="<tag>"): a torch module that takes
-windows in microvolts. A run folder can be read in the same way, without exporting it. A model over an encoder takes
-its encoder along, where the encoder's weights are here; else, or with --tokens, it takes the encoder's vectors, and
-says so.
+eegfm.load("<folder>") or eegfm.load("hub:user/name", revision="<tag>") reads the folder as a torch module that takes
+windows in microvolts. It reads a run folder too, without an export. If the model was trained on an encoder's vectors
+and the encoder's weights are on this machine, the export includes the encoder. Otherwise, or with --tokens, the
+exported model takes the encoder's vectors as input, and its card says so.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from eegfm.contracts import EegfmError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Export a run."""
+    """Export a run; a mistake ends in one sentence."""
     options = _parser().parse_args(argv)
     place = Path(str(options.run).removeprefix("run="))
     folder = options.to or place / "export"
@@ -36,32 +36,35 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="eegfm export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", help="a finished run's folder")
-    parser.add_argument("--to", type=Path, metavar="FOLDER", help="where (the run's own folder, export/)")
-    parser.add_argument("--torch", action="store_true", help="also model.pt2, by torch.export")
-    parser.add_argument("--onnx", action="store_true", help="also model.onnx")
-    parser.add_argument("--tokens", action="store_true", help="leave the encoder out")
-    parser.add_argument("--push", metavar="USER/NAME", help="push the folder to the Hugging Face hub")
+    parser.add_argument("run", help="the folder of a finished run")
+    parser.add_argument(
+        "--to", type=Path, metavar="FOLDER", help="the folder to write (default: export/ in the run folder)"
+    )
+    parser.add_argument("--torch", action="store_true", help="also write model.pt2, by torch.export")
+    parser.add_argument("--onnx", action="store_true", help="also write model.onnx")
+    parser.add_argument(
+        "--tokens", action="store_true", help="leave the encoder out; the model then takes its vectors"
+    )
+    parser.add_argument("--push", metavar="USER/NAME", help="also push the folder to the Hugging Face hub")
     return parser
 
 
 def export(
     place: Path, folder: Path, *, torch: bool = False, onnx: bool = False, tokens: bool = False
 ) -> None:
-    """Write the folder, and say what is in it.
+    """Write the folder, and print what is in it. If a program cannot be written, print why and write the rest.
 
     Raises:
-        EegfmError: no finished run, no room for a folder, or a model that cannot be taken elsewhere; of a program that
-            cannot be written it is said why, and the rest stands.
+        EegfmError: `place` is no finished run, `folder` holds something else, or the model cannot be exported.
     """
     if not place.is_dir() or not (place / "config.yaml").is_file():
         raise EegfmError(
-            f"No run at {place}: wanted the folder of a finished run, runs/<experiment>/<name>. "
-            "eegfm sweep status runs  lists them."
+            f"{place} is no run: the folder of a finished run is wanted, runs/<experiment>/<name>. "
+            "To list the runs: eegfm sweep status runs"
         )
     if folder.exists() and (not folder.is_dir() or _strangers(folder)):
         raise EegfmError(
-            f"{folder} is there and holds something else than an exported model. Name another: --to <folder>"
+            f"{folder} holds something other than an exported model. Name another folder: --to <folder>"
         )
     from eegfm.export.card import card
     from eegfm.export.described import CARD, CONFIG, WEIGHTS
@@ -69,10 +72,10 @@ def export(
     from eegfm.export.model import read, tag_of, write
 
     model = of_run(place, tokens=tokens)
-    for name in ("model.pt2", "model.onnx"):  # of an earlier export, whose weights were others
+    for name in ("model.pt2", "model.onnx"):  # those of an earlier export have other weights
         (folder / name).unlink(missing_ok=True)
     write(model, folder)
-    model = read(folder)  # what others will have
+    model = read(folder)  # as its users will read it
     programs, refused = _programs(model, folder, torch=torch, onnx=onnx)
     text = card(model, place, benchmarks_of(place), tag=tag_of(folder), programs=programs)
     (folder / CARD).write_text(text, encoding="utf-8")
@@ -80,22 +83,22 @@ def export(
     print(f"{folder}: {WEIGHTS} ({size:.1f} MB), {', '.join([CONFIG, CARD, *programs])}")
     if model.config["encoder_left_out"]:
         print(f"without its encoder: {model.config['encoder_left_out']}")
-    for name, said in programs.items():
-        print(f"{name}: {said}")
+    for name, description in programs.items():
+        print(f"{name}: {description}")
     for sentence in refused:
         print(sentence)
     print(f'next        import eegfm; model = eegfm.load("{folder}")')
 
 
 def _strangers(folder: Path) -> list[str]:
-    """What lies in a folder that an export has not written."""
+    """Names in a folder that no export writes."""
     from eegfm.export.described import FILES
 
     return [path.name for path in folder.iterdir() if path.name not in FILES]
 
 
 def _programs(model: Any, folder: Path, *, torch: bool, onnx: bool) -> tuple[dict[str, str], list[str]]:
-    """What was written, a sentence a file, and of what could not be, why."""
+    """Write the programs. Returns a description of each written file, and the reasons for those refused."""
     from eegfm.export.programs import BATCHES, exported, to_onnx, to_torch
 
     written: dict[str, str] = {}

@@ -1,6 +1,10 @@
-"""`eegfm inspect data=<benchmark> [windows=3] [out=<file.html>]`: a page to look at before trusting a data set.
+"""`eegfm inspect data=<benchmark> [windows=3] [out=<file.html>]`: draw a data set, to look at before trusting it.
 
-Traces, spectra, montage, classes by split and amplitudes, in one HTML file; the store is prepared where it is missing.
+Writes one HTML file with traces, spectra, the montage, the classes of each split, and amplitudes. Prepares the store
+first if it is missing.
+
+  windows=3            windows to draw of each class
+  out=<file.html>      the file (default: inspect-<benchmark>.html in this folder)
 """
 
 from eegfm.config.doors import door

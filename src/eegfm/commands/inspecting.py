@@ -1,4 +1,4 @@
-"""What `eegfm inspect` does."""
+"""The function of `eegfm inspect`."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from eegfm.reporting.data_page import page
 
 
 def inspect(config: DictConfig) -> None:
-
+    """Write the page of a benchmark's data. Raises EegfmError for a wrong value or a file that cannot be written."""
     for key, least in (("windows", 1), ("seed", 0)):
         value = config[key]
         if not isinstance(value, int) or isinstance(value, bool) or value < least:

@@ -1,20 +1,24 @@
-"""`eegfm stream run=runs/<run> file=<file.edf>`: a trained model over a recording of hours, in constant memory.
+"""`eegfm stream run=runs/<run> file=<file.edf>`: run a trained model over a recording of hours, in constant memory.
 
-A run of task=classify gives class probabilities of a window every hop_s seconds (a window's length). One of
-task=reconstruct gives the recording back: a causal Eegm2 as one stream with a memory, exactly as in one pass; any other
-model in windows that are faded into one another, hop_s apart (half a window). What comes out: a table (CSV), written as
-it is found; annotations for MNE; a picture; stream.json.
+A run of task=classify predicts the class probabilities of one window after another. A run of task=reconstruct
+reconstructs the recording: a causal model (model.causal=true) as one stream with a memory, equal to one pass over
+the whole recording; any other model in overlapping windows that are cross-faded. The output folder holds a table
+(CSV, written row by row), annotations for MNE, a picture, and stream.json.
 
-The file goes through the run's own steps, which look seconds ahead: it is analysed as training data were, not as a
-closed loop would meet it. steps=none takes the file as it is (at the run's rate, with the run's rows).
+  out=<folder>         where to write (default: stream/<file name>/ in the run folder)
+  hop_s=<seconds>      from one window to the next (default: a window to classify, half a window to reconstruct)
+  steps=none           the file is already processed: it has the run's sampling rate and channels
+  mark=3.0             annotate a second if its error exceeds this multiple of the recording's median error
+  keep=true            also write the reconstruction as EDF, to 0.1 µV
+  device=cpu           or cuda (default: a GPU if there is one)
+  export=<file.pt2>    write a causal model, with its state as input and output, as a program that needs only torch
 
-A causal model goes on from what it remembers for hours, and was trained on windows of seconds that began with nothing:
-that it is exact says that it is computed right, not that it was made for this.
+By default the recording goes through the run's own processing steps. They look seconds ahead, so this analyses a
+finished recording, as in training; a closed loop would see less. A class stays one annotation while the decision
+stays the same.
 
-Annotations are runs of one decision; of a reconstruction, seconds whose error of all channels is above mark=3.0 times
-the median of the recording's seconds. Also out=<folder>, keep=true (the reconstruction as EDF, to 0.1 µV), device=cpu.
-
-export=<file.pt2> writes a causal model, with its state as inputs and outputs, as a program that needs torch alone.
+A causal model carries its memory through the hours, but it was trained on windows of seconds that began without
+memory. The stream computes the model exactly; whether the model is good at such lengths is another question.
 """
 
 from eegfm.config.doors import door

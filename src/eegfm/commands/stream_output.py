@@ -1,4 +1,4 @@
-"""What is written of a streamed recording: a table as it is found, then annotations and the stretches of a picture."""
+"""What `eegfm stream` writes: a table while it runs, then annotations, and averages of the table for a picture."""
 
 import csv
 from array import array
@@ -22,30 +22,31 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-PIECE_S = 60.0  # seconds that are read and prepared at once
-COLUMNS = 1000  # of a picture: hours are averaged to so many
+PIECE_S = 60.0  # seconds that are read and processed at once
+COLUMNS = 1000  # of a picture: longer recordings are averaged to so many stretches
 
 
 @dataclass
-class Found:
-    """What is known at the end: for annotations, and of the work itself."""
+class StreamOutput:
+    """What a stream has written, its annotations (`notes`), and its facts for `stream.json`."""
 
     table: Path
     n_rows: int = 0
     columns: list[str] = field(default_factory=list)
-    notes: list[tuple[float, float, str]] = field(default_factory=list)  # onset, seconds, what
-    said: str = ""
-    written: list[str] = field(default_factory=list)  # further files
+    # onset and duration in seconds, description
+    notes: list[tuple[float, float, str]] = field(default_factory=list)
+    summary: str = ""
+    written: list[str] = field(default_factory=list)  # names of further files
     facts: dict[str, Any] = field(default_factory=dict)
 
 
 def window_of(data: Any) -> int:
-    """Samples in a window of the run; behind an encoder, the spec counts seconds."""
+    """Samples in a window of the run. Behind an encoder the spec's shape counts seconds, not samples."""
     return data.spec.shape[1] if data.encoder is None else round(data.spec.shape[1] * data.spec.sfreq)
 
 
 def coords_of(run: "Run", device: Any) -> "Tensor":
-    """The places of the run's channels."""
+    """The positions of the run's channels."""
     import torch
 
     return torch.tensor(run.data.spec.montage.coords, dtype=torch.float32, device=device)
@@ -53,43 +54,43 @@ def coords_of(run: "Run", device: Any) -> "Tensor":
 
 def classify(
     run: "Run", pieces: "Pieces", hop: int, out: Path, device: Any, upto: Callable[[int], None]
-) -> Found:
-    """A row a window: first second, probability of each class, decision. A decision as long as it stays is a note."""
+) -> StreamOutput:
+    """Write a row for each window: first second, probability of each class, decision. Equal decisions are one note."""
     sfreq, window, classes = pieces.sfreq, window_of(run.data), run.data.spec.classes
     window_s = window / sfreq
-    found = Found(out / "probabilities.csv", columns=[f"p({name})" for name in classes])
+    output = StreamOutput(out / "probabilities.csv", columns=[f"p({name})" for name in classes])
     coords = coords_of(run, device)
     windows = judged(
         run.task, run.data.encoder, pieces.take, pieces.n_times,
         window=window, hop=hop, coords=coords, device=device,
     )  # fmt: skip
     last = ""
-    with _table(found.table, ["second", *found.columns, "decision"]) as (write, flush):
+    with _table(output.table, ["second", *output.columns, "decision"]) as (write, flush):
         for starts, probability in windows:
             for start, row, choice in zip(starts, probability, decide(probability), strict=True):
                 name, second = classes[choice], start / sfreq
                 write([f"{second:g}", *(repr(float(p)) for p in row), name])
-                # a window speaks for the time until the next one begins
+                # a decision holds until the next window begins
                 if name == last:
-                    onset = found.notes[-1][0]
-                    found.notes[-1] = (onset, second - onset + hop / sfreq, name)
+                    onset = output.notes[-1][0]
+                    output.notes[-1] = (onset, second - onset + hop / sfreq, name)
                 else:
-                    found.notes.append((second, hop / sfreq, name))
+                    output.notes.append((second, hop / sfreq, name))
                 last = name
-                found.n_rows += 1
+                output.n_rows += 1
             flush()
             upto(int(starts[-1]) + window)
-    # the last window speaks for all of itself
-    onset, _, name = found.notes[-1]
-    found.notes[-1] = (onset, int(starts[-1]) / sfreq + window_s - onset, name)
-    found.said = f"{found.n_rows:,} windows of {window_s:g} s, one every {hop / sfreq:g} s"
-    found.facts = {
+    # the last decision holds until the end of its window
+    onset, _, name = output.notes[-1]
+    output.notes[-1] = (onset, int(starts[-1]) / sfreq + window_s - onset, name)
+    output.summary = f"{output.n_rows:,} windows of {window_s:g} s, one every {hop / sfreq:g} s"
+    output.facts = {
         "task": "classify",
         "window_s": window_s,
         "hop_s": hop / sfreq,
-        "windows": found.n_rows,
+        "windows": output.n_rows,
     }
-    return found
+    return output
 
 
 def reconstruct(
@@ -100,21 +101,21 @@ def reconstruct(
     config: DictConfig,
     device: Any,
     upto: Callable[[int], None],
-) -> Found:
-    """A row a second: its error, of all channels and of each. Seconds far above the median error are notes."""
+) -> StreamOutput:
+    """Write a row for each second: its error over all channels and of each. Seconds with a large error are notes."""
     import numpy as np
 
     window, sfreq, n_times = window_of(run.data), pieces.sfreq, pieces.n_times
     window_s = window / sfreq
     names = pieces.montage.names
-    found = Found(out / "errors.csv", columns=["rmse_uv", *(f"rmse_uv({name})" for name in names)])
+    output = StreamOutput(out / "errors.csv", columns=["rmse_uv", *(f"rmse_uv({name})" for name in names)])
     if hop is None:
         long = round(PIECE_S * sfreq)
         cuts = [*range(0, n_times, long), n_times]
         taken = (pieces.take(a, b) for a, b in pairwise(cuts))
         back = streamed(run.task, taken, coords=coords_of(run, device), device=device)
-        found.said = f"one causal stream: an output waits for {run.task.backbone.latency} samples at most"
-        found.facts = {
+        output.summary = f"one causal stream, at most {run.task.backbone.latency} samples late"
+        output.facts = {
             "task": "reconstruct",
             "stream": "causal",
             "latency_samples": run.task.backbone.latency,
@@ -125,20 +126,20 @@ def reconstruct(
             run.task, pieces.take, n_times,
             window=window, hop=hop, coords=coords, device=device,
         )  # fmt: skip
-        found.said = f"windows of {window_s:g} s, one every {hop / sfreq:g} s, faded into one another"
-        found.facts = {
+        output.summary = f"windows of {window_s:g} s, one every {hop / sfreq:g} s, faded into one another"
+        output.facts = {
             "task": "reconstruct",
             "stream": "windows",
             "window_s": window_s,
             "hop_s": hop / sfreq,
         }
-    overall = array("d")  # of every second: eight bytes, to find the median
+    overall = array("d")  # the error of every second, in 8 bytes each, to find the median
     seconds = Seconds(len(names), sfreq)
     keep = nullcontext()
     if config.keep:
-        found.written.append("reconstruction.edf")
-        keep = EdfWriter(out / found.written[0], names, sfreq)
-    with _table(found.table, ["second", *found.columns]) as (write, flush), keep as kept:
+        output.written.append("reconstruction.edf")
+        keep = EdfWriter(out / output.written[0], names, sfreq)
+    with _table(output.table, ["second", *output.columns]) as (write, flush), keep as kept:
 
         def rows(ready: "Iterator[tuple[int, np.ndarray]]") -> None:
             for second, square in ready:
@@ -153,53 +154,56 @@ def reconstruct(
                 flush()
             upto(start + true.shape[1])
         rows(seconds.rest())
-    found.n_rows = len(overall)
+    output.n_rows = len(overall)
     errors = np.frombuffer(overall)
     limit = config.mark * float(np.median(errors))
     for second in np.flatnonzero(errors > limit).tolist():
         length = min(1.0, pieces.duration_s - second)
-        if found.notes and found.notes[-1][0] + found.notes[-1][1] == second:
-            onset, before, name = found.notes[-1]
-            found.notes[-1] = (onset, before + length, name)
+        if output.notes and output.notes[-1][0] + output.notes[-1][1] == second:
+            onset, before, name = output.notes[-1]
+            output.notes[-1] = (onset, before + length, name)
         else:
-            found.notes.append((float(second), length, "high error"))
+            output.notes.append((float(second), length, "high error"))
     marked = int((errors > limit).sum())
-    found.facts |= {
+    output.facts |= {
         "rmse_uv": float(np.sqrt(np.mean(errors**2))),
         "median_rmse_uv": float(np.median(errors)),
         "marked_above_uv": limit,
         "marked": f"seconds whose error of all channels is above {config.mark:g} times the median of the recording",
         "marked_seconds": marked,
     }
-    found.said += (
+    output.summary += (
         f"; error {np.median(errors):.3g} µV in the median second, above {limit:.3g} µV in {marked:,} of "
         f"{len(errors):,}"
     )
-    return found
+    return output
 
 
 @contextmanager
 def _table(
     path: Path, header: list[str]
 ) -> Iterator[tuple[Callable[[list[str]], Any], Callable[[], None]]]:
-    """A CSV file that is written as it is found: how to add a row, and how to see to it that rows are on the disk."""
+    """A CSV file to write row by row. Gives a function that adds a row, and one that flushes them to the disk."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         yield lambda row: writer.writerow(map(cell, row)), file.flush
 
 
-def stretches_of(found: Found, *, root: bool) -> tuple["np.ndarray", "np.ndarray"]:
-    """First seconds and means of at most `COLUMNS` stretches of the table, read row by row; `root`: of the squares."""
+def stretches_of(output: StreamOutput, *, root: bool) -> tuple["np.ndarray", "np.ndarray"]:
+    """Average the table over at most `COLUMNS` stretches: their first seconds, and the mean of each column.
+
+    With `root` it is the root of the mean square. The table is read row by row.
+    """
     import numpy as np
 
-    n_bins = min(COLUMNS, found.n_rows)
+    n_bins = min(COLUMNS, output.n_rows)
     seconds, counts = np.full(n_bins, np.nan), np.zeros((n_bins, 1))
-    sums = np.zeros((n_bins, len(found.columns)))
-    with open(found.table, newline="", encoding="utf-8") as file:
+    sums = np.zeros((n_bins, len(output.columns)))
+    with open(output.table, newline="", encoding="utf-8") as file:
         for i, row in enumerate(csv.DictReader(file)):
-            place = i * n_bins // found.n_rows
-            values = np.array([float(row[name]) for name in found.columns])
+            place = i * n_bins // output.n_rows
+            values = np.array([float(row[name]) for name in output.columns])
             sums[place] += values**2 if root else values
             counts[place] += 1
             if counts[place] == 1:
@@ -209,7 +213,10 @@ def stretches_of(found: Found, *, root: bool) -> tuple["np.ndarray", "np.ndarray
 
 
 def write_annotations(path: Path, notes: list[tuple[float, float, str]]) -> Path:
-    """For `raw.set_annotations(mne.read_annotations(path))`: onsets count from the file's first sample."""
+    """Write annotations for `raw.set_annotations(mne.read_annotations(path))`.
+
+    Onsets count from the first sample of the recording.
+    """
     import mne
 
     onset, duration, description = zip(*notes, strict=True) if notes else ([], [], [])

@@ -1,9 +1,9 @@
-"""A trained model over a recording of hours, in constant memory: what `eegfm stream` does."""
+"""The function of `eegfm stream`: run a trained model over a recording of hours, in constant memory."""
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -35,25 +35,21 @@ from eegfm.tasks.forecast import Forecast
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.stream import can_stream, export
 
-if TYPE_CHECKING:
-    pass
-
-
 UNKNOWN = Reservation("UNKNOWN", "UNKNOWN: no finished run says what these weights were trained on")
 
 
 def stream(config: DictConfig) -> None:
-
+    """Stream a recording, export a causal model, or both. Raises EegfmError for values that cannot work."""
     if OmegaConf.is_missing(config, "run"):
-        raise EegfmError("Name what to run: run=runs/<run folder>")
+        raise EegfmError("Name the run: run=runs/<run folder>")
     if config.file is None and config.export is None:
         raise EegfmError(
             "Name a recording: file=<file.edf> (or, to export a causal model, export=<file.pt2>)"
         )
     if config.steps not in ("run", "none"):
-        raise EegfmError(f"steps={config.steps}: run (those of the run) or none is wanted.")
+        raise EegfmError(f"steps={config.steps}: run (the processing steps of the run) or none is wanted.")
     if not isinstance(config.mark, int | float) or not config.mark > 0:
-        raise EegfmError(f"mark={config.mark}: times the median error are wanted, a number above 0.")
+        raise EegfmError(f"mark={config.mark}: a multiple of the median error is wanted, a number above 0.")
     place = Place.of(config.run)
     run = _trained(place, config)
     if config.export is not None:
@@ -67,18 +63,18 @@ def stream(config: DictConfig) -> None:
 
 
 def _trained(place: Place, config: DictConfig) -> "Run":
-    """The run with its trained weights, in eval mode. Raises EegfmError where it cannot stream."""
+    """The run with its trained weights, in eval mode. Raises EegfmError if it cannot stream."""
     own = place.config
     if place.is_run:
-        read_result(place.folder)  # of a run that has not ended, the weights are not the ones it will keep
+        read_result(place.folder)  # refuses a run that has not ended: its weights will change
     own.paths = config.paths
-    run = build(own, None)  # the checkpoint has the weights
+    run = build(own, None)  # the weights come from the checkpoint below
     if isinstance(run.task, FitsInOneGo):
         raise EegfmError(
             f"{place} was fitted in one go, and its classifier does not stream. Choose a run of task=classify or "
             "task=reconstruct."
         )
-    # a Forecast is a Reconstruct that gives back the end of a window alone
+    # a Forecast is a Reconstruct, but predicts only the end of a window
     if not isinstance(run.task, Classify | Reconstruct) or isinstance(run.task, Forecast):
         raise EegfmError(
             f"{place}: a run of task=classify or task=reconstruct is wanted, not {type(run.task).__name__}."
@@ -101,7 +97,7 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
     hop = _hop(config, run, pieces.sfreq, classes)
     out = place.beside / "stream" / file.stem if config.out is None else Path(str(config.out))
     out.mkdir(parents=True, exist_ok=True)
-    (out / "stream.json").unlink(missing_ok=True)  # it says that the others are whole
+    (out / "stream.json").unlink(missing_ok=True)  # written last: it says that the other files are complete
     unlike = _unlike_eeg(pieces)
     started, used = time.monotonic(), time.process_time()
     with bar_of(True) as bar:
@@ -112,20 +108,20 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
 
         if classes:
             assert hop is not None
-            found = classify(run, pieces, hop, out, torch.device(device), upto)
+            output = classify(run, pieces, hop, out, torch.device(device), upto)
         else:
-            found = reconstruct(run, pieces, hop, out, config, torch.device(device), upto)
+            output = reconstruct(run, pieces, hop, out, config, torch.device(device), upto)
     seconds, used = time.monotonic() - started, time.process_time() - used
-    notes = write_annotations(out / f"{file.stem}-annot.fif", found.notes)
+    notes = write_annotations(out / f"{file.stem}-annot.fif", output.notes)
     known = [UNKNOWN] if place.result is None else reservations_of(place.result)
     title = titled(f"{run.data.benchmark.title}: {place.folder.name}", known) + f"\n{file.name}"
-    binned = stretches_of(found, root=not classes)
+    binned = stretches_of(output, root=not classes)
     drawn = (
         recordings.probabilities_over_time(*binned, spec.classes, title=title)
         if classes
-        else recordings.errors_over_time(*binned, spec.montage.names, marks=found.notes, title=title)
+        else recordings.errors_over_time(*binned, spec.montage.names, marks=output.notes, title=title)
     )
-    picture = style.save(drawn, out / f"{found.table.stem}.png")
+    picture = style.save(drawn, out / f"{output.table.stem}.png")
     peak, speed = peak_memory_mb(), pieces.duration_s / seconds
     write_json(
         out / "stream.json",
@@ -139,8 +135,8 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
             "left_out": [repr(step) for step in pieces.left_out],
             "steps_look_ahead_s": pieces.ahead_s,
             "unlike_eeg": unlike,
-            "warnings": [one.sentence for one in known],
-            **found.facts,
+            "warnings": [reservation.sentence for reservation in known],
+            **output.facts,
             "wall_s": seconds,
             "cpu_s": used,
             "times_real_time": speed,
@@ -149,28 +145,26 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
             **environment(),
         },
     )
-    print(
-        f"{file.name}: {pieces.duration_s / 3600:.2f} h, {len(pieces.names)} channels of it, {found.said}"
-    )
-    print("".join(f"{one}.\n" for one in known), end="")
+    print(f"{file.name}: {pieces.duration_s / 3600:.2f} h, {len(pieces.names)} channels, {output.summary}")
+    print("".join(f"{reservation}.\n" for reservation in known), end="")
     if pieces.steps:
         names = ", ".join(type(step).__name__ for step in pieces.steps)
         print(
-            f"steps: {names}, which look {pieces.ahead_s:.1f} s ahead: this is the analysis of a recording that is "
-            "over, not what a closed loop would have seen (steps=none)"
+            f"steps: {names}, which look {pieces.ahead_s:.1f} s ahead: this analyses a finished recording; a closed "
+            "loop would have seen less (steps=none leaves them out)"
         )
     if pieces.left_out:
-        print(f"left out, since a stream has no use for it: {', '.join(map(repr, pieces.left_out))}")
+        print(f"left out, as a stream cannot use it: {', '.join(map(repr, pieces.left_out))}")
     if unlike:
         print(f"WARNING, the middle of the recording: {unlike}")
     memory = ", ".join(f"{value:,.0f} MB ({name})" for name, value in peak.items())
     print(f"{seconds:,.1f} s, {speed:,.0f} times real time, peak memory {memory}")
-    written = [found.table.name, notes.name, picture.name, *found.written, "stream.json"]
+    written = [output.table.name, notes.name, picture.name, *output.written, "stream.json"]
     print(f"{out}: {', '.join(written)}")
 
 
 def _unlike_eeg(pieces: "Pieces") -> str:
-    """What is wrong with the size of the signal: a wrong unit shows in any minute. "" where nothing is."""
+    """What is wrong with the amplitude of the middle minute, "" if nothing: a wrong unit shows in any minute."""
     half = round(PIECE_S / 2 * pieces.sfreq)
     middle = pieces.n_times // 2
     minute = pieces.take(max(0, middle - half), min(pieces.n_times, middle + half))
@@ -186,24 +180,24 @@ def _steps_of(data: Any) -> "Sequence[Step]":
     first, *others = data.corpora.values()
     if others:
         raise EegfmError(
-            f"{data.benchmark.title} is a mix of corpora, each with steps of its own. Process the file like one of "
-            "them, and type steps=none."
+            f"{data.benchmark.title} is a mix of corpora, each with its own steps. Process the file like one "
+            "of them, and type steps=none."
         )
     return first.benchmark.steps if first.steps is None else first.steps
 
 
 def _hop(config: DictConfig, run: "Run", sfreq: float, classes: bool) -> int | None:
-    """Samples from window to window, None for one stream. Raises EegfmError for a hop that is none."""
+    """Samples from one window to the next; None for one causal stream. Raises EegfmError for a wrong hop_s."""
     if not classes and can_stream(run.task.backbone):
         if config.hop_s is not None:
             raise EegfmError(
-                "hop_s is for windows; a causal model takes the recording as one stream. Leave it out."
+                "hop_s is for windows, and a causal model takes the recording as one stream. Leave it out."
             )
         return None
     window_s = window_of(run.data) / sfreq
     hop_s = config.hop_s if config.hop_s is not None else window_s if classes else window_s / 2
     if isinstance(hop_s, bool) or not isinstance(hop_s, int | float) or not 1 / sfreq <= hop_s <= window_s:
         raise EegfmError(
-            f"hop_s={hop_s}: seconds from one window to the next are wanted, a window ({window_s:g} s) at most."
+            f"hop_s={hop_s}: the seconds from one window to the next are wanted, at most one window ({window_s:g} s)."
         )
     return round(hop_s * sfreq)

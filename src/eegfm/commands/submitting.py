@@ -1,4 +1,4 @@
-"""The cells of a sweep, sent off to SLURM or to processes in the background: what `eegfm sweep submit` does."""
+"""The function of `eegfm sweep submit`: submit the cells of a sweep to SLURM or to background processes."""
 
 import json
 import runpy
@@ -16,16 +16,16 @@ from eegfm.contracts import EegfmError
 from eegfm.process import arguments
 from eegfm.runs.status import Status, look, now, queue, read_status, write_status
 
-SEARCHES = "searches"  # in an experiment's folder: its searches, which are no cells
+SEARCHES = "searches"  # the folder of an experiment's searches, beside its cells
 ORDER = ("running", "queued", "preempted", "lost", "failed", "pruned", "done")
-# what AutoExecutor of submitit knows of every cluster; the rest is SLURM's own
+# settings of submitit's AutoExecutor for any cluster; all others are SLURM's and get the prefix "slurm_"
 OF_EVERY_CLUSTER = ("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes",
                     "name", "stderr_to_stdout")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run to come: its folder, the overrides that make it, and the launcher's settings for it."""
+    """One run to submit: its folder, its overrides, and the launcher's settings for it."""
 
     folder: Path
     overrides: list[str]
@@ -33,58 +33,61 @@ class Cell:
 
     @property
     def experiment(self) -> Path:
-        """The folder to look at; that of a process that searches lies in the experiment's as well."""
+        """The experiment's folder, for `eegfm sweep status`; a process of a search lies deeper in it."""
         return self.folder.parents[2] if SEARCHES in self.folder.parts else self.folder.parent
 
 
 def submit(overrides: Sequence[str], parallel: int | None = None) -> None:
-    """Send off every cell that is neither finished nor on its way."""
-    said = [text.partition("=")[2] for text in overrides if text.startswith("hydra/launcher=")]
-    on_slurm = (said or ["slurm" if shutil.which("sbatch") else "local"])[-1] == "slurm"
-    if on_slurm and not said:
+    """Submit every cell that is neither finished nor running nor waiting."""
+    launchers = [text.partition("=")[2] for text in overrides if text.startswith("hydra/launcher=")]
+    on_slurm = (launchers or ["slurm" if shutil.which("sbatch") else "local"])[-1] == "slurm"
+    if on_slurm and not launchers:
         overrides = [*overrides, "hydra/launcher=slurm"]
-    elif not on_slurm:  # which wants no launcher, and nothing that has to be installed for one
+    elif not on_slurm:  # a background process needs no launcher, which might not be installed
         overrides = [text for text in overrides if not text.startswith("hydra/launcher=")]
-    searching = [text.partition("=")[2] for text in overrides if text.startswith("search=")]
-    if searching and searching[-1] != "null":
+    searches = [text.partition("=")[2] for text in overrides if text.startswith("search=")]
+    if searches and searches[-1] != "null":
         cells, jobs = searchers_of(overrides, parallel or 1), queue()
-        moot = ("done",)  # a search that has ended may be given more trials
+        again = ("done",)  # a search that has ended may get more trials
     else:
-        cells, jobs, moot = cells_of(overrides), queue(), ()
-    there = {cell.folder: look(cell.folder, jobs) for cell in cells}
-    left = {
-        folder: found
-        for folder, found in there.items()
-        if found and _on_its_way(found) and found.state not in moot
+        cells, jobs, again = cells_of(overrides), queue(), ()
+    statuses = {cell.folder: look(cell.folder, jobs) for cell in cells}
+    skipped = {
+        folder: status
+        for folder, status in statuses.items()
+        if status and _needs_no_submission(status) and status.state not in again
     }
-    todo = [cell for cell in cells if cell.folder not in left]
+    todo = [cell for cell in cells if cell.folder not in skipped]
     for cell in todo:
         cell.folder.mkdir(parents=True, exist_ok=True)
         before = read_status(cell.folder) or Status(state="queued")
-        sent = replace(before, state="queued", reason="", job="", host=socket.gethostname(), pid=0)
-        write_status(cell.folder, replace(sent, overrides=cell.overrides, queued_at=now()))
+        queued = replace(before, state="queued", reason="", job="", host=socket.gethostname(), pid=0)
+        write_status(cell.folder, replace(queued, overrides=cell.overrides, queued_at=now()))
     if todo:
         try:
             _to_slurm(todo, parallel) if on_slurm else _to_the_background(todo, parallel or 1)
         except BaseException as error:
             for cell in todo:
-                mark_as(cell.folder, "failed", f"not sent off: {error}")
+                mark_as(cell.folder, "failed", f"not submitted: {error}")
             raise
-    others = [f"{n} {state}" for state in ORDER if (n := count_of(left, state))]
-    print(f"{len(cells)} cells: {', '.join([f'{len(todo)} sent off', *others])}")
-    for place in dict.fromkeys(cell.experiment for cell in cells):
-        print(f"next        eegfm sweep status {place}")
+    others = [f"{n} {state}" for state in ORDER if (n := count_of(skipped, state))]
+    print(f"{len(cells)} cells: {', '.join([f'{len(todo)} submitted', *others])}")
+    for experiment in dict.fromkeys(cell.experiment for cell in cells):
+        print(f"next        eegfm sweep status {experiment}")
 
 
-def _on_its_way(found: Status) -> bool:
-    return found.state in ("done", "running", "queued") or (found.state == "preempted" and bool(found.job))
+def _needs_no_submission(status: Status) -> bool:
+    """Whether a cell is finished, at work or waiting; SLURM itself restarts a preempted job."""
+    return status.state in ("done", "running", "queued") or (
+        status.state == "preempted" and bool(status.job)
+    )
 
 
 def cells_of(overrides: Sequence[str]) -> list[Cell]:
-    """Every cell of a sweep, as `eegfm train -m` would have them; composed, so that a wrong word is said here and now.
+    """The cells of a sweep, as `eegfm train -m` makes them. Each config is composed, so a mistake shows at once.
 
     Raises:
-        EegfmError: a config that does not compose, with Hydra's reason.
+        EegfmError: a config does not compose; the sentence says why.
     """
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
@@ -100,53 +103,55 @@ def cells_of(overrides: Sequence[str]) -> list[Cell]:
     cells: dict[Path, Cell] = {}
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            for of_cell in _of_an_experiment(_each([*settings.values()])):
-                config = compose("train", of_cell, return_hydra_config=True)
+            for cell_overrides in _of_an_experiment(_each([*settings.values()])):
+                config = compose("train", cell_overrides, return_hydra_config=True)
                 launcher: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
                 if config.hydra.runtime.choices.get("search"):
                     raise EegfmError("This experiment is a search. Add: search=optuna")
                 folder = Path(config.paths.runs) / run_name(_root_=config)
-                own = _of_the_job(of_cell)
-                if config.hydra.mode is not None:  # an experiment's MULTIRUN would be the whole sweep again
+                own = _of_the_job(cell_overrides)
+                if (
+                    config.hydra.mode is not None
+                ):  # with an experiment's MULTIRUN the job would run the whole sweep
                     own.append("hydra.mode=RUN")
                 cells.setdefault(folder, Cell(folder, own, launcher))
     except (HydraException, OmegaConfBaseException) as error:
         remedy = "\nType: pip install hydra-submitit-launcher submitit" * ("submitit" in str(error))
         reason = mistake(error, "train", settings)
-        raise EegfmError(f"Nothing was sent off. {reason}{remedy}") from error
+        raise EegfmError(f"Nothing was submitted. {reason}{remedy}") from error
     return [*cells.values()]
 
 
 def _each(overrides: Sequence[str]) -> Iterator[list[str]]:
-    """The overrides of every cell that a list with choices in it (seed=0,1) stands for."""
+    """The overrides of each cell of a sweep: one for each combination of the listed values (seed=0,1)."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     choices = [
-        [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()]
-        if one.is_sweep_override()
-        else [str(one.input_line)]
-        for one in OverridesParser.create().parse_overrides([*overrides])
+        [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+        if override.is_sweep_override()
+        else [str(override.input_line)]
+        for override in OverridesParser.create().parse_overrides([*overrides])
     ]
     yield from map(list, product(*choices))
 
 
 def _of_an_experiment(cells: Iterable[list[str]]) -> Iterator[list[str]]:
-    """The same, with what their experiment sweeps over (`hydra.sweeper.params`) and the command line does not say."""
+    """Multiply the cells by the values that their experiment sweeps over (`hydra.sweeper.params`); typed keys win."""
     from hydra import compose
 
-    for of_cell in cells:
-        params = compose("train", of_cell, return_hydra_config=True).hydra.sweeper.get("params") or {}
-        said = {text.partition("=")[0].lstrip("+~") for text in of_cell}
+    for overrides in cells:
+        params = compose("train", overrides, return_hydra_config=True).hydra.sweeper.get("params") or {}
+        typed = {text.partition("=")[0].lstrip("+~") for text in overrides}
         yield from _each(
-            [*(f"{key}={value}" for key, value in params.items() if key not in said), *of_cell]
+            [*(f"{key}={value}" for key, value in params.items() if key not in typed), *overrides]
         )
 
 
 def searchers_of(overrides: Sequence[str], n: int) -> list[Cell]:
-    """The processes that share one search, each with its number; the search is looked through first.
+    """The `n` numbered processes that share one search, once its config and its space were checked.
 
     Raises:
-        EegfmError: a config that does not compose, or a space that is refused.
+        EegfmError: the config does not compose, or the space is refused.
     """
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -170,18 +175,18 @@ def searchers_of(overrides: Sequence[str], n: int) -> list[Cell]:
             folder = plan_of(config, loader, [*params, *config.hydra.overrides.task]).folder
             launcher: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise EegfmError(f"Nothing was sent off. {mistake(error, 'train', settings)}") from error
+        raise EegfmError(f"Nothing was submitted. {mistake(error, 'train', settings)}") from error
     own = _of_the_job([*settings.values()])
     return [Cell(worker_folder(folder, i), [*own, f"search.worker={i}"], launcher) for i in range(n)]
 
 
 def _of_the_job(overrides: Sequence[str]) -> list[str]:
-    """The overrides without those of the launcher, which a job has behind it."""
+    """The overrides without those of the launcher: they concern the submission, not the job."""
     return [text for text in overrides if not text.startswith(("hydra/launcher", "hydra.launcher"))]
 
 
 class Train:
-    """What a job runs: `python -m eegfm.train` with a cell's overrides. Sent off again, it is the same."""
+    """What a job runs: `python -m eegfm.train` with a cell's overrides; the same again when SLURM requeues it."""
 
     def __call__(self, overrides: Sequence[str]) -> None:
         with arguments(sys.argv[0], *overrides):
@@ -194,7 +199,7 @@ class Train:
 
 
 def _to_slurm(cells: Sequence[Cell], parallel: int | None) -> None:
-    """One array of jobs for all cells with the same resources; they need not wait for this process."""
+    """Submit one job array for all cells with the same resources; the jobs do not need this process."""
     import submitit
 
     groups: dict[str, list[Cell]] = {}
@@ -215,13 +220,13 @@ def _to_slurm(cells: Sequence[Cell], parallel: int | None) -> None:
         )
         jobs = executor.map_array(Train(), [cell.overrides for cell in group])
         for cell, job in zip(group, jobs, strict=True):
-            found = read_status(cell.folder)
-            if found is not None and found.state == "queued":  # not one that has begun already
-                write_status(cell.folder, replace(found, job=str(job.job_id)))
+            status = read_status(cell.folder)
+            if status is not None and status.state == "queued":  # the job has not begun yet
+                write_status(cell.folder, replace(status, job=str(job.job_id)))
 
 
 def _to_the_background(cells: Sequence[Cell], parallel: int) -> None:
-    """Start `parallel` processes that outlive this one, each with its part of the cells."""
+    """Start `parallel` processes that outlive this one and share the cells."""
     for i in range(min(parallel, len(cells))):
         part = cells[i::parallel]
         todo = part[0].folder / "sweep.json"
@@ -234,22 +239,24 @@ def _to_the_background(cells: Sequence[Cell], parallel: int) -> None:
             start_new_session=True,
         )
         for cell in part:
-            found = read_status(cell.folder)
-            if found is not None and found.state == "queued":
-                write_status(cell.folder, replace(found, pid=process.pid))
+            status = read_status(cell.folder)
+            if status is not None and status.state == "queued":
+                write_status(cell.folder, replace(status, pid=process.pid))
 
 
 def work(cells: Path) -> None:
-    """Train one cell after another, each in a process of its own that writes `sweep.out` in its folder."""
+    """Train one cell after another, each in its own process; its output goes to `sweep.out` in the cell's folder."""
     for folder, overrides in json.loads(cells.read_text(encoding="utf-8")):
-        found = read_status(Path(folder))
-        if found is None or found.state != "queued":
-            continue  # cancelled, or begun by somebody else
+        status = read_status(Path(folder))
+        if status is None or status.state != "queued":
+            continue  # cancelled, or started by another process
         with open(Path(folder) / "sweep.out", "a", encoding="utf-8") as out:
             subprocess.run([sys.executable, "-m", "eegfm.train", *overrides], stdout=out, stderr=out)
-        found = read_status(Path(folder))
-        if found is not None and found.state == "queued":
-            mark_as(Path(folder), "failed", f"it ended before it began: see {folder}/sweep.out")
+        status = read_status(Path(folder))
+        if status is not None and status.state == "queued":
+            mark_as(
+                Path(folder), "failed", f"its process ended before the run began: see {folder}/sweep.out"
+            )
     cells.unlink(missing_ok=True)
 
 
@@ -257,5 +264,5 @@ def mark_as(folder: Path, state: Any, reason: str) -> None:
     write_status(folder, replace(read_status(folder) or Status(state=state), state=state, reason=reason))
 
 
-def count_of(found: Mapping[Path, Status], state: str) -> int:
-    return sum(one.state == state for one in found.values())
+def count_of(statuses: Mapping[Path, Status], state: str) -> int:
+    return sum(status.state == state for status in statuses.values())

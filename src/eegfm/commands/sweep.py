@@ -1,16 +1,19 @@
-"""`eegfm sweep submit|status|collect|cancel`: many runs, on SLURM or here, that nobody has to wait for.
+"""`eegfm sweep submit|status|collect|cancel`: train many runs on SLURM or in the background of this machine.
 
   eegfm sweep submit model=stamp,samba seed=0,1,2 data=tuev experiment=mine hydra/launcher=slurm
-  eegfm sweep status runs/mine      a row a cell: state, how far, how fast, when it will end, what went wrong
-  eegfm sweep collect runs/mine     the report of what is done, and what is missing
-  eegfm sweep cancel runs/mine      take back what waits, stop what runs; both go on when they are submitted again
+  eegfm sweep status runs/mine      a row for each cell: state, steps, rate, expected end, reason of a failure
+  eegfm sweep collect runs/mine     the report of the finished cells, and a list of the missing ones
+  eegfm sweep cancel runs/mine      stop waiting and running cells; submit them again to continue
 
-submit returns at once, and can be typed again: what is finished, runs or waits is left alone, the rest is sent off.
-Each cell is one `eegfm train`, named by its config; its folder holds `status.json` from the moment it is sent off.
-Of a search (`search=optuna`) a cell is a process that tries one setting after another; `--parallel 4` sends off
-four that share one study. Their trials come up in the status by themselves.
-Without SLURM (`hydra/launcher=local`, the default where there is no sbatch) a process in the background works on one
-cell after another, or on `--parallel` at a time.
+A cell is one `eegfm train` with one combination of the values; its config names its folder, which holds `status.json`
+as soon as the cell is submitted. `submit` returns at once. Type the same command again to submit only the cells that
+are neither finished, nor running, nor waiting.
+
+In a search (search=optuna) a cell is a process that tries one setting after another; `--parallel 4` submits four
+processes that share one study. `status` shows their trials as well.
+
+Without SLURM (hydra/launcher=local, the default if there is no sbatch) a background process trains one cell after
+another, or as many at a time as `--parallel` says.
 """
 
 import argparse
@@ -36,14 +39,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="eegfm sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    doors = parser.add_subparsers(dest="what", required=True, metavar="submit|status|collect|cancel")
-    one = doors.add_parser("submit", help="send off what is not finished, and return")
-    one.add_argument("--parallel", type=int, help="cells at a time")
-    one.add_argument("overrides", nargs="+", help="as for eegfm train -m")
-    for name, help in (("status", "a row a cell"), ("collect", "the report, and what is missing"),
-                       ("cancel", "stop what runs and waits")):  # fmt: skip
-        doors.add_parser(name, help=help).add_argument("folder", type=Path, help="runs/<experiment>")
-    doors.add_parser("work").add_argument("cells", type=Path)  # the process in the background
+    subcommands = parser.add_subparsers(dest="what", required=True, metavar="submit|status|collect|cancel")
+    about = "submit the cells that are not finished, and return at once"
+    submitting = subcommands.add_parser("submit", help=about, description=about)
+    submitting.add_argument("--parallel", type=int, metavar="N", help="cells to train at the same time")
+    submitting.add_argument(
+        "overrides",
+        nargs="+",
+        metavar="key=value",
+        help="as for eegfm train -m; a list of values: seed=0,1,2",
+    )
+    for name, about in (("status", "show a row for each cell"),
+                        ("collect", "report the finished cells, and list the missing ones"),
+                        ("cancel", "stop the cells that wait or run")):  # fmt: skip
+        subcommand = subcommands.add_parser(name, help=about, description=about)
+        subcommand.add_argument("folder", type=Path, help="runs/<experiment>")
+    subcommands.add_parser("work").add_argument("cells", type=Path)  # started by submit, in the background
     options, more = parser.parse_known_args(argv)
     try:
         if options.what == "submit":
@@ -51,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         elif options.what == "work":
             work(options.cells)
         elif more:
-            parser.error(f"not understood: {' '.join(more)}")
+            parser.error(f"unknown arguments: {' '.join(more)}")
         else:
             {"status": status, "collect": collect, "cancel": cancel}[options.what](options.folder)
     except EegfmError as error:
@@ -59,108 +70,109 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def cells_below(folder: Path, jobs: Mapping[str, str] | None) -> dict[Path, Status]:
-    """Every run below a folder, and what has become of it.
+    """The status of every run below a folder, by the run's folder.
 
     Raises:
-        EegfmError: there is none.
+        EegfmError: there is no run.
     """
-    places = {path.parent for name in ("status.json", "result.json") for path in folder.rglob(name)}
-    # the fits that a run makes for its controls are in its folder, and are no cells
-    found = {place: look(place, jobs) for place in sorted(places) if place.parent.name != "diagnostics"}
-    found = {place: one for place, one in found.items() if one is not None}
-    if not found:
+    runs = {path.parent for name in ("status.json", "result.json") for path in folder.rglob(name)}
+    # the control fits in a run's `diagnostics` folder are no cells
+    statuses = {run: look(run, jobs) for run in sorted(runs) if run.parent.name != "diagnostics"}
+    statuses = {run: status for run, status in statuses.items() if status is not None}
+    if not statuses:
         raise EegfmError(
-            f"No run in {folder}. Send some off: eegfm sweep submit experiment=<name> seed=0,1,2"
+            f"No run in {folder}. Submit some: eegfm sweep submit experiment=<name> seed=0,1,2"
         )
-    return found
+    return statuses
 
 
 def status(folder: Path) -> dict[Path, Status]:
-    """Print a row a cell, those that run first, and a line of how many there are of each."""
+    """Print a row for each cell, running cells first, and how many cells there are in each state."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    found = cells_below(folder, queue())
+    cells = cells_below(folder, queue())
     console = Console(highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in ("cell", "state", "steps", "a second", "ends (UTC)", "begun", "job", ""):
+    for name in ("cell", "state", "steps", "steps/s", "ends (UTC)", "starts", "job", "reason"):
         table.add_column(name, overflow="fold")
-    for place, one in sorted(found.items(), key=lambda item: ORDER.index(item[1].state)):
-        style = STYLE.get(one.state, "default")
+    for run, status in sorted(cells.items(), key=lambda cell: ORDER.index(cell[1].state)):
+        style = STYLE.get(status.state, "default")
         table.add_row(
-            escape(str(place.relative_to(folder)) if place != folder else place.name),
-            f"[{style}]{one.state}[/]",
-            f"{one.step}/{one.steps}" if one.steps else NONE,
-            f"{one.steps_per_s:.3g}" if one.state == "running" and one.steps_per_s else NONE,
-            expected_end(one),
-            f"{one.starts}x" if one.starts else NONE,
-            one.job or NONE,
-            escape(one.reason),
+            escape(str(run.relative_to(folder)) if run != folder else run.name),
+            f"[{style}]{status.state}[/]",
+            f"{status.step}/{status.steps}" if status.steps else NONE,
+            f"{status.steps_per_s:.3g}" if status.state == "running" and status.steps_per_s else NONE,
+            expected_end(status),
+            f"{status.starts}x" if status.starts else NONE,
+            status.job or NONE,
+            escape(status.reason),
         )
     console.print(table)
-    console.print(", ".join(f"{n} {state}" for state in ORDER if (n := count_of(found, state))))
-    return found
+    console.print(", ".join(f"{n} {state}" for state in ORDER if (n := count_of(cells, state))))
+    return cells
 
 
-def expected_end(one: Status) -> str:
-    """When the training of a run that works will be through, at the rate of its last process."""
-    if one.state != "running" or not one.steps or not one.steps_per_s:
+def expected_end(status: Status) -> str:
+    """The time at which the training of a running cell will end, at its present rate."""
+    if status.state != "running" or not status.steps or not status.steps_per_s:
         return NONE
-    at = datetime.fromisoformat(one.updated_at) + timedelta(
-        seconds=(one.steps - one.step) / one.steps_per_s
-    )
+    left_s = (status.steps - status.step) / status.steps_per_s
+    at = datetime.fromisoformat(status.updated_at) + timedelta(seconds=left_s)
     return at.astimezone(UTC).strftime("%m-%d %H:%M")
 
 
 def collect(folder: Path) -> None:
-    """Print the report of what is done, then every cell that is missing in it and why."""
-    found = {
-        place: one for place, one in cells_below(folder, queue()).items() if SEARCHES not in place.parts
+    """Print the report of the finished cells, then each missing cell and the reason."""
+    cells = {
+        run: status for run, status in cells_below(folder, queue()).items() if SEARCHES not in run.parts
     }
-    pruned = count_of(found, "pruned")
+    pruned = count_of(cells, "pruned")
     if pruned:
-        print(f"{pruned} cells were given up by a search; they are no part of the report.")
-        found = {place: one for place, one in found.items() if one.state != "pruned"}
-        if not found:
+        print(f"A search gave up {pruned} cells; the report leaves them out.")
+        cells = {run: status for run, status in cells.items() if status.state != "pruned"}
+        if not cells:
             return
-    if count_of(found, "done"):
+    if count_of(cells, "done"):
         subprocess.run([sys.executable, "-m", "eegfm.report", str(folder)], check=False)
-    missing = {place: one for place, one in found.items() if one.state != "done"}
+    missing = {run: status for run, status in cells.items() if status.state != "done"}
     if not missing:
-        print(f"Complete: {len(found)} cells.")
+        print(f"Complete: {len(cells)} cells.")
         return
-    print(f"Missing: {len(missing)} of {len(found)} cells")
-    for place, one in missing.items():
-        print(f"  {place}  {one.state}{': ' * bool(one.reason)}{one.reason}")
+    print(f"Missing: {len(missing)} of {len(cells)} cells")
+    for run, status in missing.items():
+        print(f"  {run}  {status.state}{': ' * bool(status.reason)}{status.reason}")
     sys.exit(1)
 
 
 def cancel(folder: Path) -> None:
-    """Take back the cells that wait and stop those that run, which save first."""
-    found = cells_below(folder, queue())
-    waiting = {place: one for place, one in found.items() if one.state == "queued"}
-    stopped = {place: one for place, one in found.items() if one.state == "running"}
-    again = {place: one for place, one in found.items() if one.state == "preempted" and one.job}
-    jobs = [one.job for one in (*waiting.values(), *stopped.values(), *again.values()) if one.job]
+    """Cancel the waiting cells and stop the running ones, which save first."""
+    cells = cells_below(folder, queue())
+    waiting = {run: status for run, status in cells.items() if status.state == "queued"}
+    running = {run: status for run, status in cells.items() if status.state == "running"}
+    requeued = {run: status for run, status in cells.items() if status.state == "preempted" and status.job}
+    affected = (*waiting.values(), *running.values(), *requeued.values())
+    jobs = [status.job for status in affected if status.job]
     if jobs:
         done = subprocess.run(["scancel", *jobs], capture_output=True, text=True)
         if done.returncode:
             raise EegfmError(f"scancel: {done.stderr.strip()}")
-    for place in waiting:
-        mark_as(place, "failed", "cancelled before it began")
+    for run in waiting:
+        mark_as(run, "failed", "cancelled before it began")
     elsewhere = []
-    for place, one in stopped.items():
-        if one.job:
+    for run, status in running.items():
+        if status.job:
             continue
-        if one.host == socket.gethostname():
-            os.kill(one.pid, signal.SIGTERM)
+        if status.host == socket.gethostname():
+            os.kill(status.pid, signal.SIGTERM)
         else:
-            elsewhere.append(f"  {place}: kill {one.pid} on {one.host}")
-    print(f"{len(waiting)} taken back, {len(stopped) + len(again) - len(elsewhere)} told to save and stop.")
+            elsewhere.append(f"  {run}: kill {status.pid} on {status.host}")
+    n_stopped = len(running) + len(requeued) - len(elsewhere)
+    print(f"Cells: {len(waiting)} waiting cancelled, {n_stopped} running told to save and stop.")
     if elsewhere:
-        sys.exit("\n".join(["On other machines:", *elsewhere]))
+        sys.exit("\n".join(["These run on other machines and were not stopped:", *elsewhere]))
 
 
 if __name__ == "__main__":

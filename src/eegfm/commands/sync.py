@@ -1,8 +1,9 @@
-"""`eegfm sync runs/<experiment>`: send the W&B runs that were written offline, later, from where there is a network.
+"""`eegfm sync runs/<experiment>`: send the W&B runs that were logged offline.
 
-A run that was interrupted has left several fragments; they go into the same W&B run in the order of their making. What
-was sent is marked beside it (W&B's own `.synced`) and is not sent twice, so that the same command goes on after a
-failure. A run that is still being written waits for its end. Nothing is deleted: `wandb clean` does that.
+Type it where there is a network. An interrupted run has left several fragments; they go into one W&B run, in order of
+time. W&B's mark `.synced` beside a fragment says that it was sent, so nothing is sent twice, and after a failure the
+same command sends the rest. A run that is still being written is not sent yet. Nothing is deleted: `wandb clean` does
+that.
 """
 
 import argparse
@@ -19,11 +20,11 @@ from eegfm.contracts import EegfmError
 from eegfm.process import environment
 
 ANSWER_S = 15
-EMPTY = 7  # bytes of a fragment whose process was killed before it wrote anything: W&B's signature alone
+EMPTY = 7  # bytes of a fragment with only W&B's signature: its process was killed before it wrote anything
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Send the runs. Exits with 1 where anything is left to send."""
+    """Send the runs. Exits with 1 if anything is left to send."""
     parser = argparse.ArgumentParser(
         prog="eegfm sync", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -36,30 +37,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     except EegfmError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
-        sys.exit("Stopped. What was sent is marked: the same command goes on.")
+        sys.exit("Stopped. Type the same command again to send the rest.")
 
 
-@environment(WANDB_MODE="online")  # offline on this cluster, perhaps; but to send is what is asked for
+@environment(WANDB_MODE="online")  # a cluster may set offline for all commands
 def sync(folders: Sequence[Path]) -> None:
-    """Send what was not sent yet, one run after another, and print a line a run.
+    """Send what was not sent yet, one run after another, and print a line for each run.
 
     Raises:
-        EegfmError: nothing was ever written there, W&B does not answer or does not know who sends, or some run failed.
+        EegfmError: no run was logged offline there, W&B does not answer or knows no account, or a run was not sent.
     """
     from eegfm.runs.status import queue
 
     jobs = queue()
-    found = offline_runs(folders)
-    left = {run: unsent(fragments) for run, fragments in found.items() if not all(map(_is_sent, fragments))}
-    works = {run for run in left if _works(run, jobs)}
-    todo = {run: fragments for run, fragments in left.items() if fragments and run not in works}
+    runs = offline_runs(folders)
+    left = {run: unsent(fragments) for run, fragments in runs.items() if not all(map(_is_sent, fragments))}
+    running = {run for run in left if _is_running(run, jobs)}
+    todo = {run: fragments for run, fragments in left.items() if fragments and run not in running}
     for run in left:
-        if run in works:
+        if run in running:
             print(f"waits       {run}: it is still being written")
         elif run not in todo:
             print(f"empty       {run}: its process was killed before W&B had written anything")
     if not todo:
-        print(f"Nothing to send: {len(found) - len(left)} of {len(found)} runs were sent before.")
+        print(f"Nothing to send: {len(runs) - len(left)} of {len(runs)} runs were sent before.")
         return
     account()
     failed = 0
@@ -70,85 +71,85 @@ def sync(folders: Sequence[Path]) -> None:
         print(f"not sent    {run}: {reason}" if reason else f"sent        {run}: {n}", flush=True)
     if failed:
         raise EegfmError(
-            f"{failed} of {len(todo)} runs were not sent, or not wholly. Nothing is lost: the same command goes on."
+            f"{failed} of {len(todo)} runs were not sent completely. Nothing is lost: type the same command again."
         )
 
 
 def offline_runs(folders: Sequence[Path]) -> dict[Path, list[Path]]:
-    """The fragments of every run at or below the folders, by run folder, in the order of their making.
+    """The fragments of every run at or below the folders, by run folder, in order of time.
 
     Raises:
-        EegfmError: a folder that is not there, or no fragment in any.
+        EegfmError: a folder does not exist, or none holds a fragment.
     """
-    found: dict[Path, list[Path]] = {}
+    runs: dict[Path, list[Path]] = {}
     for folder in folders:
         if not folder.is_dir():
             raise EegfmError(f"There is no folder {folder}. Runs lie in runs/<experiment>/<name>.")
         for file in sorted(folder.rglob("offline-run-*/*.wandb")):  # the names begin with date and time
-            fragments = found.setdefault(file.parents[2], [])
+            fragments = runs.setdefault(file.parents[2], [])
             if file not in fragments:
                 fragments.append(file)
-    if not found:
-        said = ", ".join(map(str, folders))
+    if not runs:
+        names = ", ".join(map(str, folders))
         raise EegfmError(
-            f"No run at or below {said} was written for W&B offline. One is by eegfm train ... logger=wandb"
+            f"No run at or below {names} was logged for W&B offline. To log one: eegfm train ... logger=wandb"
         )
-    return found
+    return runs
 
 
 def unsent(fragments: Sequence[Path]) -> list[Path]:
-    """Those without W&B's mark, and with anything in them."""
-    return [one for one in fragments if not _is_sent(one) and one.stat().st_size > EMPTY]
+    """The fragments that are not empty and lack W&B's mark."""
+    return [file for file in fragments if not _is_sent(file) and file.stat().st_size > EMPTY]
 
 
 def _is_sent(fragment: Path) -> bool:
     return fragment.with_name(fragment.name + ".synced").exists()
 
 
-def _works(run: Path, jobs: Mapping[str, str] | None) -> bool:
+def _is_running(run: Path, jobs: Mapping[str, str] | None) -> bool:
     from eegfm.runs.status import look
 
-    found = look(run, jobs)
-    return found is not None and found.state == "running"
+    status = look(run, jobs)
+    return status is not None and status.state == "running"
 
 
 def account() -> None:
-    """Raise EegfmError where W&B does not answer, or does not know who sends.
+    """Raise EegfmError if W&B does not answer or knows no account.
 
-    Asked once and first: W&B's client goes on trying for many minutes, run by run.
+    It is asked once, before any run: W&B's client would try for many minutes, run by run.
     """
     import wandb
 
     url = wandb.setup().settings.base_url
-    lost = "Nothing was sent, and nothing is lost."
+    nothing = "Nothing was sent, and nothing is lost."
     try:
         urllib.request.urlopen(url, timeout=ANSWER_S).close()
     except urllib.error.HTTPError:
-        pass  # an answer
+        pass  # this too is an answer
     except OSError as error:
         reason = getattr(error, "reason", error)
-        if not isinstance(reason, ssl.SSLError):  # whose certificates W&B may know otherwise
+        if not isinstance(reason, ssl.SSLError):  # W&B may know this server's certificate
             raise EegfmError(
-                f"{url} does not answer ({reason}). {lost} Type the same command from where there is a network."
+                f"{url} does not answer ({reason}). {nothing} Type the same command where there is a network."
             ) from None
     try:
         known = wandb.login(prompt=False, verify=True)
     except wandb.Error as error:
-        raise EegfmError(f"{lost} {error}") from None
+        raise EegfmError(f"{nothing} {error}") from None
     if not known:
-        raise EegfmError(f"W&B has no key for {url}. {lost} Type: wandb login")
+        raise EegfmError(f"W&B has no key for {url}. {nothing} Type: wandb login")
 
 
 def send(fragments: Sequence[Path]) -> str:
-    """Send fragments of one run; returns why not all of them are sent, "" where they are.
+    """Send the fragments of one run. Returns "" if all were sent, else the reason.
 
-    `wandb sync` takes them by the time that they began, stops at the first that fails, and ends with 0 all the same:
-    its marks say what was sent.
+    `wandb sync` sends them in order of time and stops at the first failure, but exits with 0 even then; so its marks
+    tell what was sent.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "wandb", "sync", *(str(one.parent.resolve()) for one in fragments)],
-        cwd=fragments[0].parents[2],  # where it leaves its log
-        # with a service of its own: this process's would be gone with one that crashes
+        [sys.executable, "-m", "wandb", "sync", *(str(file.parent.resolve()) for file in fragments)],
+        cwd=fragments[0].parents[2],  # it writes its log here
+        # wandb starts its own service then: if a fragment crashes it, ours goes on
         env={name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -156,10 +157,10 @@ def send(fragments: Sequence[Path]) -> str:
         text=True,
         errors="replace",
     )
-    left = [one for one in fragments if not _is_sent(one)]
+    left = [file for file in fragments if not _is_sent(file)]
     if not left:
         return ""
-    said = [line.removeprefix("wandb:").strip() for line in done.stdout.splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR").strip() for line in said if line.startswith(("ERROR", "Error"))]
-    reason = (errors or said or [f"wandb sync ended with {done.returncode}"])[-1]
-    return f"{len(left)} of {len(fragments)} fragments are left ({reason})"
+    lines = [line.removeprefix("wandb:").strip() for line in done.stdout.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR").strip() for line in lines if line.startswith(("ERROR", "Error"))]
+    reason = (errors or lines or [f"wandb sync ended with {done.returncode}"])[-1]
+    return f"{len(left)} of {len(fragments)} fragments were not sent ({reason})"

@@ -1,8 +1,9 @@
-"""`eegfm verify data=<benchmark> [data.raw=<folder>]`: check raw files and store; without data=, list every benchmark.
+"""`eegfm verify data=<benchmark> [data.raw=<folder>]`: check raw files and store; without data=, list all benchmarks.
 
-Raw files are compared with those that the store was made of, windows with their digests, counts with the census, splits
-with one another, amplitude, mains and pass-band with what the protocol's steps must have made. Exit status 1 when
-anything is off. The store remembers the result; a store that has not passed is checked before the first training.
+The command compares the raw files with those that the store was made from, the windows with their digests, the counts
+with the census, and the splits with one another. It checks that amplitude, mains and pass-band fit the protocol's
+steps. The exit status is 1 if a check fails. The store keeps the result; a store that has not passed is checked
+before its first training.
 """
 
 from eegfm.config.doors import door

@@ -1,4 +1,4 @@
-"""What `eegfm verify` does: one benchmark checked, or an overview of all."""
+"""The function of `eegfm verify`: check one benchmark, or show an overview of all."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 STYLE = {"ok": "green", "warning": "yellow", "off": "bold red"}
 MARK = {"ok": "ok", "warning": "warn", "off": "OFF"}
 NONE = "–"
-TEXT = 22  # characters of a licence and of where a corpus is from, for the overview to fit 80 columns
+TEXT = 22  # at most so many characters of a licence or an access, so that the overview fits 80 columns
 
 
 def verify_benchmarks(config: DictConfig) -> None:
-    # neither torch nor Lightning is loaded here: the data module is not made
+    """Check the benchmark of data=, or show all benchmarks without it. Exits with 1 if a check fails."""
+    # no data module is made, since it would load torch and Lightning
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -51,7 +52,7 @@ def verify_benchmarks(config: DictConfig) -> None:
 
 
 def show_checks(title: str, checks: "Sequence[Check]", console: "Console") -> None:
-    """The table of one benchmark, then what to do about each row that is not ok."""
+    """Print the checks of one benchmark as a table, then what to do about each check that is not ok."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -85,7 +86,7 @@ def show_checks(title: str, checks: "Sequence[Check]", console: "Console") -> No
 
 @dataclass(frozen=True)
 class Surveyed:
-    """A benchmark as the disk has it: the raw recordings, the store of `data=<name>` as it is, and what comes next."""
+    """A row of the overview: raw files and store of `data=<name>` on this disk, and the command to type next."""
 
     name: str
     raw: str
@@ -101,26 +102,26 @@ class Surveyed:
 
 def overview(config: DictConfig) -> list[Surveyed]:
     """Every `data=<name>`, the simulated ones last."""
-    found = []
+    options = []
     for path in benchmark_options():
         node = OmegaConf.merge({"paths": config.paths}, OmegaConf.load(path))
         benchmark = make(node.benchmark, "data.benchmark")
-        found.append((benchmark.simulated, path.stem, benchmark, Path(node.raw)))
+        options.append((benchmark.simulated, path.stem, benchmark, Path(node.raw)))
     cache = Path(config.paths.cache)
     return [
         survey(name, benchmark, raw, cache)
-        for _, name, benchmark, raw in sorted(found, key=lambda f: f[:2])
+        for _, name, benchmark, raw in sorted(options, key=lambda option: option[:2])
     ]
 
 
 def survey(name: str, benchmark: "BenchmarkSpec", raw: Path, cache: Path) -> Surveyed:
-    """What is there of a benchmark; no recording and no window is opened."""
+    """Look at the files of a benchmark without opening a recording or a window."""
     try:
         sources = benchmark.sources(raw)
         present = [source for source in sources if is_there(source)]
         wanted = max(len(sources), benchmark.census.recordings or 0)
         counted = f"{len(present)}/{wanted}"
-    except (EegfmError, OSError):  # `verify data=` says what
+    except (EegfmError, OSError):  # `eegfm verify data=<name>` tells the reason
         sources, present, wanted, counted = [], [], 1, "unclear"
     recipe = Recipe.of(benchmark)
     folder = cache / recipe.folder
@@ -142,14 +143,14 @@ def survey(name: str, benchmark: "BenchmarkSpec", raw: Path, cache: Path) -> Sur
     elif benchmark.open_files:
         step = "eegfm prepare data={} data.download=true"
     else:
-        step = "ask for it or fetch it by hand (data/README.md), then: eegfm prepare data={}"
+        step = "apply for the corpus or fetch it by hand (data/README.md), then: eegfm prepare data={}"
     return Surveyed(
         name=name,
         raw=counted,
         store=recipe.fingerprint if prepared else NONE,
         prepared=state,
         verified=verified,
-        # a store of vectors is made of one of windows, and is no store of its own here
+        # stores of an encoder's vectors are not counted: each belongs to a store of windows
         others=sum(one is None or "encoder" not in one.recipe.facts for one in others),
         bytes=sum(path.stat().st_size for path in (*files, *stored)),
         licence=_short(benchmark.licence),
@@ -165,17 +166,17 @@ def survey(name: str, benchmark: "BenchmarkSpec", raw: Path, cache: Path) -> Sur
 def _manifest(folder: Path) -> Manifest | None:
     try:
         return Manifest.read(folder)
-    except (EegfmError, OSError):  # `verify data=` says what
+    except (EegfmError, OSError):  # `eegfm verify data=<name>` tells the reason
         return None
 
 
 def _short(licence: str) -> str:
-    """The name that a licence is known by, where it has one: "ODC-By 1.0"."""
+    """The short name in a licence's last brackets, if there is one: "ODC-By 1.0"."""
     return licence.rpartition("(")[2].rstrip(")") if licence.endswith("0)") else licence
 
 
 def show_overview(surveyed: Sequence[Surveyed], console: "Console") -> None:
-    """One screen: a row a benchmark, then the command that each wants next."""
+    """Print a row for each benchmark, then the command to type next for each."""
     from rich import box
     from rich.table import Table
 
@@ -209,7 +210,7 @@ def show_overview(surveyed: Sequence[Surveyed], console: "Console") -> None:
         )
     console.print(table)
     if any(row.others for row in surveyed):
-        console.print("+1: one more store, of another variant or of other steps")
+        console.print("+1: one more store, of another variant or with other steps")
     steps: dict[str, list[str]] = defaultdict(list)
     for row in surveyed:
         steps[row.next].append(row.name)

@@ -1,4 +1,9 @@
-"""Commands with a config by Hydra: `main = door("train", "eegfm.training.run:main", purpose=__doc__)`."""
+"""`door` makes a command out of a Hydra config and a function.
+
+A door is the entry of a command that Hydra configures, such as `eegfm train`: it shows the help, refuses a mistake
+in one sentence, and only then loads and calls the function. A command's module has one line of it:
+`main = door("train", "eegfm.training.run:main", purpose=__doc__)`.
+"""
 
 import os
 import re
@@ -125,7 +130,7 @@ def help_screen(config_name: str, purpose: str) -> str:
             ]
     lines += [
         "",
-        "Any value can be overridden: model.depth=4. To see all: --cfg job. A sweep: -m seed=1,2,3",
+        "Any value of the config can be set: <key>=<value>. To print all keys and values: --cfg job",
     ]
     return "\n".join(lines)
 
