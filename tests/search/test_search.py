@@ -181,8 +181,8 @@ def test_a_space_that_cannot_be_is_a_sentence(space):
     "key, why",
     [("seed", "luck"), ("task.seed", "luck"), ("data", "judged"), ("split", "judged"), ("data.window_s", "judged"),
      ("+split.fold", "judged"), ("task", "easiest"), ("trainer.limit_val_batches", "how much"),
-     ("trainer.devices", "no other training"), ("paths.runs", "no other training"), ("experiment", "no other training"),
-     ("search.n_trials", "no other training")],
+     ("trainer.devices", "not change"), ("paths.runs", "not change"), ("experiment", "not change"),
+     ("search.n_trials", "not change")],
 )  # fmt: skip
 def test_what_would_pick_luck_or_ease_is_refused(key, why):
     with pytest.raises(EegfmError, match=f"over .*{key.lstrip('+')}.*{why}"):
@@ -202,7 +202,7 @@ def test_what_makes_another_training_may_be_searched():
 @pytest.mark.parametrize(
     "overrides, why",
     [([], "nothing to search over"), (["model.a=1,2", "search.n_trials=0"], "above 0"), (["seed=1,2"], "luck"),
-     (["model.a=interval(0,1)", GRID], "name its values"), (["model.a=1,2", "search.direction=up"], "minimize")],
+     (["model.a=interval(0,1)", GRID], "List them"), (["model.a=1,2", "search.direction=up"], "minimize")],
 )  # fmt: skip
 def test_a_search_that_cannot_be_says_so_before_anything_runs(place, overrides, why):
     with pytest.raises(EegfmError, match=why):
@@ -295,7 +295,7 @@ def test_a_fit_that_falls_behind_is_given_up_and_goes_on_where_it_was(place):
 
     from eegfm.runs.status import Pruned, at_work
     from eegfm.search.prune import Prune
-    from eegfm.search.written import Trials
+    from eegfm.search.storage import Trials
     from eegfm.training.keep_curves import KeepCurves
     from eegfm.training.selection import keep
 

@@ -1,4 +1,4 @@
-"""What a search is to do, out of its config and overrides."""
+"""The plan of a search, from its config and overrides."""
 
 import json
 import math
@@ -22,19 +22,22 @@ if TYPE_CHECKING:
 BY_LOSS = (
     "eegfm.tasks.reconstruct.Reconstruct",
     "eegfm.tasks.forecast.Forecast",
-)  # by name: imports of seconds
+)  # by name, because the imports take seconds
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One study: what it tries, what its trials share, where it lies. `base` is the config without the space."""
+    """One study: the space that it tries, the overrides that its trials share (`fixed`), and its folder.
+
+    `base` is the config without the space; `typed` is the space as the person wrote it.
+    """
 
     config: DictConfig
     loader: ConfigLoader
     base: DictConfig
     fixed: dict[str, str]
     space: dict[str, "BaseDistribution"]
-    said: dict[str, str]
+    typed: dict[str, str]
     folder: Path
     maximize: bool
 
@@ -44,39 +47,40 @@ class Plan:
 
     @property
     def storage(self) -> str:
-        asked = str(self.base.search.storage)
-        if asked in ("journal", "sqlite"):
-            path = self.folder.absolute() / f"study.{asked}"
-            return f"sqlite:///{path}" if asked == "sqlite" else str(path)
-        return asked
+        kind = str(self.base.search.storage)
+        if kind in ("journal", "sqlite"):
+            path = self.folder.absolute() / f"study.{kind}"
+            return f"sqlite:///{path}" if kind == "sqlite" else str(path)
+        return kind  # a URL of Optuna's
 
     @property
     def size(self) -> float:
         """How many settings the space holds."""
-        return math.prod(n_points(one) for one in self.space.values())
+        return math.prod(n_points(distribution) for distribution in self.space.values())
 
 
 def plan_of(config: DictConfig, loader: ConfigLoader, arguments: Sequence[str]) -> Plan:
-    """What a search is to do, from its overrides. A space that cannot be composed is said here, before anything runs.
+    """The plan of a search, from its overrides. A config of the space is composed, so a mistake shows before any run.
 
     Raises:
-        EegfmError: no space, one that would pick luck or ease instead of a good setting, or wrong numbers.
+        EegfmError: there is no space, a number is wrong, or the space would pick luck or an easier problem instead of
+            a good setting.
     """
     fixed: dict[str, str] = {}
     space: dict[str, BaseDistribution] = {}
-    said: dict[str, str] = {}
-    for one in OverridesParser.create(config_loader=loader).parse_overrides([*arguments]):
-        key = one.get_key_element()
-        for known in (fixed, space, said):  # the last word on a key is the one that holds
-            known.pop(key, None)
-        if one.is_sweep_override():
-            space[key] = distribution_of(one)
-            said[key] = (one.input_line or "").partition("=")[2]
+    typed: dict[str, str] = {}
+    for override in OverridesParser.create(config_loader=loader).parse_overrides([*arguments]):
+        key = override.get_key_element()
+        for by_key in (fixed, space, typed):  # the last override of a key wins
+            by_key.pop(key, None)
+        if override.is_sweep_override():
+            space[key] = distribution_of(override)
+            typed[key] = (override.input_line or "").partition("=")[2]
         else:
-            fixed[key] = one.get_value_element_as_str()
+            fixed[key] = override.get_value_element_as_str()
     if not space:
         raise EegfmError(
-            "search=optuna, and nothing to search over. Give at least one value a space: "
+            "search=optuna has nothing to search over. Give a space to at least one key: "
             "'task.schedule.max_lr=tag(log,interval(1e-4,1e-2))', 'model.depth=choice(1,2,4)'"
         )
     base = loader.load_sweep_config(config, as_overrides(fixed))
@@ -87,15 +91,15 @@ def plan_of(config: DictConfig, loader: ConfigLoader, arguments: Sequence[str]) 
     maximize = _direction(base)
     for key in space:
         refuse_key(key, of_loss=not maximize)
-    first = {key: as_text(first_of(one)) for key, one in space.items()}
+    first = {key: as_text(first_of(distribution)) for key, distribution in space.items()}
     loader.load_sweep_config(config, as_overrides({**fixed, **first}))
 
     choices = base.hydra.runtime.choices
-    what = json.dumps([identity_hash(plain(without_hydra(base))), said, maximize], sort_keys=True)
+    identity = json.dumps([identity_hash(plain(without_hydra(base))), typed, maximize], sort_keys=True)
     parts = [*(chosen(choices, group) for group in ("model", "encoder", "data")), f"s{base.seed}"]
-    name = "-".join([*parts, sha256(what.encode()).hexdigest()[:8]])
+    name = "-".join([*parts, sha256(identity.encode()).hexdigest()[:8]])
     folder = Path(base.paths.runs) / (choices.get("experiment") or "single") / "searches" / name
-    return Plan(config, loader, base, fixed, space, said, folder, maximize)
+    return Plan(config, loader, base, fixed, space, typed, folder, maximize)
 
 
 def as_overrides(values: Mapping[str, str]) -> list[str]:
@@ -103,10 +107,10 @@ def as_overrides(values: Mapping[str, str]) -> list[str]:
 
 
 def _direction(base: DictConfig) -> bool:
-    """Whether more is better. The task of each run checks it against its own metric (`eegfm.search.prune`)."""
-    asked = base.search.direction
-    if asked is None:
+    """Whether a larger value is better. Each run checks it against its task's metric (`eegfm.search.prune`)."""
+    direction = base.search.direction
+    if direction is None:
         return base.task._target_ not in BY_LOSS
-    if asked not in ("maximize", "minimize"):
-        raise EegfmError(f"search.direction={asked}: maximize, minimize or null is wanted.")
-    return asked == "maximize"
+    if direction not in ("maximize", "minimize"):
+        raise EegfmError(f"search.direction={direction}: maximize, minimize or null is wanted.")
+    return direction == "maximize"

@@ -1,4 +1,4 @@
-"""A training under a search: its validation metric goes to the trial after every epoch, and may end it there."""
+"""Report the validation metric of a trial after every epoch; the pruner may then stop the run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -9,17 +9,17 @@ from lightning.pytorch import Callback
 from eegfm.contracts import EegfmError
 from eegfm.runs.curves import read_curves
 from eegfm.runs.status import Pruned
-from eegfm.search.written import Trials
+from eegfm.search.storage import Trials
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
 
 class Prune(Callback):
-    """Reports `monitor` of every epoch to a trial, and stops the fit at the end of one where the pruner says so.
+    """Report `monitor` to a trial after every epoch, and stop the fit after an epoch if the pruner says so.
 
-    Not optuna-integration's callback: that wants the trial's own object, which is in the process that searches, and
-    would know nothing of the epochs of a fit that was interrupted.
+    optuna-integration's callback cannot be used: it needs the trial object of the searching process, and it does not
+    report the epochs before an interruption.
     """
 
     def __init__(
@@ -34,15 +34,15 @@ class Prune(Callback):
         self.pruner, self.metrics = pruner, folder / "metrics.csv"
         self.monitor, self.reason = f"val/{monitor[0]}", ""
         better = "maximize" if monitor[1] == "max" else "minimize"
-        wanted = trials.study.direction.name.lower()
-        if wanted != better:
+        direction = trials.study.direction.name.lower()
+        if direction != better:
             raise EegfmError(
-                f"The search wants to {wanted} the validation {monitor[0]}, which this task "
+                f"The search would {direction} the validation {monitor[0]}, which this task "
                 f"has to {better}. Type search.direction={better}"
             )
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        for epoch, value in epochs_of(self.metrics, self.monitor).items():  # of a fit that goes on
+        for epoch, value in epochs_of(self.metrics, self.monitor).items():  # of a resumed fit
             if epoch < trainer.current_epoch and trainer.is_global_zero:
                 self._tell(epoch, value)
 
@@ -58,16 +58,16 @@ class Prune(Callback):
                 )
         self.reason = trainer.strategy.broadcast(self.reason)
         if self.reason:
-            trainer.should_stop = True  # not an exception: the epoch is finished and saved first
+            trainer.should_stop = True  # not an exception, so the epoch is finished and saved first
 
     def leave(self) -> None:
-        """End a run whose fit was stopped. Raises Pruned."""
+        """Raise Pruned if the fit was stopped, to end the run."""
         if self.reason:
             raise Pruned(self.reason)
 
     def _tell(self, epoch: int, value: float) -> None:
         trial = self.trials.get(self.number)
-        # it is finished where the search has given up waiting for this run
+        # the trial is already finished if the search has given up this run
         if not trial.state.is_finished() and epoch not in trial.intermediate_values:
             self.trials.report(self.number, epoch, value)
 

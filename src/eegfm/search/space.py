@@ -1,4 +1,4 @@
-"""The space of a search: what it may change, and the values of each key."""
+"""The space of a search: the keys that it may change, and the values of each."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -14,53 +14,58 @@ if TYPE_CHECKING:
 FIVE_SEEDS = "seed=654,114,25,759,281"
 
 
-# What a search may change: of the rest a better value would mean nothing. Of data, what leaves the windows alone.
+# Groups that a search may change. A better metric after any other change would not mean better settings.
 MAY_CHANGE = ("model", "encoder", "task", "trainer", "adapt", "method", "weights", "pretrain", "selection")
 
 
+# of data: only keys that leave the windows as they are
 MAY_CHANGE_OF_DATA = ("batch_size", "weights", "epoch_windows")
 
 
-# of a task that is judged by its own loss: the rest changes what is measured
+# of a task that is judged by its own loss: all other keys change the loss itself
 MAY_CHANGE_OF_LOSS = ("optimizer", "schedule", "decay")
 
 
 def refuse_key(key: str, *, of_loss: bool = False) -> None:
-    """Raise EegfmError where the best value of a key would be no better setting. `of_loss`: the loss is the judge."""
+    """Raise EegfmError for a key whose best value would be no better setting.
+
+    `of_loss`: the runs are judged by their loss.
+    """
     top, _, rest = key.lstrip("+~").partition("@")[0].replace("/", ".").partition(".")
     leaf = rest.partition(".")[0]
     if top == "seed" or leaf == "seed":
         raise EegfmError(
-            f"A search over {key}: searching over seeds picks luck. Search with one seed (seed=654), then run what was "
-            f"found with five: {FIVE_SEEDS}"
+            f"A search over {key}: searching over seeds picks luck. Search with one seed (seed=654), then train the "
+            f"best settings with five: {FIVE_SEEDS}"
         )
     if top in ("data", "split") and leaf not in MAY_CHANGE_OF_DATA:
         raise EegfmError(
-            f"A search over {key}: it would change what is learnt from and judged by, so that the values could not be "
-            f"compared. Of data it may be {', '.join(f'data.{name}' for name in MAY_CHANGE_OF_DATA)}. Data sets and "
-            "divisions are compared by a plain sweep, without search=optuna."
+            f"A search over {key}: it would change the data that models are trained and judged on, so the values "
+            f"could not be compared. It may change {', '.join(f'data.{name}' for name in MAY_CHANGE_OF_DATA)}. "
+            "To compare data sets or splits, use a plain sweep without search=optuna."
         )
     if top == "task" and (not rest or (of_loss and leaf not in MAY_CHANGE_OF_LOSS)):
         raise EegfmError(
-            f"A search over {key}: it changes the loss that the settings are judged by, so the easiest would win. Of "
-            f"this task it may be {', '.join(f'task.{name}' for name in MAY_CHANGE_OF_LOSS)}."
+            f"A search over {key}: it changes the loss that the settings are judged by, so the easiest would win. In "
+            f"this task a search may change {', '.join(f'task.{name}' for name in MAY_CHANGE_OF_LOSS)}."
         )
     if top == "trainer" and leaf.startswith("limit_"):
         raise EegfmError(
-            f"A search over {key}: it changes how much of the data the settings are judged by."
+            f"A search over {key}: it changes on how much of the data the settings are judged."
         )
     left_out = NOT_THE_RUN.get(top, ()) or ()
     if top != "data" and (top not in MAY_CHANGE or leaf in left_out):
         raise EegfmError(
-            f"A search over {key}: that makes no other training. A search may change {', '.join(MAY_CHANGE)}."
+            f"A search over {key}: it does not change the training. A search may change {', '.join(MAY_CHANGE)}."
         )
 
 
 def distribution_of(override: Override) -> "BaseDistribution":
-    """Optuna's distribution of a sweep in Hydra's grammar: the same values, and as the text that Hydra takes.
+    """Optuna's distribution for a sweep in Hydra's grammar, with the same values; choices stay Hydra's text.
 
     Raises:
-        EegfmError: an order (the sampler's to choose), a tag that is not log, or an empty or impossible range.
+        EegfmError: the sweep is shuffled (the sampler chooses the order), has a tag other than log, or has an empty
+            or impossible range.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -71,7 +76,7 @@ def distribution_of(override: Override) -> "BaseDistribution":
         raise EegfmError(f"{where}: shuffle has no meaning in a search. Leave it out.")
     if tags - {"log"} or (tags and override.is_choice_sweep()):
         raise EegfmError(
-            f"{where}: of tags a search knows log, of an interval or a range: tag(log,interval(1,9))"
+            f"{where}: a search knows only the tag log, for an interval or a range: tag(log,interval(1,9))"
         )
     try:
         if isinstance(value, IntervalSweep):
@@ -82,13 +87,13 @@ def distribution_of(override: Override) -> "BaseDistribution":
                 return IntDistribution(value.start, value.end, log="log" in tags)
             return FloatDistribution(value.start, value.end, log="log" in tags)
         if isinstance(value, RangeSweep):
-            values = sorted(float(one) if isinstance(one, float) else int(one) for one in [*value.range()])
+            values = sorted(float(x) if isinstance(x, float) else int(x) for x in [*value.range()])
             if not values:
-                raise ValueError("there is no value in it; as in Python, the end is not one of them")
+                raise ValueError("the range is empty; as in Python, it does not include its end")
             if "log" in tags and (len(values) < 2 or values[1] - values[0] != 1):
-                raise ValueError("with tag(log) a range goes by whole numbers, one by one")
+                raise ValueError("with tag(log) a range holds whole numbers in steps of 1")
             step = values[1] - values[0] if len(values) > 1 else 1
-            if all(isinstance(one, int) for one in values):
+            if all(isinstance(x, int) for x in values):
                 return IntDistribution(int(values[0]), int(values[-1]), log="log" in tags, step=int(step))
             return FloatDistribution(values[0], values[-1], step=step)
     except ValueError as error:
@@ -97,7 +102,7 @@ def distribution_of(override: Override) -> "BaseDistribution":
 
 
 def values_of(distribution: "BaseDistribution") -> list[Any] | None:
-    """Every value of a distribution, for a grid; None where there are infinitely many."""
+    """All values of a distribution, for a grid; None if there are infinitely many."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(distribution, CategoricalDistribution):
@@ -122,5 +127,5 @@ def first_of(distribution: "BaseDistribution") -> Any:
 
 
 def as_text(value: Any) -> str:
-    """A value as an override says it. Twelve digits: 0.1 + 0.2 is 0.3, in the name of a run as well."""
+    """A value as the text of an override. With twelve digits, 0.1 + 0.2 is 0.3, also in the name of a run."""
     return repr(float(f"{value:.12g}")) if isinstance(value, float) else str(value)

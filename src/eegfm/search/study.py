@@ -1,4 +1,4 @@
-"""Optuna's study: its storage, its sampler, its pruner."""
+"""Optuna's study of a search: storage, sampler and pruner."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from eegfm.contracts import EegfmError
 from eegfm.search.plan import Plan
 from eegfm.search.prune import Prune
 from eegfm.search.space import values_of
-from eegfm.search.written import Trials
+from eegfm.search.storage import Trials
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Optuna without its word on every trial and its warnings of what may change yet.
+    """Silence Optuna's message on every trial and its warnings about experimental features.
 
     Raises:
-        EegfmError: it is not installed.
+        EegfmError: Optuna is not installed.
     """
     try:
         import optuna
     except ImportError:
         raise EegfmError(
-            "search=optuna wants Optuna, which is not installed. Type: pip install 'eegfm[search]'"
+            "search=optuna needs Optuna, which is not installed. Type: pip install 'eegfm[search]'"
         ) from None
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -44,7 +44,7 @@ def quiet() -> Iterator[None]:
 
 
 def open_storage(url: str) -> "BaseStorage":
-    """The storage of studies at a URL, or in the journal file of a path."""
+    """The storage of studies at a database URL, or in a journal file at a path."""
     from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
 
@@ -68,13 +68,13 @@ def open_study(plan: Plan) -> Trials:
 def _sampler_by_trial(plan: Plan) -> "BaseSampler":
     """A sampler whose random numbers are a function of the search's seed and the trial's number.
 
-    Optuna's own draw from where they were made: a search that goes on would try its first settings again, and so would
-    two processes with one seed. Grids and quasi-random sequences share their points out by number, so that each trial
-    needs them in the same order.
+    Optuna's own samplers restart their random numbers with the process: a continued search would try its first
+    settings again, and two processes with one seed would try the same ones. Grids and quasi-random sequences deal out
+    their points by number, so every trial must see the points in the same order.
     """
     import optuna
 
-    make_sampler(plan, 0)  # what is wrong with it is said here
+    make_sampler(plan, 0)  # refuses wrong settings before the search begins
 
     class ByTrial(optuna.samplers.BaseSampler):
         inner: Any = None
@@ -96,7 +96,7 @@ def _sampler_by_trial(plan: Plan) -> "BaseSampler":
 
         def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
             inner = make_sampler(plan, trial.number)
-            # these two use it to stop Optuna's own loop; ours counts the points of the space
+            # in these two it would stop Optuna's own loop; ours counts the points of the space
             if not isinstance(inner, optuna.samplers.GridSampler | optuna.samplers.BruteForceSampler):
                 inner.after_trial(study, trial, state, values)
 
@@ -119,18 +119,18 @@ def make_sampler(plan: Plan, number: int) -> "BaseSampler":
         entropy = [plan.base.search.seed] if in_order else [plan.base.search.seed, number]
         node.setdefault("seed", int(SeedSequence(entropy).generate_state(1)[0]))
     if "search_space" in known and "search_space" not in node:
-        node["search_space"] = {key: values_of(one) for key, one in plan.space.items()}
+        node["search_space"] = {key: values_of(distribution) for key, distribution in plan.space.items()}
         endless = [key for key, values in node["search_space"].items() if values is None]
         if endless:
             raise EegfmError(
-                f"A grid has no room for {endless[0]}={plan.said[endless[0]]}: "
-                "name its values, choice(...) or range(...)."
+                f"A grid needs a finite number of values, unlike {endless[0]}={plan.typed[endless[0]]}. "
+                "List them: choice(...) or range(...)."
             )
     return make(OmegaConf.create(dict(node)), "search.sampler")
 
 
 def callbacks_of(settings: Mapping[str, Any], folder: Path, monitor: tuple[str, Any]) -> list[Any]:
-    """What a run that is a trial of a search reports by, and is stopped by; nothing for any other run."""
+    """The callback that reports a trial to its search and may stop it; none for a run outside a search."""
     if settings.get("trial") is None:
         return []
     with quiet():

@@ -1,4 +1,4 @@
-"""Trials of a study: asked for, launched, watched and told to Optuna."""
+"""Trials of a study: ask Optuna for settings, launch the runs, watch them, and tell Optuna their results."""
 
 import itertools
 import json
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-    from eegfm.search.written import Trials
+    from eegfm.search.storage import Trials
 
 log = logging.getLogger(__name__)
 
-AGAIN = 3  # times that an interrupted trial is gone on with: one that kills its process would come back for ever
+AGAIN = 3  # times that an interrupted trial is continued; one that kills its process would return for ever
 
 
 def ask(plan: Plan, trials: "Trials", worker: Path, mine: set[int]) -> dict[int, list[str]]:
-    """The next trials with their overrides, none where the search is through; what was abandoned is put back first."""
+    """The next trials with their overrides, none if the search is finished. Abandoned trials are queued again first."""
     from optuna.trial import TrialState
 
     cells: dict[int, list[str]] = {}
@@ -43,10 +43,10 @@ def ask(plan: Plan, trials: "Trials", worker: Path, mine: set[int]) -> dict[int,
         jobs = queue()
         for trial in running(study):
             owner = trial.user_attrs.get("worker", "")
-            gone = owner == worker.name or not owner or not works(worker.with_name(owner), jobs)
-            if gone and trial.number not in mine:
+            abandoned = owner == worker.name or not owner or not works(worker.with_name(owner), jobs)
+            if abandoned and trial.number not in mine:
                 _settle(trials, trial, jobs, abandoned=True)
-        while len(cells) < plan.base.search.n_jobs and _more(plan, study):
+        while len(cells) < plan.base.search.n_jobs and _is_more_to_try(plan, study):
             trial = study.ask(plan.space)
             params = {key: as_text(value) for key, value in trial.params.items()}
             own = as_overrides(
@@ -74,42 +74,42 @@ def ask(plan: Plan, trials: "Trials", worker: Path, mine: set[int]) -> dict[int,
     return cells
 
 
-def _more(plan: Plan, study: "Study") -> bool:
-    """Whether anything is left to try: settings that were put back, or new ones."""
+def _is_more_to_try(plan: Plan, study: "Study") -> bool:
+    """Whether there are settings left to try: those queued again, or new ones."""
     from optuna.trial import TrialState
 
     counted = _counted(study)
-    tried = {json.dumps(one.params, sort_keys=True) for one in counted}
+    tried = {json.dumps(trial.params, sort_keys=True) for trial in counted}
     new = len(counted) < plan.base.search.n_trials and len(tried) < plan.size
-    return new or any(one.state == TrialState.WAITING for one in counted)
+    return new or any(trial.state == TrialState.WAITING for trial in counted)
 
 
 def _counted(study: "Study") -> list["FrozenTrial"]:
-    """The trials but for those that were interrupted, since another goes on with their settings."""
-    return [one for one in study.get_trials(deepcopy=False) if not one.user_attrs.get("interrupted")]
+    """All trials except interrupted ones, whose settings another trial continues."""
+    return [trial for trial in study.get_trials(deepcopy=False) if not trial.user_attrs.get("interrupted")]
 
 
 def running(study: "Study", numbers: set[int] | None = None) -> list["FrozenTrial"]:
     from optuna.trial import TrialState
 
-    found = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return [one for one in found if numbers is None or one.number in numbers]
+    trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return [trial for trial in trials if numbers is None or trial.number in numbers]
 
 
 def launch(launcher: Launcher, cells: Sequence[Sequence[str]], begun: int) -> str:
-    """Have the runs done; what their folders do not know of what went wrong, if anything did."""
+    """Run the cells. Returns the errors that they raised, "" if none; a folder may not know of its error."""
     try:
         results = launcher.launch(cells, initial_job_idx=begun)
-    except Exception as error:  # of submitit, where a job has died
-        log.warning("A job of the search ended without a word: %s", error)
+    except Exception as error:  # submitit raises it if a job has died
+        log.warning("A job of the search died: %s", error)
         return f"{type(error).__name__}: {str(error)[:500]}"
-    said = []
-    for one in results:
+    errors = []
+    for result in results:
         try:
-            _ = one.return_value
-        except Exception as error:  # whatever a training can raise
-            said.append(f"{type(error).__name__}: {str(error)[:500]}")
-    return "; ".join(dict.fromkeys(said))
+            _ = result.return_value
+        except Exception as error:  # training may raise anything
+            errors.append(f"{type(error).__name__}: {str(error)[:500]}")
+    return "; ".join(dict.fromkeys(errors))
 
 
 def settle_mine(plan: Plan, trials: "Trials", mine: set[int], error: str) -> None:
@@ -122,19 +122,19 @@ def settle_mine(plan: Plan, trials: "Trials", mine: set[int], error: str) -> Non
 def _settle(
     trials: "Trials", trial: "FrozenTrial", jobs: Any, *, error: str = "", abandoned: bool = False
 ) -> None:
-    """Tell Optuna what has become of a trial, by its folder; nothing where the run is still at work.
+    """Tell Optuna the result of a trial, from its folder; nothing if the run still trains.
 
-    `abandoned`: the process that asked for it is gone, so that a run without an end is put back.
+    `abandoned`: the process that asked for the trial is gone, so an unfinished run is queued again.
     """
     from optuna.trial import TrialState
 
     study, attrs = trials.study, trial.user_attrs
     folder = Path(attrs.get("folder", "/nonexistent"))
-    found = look(folder, jobs)
-    if found is not None and found.state != "done" and found.updated_at < attrs.get("asked_at", ""):
-        found = None  # from a search before this one
-    state = "" if found is None else found.state
-    if state in ("running", "queued") or (found and state == "preempted" and found.job):
+    status = look(folder, jobs)
+    if status is not None and status.state != "done" and status.updated_at < attrs.get("asked_at", ""):
+        status = None  # it is of an earlier search
+    state = "" if status is None else status.state
+    if state in ("running", "queued") or (status and state == "preempted" and status.job):
         return
     if state == "done":
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -144,18 +144,18 @@ def _settle(
             study.set_user_attr("monitor", monitor)
             study.tell(trial.number, value)
         else:
-            _fail(trials, trial.number, f"its validation {monitor} is no number")
+            _fail(trials, trial.number, f"its validation {monitor} is not a number")
     elif state == "pruned":
-        assert found is not None
-        trials.note(trial.number, "reason", found.reason)
+        assert status is not None
+        trials.note(trial.number, "reason", status.reason)
         study.tell(trial.number, state=TrialState.PRUNED)
     elif state == "failed" or not abandoned:
-        _fail(trials, trial.number, (found.reason if found else "") or error or "it left no sign")
+        _fail(trials, trial.number, (status.reason if status else "") or error or "it left no status")
     elif (times := attrs.get("times", 0) + 1) > AGAIN:
         _fail(trials, trial.number, f"interrupted {times} times")
     else:
         trials.note(trial.number, "interrupted", True)
-        _fail(trials, trial.number, "interrupted; put back")
+        _fail(trials, trial.number, "interrupted; queued again")
         study.enqueue_trial(trial.params, user_attrs={"times": times})
 
 
@@ -167,10 +167,9 @@ def _fail(trials: "Trials", number: int, reason: str) -> None:
 
 
 def _report_epochs(trials: "Trials", number: int, folder: Path, monitor: str) -> None:
-    """The epochs of a run that was finished before: a pruner compares with them as well."""
+    """Report the epochs of a run that had finished before: pruners compare with them too."""
     if not (folder / "metrics.csv").exists():
         return
-
     known = trials.get(number).intermediate_values
     for row in read_curves(folder / "metrics.csv"):
         if row.get(monitor) and int(row["epoch"]) not in known:
@@ -178,20 +177,20 @@ def _report_epochs(trials: "Trials", number: int, folder: Path, monitor: str) ->
 
 
 def take_worker_folder(stack: ExitStack, plan: Plan) -> Path:
-    """The folder of this process, held until the stack ends: the one that it was sent off with, or the first free."""
-    asked, jobs = plan.base.search.worker, queue()
-    for number in itertools.count() if asked is None else [asked]:
+    """The folder of this process, locked until the stack ends: that of `search.worker`, or else the first free one."""
+    chosen, jobs = plan.base.search.worker, queue()
+    for number in itertools.count() if chosen is None else [chosen]:
         folder = worker_folder(plan.folder, number)
-        if asked is None and works(folder, jobs):
+        if chosen is None and works(folder, jobs):
             continue
         try:
             stack.enter_context(at_work(folder))
-        except EegfmError:  # taken a moment ago
-            if asked is not None:
+        except EegfmError:  # another process took it a moment ago
+            if chosen is not None:
                 raise
             continue
         return folder
-    raise AssertionError("there is no end to the numbers")
+    raise AssertionError("unreachable: numbers do not end")
 
 
 def worker_folder(search: Path, number: int) -> Path:
@@ -199,11 +198,11 @@ def worker_folder(search: Path, number: int) -> Path:
 
 
 def alone(folder: Path) -> AbstractContextManager[None]:
-    """One process of a search at a time asks and settles, so that no setting is tried beyond the number wanted."""
+    """Lock the study: only one process at a time asks and settles, so no more than n_trials settings are tried."""
     return locked(folder / "study.lock")
 
 
 def say_progress(plan: Plan, study: "Study", worker: Path, done: int, begun: float) -> None:
-    ended = sum(one.state.is_finished() for one in _counted(study))
+    ended = sum(trial.state.is_finished() for trial in _counted(study))
     rate = done / max(time.monotonic() - begun, 1e-9)
     progress(worker, ended, plan.base.search.n_trials, round(rate, 4))

@@ -1,7 +1,8 @@
-"""What is written down of a trial by whoever has no more of it than its number.
+"""Read and write trials by their numbers, from any process.
 
-`study.ask()` gives an object that may write, to the process that searches. The training of a trial is another process,
-and so is one that settles what a dead one has left. Optuna's storages take a trial by an id of their own.
+Optuna lets only the object that `study.ask()` returned write to a trial. That object is in the searching process; the
+run of the trial is another process, and so is one that settles the trials of a dead one. Optuna's storages know a
+trial by an id of their own, which this module looks up.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Trials:
-    """The trials of a study by their numbers, to be read as they are now and written to."""
+    """The trials of a study by their numbers; `get` reads the present state from the storage."""
 
     def __init__(self, study: "Study", storage: "BaseStorage") -> None:
         self.study, self.storage = study, storage
@@ -27,7 +28,7 @@ class Trials:
         self.storage.set_trial_user_attr(self._id(number), name, value)
 
     def report(self, number: int, epoch: int, value: float) -> None:
-        """Set the value of an epoch, which pruners compare."""
+        """Set the value of an epoch, for pruners to compare."""
         self.storage.set_trial_intermediate_value(self._id(number), epoch, value)
 
     def _id(self, number: int) -> int:

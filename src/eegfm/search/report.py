@@ -1,4 +1,4 @@
-"""What a search has found, as files, figures and a table."""
+"""Report the results of a search: files, figures and a table on the screen."""
 
 import csv
 import io
@@ -17,37 +17,37 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DRAWN = 15  # trials, below which figures would say nothing
+DRAWN = 15  # fewer trials than these make no useful figure
 
 
-SHOWN = 10  # trials in the table that is printed
+SHOWN = 10  # trials in the printed table
 
 
 def report(plan: Plan, study: "Study") -> dict[str, Any]:
-    """Write `search.json`, `search.csv` and the figures, and give back what the first of them holds."""
+    """Write `search.json`, `search.csv` and the figures; return the content of `search.json`."""
     from optuna.trial import TrialState
 
     trials = study.get_trials(deepcopy=False)
-    complete = [one for one in trials if one.state == TrialState.COMPLETE]
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     best = study.best_trial if complete else None
     monitor = study.user_attrs.get("monitor", "metric")
     tried = {
         "complete": len(complete),
-        "pruned": sum(one.state == TrialState.PRUNED for one in trials),
+        "pruned": sum(trial.state == TrialState.PRUNED for trial in trials),
         "failed": sum(
-            one.state == TrialState.FAIL and not one.user_attrs.get("interrupted") for one in trials
+            trial.state == TrialState.FAIL and not trial.user_attrs.get("interrupted") for trial in trials
         ),
-        "interrupted": sum(bool(one.user_attrs.get("interrupted")) for one in trials),
-        "running": sum(one.state == TrialState.RUNNING for one in trials),
-        "waiting": sum(one.state == TrialState.WAITING for one in trials),
+        "interrupted": sum(bool(trial.user_attrs.get("interrupted")) for trial in trials),
+        "running": sum(trial.state == TrialState.RUNNING for trial in trials),
+        "waiting": sum(trial.state == TrialState.WAITING for trial in trials),
     }
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "study": plan.name,
         "storage": plan.storage,
         "selected_by": f"validation {monitor}",
         "direction": study.direction.name.lower(),
         "fixed": plan.fixed,
-        "space": plan.said,
+        "space": plan.typed,
         "n_trials": plan.base.search.n_trials,
         "tried": tried,
         "best": None
@@ -60,7 +60,7 @@ def report(plan: Plan, study: "Study") -> dict[str, Any]:
             "with_five_seeds": command_of(plan, best.user_attrs["params"]),
         },
     }
-    write_text(plan.folder / "search.json", json.dumps(found, indent=1) + "\n")
+    write_text(plan.folder / "search.json", json.dumps(results, indent=1) + "\n")
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(
@@ -80,22 +80,22 @@ def report(plan: Plan, study: "Study") -> dict[str, Any]:
         table.writerow(map(cell, row))
     write_text(plan.folder / "search.csv", text.getvalue())
     _draw(plan, study)
-    return found
+    return results
 
 
 def command_of(plan: Plan, params: Mapping[str, str]) -> str:
-    """The command that trains settings with five seeds, by themselves."""
+    """The command that trains these settings with five seeds, outside the search."""
     left_out = ("search.", "search/", "hydra.sweeper", "hydra/sweeper")
     kept = {key: value for key, value in plan.fixed.items() if not key.lstrip("+~").startswith(left_out)}
     kept.pop("seed", None)
-    if kept.pop("search", None) is None:  # an experiment's file asks for it
+    if kept.pop("search", None) is None:  # the experiment's file chose the search
         kept["search"] = "null"
     return shlex.join(["eegfm", "train", "-m", *as_overrides({**kept, **params}), FIVE_SEEDS])
 
 
 def _draw(plan: Plan, study: "Study") -> None:
-    """Which settings mattered, and which went with which value, where there are enough to say."""
-    if sum(one.value is not None for one in study.trials) < DRAWN:
+    """Draw which settings mattered, and which settings reached which value, if there are enough trials."""
+    if sum(trial.value is not None for trial in study.trials) < DRAWN:
         return
     import matplotlib
     from matplotlib import pyplot
@@ -110,7 +110,7 @@ def _draw(plan: Plan, study: "Study") -> None:
             ValueError,
             RuntimeError,
             ZeroDivisionError,
-        ) as error:  # of a trial or two, or all of one value
+        ) as error:  # too few trials, or all with one value
             log.debug("No figure of %s: %s", name, error)
             continue
         axes.figure.savefig(plan.folder / f"{name}.png", dpi=150, bbox_inches="tight")  # type: ignore[union-attr]
@@ -119,8 +119,8 @@ def _draw(plan: Plan, study: "Study") -> None:
         pyplot.switch_backend(backend)
 
 
-def show(found: Mapping[str, Any], plan: Plan) -> None:
-    """The best trials as a table, and what to make of them."""
+def show(results: Mapping[str, Any], plan: Plan) -> None:
+    """Print the best trials as a table, then the command that trains the best settings with five seeds."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape
@@ -139,16 +139,17 @@ def show(found: Mapping[str, Any], plan: Plan) -> None:
         table.add_row(row[0], *(escape(_short(uncelled(text))) for text in numbers))
     console = Console(highlight=False)
     console.print(table)
-    tried, best = found["tried"], found["best"]
+    tried, best = results["tried"], results["best"]
     print(
-        ", ".join(f"{n} {state}" for state, n in tried.items() if n) + f". All in {plan.folder}/search.csv"
+        ", ".join(f"{n} {state}" for state, n in tried.items() if n)
+        + f". All trials: {plan.folder}/search.csv"
     )
     if best is None:
         return
     settings = sum(tried[state] for state in ("complete", "pruned", "failed", "running", "waiting"))
     print(
-        f"Best of {settings} settings by {found['selected_by']}: {best['value']:.4f}, in {best['folder']}\n"
-        "It was chosen for this very number, which is optimistic therefore; test subjects played no part.\n"
+        f"Best of {settings} settings by {results['selected_by']}: {best['value']:.4f}, in {best['folder']}\n"
+        "This value is optimistic, because it was the reason for the choice. Test subjects played no part.\n"
         f"next        {best['with_five_seeds']}"
     )
 
