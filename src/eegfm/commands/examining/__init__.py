@@ -1,1 +1,1 @@
-"""What `eegfm doctor` looks at."""
+"""What `eegfm doctor` examines, a module for each part of the machine."""

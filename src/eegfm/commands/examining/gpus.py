@@ -1,4 +1,4 @@
-"""torch, the GPUs and the compiled kernels."""
+"""Examine torch, the GPUs and the compiled kernels."""
 
 import importlib
 import os
@@ -12,7 +12,7 @@ from eegfm.nn.mamba2 import INSTALL, KERNELS
 
 
 def torch_and_gpus() -> Iterator[Row]:
-    """torch, its threads, and every GPU, with which something is computed."""
+    """Rows about torch, its threads, and every GPU; a small sum is computed on each."""
     import joblib
     import torch
 
@@ -24,38 +24,42 @@ def torch_and_gpus() -> Iterator[Row]:
         f"{torch.__version__}, built for {built}",
         facts={"version": torch.__version__, "cuda": cuda, "rocm": hip},
     )
-    threads, usable, asked = torch.get_num_threads(), joblib.cpu_count(), os.environ.get("OMP_NUM_THREADS")
+    threads, usable, variable = (
+        torch.get_num_threads(),
+        joblib.cpu_count(),
+        os.environ.get("OMP_NUM_THREADS"),
+    )
     crowded = threads > usable
     yield Row(
         "torch",
         "threads",
-        f"{threads} for {usable} CPUs{f' (OMP_NUM_THREADS={asked})' if asked else ''}"
+        f"{threads} for {usable} CPUs{f' (OMP_NUM_THREADS={variable})' if variable else ''}"
         + ": more threads than CPUs wait for one another" * crowded,
         "warning" if crowded else "ok",
         f"export OMP_NUM_THREADS={usable}" if crowded else "",
-        {"threads": threads, "usable": usable, "OMP_NUM_THREADS": asked},
+        {"threads": threads, "usable": usable, "OMP_NUM_THREADS": variable},
     )
-    seen = driver_says()
+    listed = gpus_of_the_driver()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a driver that is too old; it is said below
+        warnings.simplefilter("ignore")  # a driver that is too old; a row below tells it
         n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     for i in range(n_gpus):
-        yield _gpu(i, seen)
+        yield _gpu(i, listed)
     if n_gpus:
         yield _compiler()
-    elif seen:
-        yield _unused(seen)
+    elif listed:
+        yield _unused(listed)
     elif torch.backends.mps.is_available():
         yield Row("torch", "GPU", "Apple's (mps)", facts={"mps": True})
     else:
         yield Row("torch", "GPU", "none; everything runs on the CPU", "absent")
 
 
-def _gpu(i: int, seen: Sequence[dict[str, str]]) -> Row:
+def _gpu(i: int, listed: Sequence[dict[str, str]]) -> Row:
     import torch
 
     card = torch.cuda.get_device_properties(i)
-    driver = seen[0]["driver"] if seen else None
+    driver = listed[0]["driver"] if listed else None
     capability = f"{card.major}.{card.minor}"
     facts = {
         "name": card.name,
@@ -64,32 +68,30 @@ def _gpu(i: int, seen: Sequence[dict[str, str]]) -> Row:
         "driver": driver,
         "built_for": torch.cuda.get_arch_list(),
     }
-    said = f"{card.name}, {card.total_memory / GB:.0f} GB, compute capability {capability}"
-    said += f", driver {driver}" if driver else ""
+    found = f"{card.name}, {card.total_memory / GB:.0f} GB, compute capability {capability}"
+    found += f", driver {driver}" if driver else ""
     try:
         assert torch.ones(8, device=f"cuda:{i}").sum().item() == 8
-    except (
-        RuntimeError,
-        AssertionError,
-    ) as error:  # in use by somebody alone; no code for its capability; broken
+    except (RuntimeError, AssertionError) as error:
+        # the GPU is reserved by another process, torch has no code for it, or it is broken
         built = " ".join(facts["built_for"])
         return Row(
             "torch",
             f"GPU {i}",
-            f"{said}: does not compute ({first_line(error)}; torch has code for {built})",
+            f"{found}: does not compute ({first_line(error)}; torch has code for {built})",
             "warning",
-            "eegfm train trainer=cpu ...  keeps off it; another torch: https://pytorch.org/get-started/locally",
+            "eegfm train trainer=cpu ...  avoids it; for another torch: https://pytorch.org/get-started/locally",
             {**facts, "works": False},
         )
-    return Row("torch", f"GPU {i}", said, facts={**facts, "works": True})
+    return Row("torch", f"GPU {i}", found, facts={**facts, "works": True})
 
 
-def _unused(seen: Sequence[dict[str, str]]) -> Row:
-    """A GPU that the driver knows and torch does not reach."""
+def _unused(listed: Sequence[dict[str, str]]) -> Row:
+    """A row about a GPU that the driver lists and torch cannot use, with the reason."""
     import torch
 
-    said = f"{seen[0]['name']}, driver {seen[0]['driver']}, but torch does not reach it: "
-    facts = {"name": seen[0]["name"], "driver": seen[0]["driver"], "works": False}
+    found = f"{listed[0]['name']}, driver {listed[0]['driver']}, but torch cannot use it: "
+    facts = {"name": listed[0]["name"], "driver": listed[0]["driver"], "works": False}
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if hidden in ("", "-1", "NoDevFiles"):
         why, remedy = f"CUDA_VISIBLE_DEVICES={hidden}", "unset CUDA_VISIBLE_DEVICES"
@@ -106,11 +108,11 @@ def _unused(seen: Sequence[dict[str, str]]) -> Row:
             f"a driver for CUDA {torch.version.cuda} (https://www.nvidia.com/drivers), "
             "or a torch for this driver (https://pytorch.org/get-started/locally)"
         )
-    return Row("torch", "GPU", said + why, "warning", remedy, {**facts, "why": why})
+    return Row("torch", "GPU", found + why, "warning", remedy, {**facts, "why": why})
 
 
 def _compiler() -> Row:
-    """What torch.compile needs on a GPU: Triton, and a C compiler that it calls."""
+    """A row about what torch.compile needs on a GPU: Triton and a C compiler."""
     compiler = os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
     triton = version_of("triton")
     facts = {"triton": triton, "compiler": compiler}
@@ -122,15 +124,15 @@ def _compiler() -> Row:
     return Row("torch", "torch.compile", found, "warning", remedy, facts)
 
 
-def driver_says() -> list[dict[str, str]]:
-    """The GPUs that NVIDIA's driver lists, whatever torch thinks of them."""
-    said = output_of("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
-    rows = [line.rpartition(", ") for line in said.splitlines() if ", " in line]
+def gpus_of_the_driver() -> list[dict[str, str]]:
+    """The GPUs that NVIDIA's driver lists, whether torch can use them or not."""
+    output = output_of("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    rows = [line.rpartition(", ") for line in output.splitlines() if ", " in line]
     return [{"name": name, "driver": driver} for name, _, driver in rows]
 
 
 def kernels() -> Iterator[Row]:
-    """mamba-ssm and causal-conv1d: there, importable, or why not. They are for NVIDIA GPUs alone."""
+    """Rows about mamba-ssm and causal-conv1d: whether they can be imported, or why not. They need an NVIDIA GPU."""
     import torch
 
     on_gpu = torch.cuda.is_available()
@@ -141,7 +143,7 @@ def kernels() -> Iterator[Row]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 importlib.import_module(module)
-        except Exception as error:  # absent; built for another torch; no driver; a Triton that fits neither
+        except Exception as error:  # absent, built for another torch, no driver, or a wrong Triton
             why = first_line(error)
         facts = {"version": version, "importable": why is None, "why": why}
         if why is None:
@@ -152,4 +154,4 @@ def kernels() -> Iterator[Row]:
             remedy = INSTALL.replace("pip", pip(), 1)
             yield Row("kernels", name, f"{found}; the chunked form runs instead", "warning", remedy, facts)
         else:
-            yield Row("kernels", name, f"{found}; of use on an NVIDIA GPU alone", "absent", "", facts)
+            yield Row("kernels", name, f"{found}; useful only on an NVIDIA GPU", "absent", "", facts)

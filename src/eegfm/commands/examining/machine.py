@@ -1,4 +1,4 @@
-"""Cores, memory, disks and folders."""
+"""Examine cores, memory, disks and folders."""
 
 import platform
 import shutil
@@ -12,10 +12,10 @@ from eegfm.version import __version__
 
 
 def machine() -> Iterator[Row]:
-    """Python, system, CPU and memory."""
+    """Rows about eegfm, Python, the system, CPU and memory."""
     git = environment()["git"]
-    at = f", commit {git['commit'][:8]}{' with changes' * bool(git['dirty'])}" if git["commit"] else ""
-    yield Row("machine", "eegfm", f"{__version__}{at}", facts={"version": __version__, **git})
+    commit = f", commit {git['commit'][:8]}{' with changes' * bool(git['dirty'])}" if git["commit"] else ""
+    yield Row("machine", "eegfm", f"{__version__}{commit}", facts={"version": __version__, **git})
     python = platform.python_version()
     yield Row(
         "machine",
@@ -33,13 +33,13 @@ def machine() -> Iterator[Row]:
     import joblib
     import psutil
 
-    # usable: those of the affinity, or of the container's quota where that is less
+    # usable: as many as the affinity and the container's quota allow
     threads, usable, cores = psutil.cpu_count(), joblib.cpu_count(), psutil.cpu_count(logical=False)
-    said = f"{cores} cores, {threads} threads" if cores else f"{threads} threads"
+    found = f"{cores} cores, {threads} threads" if cores else f"{threads} threads"
     yield Row(
         "machine",
         "CPU",
-        f"{said}{'' if usable == threads else f', {usable} of them for this process'}",
+        f"{found}{'' if usable == threads else f', {usable} of them for this process'}",
         facts={"cores": cores, "threads": threads, "usable": usable},
     )
     total, available = memory()
@@ -52,7 +52,7 @@ def machine() -> Iterator[Row]:
 
 
 def memory() -> tuple[int, int]:
-    """Bytes in all and available: those of the container where it is limited, which psutil does not look at."""
+    """Total and available bytes; those of the container if it has a limit, which psutil does not look at."""
     import psutil
 
     total, available, *_ = psutil.virtual_memory()
@@ -66,22 +66,22 @@ WHAT = {"raw": "raw files", "weights": "weights", "cache": "stores", "runs": "ru
 
 
 def folders() -> Iterator[Row]:
-    """The folders of conf/paths.yaml: how much room, and whether a file can be made there. None is made or left."""
+    """Rows about the folders of conf/paths.yaml: free room, and whether one may write there. Leaves nothing behind."""
     for key, place in configured_paths().items():
         folder = Path(place)
-        there = folder.absolute()
-        while not there.is_dir() and there != there.parent:
-            there = there.parent
-        free = shutil.disk_usage(there).free
-        writable = _is_writable(there)
+        existing = folder.absolute()
+        while not existing.is_dir() and existing != existing.parent:
+            existing = existing.parent
+        free = shutil.disk_usage(existing).free
+        writable = _is_writable(existing)
         found = f"{place}: {free / GB:,.1f} GB free"
-        found += "" if folder.is_dir() else ", made when it is needed" if writable else ", not there"
+        found += "" if folder.is_dir() else ", will be made when needed" if writable else ", does not exist"
         variable = f"EEGFM_{'DATA' if key == 'raw' else key.upper()}"
         facts = {"path": place, "exists": folder.is_dir(), "free_bytes": free, "writable": writable}
         verdict: Verdict = "ok"
         remedy = ""
         if not writable:
-            # raw files and weights are read; they are written by downloads alone
+            # only downloads write raw files and weights
             verdict = "off" if key in ("cache", "runs") else "warning"
             found += ", not writable"
             remedy = f"export {variable}=<a folder that you may write to>"
@@ -92,7 +92,7 @@ def folders() -> Iterator[Row]:
 
 
 def _is_writable(folder: Path) -> bool:
-    try:  # access() says yes where a quota or the server of a network disk says no
+    try:  # os.access() does not know of quotas or of what a network disk's server refuses
         with tempfile.TemporaryFile(dir=folder):
             return True
     except OSError:
@@ -100,10 +100,11 @@ def _is_writable(folder: Path) -> bool:
 
 
 def configured_paths() -> dict[str, str]:
+    """The folders of conf/paths.yaml by name."""
     from omegaconf import OmegaConf
 
     from eegfm.config.schema import config_dir  # Hydra, which may be missing
 
-    found = OmegaConf.to_container(OmegaConf.load(config_dir() / "paths.yaml"), resolve=True)
-    assert isinstance(found, dict)
-    return {str(key): str(value) for key, value in found.items()}
+    paths = OmegaConf.to_container(OmegaConf.load(config_dir() / "paths.yaml"), resolve=True)
+    assert isinstance(paths, dict)
+    return {str(key): str(value) for key, value in paths.items()}

@@ -1,4 +1,4 @@
-"""Models and encoders that can be made here, and the weights they want."""
+"""Examine which models and encoders can be made here, and the weights that they need."""
 
 import logging
 import shlex
@@ -18,7 +18,7 @@ from eegfm.process import level
 
 
 def models(folder: Path | None = None) -> Iterator[Row]:
-    """Which way the Mamba-2 layers of every model=<name> take on the device that trainer=auto chooses, and why."""
+    """Rows about each model with Mamba-2 layers: which scan they use on the device of trainer=auto, and why."""
     import torch
 
     on_gpu, on_mac = torch.cuda.is_available(), torch.backends.mps.is_available()
@@ -38,7 +38,7 @@ def models(folder: Path | None = None) -> Iterator[Row]:
         for layer in layers:
             u = torch.empty(1, 1, layer.d_model, device=device)
             try:
-                with level(logging.ERROR, "eegfm.nn.mamba2"):  # path() warns of what the row says
+                with level(logging.ERROR, "eegfm.nn.mamba2"):  # path() would warn of what the row tells
                     paths.add(layer.path(u))
             except ValueError as error:
                 paths.add(f"refused: {error}")
@@ -52,14 +52,16 @@ def models(folder: Path | None = None) -> Iterator[Row]:
 
 
 def _models(folder: Path | None) -> Iterator[tuple[str, Any]]:
-    """Every model of the config tree that has Mamba-2 layers, or why it cannot be made."""
+    """Every model of the config tree with Mamba-2 layers, or the error that making it raised."""
     import numpy as np
     from omegaconf import OmegaConf
 
     montage = Montage(tuple(f"E{i}" for i in range(16)), np.zeros((16, 3)))
     for path in sorted((folder or config_dir() / "model").glob("*.yaml")):
         config: Any = OmegaConf.load(path)
-        if "scan" not in config.model:  # such models have no Mamba-2, and the others take seconds to import
+        if (
+            "scan" not in config.model
+        ):  # a model without Mamba-2 has no scan, and its import may take seconds
             continue
         chosen: dict[str, str] = {}
         for node in config.get("defaults", []):
@@ -75,7 +77,7 @@ def _models(folder: Path | None) -> Iterator[tuple[str, Any]]:
 
 
 def encoders() -> Iterator[Row]:
-    """Every encoder=<name>: its package and its weights, and where these are looked for."""
+    """Rows about every encoder=<name>: its package, its weights, and the folder to have them in."""
     from hydra.utils import get_object
     from omegaconf import OmegaConf
 
@@ -87,10 +89,12 @@ def encoders() -> Iterator[Row]:
             yield Row("encoders", path.stem, "needs nothing", facts={"package": None, "weights": None})
             continue
         has_package = package is None or is_findable(package)
-        at, url = _weights(node) if folder else (None, "")
-        has_weights = not folder or at is not None
-        said = [f"package {package} {'is there' if has_package else 'is missing'}"] * (package is not None)
-        said += [f"weights {f'in {at.parent}' if at else f'not in {folder}'}"] * (folder is not None)
+        file, url = _weights(node) if folder else (None, "")
+        has_weights = not folder or file is not None
+        found = [f"package {package} is {'installed' if has_package else 'missing'}"] * (
+            package is not None
+        )
+        found += [f"weights {f'in {file.parent}' if file else f'not in {folder}'}"] * (folder is not None)
         remedies = [] if has_package else [module.INSTALL]
         if not has_weights:
             target = shlex.quote(f"{folder}/{url.rpartition('/')[2]}")
@@ -104,7 +108,7 @@ def encoders() -> Iterator[Row]:
         yield Row(
             "encoders",
             path.stem,
-            ", ".join(said),
+            ", ".join(found),
             "absent" if remedies else "ok",
             "\n".join(remedies),
             facts,
@@ -112,13 +116,13 @@ def encoders() -> Iterator[Row]:
 
 
 def _weights(node: Any) -> tuple[Path | None, str]:
-    """The file that an encoder's config means, where it is there, and where it is published."""
+    """The file of an encoder's weights, None if it is not here, and the address where it is published."""
     from hydra.utils import get_object
     from omegaconf import OmegaConf
 
     options: Any = OmegaConf.to_container(node, resolve=True)
     target, folder = get_object(options.pop("_target_")), Path(options["weights"])
-    options.pop("seen", None)  # a declaration, which is no argument
-    encoder = target(**{**options, "weights": "random"})  # nothing is built yet: it knows its repository
-    found = published_file(folder, encoder.repository, encoder.file, encoder.revision)
-    return found, f"https://huggingface.co/{encoder.repository}/resolve/{encoder.revision}/{encoder.file}"
+    options.pop("seen", None)  # a declaration for the audit, not an argument
+    encoder = target(**{**options, "weights": "random"})  # builds nothing yet, but knows its repository
+    file = published_file(folder, encoder.repository, encoder.file, encoder.revision)
+    return file, f"https://huggingface.co/{encoder.repository}/resolve/{encoder.revision}/{encoder.file}"

@@ -1,4 +1,4 @@
-"""Packages that are wanted, and those that are there."""
+"""Examine which of the required and optional packages are installed."""
 
 import importlib
 import platform
@@ -14,7 +14,7 @@ from eegfm.commands.examining.screen import Row, first_line, pip
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-# Import names that are not the distribution's with _ for -
+# Import names that differ from the distribution's name with _ for -
 MODULE = {
     "hydra-core": "hydra",
     "scikit-learn": "sklearn",
@@ -26,17 +26,17 @@ MODULE = {
 }
 
 
-# Required packages with compiled parts that load within a fraction of a second; a wheel for another Python, numpy or
-# system shows here and nowhere else.
+# Required packages with compiled parts. They load within a fraction of a second, and only an import shows a wheel that
+# is for another Python, numpy or system.
 IMPORTED = ("numpy", "torch", "scipy", "h5py", "lmdb", "safetensors", "psutil")
 
 
 def packages() -> Iterator[Row]:
-    """What pyproject.toml asks for against what is installed: a row for all that is well, one for each that is not."""
+    """Compare pyproject.toml with what is installed: a row for all good packages, and one for each faulty package."""
     try:
         from packaging.specifiers import SpecifierSet  # comes with lightning
     except ImportError as error:
-        found = f"no version can be compared without it ({error})"
+        found = f"without it no version can be compared ({error})"
         yield Row("packages", "packaging", found, "off", f"{pip()} install packaging")
         return
     wanted = _requires_python()
@@ -64,11 +64,11 @@ def packages() -> Iterator[Row]:
         listed += ": " + ", ".join(f"{n} {f['version'] or '?'}" for n, f in good.items()) if good else ""
         if extra and lacking:
             listed += f"; without {', '.join(requirement.name for requirement in lacking)}"
-        # an extra is a choice; nobody needs to be told how to develop us who has no checkout, and the kernels of mamba
-        # cannot be built where there is no GPU (where there is one, a row of theirs has the command)
+        # An extra is optional. Without a checkout nobody needs the packages to develop us, and without a GPU mamba's
+        # kernels cannot be built (with a GPU, their own row has the command).
         is_absent = bool(extra and lacking)
-        told = is_absent and extra != "mamba" and (extra != "dev" or _is_checkout())
-        remedy = _install(lacking, extra) if told else ""
+        has_remedy = is_absent and extra != "mamba" and (extra != "dev" or _is_checkout())
+        remedy = _install(lacking, extra) if has_remedy else ""
         facts = good | {requirement.name: faulty for requirement, faulty in bad}
         yield Row("packages", title, listed, "absent" if is_absent else "ok", remedy, facts)
         for requirement, facts in bad:
@@ -86,19 +86,20 @@ def packages() -> Iterator[Row]:
 
 
 def wanted_packages() -> dict[str, list["Requirement"]]:
-    """Requirements that hold on this system, by extra; those without an extra under "".
+    """The requirements for this system, by extra; those without an extra under "".
 
-    Of the checkout's pyproject.toml, which may be newer than what `pip install -e` has noted, else of the wheel.
+    They are read from the checkout's pyproject.toml, which may be newer than what `pip install -e` noted, or from the
+    wheel if there is no checkout.
     """
     from packaging.requirements import Requirement
 
     project = _project()
     if project:
         texts = {"": project["dependencies"], **project["optional-dependencies"]}
-        found = {extra: [Requirement(text) for text in listed] for extra, listed in texts.items()}
+        parsed = {extra: [Requirement(text) for text in listed] for extra, listed in texts.items()}
         return {
             extra: [r for r in listed if r.marker is None or r.marker.evaluate()]
-            for extra, listed in found.items()
+            for extra, listed in parsed.items()
         }
     listed = [Requirement(text) for text in metadata.requires("eegfm") or []]
     extras = metadata.metadata("eegfm").get_all("Provides-Extra") or []
@@ -111,12 +112,12 @@ def wanted_packages() -> dict[str, list["Requirement"]]:
 
 
 def module_of(distribution: str) -> str:
-    """What is imported of a distribution."""
+    """The name by which a distribution is imported."""
     return MODULE.get(distribution, distribution.replace("-", "_"))
 
 
 def _fault(requirement: "Requirement", version: str | None, *, importing: bool) -> str | None:
-    """Why an installed package does not do; None if it does."""
+    """What is wrong with a package; None if nothing."""
     from packaging.specifiers import SpecifierSet
 
     name = requirement.name
@@ -130,14 +131,14 @@ def _fault(requirement: "Requirement", version: str | None, *, importing: bool) 
             return "missing" if version is None else f"cannot be imported (no module {module_of(name)})"
         if importing and name in IMPORTED:
             importlib.import_module(module_of(name))
-    except Exception as error:  # a broken package raises what it likes
+    except Exception as error:  # a broken package may raise anything
         return "missing" if version is None else f"cannot be imported ({first_line(error)})"
     return None
 
 
 def _install(requirements: Sequence["Requirement"], extra: str, *, again: bool = False) -> str:
     wanted = " ".join(shlex.quote(f"{r.name}{r.specifier}") for r in requirements)
-    # the builds of mamba's packages look at the torch that is installed
+    # the builds of mamba's packages need the installed torch
     options = (
         " --no-build-isolation" if extra == "mamba" else " --force-reinstall --no-deps" if again else ""
     )

@@ -1,4 +1,4 @@
-"""The rows of `eegfm doctor`, and how they are shown."""
+"""The rows of `eegfm doctor`, as text and as JSON."""
 
 import getpass
 import json
@@ -26,14 +26,14 @@ WIDTH = 80
 GB = 1e9
 
 
-LITTLE = 2 * GB  # a store of the smaller benchmarks, and the checkpoints of some runs
+LITTLE = 2 * GB  # room for the store of a small benchmark and the checkpoints of some runs
 
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that was looked at. "absent" is optional and not there; `remedy` is what to type.
+    """One examined thing. The verdict "absent" means optional and not installed; `remedy` is the command to type.
 
-    `facts` are the same for programs.
+    `facts` tell programs the same as `found` tells people.
     """
 
     section: str
@@ -45,7 +45,7 @@ class Row:
 
 
 def as_text(rows: Sequence[Row], width: int = WIDTH) -> str:
-    """A screen: a line a fact, then what to type about each that is not well. Commands are never broken over lines."""
+    """The rows as text: a line for each, then the commands that repair or add something, never broken over lines."""
     lines: list[str] = []
     section = None
     for row in rows:
@@ -77,16 +77,16 @@ def as_text(rows: Sequence[Row], width: int = WIDTH) -> str:
 
 
 def as_json(rows: Sequence[Row]) -> str:
-    """The same as JSON by section and name; home folder, user name and keys do not appear."""
-    found: dict[str, dict[str, Any]] = {}
+    """The rows as JSON by section and name, without home folder, user name and keys."""
+    sections: dict[str, dict[str, Any]] = {}
     for row in rows:
-        told = {"verdict": row.verdict, "found": row.found, "remedy": row.remedy, "facts": row.facts}
-        found.setdefault(row.section, {})[row.name] = told
-    return json.dumps(_private(found), indent=2, ensure_ascii=False)
+        values = {"verdict": row.verdict, "found": row.found, "remedy": row.remedy, "facts": row.facts}
+        sections.setdefault(row.section, {})[row.name] = values
+    return json.dumps(_private(sections), indent=2, ensure_ascii=False)
 
 
 def _private(value: Any) -> Any:
-    """The value with every text made fit to be shown to strangers."""
+    """The value with private names removed from every text in it."""
     if isinstance(value, dict):
         return {key: _private(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -109,7 +109,7 @@ def _without_names(text: str) -> str:
 
 
 def python() -> str:
-    """This Python as one would type it here."""
+    """This Python, as one types it in the current folder."""
     here, executable = Path.cwd(), Path(sys.executable)
     path = executable.relative_to(here) if executable.is_relative_to(here) else executable
     return shlex.quote(str(path))
@@ -127,7 +127,7 @@ def is_findable(module: str) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says."""
+    """The first line of an error's message."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
@@ -139,7 +139,7 @@ def read_text(path: str) -> str:
 
 
 def output_of(*command: str) -> str:
-    """What a program prints; nothing where it is absent or fails."""
+    """What a program prints; "" if it is absent or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""W&B: whether a key is there."""
+"""Examine whether W&B has a key."""
 
 import netrc
 import os
@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from eegfm.commands.examining.screen import Row, python
 
-WANDB = ("api.wandb.ai", "api.forge.coreweave.com")  # until and since wandb 0.31
+WANDB = ("api.wandb.ai", "api.forge.coreweave.com")  # the first up to wandb 0.30, the second since 0.31
 
 
 def wandb() -> Iterator[Row]:
-    """Whether W&B would know who writes. Its servers are not asked."""
+    """A row about the key of W&B's client. No server is asked."""
     mode, server = os.environ.get("WANDB_MODE"), os.environ.get("WANDB_BASE_URL")
     hosts = [urlsplit(server).netloc] if server else WANDB
     key = (
@@ -23,12 +23,12 @@ def wandb() -> Iterator[Row]:
         else None
     )
     facts = {"key": key, "WANDB_MODE": mode}
-    said = "logger=wandb is offline unless logger.offline=false" + f"; WANDB_MODE={mode}" * bool(mode)
+    found = "logger=wandb is offline unless logger.offline=false" + f"; WANDB_MODE={mode}" * bool(mode)
     if key:
-        yield Row("logging", "W&B", f"{said}; a key in {key}", facts=facts)
+        yield Row("logging", "W&B", f"{found}; a key in {key}", facts=facts)
     else:
         command = f"{python()} -m wandb login"
-        yield Row("logging", "W&B", f"{said}; no key", "absent", command, facts)
+        yield Row("logging", "W&B", f"{found}; no key", "absent", command, facts)
 
 
 def _netrc_has(host: str) -> bool:
