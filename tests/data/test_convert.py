@@ -170,7 +170,7 @@ def test_an_imported_store_is_never_taken_for_a_prepared_one(tmp_path):
         theirs = data.store.manifest.imported
         assert data.provenance().imported == (theirs["said"] if imported else "")
     assert len(list((tmp_path / "cache" / "tiny").glob("*/recipe.json"))) == 4  # two raw, two of vectors
-    with pytest.raises(EegfmError, match=r"data\.steps works on raw files"):
+    with pytest.raises(EegfmError, match=r"data\.steps needs raw files"):
         EEGDataModule(**places, imported=True, steps=TINY.steps).prepare_data()
 
 
@@ -359,16 +359,16 @@ FAULTS = {
     "NaN": (changed(K, sample=sample_of(np.nan)), {}, rf"key '{K}': holds NaN"),
     "beyond float32": (changed(K, sample=sample_of(1e300)), {}, rf"key '{K}': holds NaN or infinite"),
     "a shape": (changed(K, sample=np.ones((4, 400))), {}, rf"key '{K}': its sample is \(4, 400\).*\(4, 2, 200\)"),
-    "no numbers": (changed(K, sample=np.full((4, 2, 200), "x")), {}, rf"key '{K}': its sample is no array"),
-    "no dict": (tiny_rows(), {K: pickle.dumps([1])}, rf"key '{K}': wanted is a dict"),
+    "no numbers": (changed(K, sample=np.full((4, 2, 200), "x")), {}, rf"key '{K}': its sample is not an array"),
+    "no dict": (tiny_rows(), {K: pickle.dumps([1])}, rf"key '{K}': a dict"),
     "no pickle": (tiny_rows(), {K: b"\x80\x04nonsense"}, rf"key '{K}' cannot be read as a pickle"),
-    "not there": (tiny_rows(), {K: None}, rf"key '{K}': listed in '__keys__', and not there"),
+    "not there": (tiny_rows(), {K: None}, rf"key '{K}': listed in '__keys__', but missing"),
     "volts": ([row._replace(sample=row.sample / 1e6) for row in tiny_rows()], {}, r"S01_0: .*volts were taken"),
-    "another split": (changed(K, split="val"), {}, rf"key '{K}' stands under val; .* belongs to train"),
+    "another split": (changed(K, split="val"), {}, rf"key '{K}' is listed in val; .* belongs to train"),
     "another data set": (changed(K, key="A01T-3-0"), {}, r"'A01T-3-0' \(in train\) is not one of A tiny corpus's"),
     "no such key": (changed(K, key="S02_1_2"), {}, r"key 'S02_1_2' \(in train\) is not one of"),
-    "twice": (tiny_rows() + changed(K, key="S02_1-02")[20:21], {}, r"window 2 .* listed before, as 'S02_1-2'"),
-    "no list": (tiny_rows(), {"__keys__": None}, r"has no '__keys__'. Its writing was interrupted"),
+    "twice": (tiny_rows() + changed(K, key="S02_1-02")[20:21], {}, r"window 2 .* also listed as 'S02_1-2'"),
+    "no list": (tiny_rows(), {"__keys__": None}, r"has no '__keys__'. Writing it was interrupted"),
     "no lists": (tiny_rows(), {"__keys__": pickle.dumps({"train": []})}, r"the lists train, val and test"),
     "no keys": (tiny_rows(), {"__keys__": pickle.dumps({s: [1] for s in ("train", "val", "test")})}, "lists of keys"),
     "too few": (tiny_rows()[:-1], {}, r"59 windows, the census says 60.*data.allow_partial=true"),
@@ -402,9 +402,9 @@ def test_a_faulty_recording_can_be_left_out_and_the_store_says_so(tmp_path):
 
 NUMPY_FAULTS = {
     "__count__": (b"35", r"train: '__keys__' lists 36 windows, '__count__' is b'35'"),
-    "__keys__": (b"[[[", r"train, key '__keys__': no JSON"),
+    "__keys__": (b"[[[", r"train, key '__keys__': not JSON"),
     "S02_1_00000020_y2": (b"1234", r"key 'S02_1_00000020_y2': 4 bytes; 4 x 2 x 200 float64 are 12,800"),
-    "S02_1_00000021_y2": (None, r"key 'S02_1_00000021_y2': listed in '__keys__', and not there"),
+    "S02_1_00000021_y2": (None, r"key 'S02_1_00000021_y2': listed in '__keys__', but missing"),
 }
 
 
@@ -422,7 +422,7 @@ def test_a_folder_that_is_not_the_whole_lmdb_is_told_from_one_that_is(tmp_path):
     with pytest.raises(EegfmError, match=r"one split of a NumPy LMDB.*lmdb=.*theirs$"):
         run(folder / "val", tmp_path / "cache")
     shutil.rmtree(folder / "test")
-    with pytest.raises(EegfmError, match="It has train and val alone"):
+    with pytest.raises(EegfmError, match="It has only train and val"):
         run(folder, tmp_path / "cache")
     with pytest.raises(EegfmError, match=r"No LMDB of the reference at .*nowhere"):
         run(tmp_path / "nowhere", tmp_path / "cache")
@@ -430,7 +430,7 @@ def test_a_folder_that_is_not_the_whole_lmdb_is_told_from_one_that_is(tmp_path):
     (tmp_path / "other" / "data.mdb").write_bytes(b"no environment" * 1000)
     with pytest.raises(EegfmError, match=r"other/data\.mdb cannot be opened as an LMDB"):
         run(tmp_path / "other", tmp_path / "cache")
-    with pytest.raises(EegfmError, match=r"no store of A tiny corpus.*variant=published"):
+    with pytest.raises(EegfmError, match=r"no LMDB of A tiny corpus.*variant=published"):
         run(folder, tmp_path / "cache", corpus.TINY)
 
 

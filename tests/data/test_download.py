@@ -237,7 +237,7 @@ def test_a_busy_server_is_asked_again(server, tmp_path):
 
 def test_a_download_given_up_leaves_no_recording_and_the_next_one_completes_it(server, tmp_path):
     server.trouble[SECOND] = ["cut:50000"] + ["cut:0"] * 4
-    with pytest.raises(EegfmError, match=rf"(?s){SECOND}.*goes on from there"):
+    with pytest.raises(EegfmError, match=rf"(?s){SECOND}.*continues from there"):
         fetch(server, tmp_path)
     there = under(tmp_path)
     kept = there.pop(f"{SECOND}.part")
@@ -282,7 +282,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(server, tmp_path, fault
         "a byte too many": body + b"\0",
         "an early end": body[:-1],
     }[fault]
-    with pytest.raises(EegfmError, match=rf"{SECOND} has not the content .* removed"):
+    with pytest.raises(EegfmError, match=rf"{SECOND} does not have the content .* removed"):
         fetch(server, tmp_path)
     assert under(tmp_path) == {FIRST: FILES[FIRST]}
     server.files[SECOND] = body
@@ -388,7 +388,7 @@ def test_sums_are_read_as_the_usual_programs_write_them(server, tmp_path, line):
 
 def test_a_file_that_is_not_there_is_a_sentence_at_once(server, tmp_path):
     del server.files[FIRST]
-    with pytest.raises(EegfmError, match=rf"{FIRST} cannot be had: HTTP 404"):
+    with pytest.raises(EegfmError, match=rf"{FIRST} cannot be fetched: HTTP 404"):
         fetch(server, tmp_path)
     assert [name for name, _ in server.asked].count(FIRST) == 1
     assert under(tmp_path) == {}
@@ -401,7 +401,7 @@ def test_no_server_is_a_sentence(tmp_path):
 
 
 def test_a_corpus_that_is_not_open_says_where_to_ask(tmp_path):
-    with pytest.raises(EegfmError, match=r"Tiny Corpus .* keeper@example.org"):
+    with pytest.raises(EegfmError, match=r"Tiny Corpus.* keeper@example.org"):
         download(corpus(None), tmp_path, progress=False)
 
 

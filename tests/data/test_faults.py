@@ -162,4 +162,4 @@ def test_lists_of_sums_that_are_none_are_said_and_not_believed(whole, tmp_path, 
     raw = Path(shutil.copytree(whole[0], tmp_path / "raw"))
     (raw / "SHA256SUMS.txt").write_text("<html>Please log in</html>\n")
     assert prepare(TINY, raw, tmp_path / "cache", progress=False).complete
-    assert "No file is held against" in caplog.text
+    assert "No file is compared with" in caplog.text

@@ -172,7 +172,7 @@ def test_two_processes_train_on_the_batches_of_one_and_validate_as_one(places): 
 def test_more_processes_than_windows_of_a_batch_are_a_sentence(places):  # noqa: F811
     data = ready(places, batch_size=2)
     data.trainer = type("Three", (), {"global_rank": 0, "world_size": 3})()
-    with pytest.raises(EegfmError, match=r"data\.batch_size=2 is of all 3 processes together"):
+    with pytest.raises(EegfmError, match=r"data\.batch_size=2 is shared by 3 processes"):
         data.train_dataloader()
 
 

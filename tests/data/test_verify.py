@@ -197,7 +197,7 @@ def test_a_flipped_byte_is_found_and_its_window_named(raw, store):
     path.write_bytes(content)
     checks = checked(raw)
     assert off(checks) == {"digests"}
-    assert checks["digests"].found == f"1 of 60 are other bytes: {store.index.key(17)}"
+    assert checks["digests"].found == f"1 of 60 windows have other bytes: {store.index.key(17)}"
 
 
 @pytest.mark.parametrize("name", ["samples.mdb", "index.npz", "recipe.json"])
@@ -211,7 +211,7 @@ def test_a_file_of_the_store_that_is_cut_short_is_found(raw, store, name):
     [
         (lambda m: m["recipe"]["steps"][0].update(sfreq=100), "steps[0].sfreq: 100 → 200"),
         (lambda m: m.update(windows=61), "61 windows"),
-        (lambda m: m["recordings"].pop(), "other recordings"),
+        (lambda m: m["recordings"].pop(), "different recordings"),
     ],
     ids=["recipe", "windows", "recordings"],
 )
@@ -268,7 +268,7 @@ def test_a_label_that_is_no_class_is_found(raw, store):
 def test_values_that_are_no_numbers_are_found(raw, store):
     forge(store, lambda windows, index: windows.__setitem__((0, 0, 0), np.nan))
     checks = checked(raw)
-    assert off(checks) == {"digests"} and "1 of 60 hold NaN" in checks["digests"].found
+    assert off(checks) == {"digests"} and "1 of 60 windows hold NaN" in checks["digests"].found
 
 
 # ---- signal ----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Count what was found, compare it with the census, and look for leaks between splits."""
+"""Count the windows of a store, compare the counts with the census, and look for leaks between splits."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from eegfm.data.store import SampleIndex
 
 
 def count(index: SampleIndex, n_classes: int) -> dict[str, Any]:
-    """Windows in all, per split, and per split and class."""
+    """The number of windows: all, by split, by split and class; and the subjects of each split."""
     per_class = {
         split: np.bincount(index.label[index.rows(split)], minlength=n_classes).tolist() for split in SPLITS
     }
@@ -27,24 +27,26 @@ def count(index: SampleIndex, n_classes: int) -> dict[str, Any]:
 
 def census_differences(benchmark: BenchmarkSpec, index: SampleIndex, n_recordings: int) -> list[str]:
     """The differences between a complete corpus and its census; empty if there are none."""
-    census, found = benchmark.census, count(index, len(benchmark.kinds))
+    census, counted = benchmark.census, count(index, len(benchmark.kinds))
     wrong = []
     if census.recordings is not None and census.recordings != n_recordings:
         wrong.append(f"{n_recordings} recordings, the census says {census.recordings}")
-    if census.windows is not None and census.windows != found["windows"]:
-        wrong.append(f"{found['windows']:,} windows, the census says {census.windows:,}")
+    if census.windows is not None and census.windows != counted["windows"]:
+        wrong.append(f"{counted['windows']:,} windows, the census says {census.windows:,}")
     for split, n in (census.per_split or {}).items():
-        if n != found["per_split"][split]:
-            wrong.append(f"{found['per_split'][split]:,} windows in {split}, the census says {n:,}")
+        if n != counted["per_split"][split]:
+            wrong.append(f"{counted['per_split'][split]:,} windows in {split}, the census says {n:,}")
     for split, counts in (census.per_class or {}).items():
-        if list(counts) != found["per_class"][split]:
-            wrong.append(f"classes of {split} {found['per_class'][split]}, the census says {list(counts)}")
+        if list(counts) != counted["per_class"][split]:
+            wrong.append(
+                f"classes of {split} {counted['per_class'][split]}, the census says {list(counts)}"
+            )
     return wrong
 
 
 @dataclass(frozen=True)
 class Copies:
-    """Different files of a protocol with the same bytes: for each group its recordings, by their file."""
+    """Groups of different files with the same bytes, each as {file: recording}; and those that are not declared."""
 
     groups: list[dict[Path, str]]
     undeclared: list[dict[Path, str]]
@@ -55,7 +57,7 @@ class Copies:
 
 
 def copies(benchmark: BenchmarkSpec, sources: Iterable[Source], sha256: Mapping[Path, str]) -> Copies:
-    """Compare the files of recordings whose SHA-256 is known."""
+    """Find the copies among the files whose SHA-256 is known."""
     by_sum: dict[str, dict[Path, str]] = {}
     for source in sources:
         if source.path in sha256:
@@ -67,7 +69,7 @@ def copies(benchmark: BenchmarkSpec, sources: Iterable[Source], sha256: Mapping[
 
 
 def leakage(index: SampleIndex, window_s: float) -> Leakage:
-    """Compare the splits of an index, whose windows are `window_s` seconds long. Rows of no split ("") are left out."""
+    """Compare the splits of an index, whose windows are `window_s` seconds long. Unused rows ("") are left out."""
     used = np.flatnonzero(index.split != "")
     split = index.split[used]
     nearest_s, nearest = None, None
@@ -75,7 +77,7 @@ def leakage(index: SampleIndex, window_s: float) -> Leakage:
     for name in shared_recordings:
         rows = used[index.recording[used] == name]
         rows = rows[np.argsort(index.onset_s[rows], kind="stable")]
-        # windows are of one length, so the nearest pair of two splits is next to one another in time
+        # all windows have one length, so the nearest pair of two splits are neighbours in time
         other = np.flatnonzero(index.split[rows][1:] != index.split[rows][:-1])
         gaps = np.diff(index.onset_s[rows])[other] - window_s
         i = int(np.argmin(gaps))
@@ -96,7 +98,7 @@ def leakage(index: SampleIndex, window_s: float) -> Leakage:
 
 
 def _shared(values: np.ndarray, split: np.ndarray) -> dict[Any, list[str]]:
-    """Values that stand in more than one split, with their splits."""
+    """The values that are in more than one split, with their splits."""
     names, position = np.unique(values, return_inverse=True)
     member = np.stack([np.bincount(position[split == name], minlength=len(names)) > 0 for name in SPLITS])
     return {

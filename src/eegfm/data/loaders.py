@@ -1,7 +1,7 @@
-"""The batches of an epoch, in an order that is known beforehand, and their loaders.
+"""The order of an epoch's batches, and the loaders that follow it.
 
-An interrupted epoch goes on after its last step: the order is a function of the seed and the epoch alone,
-and a checkpoint holds how many of its batches were trained on.
+The order is a function of the seed and the epoch alone, and a checkpoint holds how many batches of the epoch were
+trained on. So an interrupted epoch continues after its last step.
 """
 
 import signal
@@ -23,7 +23,7 @@ from eegfm.data.store import SampleStore
 
 
 class SplitDataset(Dataset[EEGBatch]):
-    """Rows of a store. A loader asks for a whole batch at a time, which costs one read transaction."""
+    """Rows of a store as a data set. A loader asks for whole batches; each costs one read transaction."""
 
     def __init__(self, store: SampleStore, rows: Int[np.ndarray, " row"], coords: Tensor) -> None:
         self.store, self.rows, self.coords = store, rows, coords
@@ -58,9 +58,8 @@ class SplitDataset(Dataset[EEGBatch]):
 class Order(DistributedSampler[Any]):
     """The batches of an epoch; each process gets its share (see `eegfm.data.shared`).
 
-    The order is a function of the seed and the epoch alone, whatever else drew random numbers; without a
-    seed, windows come as they are stored. `skip` lets an interrupted epoch go on; the length stays that of
-    the whole epoch.
+    The order depends on nothing but the seed and the epoch; without a seed, windows come in stored order. `skip`
+    continues an interrupted epoch; the length stays that of the whole epoch.
 
     It is a DistributedSampler only in name, so that Lightning leaves it in place: Lightning would wrap any
     other sampler, pad its batches by repeats, and tell the epoch to the wrapper alone.
@@ -94,7 +93,7 @@ class Order(DistributedSampler[Any]):
 
 
 class Windows(Order):
-    """An order of the `n` windows of a split, as places in it."""
+    """An order of the `n` windows of a split, as positions in the split."""
 
     def __init__(self, n: int, batch_size: int, seed: int | None = None, **ranks: int) -> None:
         super().__init__(batch_size, seed, **ranks)
@@ -115,8 +114,8 @@ class Windows(Order):
 class Loader(DataLoader[EEGBatch]):
     """Load whole batches of a data set in a given order.
 
-    Its workers begin with the first batch. Lightning asks for an iterator before it says which epoch it is:
-    in a resumed fit, workers that began at once would draw the order of the first epoch.
+    Its workers start with the first batch. Lightning asks for an iterator before it sets the epoch, so in a resumed
+    fit, workers that started at once would follow the order of the first epoch.
     """
 
     def __init__(self, data: Dataset[EEGBatch], order: Order, num_workers: int = 0) -> None:
@@ -136,20 +135,20 @@ class Loader(DataLoader[EEGBatch]):
 
 
 class OrderedData(lightning.LightningDataModule):
-    """A data module whose loaders follow an `Order`; it knows this process's share and an epoch's progress.
+    """A data module whose loaders follow an `Order`; it knows this process's share and the epoch's progress.
 
-    A checkpoint holds the progress, since Lightning resumes an epoch's count but begins its batches anew.
+    A checkpoint holds the progress, since Lightning restores the number of an epoch but starts its batches again.
     """
 
     batch_size: int
     _interrupted: Mapping[str, int] = {}
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch and the number of its trained batches, in the middle of an epoch."""
+        """The epoch and the number of batches trained in it; empty between epochs."""
         if self.trainer is None:
             return {}
         done = self.trainer.fit_loop.batch_idx + 1
-        # a whole epoch needs no state: after it the epoch number is already that of the next
+        # after a whole epoch, the epoch number is already that of the next
         return (
             {"epoch": self.trainer.current_epoch, "batches": done}
             if done < self.trainer.num_training_batches
@@ -157,17 +156,20 @@ class OrderedData(lightning.LightningDataModule):
         )
 
     def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
-        """Go on from there with the next training loader."""
+        """Let the next training loader continue the interrupted epoch."""
         self._interrupted = dict(state_dict)
 
     def _going_on(self, order: Order) -> Order:
-        """The same order; in an interrupted epoch it starts after the trained batches."""
+        """Make the order of an interrupted epoch start after its trained batches; returns the order."""
         if self._interrupted:
             order.skip(self._interrupted["epoch"], self._interrupted["batches"])
         return order
 
     def _ranks(self, windows: Mapping[str, int]) -> dict[str, int]:
-        """Which of several processes this one is; `windows` are those of the splits that are scored."""
+        """This process's rank among several, as arguments of an `Order`; empty for one process.
+
+        `windows` holds the number of windows of each split that is scored.
+        """
         if self.trainer is None or self.trainer.world_size == 1:
             return {}
         refuse_too_many(self.trainer.world_size, self.batch_size, dict(windows))
@@ -175,7 +177,7 @@ class OrderedData(lightning.LightningDataModule):
 
 
 def as_is(batch: Any) -> EEGBatch:
-    return batch  # the data set hands over whole batches
+    return batch  # the data set already gives whole batches
 
 
 def ignore_stop_signals(worker: int) -> None:

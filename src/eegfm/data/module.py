@@ -1,4 +1,4 @@
-"""The Lightning data module: a benchmark, prepared where needed, as batches of `EEGBatch`."""
+"""The Lightning data module of one benchmark: it prepares the store if needed and serves batches of `EEGBatch`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -63,21 +63,21 @@ class EEGDataModule(EEGData):
 
     Args:
         benchmark: corpus and protocol.
-        raw: folder of the raw files; need not exist once the store is prepared.
+        raw: folder of the raw files; it may be missing once the store is prepared.
         cache: folder of all stores.
-        seed: of the training order.
+        seed: seed of the training order.
         encoder: a frozen encoder whose vectors are stored and served instead of the raw windows, or None.
         split: a division other than the published one (see `eegfm.data.splits`), or None.
-        train_ratio: the part of the training windows to train on: seeded, the same of every class.
+        train_ratio: the fraction of the training windows to train on, drawn by the seed in every class.
         steps: signal processing other than the published one, or None.
-        window_s: length of the windows in seconds, other than the protocol's (see `eegfm.benchmarks.length`), or None.
-        imported: use what `eegfm convert` has made of a store of the reference; nothing is prepared from `raw`.
-        batch_size: windows a batch, in every split; of several processes, all of theirs together.
-        num_workers: loader processes. 0 is the fastest for stores that fit in memory: a batch is one read.
+        window_s: windows of another length in seconds than the protocol's (see `eegfm.benchmarks.length`), or None.
+        imported: use the store that `eegfm convert` made from an LMDB of the reference, and prepare nothing from `raw`.
+        batch_size: windows in a batch of any split, over all processes together.
+        num_workers: loader processes. 0 is fastest if the store fits in memory, since a batch is one read.
         prepare_workers: processes that prepare recordings side by side.
-        allow_partial: go on with an incomplete corpus, marked as such.
-        download: fetch the raw files first, where the corpus is open without login.
-        device_cache: keep whole splits on the trainer's device; a batch is then an index, and nothing is copied.
+        allow_partial: accept an incomplete corpus; every report then says PARTIAL.
+        download: fetch the raw files first, if the corpus is open without a login.
+        device_cache: keep whole splits on the trainer's device, so that no batch has to be copied there.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class EEGDataModule(EEGData):
         return self.store.subjects
 
     def prepare_data(self) -> None:
-        """Make the store where it is not there (see `ready`). Quick when nothing is to be done."""
+        """Make the store if it is missing (see `ready`)."""
         ready(
             benchmark=self._protocol,
             window_s=self.window_s,
@@ -166,19 +166,19 @@ class EEGDataModule(EEGData):
         )
 
     def open(self) -> SampleStore:
-        """The prepared store, once its splits have been looked at for leaks."""
+        """Open the prepared store. Raises EegfmError if its splits leak."""
         if self.store is None:
             store = SampleStore.open(self.cache, self.recipe)
             self._refuse_unknown_seconds(store)
             window_s = self.benchmark.window_s
             split = store.index.split if self.split is None else self.split(store.index, window_s)
-            # replaced beside the store, whose own index stays the published one
+            # only this copy gets the split; the store's own index keeps the published one
             self.index = replace(store.index, split=subset(store.index, split, self.train_ratio, self.seed))
             self.leakage = leakage(self.index, window_s)
-            found = self.leakage.undeclared(self.benchmark, within_subject=self.within_subject)
-            if found:
+            leaks = self.leakage.undeclared(self.benchmark, within_subject=self.within_subject)
+            if leaks:
                 raise EegfmError(
-                    f"{store.folder}: the splits leak: {'; '.join(found)}."
+                    f"{store.folder}: the splits leak: {'; '.join(leaks)}."
                     + (" Delete the folder and prepare again." if self.split is None else "")
                 )
             self.store = store
@@ -197,13 +197,13 @@ class EEGDataModule(EEGData):
         self.open()
 
     def train_inputs(self) -> Iterator[Tensor]:
-        """The x of the whole training split, batch by batch in stored order: for statistics of the training set."""
+        """The x of the training split, batch by batch in stored order, for statistics of the training set."""
         data = self.dataset("train")
         for start in range(0, len(data), self.batch_size):
             yield data.__getitems__(range(start, min(start + self.batch_size, len(data)))).x
 
     def class_counts(self) -> Tensor:
-        """Windows of each class in the training split."""
+        """The number of training windows of each class."""
         assert self.store is not None
         label = self.index.label[self.index.rows("train")]
         return torch.from_numpy(np.bincount(label, minlength=len(self.benchmark.classes)))
@@ -224,17 +224,17 @@ class EEGDataModule(EEGData):
             of_group = rows[group == name]
             label[of_group] = random.permutation(label[of_group])
         self.index = replace(self.index, label=label)
-        self.store.index = replace(self.store.index, label=label)  # this module's own: nobody else reads it
+        self.store.index = replace(self.store.index, label=label)  # no other module reads this instance
         return True
 
     def arrays(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
-        """A whole split as (x float32, label), for estimators that want all of it at once."""
+        """A whole split as arrays (x float32, label), for estimators that are fitted in one go."""
         data = self.dataset(split)
         assert self.store is not None
         return self.store.read(data.rows).astype(np.float32), data.labels
 
     def dataset(self, split: SplitName) -> SplitDataset:
-        """A split in stored order. The test split opens in the test stage only, so nothing can be chosen on it."""
+        """A split in stored order. The test split opens only in the test stage, so nothing can be chosen on it."""
         if self.store is None:
             raise EegfmError("The data module is not set up: call prepare_data() and setup(stage) first.")
         if split == "test" and self._stage != "test":
@@ -249,7 +249,7 @@ class EEGDataModule(EEGData):
     def provenance(self) -> BenchmarkFacts:
         """Facts about the data, for the run's result: recipe, protocol, completeness, subjects by split."""
         assert self.store is not None
-        found = count(self.index, len(self.benchmark.kinds))
+        counts = count(self.index, len(self.benchmark.kinds))
         other = self.benchmark is not self._protocol
         return replace(
             BenchmarkFacts.of_store(
@@ -304,7 +304,7 @@ class EEGDataModule(EEGData):
             )
 
     def refuse_empty(self, split: SplitName) -> None:
-        """Raise EegfmError where the opened store has no window of a split."""
+        """Raise EegfmError if the opened store has no window of a split."""
         if len(self.index.rows(split)):
             return
         assert self.store is not None
@@ -313,7 +313,7 @@ class EEGDataModule(EEGData):
         published = self.benchmark.splits if self.split is None else None
         if published is not None and not published[split]:
             raise EegfmError(
-                f"{said} The corpus has no subject for it, and is there to be pre-trained on together with others: "
+                f"{said} The corpus has no subject for it; it serves for pre-training together with others: "
                 f"data=mix data/corpora=[...,{self.benchmark.name}]"
             )
         who = (

@@ -1,6 +1,6 @@
-"""From nothing to a store for training: fetch, process, verify, embed; finished steps are skipped.
+"""Make a store ready for training: fetch, process, verify, embed; what is done already is skipped.
 
-Torch and Lightning are loaded here only if an encoder needs them, so a finished store is reported at once.
+Torch and Lightning are loaded only if an encoder needs them, so a finished store is reported at once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ def ready(
     for name, value in (("steps", steps), ("window_s", window_s)):
         if imported and value is not None:
             raise EegfmError(
-                f"data.imported=true takes windows as the reference has stored them, data.{name} works on raw files. "
+                f"data.imported=true takes the windows of the reference as they are, and data.{name} needs raw files. "
                 "Leave one of the two out."
             )
     benchmark = of_length(benchmark, window_s)
@@ -66,9 +66,7 @@ def ready(
     verify_once(benchmark, raw, cache, recipe=recipe, progress=progress)
     if encoder is None:
         return store
-    from eegfm.data.preparing.embed import (
-        embed,  # torch and Lightning: a finished store is told of without them
-    )
+    from eegfm.data.preparing.embed import embed  # loads torch and Lightning
 
     return embed(store, encoder, cache, progress=progress)
 

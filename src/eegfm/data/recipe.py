@@ -1,4 +1,7 @@
-"""The recipe of a store: everything that decides its content, and the fingerprint made of it that names its folder."""
+"""The recipe of a store: everything that its bytes depend on, and the fingerprint of it that names the folder.
+
+The training recipe of a model is another thing: see `conf/recipe/`.
+"""
 
 import hashlib
 import json
@@ -14,7 +17,7 @@ from eegfm.signal.steps import Step
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that can change a stored byte, as plain JSON values."""
+    """A store's recipe: everything that can change a stored byte, as plain JSON values."""
 
     facts: Mapping[str, Any]
 
@@ -29,9 +32,8 @@ class Recipe:
     ) -> "Recipe":
         """The recipe of a benchmark's windows, or of an encoder's vectors of them.
 
-        `steps` replaces the published steps; then the recipe says so and the fingerprint is another. So it does where
-        the windows are `imported` (by `eegfm convert`): the steps are then those that others are said to have
-        taken.
+        With other `steps` than the published ones the fingerprint is another. So it is if the windows are
+        `imported` by `eegfm convert`: then others processed them, by their own account with these steps.
         """
         chosen = benchmark.steps if steps is None else tuple(steps)
         facts: dict[str, Any] = {
@@ -89,7 +91,7 @@ _ABSENT = object()
 
 
 def plain(value: Any) -> Any:
-    """A value as it comes back from JSON: lists for tuples; and 200 for 200.0, which a YAML file may say either way."""
+    """A value as it comes back from JSON: lists for tuples, and 200 for 200.0, since a YAML file may say either."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -98,7 +100,7 @@ def plain(value: Any) -> Any:
 
 
 def step_facts(step: Step) -> dict[str, Any]:
-    """A step as a reader must know it: its name, its version and its fields."""
+    """A step as the recipe lists it: its name, its version and its fields."""
     values = {f.name: getattr(step, f.name) for f in fields(step)}  # type: ignore[arg-type]  # steps are dataclasses
     return {"step": type(step).__name__, "version": type(step).version, **values}
 

@@ -1,6 +1,7 @@
-"""A whole split on the device: a batch is an index into it, so that an epoch's loading costs nothing.
+"""Keep a whole split on the device, so that no batch has to be read or copied (data.device_cache=true).
 
-The eight benchmarks take 0.1 to 7 GB as float32 windows, less behind most encoders; one accelerator holds any of them.
+The eight benchmarks take 0.1 to 7 GB as float32 windows, and less as vectors of most encoders; one accelerator holds
+any of them.
 """
 
 from collections.abc import Iterator
@@ -14,12 +15,12 @@ CHUNK = 1024  # windows read at a time on the way to the device
 
 
 class ResidentLoader:
-    """The same batches as a `Loader` of the data set has in this order, already on the device."""
+    """The same batches in the same order as a `Loader`, but already on the device."""
 
-    batch_sampler = None  # Lightning (2.6) reads it of whatever has a sampler
+    batch_sampler = None  # Lightning (2.6) reads it if there is a sampler
 
     def __init__(self, data: SplitDataset, order: Windows, device: torch.device) -> None:
-        self.sampler, self.device = order, device  # Lightning tells the epoch to the first, by this name
+        self.sampler, self.device = order, device  # Lightning sets the epoch of an attribute named sampler
         store, rows = data.store, data.rows
         dtype = torch.from_numpy(store.read(rows[:1])).dtype
         self._check_room(len(rows) * torch.Size(store.shape).numel() * dtype.itemsize)
@@ -36,14 +37,14 @@ class ResidentLoader:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[EEGBatch]:
-        for places in self.sampler:
-            rows = torch.tensor(places, device=self.device)
+        for positions in self.sampler:
+            rows = torch.tensor(positions, device=self.device)
             yield EEGBatch(
                 x=self.x[rows].float(),
                 coords=self.coords,
                 label=self.label[rows],
                 subject=self.subject[rows],
-                key=[self.keys[place] for place in places],
+                key=[self.keys[position] for position in positions],
             )
 
     def _check_room(self, wanted: int) -> None:
@@ -52,6 +53,6 @@ class ResidentLoader:
         free = torch.cuda.mem_get_info(self.device)[0]
         if wanted > free:
             raise EegfmError(
-                f"data.device_cache=true: the split takes {wanted / 1e9:.1f} GB, {self.device} has "
-                f"{free / 1e9:.1f} GB free. Leave it out: data.device_cache=false"
+                f"data.device_cache=true: the split takes {wanted / 1e9:.1f} GB, and {self.device} has "
+                f"{free / 1e9:.1f} GB free. Type data.device_cache=false"
             )

@@ -1,9 +1,8 @@
-"""Divisions of a prepared store other than the published one: the same windows, by subject, under a seed.
+"""Divisions of a prepared store other than the published split: the same windows, divided anew under a seed.
 
-A division is a frozen dataclass. Called with a store's index and the length of its windows in seconds, it names the
-split of every row, "" for a row that is not used. Nothing is prepared or embedded anew. All of a benchmark's subjects
-take part, whatever their published split, so that no division's score may stand beside a published number; every report
-says so.
+A division is a frozen dataclass. It is called with a store's index and the length of its windows in seconds, and
+returns the split of every row, "" for an unused row. The store stays as it is. All subjects of a benchmark take part,
+whatever their published split, so its scores cannot be compared with published numbers; every report says so.
 """
 
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from eegfm.data.store import SampleIndex
 
 
 class Division(Protocol):
-    """`within_subject`: a test subject may also be a training subject."""
+    """What every division has. `within_subject`: a test subject may also be a training subject."""
 
     within_subject: ClassVar[bool]
 
@@ -30,11 +29,11 @@ def published() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class LeaveOneSubjectOut:
-    """Test on one subject; train on the others but for `val_subjects`, drawn for the choice of the epoch.
+    """Test on one subject, validate on `val_subjects` drawn from the others, and train on the rest.
 
     Args:
-        fold: the test subject, as its place among the sorted subject ids, from 0.
-        val_subjects: how many subjects validate.
+        fold: the test subject, by its position among the sorted subject ids, from 0.
+        val_subjects: the number of validation subjects.
         seed: of the draw. It is not the run's seed, so that seeds of one fold are comparable.
     """
 
@@ -48,7 +47,7 @@ class LeaveOneSubjectOut:
         _check_fold(self.fold, len(subjects), "subjects")
         if not 1 <= self.val_subjects <= len(subjects) - 2:
             raise EegfmError(
-                f"split.val_subjects={self.val_subjects}: of {len(subjects)} subjects one tests and at least one "
+                f"split.val_subjects={self.val_subjects}: one of {len(subjects)} subjects tests and at least one "
                 f"trains, so 1 to {len(subjects) - 2} may validate."
             )
         test = subjects[self.fold]
@@ -59,11 +58,11 @@ class LeaveOneSubjectOut:
 
 @dataclass(frozen=True, kw_only=True)
 class KFold:
-    """Subjects in `folds` groups of nearly one size: one group tests, the next one validates, the others train.
+    """Divide the subjects into `folds` groups of nearly equal size: one tests, the next validates, the others train.
 
     Args:
         fold: the group that tests, from 0.
-        folds: how many groups.
+        folds: the number of groups.
         seed: of the draw. It is not the run's seed, so that seeds of one fold are comparable.
     """
 
@@ -87,14 +86,14 @@ class KFold:
 
 @dataclass(frozen=True, kw_only=True)
 class FewShot:
-    """The published split, with a few windows of every test subject handed to training: calibration to a person.
+    """Move a few windows of every test subject from the published test split to training: calibration to a person.
 
     `shots` windows are drawn for each test subject and class. Windows within `gap_s` of one of them in the
     same recording are not used, since neighbouring windows are nearly the same.
 
     Args:
-        shots: windows a class and test subject.
-        gap_s: seconds that test windows keep from training windows.
+        shots: windows for each class and test subject.
+        gap_s: least distance of a test window from a training window, in seconds.
         seed: of the draw. It is not the run's seed, so that seeds are comparable.
     """
 
@@ -129,11 +128,11 @@ class FewShot:
 
 @dataclass(frozen=True, kw_only=True)
 class ByRecording:
-    """Recordings by name: some validate, some test, the others train. For one person, or a few, held out in time.
+    """Divide by the names of recordings: some validate, some test, the others train. For data of one or few persons.
 
     Args:
-        val: names of the recordings that validate.
-        test: names of those that test.
+        val: names of the validation recordings.
+        test: names of the test recordings.
     """
 
     val: Sequence[str]
@@ -156,13 +155,13 @@ class ByRecording:
 
 
 def subset(index: SampleIndex, split: np.ndarray, ratio: float, seed: int) -> np.ndarray:
-    """The split with only a part of its training rows: of each class the same fraction, at least one window.
+    """Keep only a fraction of the training rows of a split: the same of each class, at least one window.
 
     The draw is a function of the seed alone, and a smaller ratio is a subset of a larger one.
     """
     if not 0 < ratio <= 1:
         raise EegfmError(
-            f"data.train_ratio={ratio:g}: a part of the training windows, above 0 and up to 1."
+            f"data.train_ratio={ratio:g}: a fraction of the training windows is wanted, above 0 and up to 1."
         )
     if ratio == 1:
         return split

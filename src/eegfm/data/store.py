@@ -1,13 +1,13 @@
 """The prepared store: a cache that explains itself.
 
-One folder a recipe, `<cache>/<benchmark>/<fingerprint>/`:
+Each store's recipe (`eegfm.data.recipe`) has a folder, `<cache>/<benchmark>/<fingerprint>/`:
 
 - `samples.mdb`  one LMDB environment; key: the window's row as 8 big-endian bytes; value: its raw little-endian bytes
 - `index.npz`    label, subject, session, recording, onset, split and digest of every row, as plain arrays
-- `recipe.json`  the recipe, and what was found: recordings with their hashes, what is missing, counts, versions
+- `recipe.json`  the manifest: the recipe, the recordings with their hashes, what is missing, counts, versions
 
-Nothing is pickled, so opening a store runs no code. The fingerprint is made of the recipe alone: change a filter edge
-and the folder changes. A folder of that name is complete: it is written under another name and renamed at the end.
+Nothing is pickled, so opening a store runs no code. The fingerprint depends on the recipe alone: with another filter
+edge, the folder is another. A store is written under another name and renamed at the end, so a folder is complete.
 """
 
 import hashlib
@@ -28,15 +28,15 @@ from eegfm.data.manifest import FILE, Manifest
 from eegfm.data.recipe import Recipe
 from eegfm.files import sync_to_disk, write_json
 
-PAGE = 4096  # LMDB's page on every platform we meet; only the size estimate depends on it
+PAGE = 4096  # bytes of an LMDB page on common platforms; only the size estimate depends on it
 
 
 @dataclass(frozen=True, eq=False)
 class SampleIndex:
     """The facts about every row, as arrays of equal length.
 
-    `digest` is 64 bits of the BLAKE2 hash of the raw window, so that equal windows can be found without reading them;
-    behind an encoder it is still the hash of the raw window.
+    `digest` is a 64-bit BLAKE2 hash of the raw window, to find equal windows without reading them. In a store of an
+    encoder's vectors it is still the hash of the raw window.
     """
 
     label: Int[np.ndarray, " row"]
@@ -55,7 +55,7 @@ class SampleIndex:
         return np.flatnonzero(self.split == split)
 
     def key(self, row: int) -> str:
-        """The window's name, the same behind every encoder: "Subject05_2/35s"."""
+        """The window's name, such as "Subject05_2/35s"; it is the same in every store of the benchmark."""
         onset = f"{self.onset_s[row]:.4f}".rstrip("0").rstrip(".")
         return f"{self.recording[row]}/{onset}s"
 
@@ -82,7 +82,7 @@ def digests(windows: np.ndarray) -> np.ndarray:
 
 
 class SampleStore:
-    """A complete store, open for reading. Shared freely: one LMDB environment per path and process stands behind it."""
+    """A finished store, open for reading. All instances of one path and process share one LMDB environment."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -138,12 +138,12 @@ class SampleStore:
 
     @property
     def lacks_bytes(self) -> int:
-        """How many bytes `samples.mdb` is shorter than LMDB believes; at most 0 in a file that is whole."""
+        """How many bytes `samples.mdb` is shorter than LMDB believes; at most 0 if the file is whole."""
         path = self.folder / "samples.mdb"
         return lacking_bytes(_environment(path), path)
 
     def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Samples of the given rows, [len(rows), *shape] in the stored type: one transaction, one allocation."""
+        """Samples of the given rows, [len(rows), *shape] in the stored type, read in one transaction."""
         out = np.empty((len(rows), *self.shape), dtype=self.dtype)
         flat = out.reshape(len(rows), -1)
         with _environment(self.folder / "samples.mdb").begin(buffers=True) as transaction:
@@ -155,7 +155,7 @@ class SampleStore:
 
 
 def lacking_bytes(environment: lmdb.Environment, path: Path) -> int:
-    """How many bytes the file of an environment is shorter than LMDB believes; at most 0 where it is whole."""
+    """How many bytes the file of an environment is shorter than LMDB believes; at most 0 if it is whole."""
     pages = environment.info()["last_pgno"] + 1
     return pages * environment.stat()["psize"] - path.stat().st_size
 
@@ -164,7 +164,7 @@ _ENVIRONMENTS: dict[str, tuple[int, lmdb.Environment]] = {}
 
 
 def _environment(path: Path) -> lmdb.Environment:
-    """The one read-only environment of a path in this process: LMDB refuses a second, and none survives a fork."""
+    """The read-only environment of a path. LMDB allows one for each path and process, and none survives a fork."""
     place, process = os.path.realpath(path), os.getpid()
     owner, environment = _ENVIRONMENTS.get(place, (None, None))
     if environment is not None and owner != process:
@@ -179,7 +179,7 @@ def _environment(path: Path) -> lmdb.Environment:
 
 
 def _forget(path: Path) -> None:
-    """Close the environment of a file that is no longer the one at this path."""
+    """Close the environment of a path whose file is about to be replaced."""
     owner, environment = _ENVIRONMENTS.pop(os.path.realpath(path), (None, None))
     if environment is not None and owner == os.getpid():
         environment.close()
@@ -192,10 +192,10 @@ def _key(row: int) -> bytes:
 def write_store(
     folder: Path, manifest: Manifest, parts: Iterable[tuple[np.ndarray, SampleIndex]]
 ) -> SampleStore:
-    """Write a store in one go and give it its name last.
+    """Write a store, and give it its name at the end.
 
-    The same parts in the same order give the same bytes: one transaction a part, a map size that follows from the
-    counts, zeroed pages. So it does not matter how often the work before it was interrupted.
+    The same parts in the same order give the same bytes, however often the work before was interrupted: each part is
+    one transaction, the map size follows from the counts, and pages are zeroed.
     """
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,6 +1,6 @@
-"""A store of the reference -> a store of ours, for people who have prepared a corpus with CBraMod's or STAMP's scripts.
+"""Import an LMDB that CBraMod's or STAMP's scripts prepared (the reference) as a store.
 
-Two layouts, told apart by their folders:
+The reference has two layouts, recognised by their folders:
 
 - pickled (`<folder>/data.mdb`): a value is a pickled dict of `sample`, float64 (channel, second, 200) in microvolts,
   and `label`; `__keys__` is a pickled dict of the lists of keys of train, val and test. Read by
@@ -8,14 +8,13 @@ Two layouts, told apart by their folders:
 - NumPy (`<folder>/train/data.mdb`, `val`, `test`): a value is the bytes of such a sample, its key ends in a running
   number and the label ("aaaaaaar_00000001_00000012_y6"); `__keys__` is a JSON list, `__count__` its length.
 
-What comes in was made by someone else's run of some version of a script, with some version of MNE: that cannot be told
-from the bytes. So the recipe says `imported`, and the store is not the one that is prepared from the raw files: it has
-a fingerprint of its own, is asked for by `data.imported=true`, and every report says where it is from. What can be held
-against the protocol is: every key, its recording, subject, split and label, the counts of the census, leaks between
-splits, and each window's size, values and amplitude.
+The bytes do not tell which version of the script and of MNE made them. So the store's recipe says `imported`, and the
+store has another fingerprint than one prepared from raw files: `data.imported=true` chooses it, and every report names
+its origin. These can be compared with the protocol: every key with its recording, subject, split and label, the counts
+of the census, leaks between splits, and the size, values and amplitude of each window.
 
-Everything is read twice, to be examined and to be written, so nothing is written of a store that has a fault in it, and
-memory is that of one recording.
+Everything is read twice, first to be examined and then to be written. So a faulty LMDB leaves no store, and memory
+holds one recording at a time.
 """
 
 import tempfile
@@ -54,20 +53,20 @@ def convert(
 
     Args:
         benchmark: corpus and protocol, in the variant that the reference's scripts follow.
-        folder: of the reference's LMDB (see the module for the two layouts); it is not changed.
+        folder: the reference's LMDB (see the module for the two layouts); it is not changed.
         cache: folder of all stores.
-        allow_partial: go on without recordings that are missing or unusable, or with counts that are not the census's;
-            the store is then marked as partial.
+        allow_partial: accept missing or unusable recordings, or counts other than the census's; the store is then
+            marked as partial.
         progress: draw the progress bar.
 
     Raises:
-        EegfmError: the LMDB is not of this benchmark, contradicts its protocol, is damaged or not complete, its splits
-            leak, another one has been converted before, or the disk is full. Then no store is there.
+        EegfmError: the LMDB is of another benchmark, contradicts the protocol, is damaged or incomplete, its splits
+            leak, another LMDB was imported before, or the disk is full. Then no store is written.
     """
     if benchmark.reference_key is None:
         raise EegfmError(
-            f"The reference's scripts make no store of {benchmark.title} as {benchmark.protocol}. Choose the published "
-            f"variant where there is one, e.g. data.benchmark.variant=published (see conf/data/{benchmark.name}.yaml)."
+            f"The reference's scripts make no LMDB of {benchmark.title} as {benchmark.protocol}. Choose the published "
+            f"variant if there is one, e.g. data.benchmark.variant=published (see conf/data/{benchmark.name}.yaml)."
         )
     recipe = Recipe.of(benchmark, imported=True)
     target = cache / recipe.folder
@@ -95,7 +94,7 @@ def convert(
             listed = {source.recording for source, _ in plan}
             missing = [name for name in known if name not in listed]
             if benchmark.census.windows is not None and not wrong:
-                missing = []  # those that the protocol leaves out
+                missing = []  # the protocol leaves them out
             if failures or missing:
                 wrong = []
             if (failures or missing or wrong) and not allow_partial:
@@ -165,7 +164,7 @@ def _manifest(
 
 @dataclass(frozen=True)
 class Listed:
-    """A window as the reference lists it: its key, the split it stands under, and what the key says."""
+    """A window in the reference's list: its key, the split that lists it, and what the key says."""
 
     key: str
     split: SplitName
@@ -177,10 +176,10 @@ Examined = list[tuple[Source, list[Listed], SampleIndex]]
 
 
 def _plan(benchmark: BenchmarkSpec, reference: Pickled | Numpy) -> tuple[dict[str, Source], Plan]:
-    """The recordings that the protocol names, as far as it names any without their files, and those that are listed.
+    """The protocol's recordings, as far as it names them without files, and the listed ones with their windows.
 
-    Recordings come in the protocol's order, windows by their number. Raises EegfmError where a key is not the
-    benchmark's, comes twice, or stands under another split than the protocol says.
+    Recordings come in the protocol's order, windows by number. Raises EegfmError if a key is of another benchmark,
+    comes twice, or is listed in another split than the protocol's.
     """
     assert benchmark.reference_key is not None
     with tempfile.TemporaryDirectory() as empty:
@@ -200,14 +199,14 @@ def _plan(benchmark: BenchmarkSpec, reference: Pickled | Numpy) -> tuple[dict[st
             other = taken.setdefault((says.recording, says.number), key)
             if other is not key:
                 raise EegfmError(
-                    f"{where} (in {split}): window {says.number} of recording {says.recording} is listed before, as "
+                    f"{where} (in {split}): window {says.number} of recording {says.recording} is also listed as "
                     f"{other!r}."
                 )
             source = known.get(says.recording)
             wanted = says.split or (source.split if source else None)
             if wanted not in (None, split):
                 raise EegfmError(
-                    f"{where} stands under {split}; by {benchmark.protocol} it belongs to {wanted}. The reference "
+                    f"{where} is listed in {split}; by {benchmark.protocol} it belongs to {wanted}. The reference "
                     "cuts a directory listing, and another file in it may have moved its splits: make the LMDB again, "
                     "or prepare the raw files with eegfm prepare, which divides by subject."
                 )
@@ -221,9 +220,9 @@ def _plan(benchmark: BenchmarkSpec, reference: Pickled | Numpy) -> tuple[dict[st
 
 
 def _source(windows: Sequence[Listed]) -> Source:
-    """A recording that only its keys tell of."""
+    """A recording that is known only from its keys."""
     splits = {window.split for window in windows}
-    assert windows[0].says.subject, "a parser of keys owes the subject that `sources` cannot know"
+    assert windows[0].says.subject, "if `sources` cannot name the subject, the parser of keys must"
     return Source(
         windows[0].says.subject,
         windows[0].says.recording,
@@ -238,7 +237,7 @@ def _source(windows: Sequence[Listed]) -> Source:
 def _examine(
     benchmark: BenchmarkSpec, reference: Pickled | Numpy, plan: Plan, bar: Progress
 ) -> tuple[Examined, list[Failure]]:
-    """Read every recording before one is written; a recording with a fault in it is a failure."""
+    """Read and check every recording before any is written; a faulty one becomes a failure."""
     kept: Examined = []
     failures: list[Failure] = []
     task = bar.add_task(f"Examining {benchmark.name}", total=len(plan), unit="recordings")
@@ -265,11 +264,11 @@ def _examine(
 def _again(
     benchmark: BenchmarkSpec, reference: Pickled | Numpy, kept: Examined, bar: Progress
 ) -> Iterator[tuple[np.ndarray, SampleIndex]]:
-    """The examined recordings, to be written."""
+    """Read the examined recordings again, to be written."""
     task = bar.add_task(f"Converting {benchmark.name}", total=len(kept), unit="recordings")
     for source, listed, index in kept:
         windows, now = _read(benchmark, reference, source, listed)
-        # opened without a lock: somebody may be writing to it
+        # the LMDB is opened without a lock, so another process may write to it
         if not np.array_equal(now.digest, index.digest):
             raise EegfmError(
                 f"{reference.folder} changed while it was read (recording {source.recording}). Wait until nothing "
@@ -282,7 +281,7 @@ def _again(
 def _read(
     benchmark: BenchmarkSpec, reference: Pickled | Numpy, source: Source, listed: Sequence[Listed]
 ) -> tuple[np.ndarray, SampleIndex]:
-    """The windows of a recording, float32 microvolts, [window, channel, time], and what is known of them."""
+    """The windows of a recording, float32 microvolts, [window, channel, time], and their index."""
     shape = (len(benchmark.channels), round(benchmark.window_s), PER_SECOND)
     assert shape[1] * PER_SECOND == benchmark.n_times, "the reference stores whole seconds at 200 Hz"
     windows = np.empty((len(listed), len(benchmark.channels), benchmark.n_times), dtype="<f4")
@@ -292,7 +291,7 @@ def _read(
         sample, stored = reference.window(window.split, window.key)
         if sample.shape != shape:
             raise EegfmError(f"{where}: its sample is {sample.shape}; {benchmark.title} has {shape}.")
-        with np.errstate(over="ignore"):  # becomes infinite
+        with np.errstate(over="ignore"):  # becomes infinite, refused below
             windows[i] = sample.reshape(windows.shape[1:])
         if not np.isfinite(windows[i]).all():
             raise EegfmError(f"{where}: holds NaN or infinite values.")
@@ -312,19 +311,19 @@ def _read(
 
 
 def _label(
-    benchmark: BenchmarkSpec, reference: Pickled | Numpy, said: int | None, stored: int | None, where: str
+    benchmark: BenchmarkSpec, reference: Pickled | Numpy, by_key: int | None, stored: int | None, where: str
 ) -> int:
-    """The class of a window, from beside it or from its key, which must not contradict each other."""
-    # in a NumPy LMDB only the key holds the code, and the benchmark knows how codes count (TUEV's from 1)
-    label = said if isinstance(reference, Numpy) and said is not None else stored
+    """The class of a window: the stored one and the one in its key must agree."""
+    # a NumPy LMDB has the code only in the key, and the benchmark knows from which number codes count (TUEV: 1)
+    label = by_key if isinstance(reference, Numpy) and by_key is not None else stored
     if label is None or not 0 <= label < len(benchmark.classes):
         raise EegfmError(
             f"{where}: label {label}; {benchmark.title} has 0 to {len(benchmark.classes) - 1}."
         )
-    if said is not None and label != said:
+    if by_key is not None and label != by_key:
         raise EegfmError(
             f"{where}: stored as {benchmark.classes[label]!r} ({label}); by its name it is "
-            f"{benchmark.classes[said]!r} ({said})."
+            f"{benchmark.classes[by_key]!r} ({by_key})."
         )
     return label
 
@@ -340,20 +339,20 @@ def _refusal(
     missing: Sequence[str],
     wrong: Sequence[str],
 ) -> str:
-    said = []
+    reasons = []
     if failures:
-        said.append(f"{len(failures)} recordings are not usable:\n{shown(failures)}")
+        reasons.append(f"{len(failures)} recordings are not usable:\n{shown(failures)}")
     if missing:
-        said.append(f"{len(missing)} of {n_known} recordings have no window in it: {some(missing)}.")
+        reasons.append(f"{len(missing)} of {n_known} recordings have no window in it: {some(missing)}.")
     if wrong:
-        said.append(
-            f"The counts are not those of the census ({benchmark.census.source}): {'; '.join(wrong)}. Is it of the "
-            f"edition and the version of the script that {benchmark.protocol} stands for?"
+        reasons.append(
+            f"The counts are not those of the census ({benchmark.census.source}): {'; '.join(wrong)}. Is it from "
+            f"the edition of the corpus and the version of the script that {benchmark.protocol} follows?"
         )
     return "\n".join(
         [
             f"{benchmark.title}: {reference.folder} is not the complete data set of the protocol.",
-            *said,
-            "To import what is there, marked as partial in every report: data.allow_partial=true",
+            *reasons,
+            "To import it anyway, marked as partial in every report: data.allow_partial=true",
         ]
     )

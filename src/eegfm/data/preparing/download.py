@@ -1,7 +1,8 @@
-"""Fetch the raw files of a corpus that is open without login: resumed where cut, checked against published sums.
+"""Fetch the raw files of a corpus that is open without a login: resume broken downloads, check the published sums.
 
-Made for PhysioNet, where `SHA256SUMS.txt` lies beside the files; any server with the same tree will do. Pooch knows
-the sums and puts a file in its place; its own HTTP downloader begins at nought after a cut, hence `ResumingDownloader`.
+This is made for PhysioNet, which has `SHA256SUMS.txt` beside the files; any server with the same tree works. Pooch
+checks the sums and puts files in place. Its own HTTP downloader starts again after a cut, so we have
+`ResumingDownloader`.
 """
 
 import logging
@@ -32,17 +33,17 @@ WAITS_S = (
     1.0,
     2.0,
     4.0,
-)  # before each retry after a try without progress; then it fails
-TIMEOUT_S = (10.0, 60.0)  # to connect; between two pieces
+)  # seconds before each retry without progress; after the last one the download fails
+TIMEOUT_S = (10.0, 60.0)  # to connect, and between two pieces
 PIECE = 1 << 14  # bytes; up to one piece is lost when a connection breaks
 
-# bytes just received, bytes of the file so far, bytes of the whole file where known
+# bytes just received, bytes of the file so far, bytes of the whole file if known
 Report = Callable[[int, int, int | None], None]
 
 
 @dataclass(frozen=True)
 class _File:
-    name: str  # its path below the root
+    name: str  # the path below the root
     url: str
     sha256: str
 
@@ -52,15 +53,15 @@ def download(
 ) -> None:
     """Fetch every file of the protocol that is not yet under `root` with its published SHA-256, and no other file.
 
-    What arrives grows in `<name>.part` and gets its name once it is complete and verified, so a download may be
-    stopped at any point and run again. A file that is there with another sum is fetched again. `base_url` names a
-    mirror: the same tree, its own SHA256SUMS.txt. Raises EegfmError where the corpus is not open, the server fails, a
-    sum differs or the disk is full.
+    A file grows as `<name>.part` and gets its name when it is complete and verified, so a download may be stopped at
+    any point and run again. An existing file with another sum is fetched again. `base_url` names a mirror, with the
+    same tree and its own SHA256SUMS.txt. Raises EegfmError if the corpus is not open, the server fails, a sum differs
+    or the disk is full.
     """
     base = base_url or benchmark.open_files
     if base is None:
         raise EegfmError(
-            f"{benchmark.title} is not fetched by data.download=true: no open files are known. {benchmark.access}\n"
+            f"data.download=true cannot fetch {benchmark.title}: its files are not open. {benchmark.access}\n"
             "Run the same command without data.download=true."
         )
     base = base.rstrip("/") + "/"
@@ -105,7 +106,7 @@ def download(
 
 @dataclass
 class ResumingDownloader:
-    """Pooch's downloader for one file: grows `part` from where it stops, verifies it, and hands it over by renaming."""
+    """Pooch's downloader for one file: continue `part`, verify it, and rename it."""
 
     session: requests.Session
     part: Path
@@ -113,21 +114,21 @@ class ResumingDownloader:
     report: Report
 
     def __call__(self, url: str, output_file: str, _pooch: Any) -> None:
-        # pooch makes this file empty beforehand; gone until the end, it cannot be left behind by a killed process
+        # pooch has made an empty file here, which a killed process would leave behind
         Path(output_file).unlink()
         resumed = self.part.exists()
         _receive(self.session, url, self.part, self.report)
         if resumed and not _is_published(self.part, self.sha256):
-            log.warning("%s did not begin the file that is at %s; starting afresh.", self.part, url)
+            log.warning("%s was not the beginning of the file at %s; starting again.", self.part, url)
             self.part.unlink()
             _receive(self.session, url, self.part, self.report)
         if not _is_published(self.part, self.sha256):
             found = pooch.file_hash(str(self.part))
             self.part.unlink()
             raise EegfmError(
-                f"{url} has not the content that {SUMS} promises: SHA-256 {found}, wanted {self.sha256}. The copy is "
-                "removed. A proxy may have answered in the server's place, or the server is at fault: open the address "
-                "in a browser, or try again later."
+                f"{url} does not have the content that {SUMS} lists: SHA-256 {found}, wanted {self.sha256}. The copy "
+                "was removed. A proxy may have answered in the server's place, or the server is at fault: open the "
+                "address in a browser, or try again later."
             )
         os.replace(self.part, output_file)
 
@@ -142,13 +143,13 @@ def _fetch_sums(session: requests.Session, base: str) -> dict[str, str]:
 
 
 def _published_as(name: str, sums: dict[str, str]) -> str:
-    """The path below the base URL: a benchmark may look into a folder (`eegmmidb/`) that the server does not have."""
+    """The path below the base URL, without leading folders that only our tree has (`eegmmidb/`)."""
     folders = name.split("/")
     tails = ("/".join(folders[i:]) for i in range(len(folders)))
     return next((tail for tail in tails if tail in sums), name)
 
 
-@level(logging.WARNING, pooch.get_logger())  # two lines a file would tear the progress bar
+@level(logging.WARNING, pooch.get_logger())  # its two lines for each file would break the progress bar
 def _fetch_files(session: requests.Session, root: Path, files: list[_File], meter: "_Meter") -> None:
     corpus = pooch.create(
         root,
@@ -162,9 +163,9 @@ def _fetch_files(session: requests.Session, root: Path, files: list[_File], mete
         if path.exists() and not _is_published(path, file.sha256):
             log.warning("%s is not the published file (its SHA-256 differs); fetching it again.", path)
             if path.is_symlink() or path.stat().st_nlink > 1:
-                path.unlink()  # its content belongs to another folder too, where nothing may change
+                path.unlink()  # another folder shares its content, which must not change
             else:
-                os.replace(path, part)  # perhaps cut by another program: then only its end is fetched
+                os.replace(path, part)  # if another program cut it, only its end has to be fetched
         # Any: pooch 1.9 declares a downloader with the arguments of a processor
         resuming: Any = ResumingDownloader(session, part, file.sha256, meter.receive)
         corpus.fetch(file.name, downloader=resuming)
@@ -176,7 +177,7 @@ def _is_published(path: Path, sha256: str) -> bool:
 
 
 def _receive(session: requests.Session, url: str, part: Path, report: Report) -> None:
-    """Grow `part` until the server has no more; a failed try is repeated until several in a row have added nothing."""
+    """Grow `part` to the whole file; try again until several tries in a row have added nothing."""
     furthest, waits = _size(part), iter(WAITS_S)
     while True:
         try:
@@ -187,7 +188,7 @@ def _receive(session: requests.Session, url: str, part: Path, report: Report) ->
             wait = next(waits, None)
             if wait is None:
                 raise EegfmError(
-                    f"Could not fetch {url}: {error}.\nWhat has arrived is kept; the same command goes on from there."
+                    f"Could not fetch {url}: {error}.\nWhat has arrived is kept; the same command continues from there."
                 ) from error
             log.debug("%s: %s; trying again in %g s", url, error, wait)
             time.sleep(wait)
@@ -201,26 +202,26 @@ def _receive_once(session: requests.Session, url: str, part: Path, report: Repor
     with session.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
         content_range = answer.headers.get("Content-Range", "")
         if answer.status_code == 416 and content_range == f"bytes */{have}":
-            return  # all there: stopped between the last byte and the check
-        goes_on = answer.status_code == 206 and content_range.startswith(f"bytes {have}-")
-        if have and answer.status_code in (206, 416) and not goes_on:
-            part.unlink()  # it is longer than the file, or the server sends another stretch than the one asked for
+            return  # complete: the download was stopped between the last byte and the check
+        continues = answer.status_code == 206 and content_range.startswith(f"bytes {have}-")
+        if have and answer.status_code in (206, 416) and not continues:
+            part.unlink()  # it is longer than the file, or the server sends another range than requested
             return _receive_once(session, url, part, report)
         if 400 <= answer.status_code < 500 and answer.status_code not in (408, 429):
             raise EegfmError(
-                f"{url} cannot be had: HTTP {answer.status_code} {answer.reason}. Open the address in a browser; where "
-                "the corpus has moved, data/README.md says how to put the files in place by hand."
+                f"{url} cannot be fetched: HTTP {answer.status_code} {answer.reason}. Open the address in a browser; "
+                "if the corpus has moved, data/README.md says how to put the files in place by hand."
             )
         answer.raise_for_status()
-        have = have if goes_on else 0  # 200: this server sends whole files only
+        have = have if continues else 0  # 200: this server sends only whole files
         length = answer.headers.get("Content-Length")
         total = have + int(length) if length else None
-        with part.open("ab" if goes_on else "wb") as file:
+        with part.open("ab" if continues else "wb") as file:
             for piece in answer.iter_content(PIECE):
                 file.write(piece)
                 have += len(piece)
                 report(len(piece), have, total)
-    if total is not None and have < total:  # urllib3 below 2 does not notice a cut by itself
+    if total is not None and have < total:  # urllib3 below 2 does not notice a cut
         raise requests.ConnectionError(f"cut after {have:,} of {total:,} bytes")
 
 
@@ -229,7 +230,7 @@ def _size(path: Path) -> int:
 
 
 class _Meter:
-    """The bar's content: files done and the fraction of the current one; bytes received in this run."""
+    """The content of the progress bar: finished files, the fraction of the current one, and the bytes received."""
 
     def __init__(self, bar: Progress, name: str, *, done: int, total: int) -> None:
         self.bar, self.done, self.total, self.received = bar, done, total, 0

@@ -1,4 +1,4 @@
-"""Store -> frozen encoder -> store of vectors."""
+"""Embed a store of windows with a frozen encoder into a store of vectors."""
 
 import hashlib
 import logging
@@ -29,8 +29,8 @@ from eegfm.files import only_one
 
 log = logging.getLogger(__name__)
 
-# Series an encoder is given at once: enough to fill a GPU, and on a CPU the progress still moves. Fixed, because
-# another batch may change the last bits of a vector, and a resumed store is the same bytes.
+# Series in a batch of the encoder: enough to fill a GPU, few enough for the progress bar on a CPU. It is fixed, since
+# another batch may change the last bits of a vector, and a resumed store must have the same bytes.
 BLOCK = 4096
 
 
@@ -42,14 +42,15 @@ def embed(
     progress: bool = True,
     processes: int | None = None,
 ) -> SampleStore:
-    """The store of an encoder's vectors, [channel, second, width] in float16, made where it is not in the cache yet.
+    """The store of an encoder's vectors, [channel, second, width] in float16; made if it is not in the cache.
 
     Every (channel, second) is embedded alone, in the order window, channel, second; rows and index are those of the
-    source store. A window that came before, bit by bit, has the vectors it had there. Resumable by recording, like
-    `prepare`. Recordings are divided among `processes`, by themselves as `processes_for` says; the store is the same.
+    source store. A window with the same bytes as an earlier one gets the same vectors, without embedding it again.
+    Like `prepare`, an interrupted embedding continues with the next recording. Recordings are divided among
+    `processes` (default: `processes_for`); the store does not depend on their number.
 
     Raises:
-        EegfmError: the encoder reads another rate, or the store's type cannot hold what it gives.
+        EegfmError: the encoder needs another sampling rate, or float16 cannot hold its vectors.
     """
     recipe = encoded_recipe(source.recipe, encoder)
     folder = cache / recipe.folder
@@ -117,7 +118,7 @@ class Embedding:
         self.recordings = _runs(source.index.recording)
         self.origin = _first_of(source.index.digest)
         sizes = [len(rows) for _, rows in self.recordings]
-        self.home = np.repeat(np.arange(len(sizes)), sizes)  # of every row
+        self.home = np.repeat(np.arange(len(sizes)), sizes)  # the recording of every row
         self.per_window = shape[0] * shape[1]
 
     def todo(self) -> list[int]:
@@ -127,16 +128,16 @@ class Embedding:
         ]
 
     def n_series(self, which: list[int]) -> int:
-        """How many series of these recordings have to be embedded."""
+        """The number of series to embed for these recordings."""
         rows = [self.recordings[i][1] for i in which]
         return sum(int((self.origin[some] == some).sum()) for some in rows) * self.per_window
 
     def borrows(self, i: int) -> bool:
-        """Whether a recording has windows that an earlier one has had."""
+        """Whether a recording repeats windows of another one."""
         return bool((self.home[self.origin[self.recordings[i][1]]] != i).any())
 
     def write(self, i: int, advance: Callable[[int], None] = lambda _: None) -> None:
-        """Embed and write a recording; parts of those that it borrows from are there. `advance` is told of series."""
+        """Embed and write a recording; the parts it borrows from must exist. `advance` gets the number of series."""
         name, rows = self.recordings[i]
         origin, step = self.origin, max(1, BLOCK // self.per_window)
         vectors = np.empty((len(rows), *self.shape), "<f2")
@@ -144,15 +145,15 @@ class Embedding:
         for start in range(0, len(new), step):
             block = new[start : start + step]
             windows = torch.from_numpy(self.source.read(rows[block]).astype(np.float32, copy=False))
-            found = self.encoder.encode(windows.reshape(len(block) * self.per_window, -1)).cpu().numpy()
-            with np.errstate(over="ignore"):  # looked for below
-                vectors[block] = found.reshape(len(block), *self.shape)
-            advance(len(found))
+            encoded = self.encoder.encode(windows.reshape(len(block) * self.per_window, -1)).cpu().numpy()
+            with np.errstate(over="ignore"):  # infinite values are refused below
+                vectors[block] = encoded.reshape(len(block), *self.shape)
+            advance(len(encoded))
         if not np.isfinite(vectors[new]).all():
             benchmark = self.source.recipe.facts["benchmark"]
             raise EegfmError(
                 f"encoder={self.encoder.name} gives numbers for {benchmark}/{name} that a float16 store cannot hold. "
-                "With encoder.precision=float16 it is the network that overflows: use bfloat16 or float32."
+                "If encoder.precision is float16, the network itself may overflow: use bfloat16 or float32."
             )
         for k in np.flatnonzero(origin[rows] != rows):
             there, first = self.recordings[self.home[origin[rows[k]]]]
@@ -162,13 +163,13 @@ class Embedding:
 
 
 def _write_parts(work: Embedding, processes: int, *, progress: bool) -> None:
-    """The part of every recording that has none yet."""
+    """Write the parts that are missing."""
     benchmark, n_series, started = work.source.recipe.facts["benchmark"], 0, time.monotonic()
 
     def rate() -> str:
         return f"{n_series / (time.monotonic() - started):,.0f}"
 
-    # recordings that borrow, and those that a process failed on, are left to the loop below, which says why
+    # the loop below does the recordings that borrow, and repeats those that failed here, to tell why
     alone = [i for i in work.todo() if not work.borrows(i)] if processes > 1 else []
     if len(alone) > 1:
         over_ranks(work.write, alone, min(processes, len(alone)), progress=progress)
@@ -191,9 +192,9 @@ def _write_parts(work: Embedding, processes: int, *, progress: bool) -> None:
 
 
 def processes_for(encoder: Encodes) -> int:
-    """One for each GPU, for an encoder that takes what there is; one where a launcher has divided them already.
+    """One process for each GPU if encoder.device=auto; one if a launcher has already divided the GPUs.
 
-    A session at a prompt is one process as well: others could not be started from there.
+    An interactive Python is one process too, since it cannot start others.
     """
     if getattr(encoder, "device", None) != "auto" or "LOCAL_RANK" in os.environ or hasattr(sys, "ps1"):
         return 1
@@ -207,7 +208,7 @@ def _first_of(digest: np.ndarray) -> np.ndarray:
 
 
 def _runs(names: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """Stretches of equal names with their rows; a recording's rows lie together."""
+    """Each stretch of equal names with its rows; the rows of a recording are consecutive."""
     starts = np.flatnonzero(np.r_[True, names[1:] != names[:-1]])
     return [(str(names[rows[0]]), rows) for rows in np.split(np.arange(len(names)), starts[1:])]
 

@@ -1,4 +1,4 @@
-"""Recordings embedded by several processes at once, one on each GPU, through Lightning's predict loop."""
+"""Embed recordings in several processes at once, one for each GPU, through Lightning's predict loop."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,7 +14,7 @@ from eegfm.contracts import EegfmError
 
 
 class Recordings(lightning.LightningModule):
-    """Write the given recordings; those it cannot write are left to the caller, who says why."""
+    """Write the given recordings. Failures are ignored here; the caller tries those again and reports why."""
 
     def __init__(self, write: Callable[[int], None]) -> None:
         super().__init__()
@@ -28,16 +28,16 @@ class Recordings(lightning.LightningModule):
 def over_ranks(
     write: Callable[[int], None], recordings: Sequence[int], processes: int, *, progress: bool
 ) -> None:
-    """Call `write` with every number once, in one of so many processes; it must be possible to pickle it.
+    """Call `write` once for each recording, in one of several processes. `write` must be picklable.
 
-    Each process has a GPU, where there are any, as its current device.
+    If there are GPUs, the current device of each process is its own GPU.
     """
     trainer = lightning.Trainer(
         accelerator="gpu" if torch.cuda.is_available() else "cpu",
         devices=processes,
-        # gloo, and patience: nothing is exchanged but that all are done, and recordings may differ by hours
+        # they exchange nothing until all are done, so gloo is enough; recordings may differ by hours
         strategy=DDPStrategy(start_method="spawn", process_group_backend="gloo", timeout=timedelta(days=7)),
-        plugins=[LightningEnvironment()],  # these processes are ours, whatever SLURM was asked for
+        plugins=[LightningEnvironment()],  # we start these processes ourselves, also in a SLURM job
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,

@@ -1,4 +1,4 @@
-"""Recordings -> parts: each is read, checked, processed, cut, and kept as a file of its own."""
+"""Make the parts of a store: read, check, process and cut each recording, and keep its windows as files."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Failure:
-    """A recording that gave no windows, and the sentence that says why."""
+    """An unusable recording, and the sentence that says why."""
 
     recording: str
     reason: str
@@ -39,14 +39,14 @@ class Failure:
 def process(
     benchmark: BenchmarkSpec, source: Source, steps: Sequence[Step]
 ) -> tuple[np.ndarray, SampleIndex]:
-    """One recording: read, checked, processed, cut. Windows are float32 microvolts, [window, channel, time]."""
+    """Read, check, process and cut one recording. Windows are float32 microvolts, [window, channel, time]."""
     return _process(benchmark, source, steps)[:2]
 
 
 def _process(
     benchmark: BenchmarkSpec, source: Source, steps: Sequence[Step]
 ) -> tuple[np.ndarray, SampleIndex, tuple[str, ...]]:
-    """The same, and what the steps have to say of the recording."""
+    """The same as `process`, and the notes of the steps about the recording."""
     recording = benchmark.read(source)
     check_recording(recording, raw_sfreq=benchmark.raw_sfreq)
     for step in steps:
@@ -84,7 +84,7 @@ def make_parts(
     workers: int,
     progress: bool,
 ) -> list[Failure]:
-    """Make the parts that are not there yet; failures come back in the protocol's order."""
+    """Make the missing parts. Returns the failures in the protocol's order."""
     todo = [source for source in sources if part_stamp(parts, source.recording) != _raw_stamp(source)]
     done = len(sources) - len(todo)
     reasons: dict[str, str] = {}
@@ -116,8 +116,8 @@ def _results(
         for source in todo:
             yield source, make_part(benchmark, source, steps, parts, _own(source, sums))
         return
-    # forked from this process, a worker would inherit its threads and locks (BLAS, torch) in an unknown state; the
-    # server that forks here is a fresh process, which loads the libraries once for all workers
+    # a worker forked from this process would inherit its threads and locks (BLAS, torch) in an unknown state; the
+    # fork server is a fresh process that loads the libraries once for all workers
     context = get_context("forkserver")
     context.set_forkserver_preload(["eegfm.data.preparing.worker"])
     with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
@@ -125,7 +125,7 @@ def _results(
         queue = iter(todo)
         try:
             while True:
-                # at most two recordings a worker in flight, so that stopping does not wait for a whole corpus
+                # submit at most two recordings for each worker, so that stopping does not wait for a whole corpus
                 for source in queue:
                     future = pool.submit(make_part, benchmark, source, steps, parts, _own(source, sums))
                     waiting[future] = source
@@ -157,7 +157,7 @@ def make_part(
 ) -> str | None:
     """Process one recording into its part. Returns None, or the sentence that says why it is not usable.
 
-    `sums` are the published SHA-256 of its files, where they are known.
+    `sums` holds the published SHA-256 of its files, as far as known.
     """
     facts: dict[str, Any] = {}
     try:
@@ -172,9 +172,7 @@ def make_part(
         return str(error)
     except OSError as error:
         return f"{source.path} cannot be read ({error.strerror or error}). Fetch it again, or check its permissions."
-    except (
-        Exception
-    ) as error:  # a reader may raise anything on a damaged file; the others must not pay for it
+    except Exception as error:  # a reader may raise anything on a damaged file; the other recordings go on
         log.debug("%s", source.path, exc_info=True)
         return f"{source.path} could not be processed ({type(error).__name__}: {error}). Fetch it again."
     facts["files"] = [
@@ -195,7 +193,7 @@ def _no_windows(benchmark: BenchmarkSpec) -> tuple[np.ndarray, SampleIndex]:
 
 
 def _raw_stamp(source: Source) -> dict[str, Any]:
-    """What tells that a part still is what would be made now: its raw files, and whose and which split's it is."""
+    """The facts that a part depends on: sizes and times of its raw files, its subject and its split."""
     stats = [path.stat() for path in source.files]
     return {
         "files": [[stat.st_size, stat.st_mtime_ns] for stat in stats],

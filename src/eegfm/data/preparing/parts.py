@@ -1,9 +1,9 @@
-"""Finished pieces of a preparation, one a recording, so that stopping it at any point loses one recording at most.
+"""The parts of a preparation, one for each finished recording: stopping it at any point loses one recording at most.
 
-A part is three files in `<store>.parts/`: the samples, their index, and a stamp that is written last and says from what
-the part was made. A part counts as there when its stamp is the expected one and the other two have the sizes that it
-says: they are not forced to the disk one by one, which would cost as much as a filter, and a computer that loses its
-power may have written the last and not the first.
+A part is three files in `<store>.parts/`: the samples, their index, and the facts about them with a stamp, written
+last, that says from what the part was made. A part is whole if its stamp is the expected one and the other two files
+have the noted sizes. The sizes are needed because the files are not forced to the disk one by one, which would cost
+as much as a filter: after a power failure the last may exist without the first.
 """
 
 import errno
@@ -30,22 +30,22 @@ from eegfm.data.store import SampleIndex
 from eegfm.files import write_json
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# how LMDB and NumPy say it, without a number; LMDB calls a write that was cut short an I/O error
-SAID = ("No space left", "File too large", "Input/output error", "requested and")
+# the same errors as texts of LMDB and NumPy, which give no number; LMDB calls a cut write an I/O error
+DISK_FULL_TEXTS = ("No space left", "File too large", "Input/output error", "requested and")
 
 
 def write_part(
     parts: Path, name: str, samples: np.ndarray, index: SampleIndex, stamp: dict[str, Any], **facts: Any
 ) -> None:
-    """Write a part; `stamp` says from what it was made, `facts` are kept beside it."""
+    """Write a part. `stamp` says from what it was made; `facts` are kept with it."""
     np.save(parts / f"{name}.npy", samples)
     index.save(parts / f"{name}.npz", sync=False)
     facts = {"stamp": stamp, "sizes": _sizes(parts, name), **facts}
-    write_json(parts / f"{name}.json", facts, sync=False)  # last: a part is there when its stamp is
+    write_json(parts / f"{name}.json", facts, sync=False)  # last, since the stamp makes the part count
 
 
 def part_facts(parts: Path, name: str) -> dict[str, Any]:
-    """The facts that were written beside a part; empty if there is no whole part."""
+    """The facts of a part; empty if there is no whole part."""
     try:
         facts = json.loads((parts / f"{name}.json").read_text(encoding="utf-8"))
         return facts if facts["sizes"] == _sizes(parts, name) else {}
@@ -64,17 +64,19 @@ def part_stamp(parts: Path, name: str) -> dict[str, Any] | None:
 
 def read_part(parts: Path, name: str) -> tuple[np.ndarray, SampleIndex]:
     index = SampleIndex.load(parts / f"{name}.npz")
-    mapped = "r" if len(index) else None  # nothing cannot be mapped
+    mapped = "r" if len(index) else None  # an empty array cannot be mapped
     return np.load(parts / f"{name}.npy", mmap_mode=mapped, allow_pickle=False), index
 
 
 @contextmanager
 def disk_full_explained(folder: Path, kept: str = "Finished recordings are kept") -> Iterator[None]:
-    """Explain a full disk in a sentence; `kept` says what is not lost."""
+    """Turn errors of a full disk into one sentence; `kept` says what is not lost."""
     try:
         yield
     except (OSError, lmdb.Error) as error:
-        if getattr(error, "errno", None) not in DISK_FULL and not any(text in str(error) for text in SAID):
+        if getattr(error, "errno", None) not in DISK_FULL and not any(
+            text in str(error) for text in DISK_FULL_TEXTS
+        ):
             raise
         free = shutil.disk_usage(folder.parent).free
         raise EegfmError(

@@ -1,8 +1,8 @@
-"""Raw files -> steps -> windows -> store.
+"""Prepare a store from raw files: raw files -> steps -> windows -> store.
 
-Work is done a recording at a time, each finished one kept as a part of its own, so a preparation can be stopped and
-started at any point: the parts that are there are not made again, and the store is assembled from all of them at the
-end, in the protocol's order. Hence the same bytes however often it was interrupted and however many workers there were.
+Each recording is processed alone and kept as a part, so a preparation may be stopped and started at any point and
+makes only the missing parts. At the end the store is assembled from all parts in the protocol's order. Its bytes
+depend neither on interruptions nor on the number of workers.
 """
 
 import logging
@@ -41,20 +41,20 @@ def prepare(
     allow_partial: bool = False,
     progress: bool = True,
 ) -> SampleStore:
-    """The benchmark's store, made from the raw files where it does not lie in the cache yet.
+    """The benchmark's store, made from the raw files if it is not in the cache.
 
     Args:
         benchmark: corpus and protocol.
         raw: folder of the raw files.
         cache: folder of all stores.
-        steps: other processing than the published one (another recipe, another folder).
-        workers: processes that work on recordings side by side.
-        allow_partial: go on without recordings that are missing or unusable; the store is then marked as partial.
+        steps: other processing steps than the published ones; the store then has another recipe and another folder.
+        workers: processes that prepare recordings side by side.
+        allow_partial: accept missing or unusable recordings; the store is then marked as partial.
         progress: draw the progress bar.
 
     Raises:
-        EegfmError: the corpus is not complete, a file is unusable, counts are not the census's, splits leak, or the
-            disk is full. Recordings that were finished stay finished.
+        EegfmError: the corpus is incomplete, a file is unusable, counts differ from the census, splits leak, or the
+            disk is full. Finished recordings are kept.
     """
     recipe = Recipe.of(benchmark, steps)
     folder = cache / recipe.folder
@@ -95,7 +95,7 @@ def prepare(
 
 
 def is_there(source: Source) -> bool:
-    """Whether all files of a recording lie on the disk."""
+    """Whether all files of a recording exist."""
     return all(path.is_file() for path in source.files)
 
 
@@ -116,8 +116,8 @@ def _assemble(
     alike = copies(benchmark, kept, sha256).named()
     if alike:
         raise EegfmError(
-            f"{benchmark.title}: files that must differ are the same bytes: {'; '.join(alike)}. One of each is a copy "
-            "under a wrong name. Fetch it again, or delete the wrong one and go on with data.allow_partial=true."
+            f"{benchmark.title}: files that must differ have the same bytes: {'; '.join(alike)}. One of each is a copy "
+            "under a wrong name. Fetch it again, or delete the copy and type data.allow_partial=true."
         )
     n_rows = sum(len(index) for index in indices.values())
     if n_rows == 0:
@@ -131,10 +131,10 @@ def _assemble(
     wrong = [] if missing or failures else census_differences(benchmark, whole, len(sources))
     if wrong and not allow_partial:
         raise EegfmError(
-            f"{benchmark.name}: the files are all there, but the counts are not those of the census "
+            f"{benchmark.name}: all files are there, but the counts are not those of the census "
             f"({benchmark.census.source}): {'; '.join(wrong)}. Is this the edition that {benchmark.protocol} uses? "
             f"See {benchmark.corpus}\n"
-            "To go on with what is there, marked as partial in every report: data.allow_partial=true"
+            "To use it anyway, marked as partial in every report: data.allow_partial=true"
         )
     found = leakage(whole, benchmark.window_s).undeclared(benchmark)
     if found:
@@ -175,7 +175,7 @@ def _assemble(
 
 
 def subjects_total(benchmark: BenchmarkSpec, sources: Sequence[Source]) -> int:
-    """Subjects of the protocol; where only the files know them, those found."""
+    """The number of subjects in the protocol, or in the found files if only they name the subjects."""
     if benchmark.splits is None:
         return len({source.subject for source in sources})
     return len({subject for subjects in benchmark.splits.values() for subject in subjects})
@@ -185,6 +185,7 @@ def subjects_total(benchmark: BenchmarkSpec, sources: Sequence[Source]) -> int:
 
 
 def refuse_partial(benchmark: BenchmarkSpec, store: SampleStore, allow_partial: bool) -> None:
+    """Raise EegfmError unless `allow_partial`; `store` is partial."""
     if allow_partial:
         return
     found = store.manifest
@@ -211,7 +212,7 @@ def _missing_sentence(
         f"{_first_missing(missing[0])}.\n"
         + _how_to_get(benchmark, raw)
         + (
-            "\nTo go on with what is there, marked as partial in every report: data.allow_partial=true"
+            "\nTo continue without them, marked as partial in every report: data.allow_partial=true"
             if len(missing) < len(sources)
             else ""
         )
@@ -231,8 +232,8 @@ def shown(failures: Sequence[Failure]) -> str:
 def _failure_sentence(benchmark: BenchmarkSpec, failures: Sequence[Failure], n: int) -> str:
     return (
         f"{benchmark.title}: {len(failures)} of {n} recordings are not usable:\n{shown(failures)}\n"
-        "The other recordings are prepared and kept. Put these files right and run the same command again, "
-        "or leave them out, marked as partial in every report: data.allow_partial=true"
+        "The other recordings are prepared and kept. Repair these files and run the same command again. To leave "
+        "them out, marked as partial in every report: data.allow_partial=true"
     )
 
 

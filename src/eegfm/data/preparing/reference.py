@@ -1,4 +1,4 @@
-"""The LMDBs that CBraMod's and STAMP's scripts write, opened and checked (see `eegfm.data.preparing.convert`)."""
+"""Open and check the LMDBs that CBraMod's and STAMP's scripts write (see `eegfm.data.preparing.convert`)."""
 
 import json
 import re
@@ -15,8 +15,10 @@ from eegfm.contracts import EegfmError
 from eegfm.data.store import lacking_bytes
 from eegfm.signal.formats.pickled import unpickle
 
-PER_SECOND = 200  # the reference's last axis, and its rate in Hz
-INTERRUPTED = "Its writing was interrupted, or the reference did not write it: make or copy it again."
+PER_SECOND = 200  # samples in the last axis of the reference, one second at 200 Hz
+INTERRUPTED = (
+    "Writing it was interrupted, or the reference's scripts did not write it: make or copy it again."
+)
 
 
 class Environment:
@@ -28,7 +30,7 @@ class Environment:
         self.stamp = {"name": place.resolve().name, "bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
 
     def where(self, key: str) -> str:
-        """How messages name a value."""
+        """The name of a value in messages."""
         return f"{self.place}, key {key!r}"
 
     def get(self, key: str) -> bytes:
@@ -40,18 +42,18 @@ class Environment:
             raise EegfmError(
                 f"{self.place} has no {key!r}. {INTERRUPTED}"
                 if key.startswith("__")
-                else f"{self.where(key)}: listed in '__keys__', and not there."
+                else f"{self.where(key)}: listed in '__keys__', but missing."
             )
         return bytes(value)
 
     def texts(self, keys: Any) -> list[str]:
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-            raise EegfmError(f"{self.where('__keys__')}: wanted are lists of keys. {INTERRUPTED}")
+            raise EegfmError(f"{self.where('__keys__')}: lists of keys are wanted. {INTERRUPTED}")
         return keys
 
 
 class Pickled:
-    """One environment, a pickle a window."""
+    """One environment, with a pickle for each window."""
 
     layout = "pickled LMDB"
 
@@ -72,7 +74,7 @@ class Pickled:
         listed = unpickle(value, name=environment.where(name))
         if not isinstance(listed, dict) or set(listed) != set(SPLITS):
             raise EegfmError(
-                f"{environment.where(name)}: wanted is a dict of the lists train, val and test. {INTERRUPTED}"
+                f"{environment.where(name)}: a dict of the lists train, val and test is wanted. {INTERRUPTED}"
             )
         return {split: environment.texts(listed[split]) for split in SPLITS}
 
@@ -84,11 +86,11 @@ class Pickled:
         where = self.where(split, key)
         value = unpickle(self.environment.get(key), name=where)
         if not isinstance(value, dict) or not {"sample", "label"} <= value.keys():
-            raise EegfmError(f"{where}: wanted is a dict of sample and label.")
+            raise EegfmError(f"{where}: a dict of sample and label is wanted.")
         sample, label = value["sample"], value["label"]
         if not isinstance(sample, np.ndarray) or sample.dtype.kind not in "iuf":
-            raise EegfmError(f"{where}: its sample is no array of numbers.")
-        # a MAT file's labels come as floats
+            raise EegfmError(f"{where}: its sample is not an array of numbers.")
+        # labels from a MAT file are floats
         if not isinstance(label, int | float | np.integer | np.floating) or not float(label).is_integer():
             said = repr(label)[:40] if isinstance(label, str | float | np.generic) else type(label).__name__
             raise EegfmError(f"{where}: its label is {said}, not a whole number.")
@@ -96,7 +98,7 @@ class Pickled:
 
 
 class Numpy:
-    """One environment a split, the bytes of an array a window; the key says its label."""
+    """An environment for each split, with the bytes of an array for each window; the key holds its label."""
 
     layout = "NumPy LMDB"
 
@@ -117,7 +119,7 @@ class Numpy:
                 if isinstance(error, EegfmError):
                     raise
                 raise EegfmError(
-                    f"{environment.where('__keys__')}: no JSON ({error}). {INTERRUPTED}"
+                    f"{environment.where('__keys__')}: not JSON ({error}). {INTERRUPTED}"
                 ) from error
             if stated != str(len(keys)).encode():
                 raise EegfmError(
@@ -145,7 +147,7 @@ class Numpy:
 
 @contextmanager
 def opened(folder: Path, benchmark: BenchmarkSpec) -> Iterator[Pickled | Numpy]:
-    """The reference's store, in whichever layout it is."""
+    """The reference's LMDB, in either layout. Raises EegfmError if the folder has none."""
     there = [split for split in SPLITS if _data(folder / split).is_file()]
     with ExitStack() as stack:
         if _data(folder).is_file():
@@ -157,10 +159,10 @@ def opened(folder: Path, benchmark: BenchmarkSpec) -> Iterator[Pickled | Numpy]:
                 environments[split] = stack.enter_context(_environment(folder / split))
             yield Numpy(environments, shape)
         else:
-            half = f" It has {' and '.join(there)} alone." if there else ""
+            half = f" It has only {' and '.join(there)}." if there else ""
             raise EegfmError(
-                f"No LMDB of the reference at {folder}: wanted is a folder with data.mdb (pickled), or with train, val "
-                f"and test that hold one each (NumPy).{half} Name it with lmdb=<folder>"
+                f"No LMDB of the reference at {folder}: a folder is wanted that has data.mdb (pickled), or train, val "
+                f"and test with a data.mdb in each (NumPy).{half} Name it with lmdb=<folder>"
             )
 
 
@@ -173,7 +175,7 @@ def _environment(place: Path) -> Iterator[Environment]:
     except (lmdb.Error, OSError) as error:
         raise EegfmError(f"{path} cannot be opened as an LMDB environment ({error}).") from error
     with environment:
-        # LMDB maps the file without looking at its length, and reading behind its end kills the process
+        # LMDB maps the file without checking its length, and reading behind its end kills the process
         size, lacking = path.stat().st_size, lacking_bytes(environment, path)
         if lacking > 0:
             raise EegfmError(
@@ -184,5 +186,5 @@ def _environment(place: Path) -> Iterator[Environment]:
 
 
 def _data(place: Path) -> Path:
-    """The file of an environment, which is its folder or the file itself."""
+    """The file of an environment, given the file itself or its folder."""
     return place if place.is_file() else place / "data.mdb"

@@ -1,4 +1,4 @@
-"""Loads what a process that prepares recordings needs: MNE and SciPy load their parts only when first used."""
+"""Import what a preparing process needs, once for all: MNE and SciPy load their parts only when first used."""
 
 import mne
 import scipy

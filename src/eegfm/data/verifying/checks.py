@@ -24,7 +24,7 @@ class Check:
 
 @dataclass
 class Meter:
-    """A progress bar over megabytes, whose end comes to be known as the work goes on."""
+    """A progress bar in megabytes; `expect` raises its total while the work goes on."""
 
     bar: Progress
     task: TaskID
@@ -42,7 +42,7 @@ class Meter:
 
 
 def prepare_again(benchmark: BenchmarkSpec, folder: Path) -> str:
-    return f"Delete {folder} and: eegfm prepare data={benchmark.name}"
+    return f"Delete {folder}, then type: eegfm prepare data={benchmark.name}"
 
 
 def how_to_get(benchmark: BenchmarkSpec) -> str:

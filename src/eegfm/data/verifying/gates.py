@@ -1,13 +1,13 @@
-"""Gates on the signal of a store: do its windows look as if the unit were right and the recipe's filters had been run?
+"""Checks of the signal of a store: is the unit right, and were the filters of the store's recipe run?
 
-They are wide: none says whether a recording is good.
+The limits are wide: no check says whether a recording is good.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import scipy  # its parts load when they are used
+import scipy  # loads its parts only when they are used
 from jaxtyping import Bool, Float, Int
 
 from eegfm.benchmarks.spec import BenchmarkSpec
@@ -15,22 +15,24 @@ from eegfm.data.store import SampleStore
 from eegfm.data.verifying.checks import Check
 from eegfm.words import some
 
-SPECTRA = 512  # windows, spread evenly over the store, whose spectrum is looked at
+SPECTRA = 512  # windows whose spectra are measured, spread evenly over the store
 AMPLITUDE_UV = (0.1, 500.0)  # the typical absolute value of a channel; a factor of 1e6 away means volts
 MAINS_HZ = (50.0, 60.0)
-NOTCHED = 1.5  # power at the mains over that around it, at most, where it was notched; without a notch and mains: 1
-LOUD = 4.0  # above this, mains that the protocol leaves in are worth a warning
-# Power density outside the pass-band: off where it is both above this part of that in the nearest octave inside, and
-# above this part of that in the whole band (rounding to float32 alone may fill an octave that holds nothing).
+NOTCHED = 1.5  # after a notch, the power at the mains frequency over that around it is at most this; without mains: 1
+LOUD = 4.0  # without a notch, a ratio above this gives a warning
+# Power density outside the pass-band is a fault if it is above OUTSIDE of that in the nearest octave inside and above
+# FLOOR of that in the whole band (rounding to float32 may fill an octave that is otherwise empty).
 OUTSIDE, FLOOR = 0.05, 1e-6
-OFFSET = 0.5  # mean over a channel's typical absolute value; an offset alone gives 1, a high-pass leaves nearly 0
+OFFSET = (
+    0.5  # mean over a channel's typical absolute value: 1 for a mere offset, nearly 0 after a high-pass
+)
 
 
 class Signal:
-    """The properties of stored windows that the gates need, measured chunk by chunk.
+    """The properties of stored windows that the checks need, measured chunk by chunk.
 
-    Lists hold an array a chunk: of every window and channel the median absolute value, the mean, and whether it is
-    constant; of some windows the power density in µV²/Hz.
+    Each list holds one array for each chunk: for every window and channel the median absolute value, the mean, and
+    whether it is constant; for some windows the power density in µV²/Hz.
     """
 
     def __init__(self, store: SampleStore) -> None:
@@ -39,7 +41,7 @@ class Signal:
         self._chosen = np.linspace(0, len(store) - 1, min(len(store), SPECTRA)).round().astype(int)
         self._taper = np.hanning(n_times + 1)[:-1].astype(np.float32)
         self._scale = 2 / (sfreq * float((self._taper**2).sum()))
-        self._every = max(1, n_times // 256)  # a median needs no more samples than these
+        self._every = max(1, n_times // 256)  # so many samples are enough for a median
         self.median_uv: list[Float[np.ndarray, "window channel"]] = []
         self.mean_uv: list[Float[np.ndarray, "window channel"]] = []
         self.constant: list[Bool[np.ndarray, "window channel"]] = []
@@ -62,12 +64,12 @@ class Signal:
 
 
 def check_signal(benchmark: BenchmarkSpec, store: SampleStore, signal: Signal) -> list[Check]:
-    """The gates, on the windows of a whole store."""
+    """The checks of the signal, from the windows of a whole store."""
     steps = store.recipe.facts["steps"]
     _, recording = np.unique(store.index.recording, return_inverse=True)
     median_uv, mean_uv = np.concatenate(signal.median_uv), np.concatenate(signal.mean_uv)
-    density = np.median(np.concatenate(signal.density), axis=0)  # of the typical window
-    # what the filters let through, at the worst and at the best within the main lobe of the taper
+    density = np.median(np.concatenate(signal.density), axis=0)  # the typical window
+    # the least and the most that the filters let through within the main lobe of the taper
     lobe, raw_sfreq = 2 / benchmark.window_s, max(benchmark.raw_sfreq, default=np.inf)
     gains = [power_gain(steps, np.abs(signal.hz + shift), raw_sfreq) for shift in (-lobe, 0, lobe)]
     least, most = np.min(gains, axis=0), np.max(gains, axis=0)
@@ -97,10 +99,10 @@ def _amplitude(
     starts = np.flatnonzero(np.diff(recording[order], prepend=-1))
     by_recording = [np.median(median_uv[rows]) for rows in np.split(order, starts[1:])]
     sizes = [*zip(channels, by_channel, strict=True), *zip(names[order[starts]], by_recording, strict=True)]
-    wrong = [f"{name} {size:.3g}" for name, size in sizes if not low <= size <= high]  # true of NaN as well
+    wrong = [f"{name} {size:.3g}" for name, size in sizes if not low <= size <= high]  # also true for NaN
     if not wrong:
         return Check("amplitude", f"median {by_channel.min():.3g} to {by_channel.max():.3g} µV", wanted)
-    remedy = "A factor of 1e6 means volts: look at the unit in the files' headers."
+    remedy = "A factor of 1e6 means volts: check the unit in the files' headers."
     return Check("amplitude", f"µV: {some(wrong)}", wanted, "off", remedy)
 
 
@@ -119,7 +121,7 @@ def _offset(
     mean_uv: Float[np.ndarray, "window channel"],
     median_uv: Float[np.ndarray, "window channel"],
 ) -> list[Check]:
-    """A high-pass leaves no offset in a recording. Its edge is mostly too low for a window to see."""
+    """After a high-pass a recording has no offset. Its edge is mostly too low to be visible in one window."""
     edges = [step["low"] for step in steps if step["step"] == "BandPass" and step["low"] is not None]
     if not edges:
         return []
@@ -142,7 +144,7 @@ def _mains(
     freq: float,
     lobe: float,
 ) -> Check:
-    """Power at a mains frequency over the power some hertz to either side of it."""
+    """The power at a mains frequency over the power some hertz to either side of it."""
     name, away = f"{freq:g} Hz", np.abs(hz - freq)
     if gain[away <= 5 + lobe].min() < 0.5:
         return Check(name, "outside the pass-band", "not judged")
@@ -150,7 +152,7 @@ def _mains(
         np.median(density[(away >= 1 + lobe) & (away <= 5 + lobe) & side])
         for side in (hz < freq, hz > freq)
     ]
-    # the geometric mean of the sides: spectra fall
+    # the geometric mean of the sides, because spectra fall
     ratio = float(density[np.argmin(away)] / np.sqrt(sides[0] * sides[1]))
     found = f"{ratio:.2g} of the power around it"
     if any(step["step"] == "Notch" and step["freq"] == freq for step in steps):
@@ -161,7 +163,7 @@ def _mains(
     wanted = "not notched"
     if ratio <= LOUD:
         return Check(name, found, wanted)
-    remedy = "Nothing to do: the protocol leaves mains in. A model may learn of them."
+    remedy = "Nothing to do: the protocol leaves mains in. A model may learn from it."
     return Check(name, found, wanted, "warning", remedy)
 
 
@@ -171,7 +173,7 @@ def _pass_band(
     least: Float[np.ndarray, " frequency"],
     most: Float[np.ndarray, " frequency"],
 ) -> list[Check]:
-    """Power where the filters let nothing through, over that in the nearest octave where they let all through."""
+    """The power where the filters let nothing through, over that in the nearest octave that they let through."""
     inside, outside = (least >= 0.5) & (hz > 0), (most < 1e-3) & (hz > 0)
     if not inside.any() or not outside.any():
         return []
@@ -199,8 +201,8 @@ def power_gain(
 ) -> Float[np.ndarray, " frequency"]:
     """How much power the filters of a recipe let through at each frequency, from 0 to 1; notches are left out.
 
-    `steps` as a recipe has them, `raw_sfreq` the (highest) rate of the files. Of a `BandPass` the straight line over
-    its transition stands for the flank of its kernel; see its docstring for the widths.
+    `steps` are those of a store's recipe; `raw_sfreq` is the (highest) rate of the files. The flank of a `BandPass` is
+    taken as a straight line over its transition; see its docstring for the widths.
     """
     amplitude, sfreq = np.ones(len(hz)), raw_sfreq
     for step in steps:
@@ -216,6 +218,6 @@ def power_gain(
             sections = scipy.signal.butter(step["order"], edges, "bandpass", output="sos", fs=sfreq)
             _, response = scipy.signal.sosfreqz(sections, np.minimum(hz, sfreq / 2), fs=sfreq)
             amplitude *= np.abs(response)
-        elif "sfreq" in step:  # every step that has a rate changes to it
+        elif "sfreq" in step:  # a step with a rate resamples to it
             sfreq = step["sfreq"]
     return amplitude**2

@@ -1,4 +1,4 @@
-"""Checks of a raw folder: what is there, whether it is what a store was made of, whether it can be read."""
+"""Checks of a raw folder: is it complete, was the store made from these files, can they be read?"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +33,7 @@ class _Files:
         if found is not None:
             self.left_out = {one["recording"]: one["reason"] for one in found.left_out}
         self.present = [source for source in self.sources if is_there(source)]
-        # recordings that the store does not list: only these are opened
+        # recordings that the store does not list; only these are opened
         self.strangers = [
             s for s in self.present if s.recording not in self.known and s.recording not in self.unusable
         ]
@@ -42,9 +42,9 @@ class _Files:
 def check_raw(
     benchmark: BenchmarkSpec, raw: Path, store: SampleStore | None, meter: Meter, *, may_be_gone: bool
 ) -> list[Check]:
-    """Files found, missing, changed, unreadable, duplicated; recordings that the protocol leaves out.
+    """Check for missing, changed, unreadable and duplicated files, and list recordings that the protocol leaves out.
 
-    With `may_be_gone`, files that the store has may be missing from the folder: a warning then.
+    With `may_be_gone`, a missing file from which the store was made is only a warning.
     """
     if store is not None and store.manifest.imported is not None:
         return [Check("raw files", store.manifest.imported["said"], "not compared")]
@@ -66,7 +66,7 @@ def check_raw(
 
 
 def _hash_all(files: _Files, meter: Meter) -> None:
-    """SHA-256 of every file that is there, once also where several recordings come from it."""
+    """Hash every file that is there (SHA-256), once even if several recordings come from it."""
     paths = dict.fromkeys(path for source in files.present for path in source.files)
     sizes = {path: path.stat().st_size for path in paths}
     meter.expect(sum(sizes.values()))
@@ -80,7 +80,7 @@ def _hash_all(files: _Files, meter: Meter) -> None:
 
 
 def _open_strangers(files: _Files, meter: Meter) -> None:
-    """Read recordings that no store knows, as a preparation would."""
+    """Read the recordings that the store does not know, as a preparation would."""
     todo = [source for source in files.strangers if source.recording not in files.unreadable]
     sizes = [source.path.stat().st_size for source in todo]
     meter.expect(sum(sizes))
@@ -98,51 +98,51 @@ def _open_strangers(files: _Files, meter: Meter) -> None:
 
 def _found(files: _Files, may_be_gone: bool) -> Check:
     benchmark, store = files.benchmark, files.store
-    there = {source.recording for source in files.present}
-    gone = [name for name in files.known if name not in there]
-    absent = [source.recording for source in files.sources if source.recording not in there]
+    present = {source.recording for source in files.present}
+    gone = [name for name in files.known if name not in present]
+    absent = [source.recording for source in files.sources if source.recording not in present]
     n = max(len(files.sources), benchmark.census.recordings or 0, len(files.known))
     wanted = f"{n:,} recordings"
-    if len(there) == n:
+    if len(present) == n:
         return Check("raw files", f"{n:,} in {files.raw}", wanted)
-    if benchmark.make is not None and not there:
-        return Check("raw files", "none; they are made when they are needed", wanted)
-    if store is not None and not there:
+    if benchmark.make is not None and not present:
+        return Check("raw files", "none; they are made when needed", wanted)
+    if store is not None and not present:
         found = f"none in {files.raw}; the store does not need them"
         return Check(
             "raw files", found, wanted, "warning", "To compare them with the store: data.raw=<folder>"
         )
     missing = list(dict.fromkeys([*gone, *absent]))
     names = f"; missing: {some(missing)}" if missing else ""
-    found = f"{len(there):,} of {n:,} in {files.raw}{names}"
-    # a partial store says itself what it lacks, wherever it is used
+    found = f"{len(present):,} of {n:,} in {files.raw}{names}"
+    # every report of a partial store already tells what it lacks
     excused = store is not None and ((not store.complete and not gone) or may_be_gone)
     return Check("raw files", found, wanted, "warning" if excused else "off", how_to_get(benchmark))
 
 
 def _as_prepared(files: _Files) -> list[Check]:
-    """Whether the files are those that the store was made of."""
+    """Compare the files with those that the store was made from."""
     compared, changed = 0, []
     for source in files.present:
         known = files.known.get(source.recording, {})
-        was = {file["name"]: file["sha256"] for file in known.get("files", [])}
+        then = {file["name"]: file["sha256"] for file in known.get("files", [])}
         if "sha256" in known:  # as the first versions wrote it
-            was[source.path.name] = known["sha256"]
-        for path in source.files if was else ():
+            then[source.path.name] = known["sha256"]
+        for path in source.files if then else ():
             if path in files.sha256:
                 compared += 1
-                if was.get(path.name) != files.sha256[path]:
+                if then.get(path.name) != files.sha256[path]:
                     changed.append(path.name)
     if not compared:
         return []
     assert files.store is not None
-    wanted = "as the store was made of"
+    wanted = "the files that the store was made from"
     if not changed:
-        return [Check("unchanged", f"{compared:,} files, each SHA-256 as then", wanted)]
-    found = f"{len(changed):,} of {compared:,} files hold other bytes: {some(changed)}"
-    # a made corpus is made anew where it was deleted; its files hold the time of making, so their bytes differ
+        return [Check("unchanged", f"{compared:,} files, each with the same SHA-256", wanted)]
+    found = f"{len(changed):,} of {compared:,} files have other bytes: {some(changed)}"
+    # a simulated corpus is made again if it was deleted; its files hold the time, so their bytes differ
     verdict: Verdict = "warning" if files.benchmark.make is not None else "off"
-    remedy = f"Put the old files back, or: {prepare_again(files.benchmark, files.store.folder)}"
+    remedy = f"Put the old files back. Or: {prepare_again(files.benchmark, files.store.folder)}"
     return [Check("unchanged", found, wanted, verdict, remedy)]
 
 
@@ -167,7 +167,7 @@ def _come_since(files: _Files) -> list[Check]:
     if files.store.complete:
         remedy = prepare_again(files.benchmark, files.store.folder)
         return [Check("come since", found, "none", "off", remedy)]
-    remedy = f"eegfm prepare data={files.benchmark.name} makes a fuller store."
+    remedy = f"To make a fuller store, type: eegfm prepare data={files.benchmark.name}"
     return [Check("come since", found, "none", "warning", remedy)]
 
 
@@ -175,14 +175,14 @@ def _readable(files: _Files) -> list[Check]:
     checks = []
     if files.unreadable:
         reasons = [f"{name}: {reason}" for name, reason in files.unreadable.items()]
-        found = f"{len(reasons):,} of {len(files.present):,} recordings are not: {'; '.join(reasons[:5])}"
+        found = f"{len(reasons):,} of {len(files.present):,} recordings cannot be read: {'; '.join(reasons[:5])}"
         checks.append(Check("readable", found, "every recording", "off", "Fetch them again."))
     elif files.strangers:
         checks.append(Check("readable", f"{len(files.strangers):,} recordings opened", "every recording"))
     if files.unusable:
         reasons = [f"{name}: {reason}" for name, reason in files.unusable.items()]
-        found = f"{len(reasons):,} when the store was made: {'; '.join(reasons[:5])}"
-        remedy = "Put these files right, delete the store's folder and prepare again."
+        found = f"{len(reasons):,} recordings when the store was made: {'; '.join(reasons[:5])}"
+        remedy = "Repair these files, delete the store's folder and prepare again."
         checks.append(Check("unusable", found, "none", "warning", remedy))
     return checks
 
@@ -191,12 +191,12 @@ def _duplicated(files: _Files) -> list[Check]:
     """Different files of the protocol with the same bytes, unless the benchmark declares them."""
     if not any(source.path in files.sha256 for source in files.present):
         return []
-    found = copies(files.benchmark, files.present, files.sha256)
-    wanted = "no two files alike"
-    wrong, n = found.named(), len(found.groups)
+    copied = copies(files.benchmark, files.present, files.sha256)
+    wanted = "no two equal files"
+    wrong, n = copied.named(), len(copied.groups)
     if not wrong:
         return [Check("duplicated", f"{n} groups, as declared" if n else "none", wanted)]
-    remedy = "One of each is a copy under a wrong name: fetch it again."
+    remedy = "One file of each group is a copy under a wrong name: fetch it again."
     return [Check("duplicated", f"{len(wrong):,} groups: {'; '.join(wrong[:5])}", wanted, "off", remedy)]
 
 

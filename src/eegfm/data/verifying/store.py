@@ -1,4 +1,4 @@
-"""Checks of a store: manifest, index, the digest of every window, counts against the census, leaks, the signal."""
+"""Checks of a store: manifest, index, the digest of every window, the counts, leaks, and the signal."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,11 +14,11 @@ from eegfm.data.verifying.checks import Check, Meter, Verdict, prepare_again
 from eegfm.data.verifying.gates import Signal, check_signal
 from eegfm.words import some
 
-CHUNK = 2**24  # bytes of windows in memory at a time
+CHUNK = 2**24  # bytes of windows that are read at a time
 
 
 def check_store(benchmark: BenchmarkSpec, store: SampleStore, recipe: Recipe, meter: Meter) -> list[Check]:
-    """Whether the store is what was written, and whether what was written is what the benchmark says."""
+    """Check that the store is as it was written, and that it is what the benchmark says."""
     checks = [_manifest(store, recipe)]
     if _sound(benchmark, store):
         windows, signal = _windows(store, meter)
@@ -26,7 +26,7 @@ def check_store(benchmark: BenchmarkSpec, store: SampleStore, recipe: Recipe, me
         if signal is not None:
             checks += check_signal(benchmark, store, signal)
     else:
-        found = "rows without a split, or with a label that is no class"
+        found = "some rows have no split, or a label that is not a class"
         checks.append(Check("index", found, "a split and a class for each row", "off"))
     again = prepare_again(benchmark, store.folder)
     return [
@@ -36,7 +36,7 @@ def check_store(benchmark: BenchmarkSpec, store: SampleStore, recipe: Recipe, me
 
 
 def _manifest(store: SampleStore, recipe: Recipe) -> Check:
-    """Whether the folder and the recipe in it are what was asked for, and `recipe.json` speaks of the index."""
+    """Check that `recipe.json` has the wanted recipe and fits the index."""
     manifest, wanted = store.manifest, f"recipe {recipe.fingerprint}"
     wrong = []
     said = {store.folder.name, manifest.fingerprint, store.recipe.fingerprint}
@@ -48,7 +48,7 @@ def _manifest(store: SampleStore, recipe: Recipe) -> Check:
     names, counts = np.unique(store.index.recording, return_counts=True)
     listed = {fact["recording"]: fact["windows"] for fact in manifest.recordings if fact["windows"]}
     if dict(zip(names.tolist(), counts.tolist(), strict=True)) != listed:
-        wrong.append("recipe.json and the index have other recordings")
+        wrong.append("recipe.json and the index list different recordings")
     if wrong:
         return Check("store", "; ".join(wrong), wanted, "off")
     if store.complete:
@@ -71,8 +71,8 @@ def _sound(benchmark: BenchmarkSpec, store: SampleStore) -> bool:
 
 
 def _windows(store: SampleStore, meter: Meter) -> tuple[Check, Signal | None]:
-    """Every stored window, read once: held against its digest, and measured for the gates."""
-    wanted = "the bytes written"
+    """Read every stored window once: compare it with its digest, and measure it for the checks of the signal."""
+    wanted = "the bytes that were written"
     if store.lacks_bytes > 0:  # LMDB maps the file: reading behind its end would kill the process
         found = f"samples.mdb is cut short by {store.lacks_bytes:,} bytes"
         return Check("digests", found, wanted, "off"), None
@@ -85,21 +85,23 @@ def _windows(store: SampleStore, meter: Meter) -> tuple[Check, Signal | None]:
             broken = ~np.isfinite(windows).all(axis=(1, 2))
             if broken.any():
                 not_finite += int(broken.sum())
-                windows[broken] = np.nan_to_num(windows[broken], posinf=0, neginf=0)  # said once is enough
+                windows[broken] = np.nan_to_num(
+                    windows[broken], posinf=0, neginf=0
+                )  # this fault is reported here; the measures need finite values
             signal.add(rows, windows)
             meter.did(windows.nbytes)
-    # AssertionError, ValueError: a row that is not there, or of another length
+    # AssertionError and ValueError: a row is missing or has another length
     except (lmdb.Error, OSError, AssertionError, ValueError) as error:
         found = f"samples.mdb cannot be read ({type(error).__name__}: {error})"
         return Check("digests", found, wanted, "off"), None
-    found = []
+    faults = []
     if wrong:
         keys = some([store.index.key(row) for row in wrong], 3)
-        found.append(f"{len(wrong):,} of {len(store):,} are other bytes: {keys}")
+        faults.append(f"{len(wrong):,} of {len(store):,} windows have other bytes: {keys}")
     if not_finite:
-        found.append(f"{not_finite:,} of {len(store):,} hold NaN or infinite values")
-    if found:
-        return Check("digests", "; ".join(found), wanted, "off"), signal
+        faults.append(f"{not_finite:,} of {len(store):,} windows hold NaN or infinite values")
+    if faults:
+        return Check("digests", "; ".join(faults), wanted, "off"), signal
     return Check("digests", f"{len(store):,} windows, each as in the index", wanted), signal
 
 
@@ -110,8 +112,8 @@ def _chunks(store: SampleStore) -> Iterator[np.ndarray]:
 
 
 def _counts(benchmark: BenchmarkSpec, store: SampleStore) -> list[Check]:
-    """Recordings and windows, per split and class, against the census; a partial store may have fewer."""
-    census, found = benchmark.census, count(store.index, len(benchmark.kinds))
+    """Compare recordings and windows, by split and class, with the census; a partial store may have fewer."""
+    census, counted = benchmark.census, count(store.index, len(benchmark.kinds))
     wrong: Verdict = "off" if store.complete else "warning"
     # an imported store does not know of recordings that the protocol leaves out
     n_recordings = census.recordings if store.manifest.imported is None else None
@@ -123,7 +125,7 @@ def _counts(benchmark: BenchmarkSpec, store: SampleStore) -> list[Check]:
         verdict = "ok" if wanted in (None, n) else wrong
         checks.append(Check(name, f"{n:,}", "not known" if wanted is None else f"{wanted:,}", verdict))
     for split in SPLITS:
-        counts = found["per_class"][split]
+        counts = counted["per_class"][split]
         per_split = (census.per_split or {}).get(split)
         per_class = (census.per_class or {}).get(split)
         verdict = "ok"
@@ -155,7 +157,7 @@ def _by_class(counts: Sequence[int]) -> str:
 
 
 def _leaks(benchmark: BenchmarkSpec, store: SampleStore) -> list[Check]:
-    """Subjects, recordings and identical windows in more than one split, unless the benchmark says so of itself."""
+    """Check for subjects, recordings and identical windows in two splits, unless the benchmark declares them."""
     common = leakage(store.index, benchmark.window_s)
     undeclared = common.undeclared(benchmark)
     identical = [clause for clause in undeclared if clause.startswith("byte-identical")]

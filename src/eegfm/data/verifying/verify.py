@@ -1,10 +1,11 @@
-"""Is a raw folder what it should be, is a store whole, and do its windows look like what the protocol makes?
+"""Verify a raw folder and a store: are the files complete, is the store whole, do its windows fit the protocol?
 
-It trusts no record of the preparation: files and stored windows are hashed again, counts are taken from the
-index and compared with the census, and the windows are searched for the effect of the filters. The result
-is kept inside the store, under a hash of the store, so that it does not outlive a change to either.
+It trusts no record of the preparation: it hashes files and stored windows again, compares the counts in the index with
+the census, and looks in the windows for the effect of the filters. The store keeps the result under a hash of itself
+and of the benchmark's demands, so the result holds only as long as neither changes.
 
-The gates on the signal are wide: they tell whether a step was run and a unit is right, not whether a recording is good.
+The checks of the signal are wide: they tell whether a filter was run and the unit is right, not whether a recording
+is good.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ from eegfm.files import only_one, write_json
 
 log = logging.getLogger(__name__)
 
-CHECKS = 1  # rises when a check is added or made stricter; what was verified before is then verified again
+CHECKS = 1  # raise it when a check is added or made stricter, so that stores are verified again
 FILE = "verified.json"
 
 
@@ -52,27 +53,27 @@ def verify(
     progress: bool = True,
     raw_may_be_gone: bool = False,
 ) -> list[Check]:
-    """Check the raw folder and the store of a recipe, and let the store remember the result.
+    """Check the raw folder and the store of a recipe, and keep the result in the store.
 
-    Costs one reading of the raw files and of the store. Files that the store was made of are compared by SHA-256; only
-    others are opened by the benchmark's reader. Where there is no store, that is all of them.
+    This reads the raw files and the store once. Files from which the store was made are compared by SHA-256. The
+    benchmark's reader opens only the others, or all files if there is no store.
 
     Args:
         benchmark: corpus and protocol.
         raw: folder of the raw files.
         cache: folder of all stores.
-        recipe: of the store; None for the published one.
+        recipe: the store's recipe; None for the published one.
         progress: draw a progress bar.
-        raw_may_be_gone: files that the store has may be missing from the raw folder; a warning then, not a fault.
+        raw_may_be_gone: a raw file that the store was made from may be missing; that is then a warning, not a fault.
     """
     recipe = recipe or Recipe.of(benchmark)
-    store, none = _open(benchmark, cache, recipe)
+    store, faults = _open(benchmark, cache, recipe)
     with bar_of(progress) as bar:
         meter = Meter(bar, bar.add_task(f"Checking {benchmark.name}", total=0, unit="MB", visible=False))
         if store is not None:
             meter.expect((store.folder / "samples.mdb").stat().st_size)
         checks = check_raw(benchmark, raw, store, meter, may_be_gone=raw_may_be_gone)
-        checks += none if store is None else check_store(benchmark, store, recipe, meter)
+        checks += faults if store is None else check_store(benchmark, store, recipe, meter)
         meter.finish()
     if store is not None:
         _remember(store, benchmark, checks)
@@ -80,7 +81,7 @@ def verify(
 
 
 def _open(benchmark: BenchmarkSpec, cache: Path, recipe: Recipe) -> tuple[SampleStore | None, list[Check]]:
-    """The store of a recipe, or what is to be said of it where there is none that opens."""
+    """The store of a recipe; or None, with the check that says why there is none or why it cannot be opened."""
     folder = cache / recipe.folder
     try:
         return SampleStore.open(cache, recipe), []
@@ -96,15 +97,15 @@ def _open(benchmark: BenchmarkSpec, cache: Path, recipe: Recipe) -> tuple[Sample
 def verify_once(
     benchmark: BenchmarkSpec, raw: Path, cache: Path, *, recipe: Recipe, progress: bool = True
 ) -> None:
-    """Verify a store that has not been verified as it is now; quick where it has been.
+    """Verify a store, unless it was verified and has not changed since.
 
     Raises:
-        EegfmError: something is off; the sentence names it.
+        EegfmError: a check failed; the sentence names it.
     """
     folder = cache / recipe.folder
     if is_verified(folder, benchmark):
         return
-    with only_one(folder):  # of many runs that start at once, one checks and the others wait
+    with only_one(folder):  # if many runs start at once, one checks and the others wait
         if is_verified(folder, benchmark):
             return
         checks = verify(benchmark, raw, cache, recipe=recipe, progress=progress, raw_may_be_gone=True)
@@ -124,32 +125,32 @@ def verify_once(
 
 
 def store_hash(folder: Path, benchmark: BenchmarkSpec) -> str:
-    """The key of a verification: a quick hash of the store, and of what the benchmark demands."""
+    """A quick hash of the store and of the benchmark's demands, under which a verification is kept."""
     digest = hashlib.sha256()
     for name in ("recipe.json", "index.npz"):
         digest.update((folder / name).read_bytes())
     stat = (folder / "samples.mdb").stat()
     census = asdict(benchmark.census)
-    asked = [CHECKS, census, benchmark.within_subject, benchmark.duplicates, benchmark.subject_leak]
-    digest.update(json.dumps([stat.st_size, stat.st_mtime_ns, asked], sort_keys=True).encode())
+    demands = [CHECKS, census, benchmark.within_subject, benchmark.duplicates, benchmark.subject_leak]
+    digest.update(json.dumps([stat.st_size, stat.st_mtime_ns, demands], sort_keys=True).encode())
     return digest.hexdigest()
 
 
 def last_verified(folder: Path, benchmark: BenchmarkSpec) -> Verified | None:
-    """The result of the last verification of a store's folder; None where it has changed since, or there was none."""
+    """The result of a store's last verification; None if there was none, or if the store has changed since."""
     try:
-        said = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        if said["store"] != store_hash(folder, benchmark):
+        kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        if kept["store"] != store_hash(folder, benchmark):
             return None
         return Verified(
-            said["ok"], said["when"], said["versions"], [Check(**check) for check in said["checks"]]
+            kept["ok"], kept["when"], kept["versions"], [Check(**check) for check in kept["checks"]]
         )
-    except (OSError, ValueError, KeyError, TypeError):  # not there, or not ours: then it is not verified
+    except (OSError, ValueError, KeyError, TypeError):  # a missing or foreign file verifies nothing
         return None
 
 
 def is_verified(folder: Path, benchmark: BenchmarkSpec) -> bool:
-    """Whether the store in this folder, as it is now, has passed."""
+    """Whether the store in this folder has passed and has not changed since."""
     last = last_verified(folder, benchmark)
     return last is not None and last.ok
 
@@ -166,5 +167,7 @@ def _remember(store: SampleStore, benchmark: BenchmarkSpec, checks: Sequence[Che
                 "checks": [asdict(check) for check in checks],
             },
         )
-    except OSError as error:  # someone else's store: checked, but it cannot be told so
-        log.warning("%s cannot be written (%s): the check is not remembered.", store.folder / FILE, error)
+    except OSError as error:  # another person's store: it passed, but we may not note it there
+        log.warning(
+            "%s cannot be written (%s): the result of the check is not kept.", store.folder / FILE, error
+        )
