@@ -37,7 +37,7 @@ LIBRARIES = (
 
 
 def environment(**more: str) -> dict[str, str]:
-    """That of the tests, one thread, without what a person has set for eegfm or W&B; and `more`."""
+    """The environment of the tests with one thread, without settings for eegfm or W&B, plus `more`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("EEGFM_", "WANDB_"))}
     return {**kept, "OMP_NUM_THREADS": "1", **more}
 

@@ -1,4 +1,4 @@
-"""As much of the Hugging Face hub as one push needs, on this machine: the library's own client talks to it."""
+"""A server on this machine with as much of the Hugging Face hub as a push by the library's own client needs."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ COMMIT = "0123456789" * 4
 
 @contextmanager
 def fake_hub(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Its address, and the paths asked for; what is committed lies in `folder`."""
+    """Start the server. Gives its address and the requested paths; commits are written to `folder`."""
     asked: list[str] = []
 
     class Hub(Answers):

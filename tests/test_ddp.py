@@ -84,7 +84,7 @@ def files(folder: Path) -> list[str]:
 
 
 def test_two_processes_are_one_run(tmp_path):
-    """Of a batch of seven windows one process has three."""
+    """One process has three of the seven windows of a batch."""
     one = trained(tmp_path, "one", 1)
     two = trained(tmp_path, "two", 2)
     assert (read_result(one).devices, read_result(two).devices) == (1, 2)

@@ -31,7 +31,7 @@ assert not {"hydra", "lightning"} & set(sys.modules)
 
 @pytest.mark.parametrize("name", MODELS)
 def test_an_exported_run_predicts_in_another_process_what_the_run_did(name, tmp_path):
-    """From windows in microvolts, through the encoder where there is one, to the table of the run."""
+    """It takes windows in microvolts, through the encoder if there is one, and gives the run's own table."""
     trained = [o for o in QUICK if name in ("stamp", "samba") or o.startswith("data")]
     done = door(tmp_path, "train", *MODELS[name], *trained)
     assert done.returncode == 0, done.stderr

@@ -23,7 +23,7 @@ LINE = (
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Where the one line has been run."""
+    """A folder in which the one command was run."""
     place = tmp_path_factory.mktemp("pretrain")
     done = door(place, "train", *LINE)
     assert done.returncode == 0, done.stderr
@@ -33,7 +33,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(place):
-    """By way of adapting; None is the pre-training."""
+    """The results by way of adapting; None is the pre-training."""
     folders = [path.parent for path in place.glob("runs/eegm2_pretrain_probe/*/result.json")]
     return {read_result(folder).adapt: (folder, read_result(folder)) for folder in folders}
 

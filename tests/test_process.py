@@ -1,4 +1,4 @@
-"""What is changed of the process is put back, also where the work ends in an error."""
+"""Changes of the process are undone, even if the work ends in an error."""
 
 import logging
 import os

@@ -181,7 +181,7 @@ def test_weights_of_a_run_start_another_and_those_that_do_not_fit_are_refused(pl
 
 
 def test_a_killed_fit_goes_on_with_the_same_trace(place):
-    """Killed or stopped in the middle of epochs: every step's loss is that of the fit that nobody touched."""
+    """Killed or stopped within epochs, a fit has at every step the loss of an uninterrupted one."""
     overrides = ("trainer.max_epochs=5", "seed=7", *SMALL)
     whole = door(place, "train", *overrides, "experiment=demo", "paths.runs=whole")
     assert whole.returncode == 0, whole.stderr

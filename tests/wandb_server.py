@@ -17,7 +17,7 @@ from tests.local_server import Answers, answering
 
 
 class Memory:
-    """What the server was sent: `runs` by id, `views` by their id; `refuse`: ids that get no answer but a refusal."""
+    """What the server has received: `runs` and `views` by id; it refuses the ids in `refuse`."""
 
     def __init__(self) -> None:
         self.url = ""

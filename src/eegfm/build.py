@@ -1,4 +1,4 @@
-"""Config -> objects: the whole wiring. Hydra builds partials; Python calls them."""
+"""Make the objects of a run from its config. Hydra builds partials; Python calls them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,8 +32,8 @@ def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictCon
     changes = before.pop(PRETRAIN)
     if "task" not in changes:
         raise EegfmError(
-            "weights=pretrain, and nothing says how to pre-train. Choose a way that does (adapt=eegm2_probe), or a "
-            "run: weights=runs/<run>"
+            "weights=pretrain needs a config that says how to pre-train, such as adapt=eegm2_probe. Choose one, or "
+            "name a run: weights=runs/<run>"
         )
     for key, value in changes.items():
         before[key] = value if "_target_" in value else OmegaConf.merge(before[key], value)
@@ -51,7 +51,7 @@ def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictCon
 
 @dataclass
 class Run:
-    """One training, wired: `task` learns from `data`. `make_trainer` is called when the folder is known."""
+    """The objects of one training: `task` learns from `data`. `make_trainer` is called when the folder is known."""
 
     task: Any
     data: "EEGDataModule"
@@ -122,10 +122,10 @@ def refuse_another_scale(config: DictConfig, theirs: Any, who: str) -> None:
     """Raise EegfmError if this run would scale its input otherwise than the run of the weights did."""
     found, wanted = (OmegaConf.select(c, "task.scale", default=None) for c in (config, theirs))
     if found != wanted:
-        said = "null" if wanted is None else wanted
+        scale = "null" if wanted is None else wanted
         raise EegfmError(
-            f"{who} scales its input by task.scale={said}, and this run says "
-            f"{'null' if found is None else found}. Type task.scale={said}"
+            f"{who} scales its input by task.scale={scale}, and this run by "
+            f"{'null' if found is None else found}. Type task.scale={scale}"
         )
 
 

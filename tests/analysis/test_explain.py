@@ -1,4 +1,4 @@
-"""Where the figures of an evaluation go: to the W&B run that the training has begun, read back from its own files."""
+"""An evaluation sends its figures to the W&B run of the training; they are read back from W&B's own files."""
 
 import json
 import subprocess
@@ -78,7 +78,7 @@ def test_figures_of_an_evaluation_go_to_the_wandb_run_of_the_training(run):
 
 
 def test_a_run_that_was_not_logged_there_sends_nothing(run):
-    """Its folder says that it was, its config says how; either alone is not enough."""
+    """The folder says that a run was logged and the config says how; one without the other is not enough."""
     folder, config, picture = run
     to_wandb(config, Place.of(folder), {SPLIT: picture})
     assert not (folder / "wandb").exists()

@@ -1,4 +1,4 @@
-"""What a run says of places: spectra and maps with their true range, and a judgement by a known truth."""
+"""What a run tells about places on the scalp: spectra and maps in their true range, judged by a known truth."""
 
 import json
 import re

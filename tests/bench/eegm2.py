@@ -52,7 +52,7 @@ Device = torch.device | str
 
 
 class Point(NamedTuple):
-    """What a network took for one window forward and backward; nan where it did not fit."""
+    """Time and memory of one window forward and backward; nan if it did not fit."""
 
     network: str
     length: int
@@ -323,7 +323,7 @@ def _replay(parts: Sequence[Part]) -> None:
 
 
 def gpu() -> None:
-    """What a CUDA device is asked for: the scan by every path, training throughput, the longest window, the figure."""
+    """The measures on a CUDA device: the scan by every path, training throughput, the longest window, the figure."""
     if not torch.cuda.is_available():
         console.print("no CUDA: not measured (scan by path, training throughput, longest window)")
         return
@@ -538,7 +538,7 @@ def machine(device: Device) -> str:
 
 
 def main(*names: str) -> None:
-    """Those named, each of which may be followed by its numbers; all of them otherwise."""
+    """Run the named measures, each with its numbers behind it; all of them if none is named."""
     known = {"lengths": lengths, "step": step, "gpu": gpu}
     words = list(names or known)
     while words:

@@ -198,7 +198,7 @@ def throughput(device: str, sizes: tuple[str, ...] = tuple(SIZES), n: int = 16_3
 
 
 def flop(size: Size, tokens: int) -> float:
-    """Of one series: two for every weight of a linear layer and token, and the two products of attention."""
+    """FLOPs of one series: two for each weight of a linear layer and token, and the two products of attention."""
     inner = 64 * size.heads
     linear = 4 * size.width * inner + 3 * size.width * size.ff_width
     return tokens * size.layers * 2 * (linear + 2 * tokens * inner)

@@ -185,7 +185,7 @@ def test_marked_trials_are_kept(tmp_path):
 
 
 def test_runs_without_missing_samples_between_them_are_still_apart(tmp_path):
-    """Where only the markers part the runs of a GDF file, filters stop at them all the same."""
+    """If only markers separate the runs of a GDF file, filters still stop at them."""
     write_competition(tmp_path, "A01T", RUNS, noise, gap=0)
     benchmark = bciciv2a(files="gdf")
     recording = benchmark.read(source_of(benchmark, tmp_path, "A01T"))
@@ -332,7 +332,7 @@ def test_another_variable_is_another_edition(tmp_path):
 
 @pytest.mark.parametrize("variant", ["published", "repaired"])
 def test_what_is_in_runs_without_trials_does_not_matter(tmp_path, variant):
-    """In the first of them the amplifier settles. Their empty fields may be arrays or cells."""
+    """The amplifier settles in the first of these runs. Their empty fields may be arrays or cells."""
     write_mat(tmp_path, "A01T", RUNS, noise)
     expected = windows_of(tmp_path, "A01T", variant=variant)[0]
     cells = mat_cells("A01T", RUNS, noise)

@@ -169,7 +169,7 @@ def test_the_lead_field_is_that_of_mne_by_another_road():
 
 
 def test_the_drop_can_be_traced_back_to_its_two_sources(recording, source):
-    """What the covariance of the mu band loses from one class to the other has the two lead fields as its axes."""
+    """The loss of covariance in the mu band from one class to the other has the two lead fields as its axes."""
     x, label = trials(recording, source)
     filtered = mne.filter.filter_data(x, 200.0, 7, 14, verbose=False)
     covariance = np.einsum("nct,ndt->ncd", filtered, filtered) / x.shape[-1]

@@ -56,7 +56,7 @@ def sweep(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def cells(place: Path) -> dict[str, Status]:
-    """By seed."""
+    """The cells of the sweep, by seed."""
     jobs, found = queue(), {}
     for folder in (place / "runs" / "demo").iterdir():
         status, seed = look(folder, jobs), re.search(r"-s(-?\d+)-\w{8}$", folder.name)

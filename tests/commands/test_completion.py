@@ -1,4 +1,4 @@
-"""What bash completes: the words, and through bash itself."""
+"""Completion: the words for a line, and the script in bash itself."""
 
 import os
 import shutil

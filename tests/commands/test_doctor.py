@@ -314,7 +314,7 @@ def test_a_package_that_does_not_load_is_told_from_one_that_is_missing(tmp_path)
 
 @pytest.mark.slow
 def test_an_installed_wheel_needs_no_checkout(tmp_path):
-    """As the wheel lays it out: eegfm/conf beside the code, requirements in the metadata alone."""
+    """A wheel has eegfm/conf beside the code, and the requirements only in its metadata."""
     shutil.copytree(SOURCE / "eegfm", tmp_path / "site" / "eegfm")
     shutil.copytree(config_dir(), tmp_path / "site" / "eegfm" / "conf")
     done = run(tmp_path, "--json", PYTHONPATH=str(tmp_path / "site"))

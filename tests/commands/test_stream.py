@@ -140,7 +140,7 @@ def test_a_model_that_sees_ahead_takes_windows(made, tmp_path, capsys):
 
 
 def test_probabilities_over_time_and_runs_of_one_decision(made, tmp_path, capsys):
-    """Of a protocol with filters, another rate and bipolar rows; the default folder is the run's."""
+    """The protocol has filters, another rate and bipolar rows; the default folder is in the run's."""
     stream(f"run={made / 'tuab'}", f"file={made / 'clinic.edf'}", "hop_s=2", "device=cpu")
     out = made / "tuab" / "stream" / "clinic"
     said = capsys.readouterr().out
@@ -216,7 +216,7 @@ def test_a_file_in_another_unit_is_streamed_with_a_warning(made, tmp_path, capsy
 @pytest.mark.parametrize("n_bins", [1, 7])
 @pytest.mark.parametrize("n_classes", [2, 4, 9])
 def test_pictures_take_any_number_of_classes_and_moments(n_bins, n_classes):
-    """And say of every class when it was the most probable one."""
+    """The picture tells for every class when it was the most probable one."""
     probability = np.random.default_rng(0).dirichlet(np.ones(n_classes), n_bins)
     names = [f"class {i}" for i in range(n_classes)]
     drawn = recordings.probabilities_over_time(5.0 * np.arange(n_bins), probability, names)

@@ -1,4 +1,4 @@
-"""What a sweep sends off, and what it says of its cells. How cells run, a real SLURM shows (`tests/cluster`)."""
+"""What a sweep submits, and what it tells about its cells. `tests/cluster` runs cells on a real SLURM."""
 
 import os
 import signal
@@ -76,7 +76,7 @@ def test_resources_are_from_the_environment_and_the_command_line(monkeypatch):
 
 
 def test_a_cell_asks_for_what_its_own_model_wants(monkeypatch):
-    """In one sweep: the model's file comes before the environment, the command line before both."""
+    """Within one sweep the command line beats the model's file, and that beats the environment."""
     pytest.importorskip(
         "hydra_plugins.hydra_submitit_launcher", reason="the extra `slurm` is not installed"
     )

@@ -26,7 +26,7 @@ CONF = Path(__file__).parents[2] / "conf"
 
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch, tmp_path):
-    """An account and settings of nobody, and none of this process's W&B left behind."""
+    """W&B has no account and no settings here, and nothing of it stays in this process."""
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("WANDB_MODE", "")  # restored in the end: Lightning sets it
@@ -133,7 +133,7 @@ def written(folder: Path, seed: int) -> Path:
 
 @pytest.mark.slow
 def test_fragments_become_one_run_with_all_that_the_folder_knows(tmp_path, monkeypatch, server, capsys):
-    """One that is refused is said, keeps nobody from being sent, and is sent by the same command later."""
+    """A refused run is named, does not keep the others from being sent, and is sent by the same command later."""
     one, two = (written(tmp_path / "mine" / f"stamp-s{seed}", seed) for seed in (1, 2))
     first, second = ((run / "wandb_id").read_text() for run in (one, two))
     wandb.teardown()

@@ -105,7 +105,7 @@ def test_each_state_of_a_benchmark_is_told_from_the_others(tmp_path):
 
 @pytest.mark.slow
 def test_the_command_line(tmp_path):
-    """Not prepared: exit 0 and a next step. Prepared: all is right. Spoilt: exit 1, and the file is named."""
+    """Not prepared: exit 0 and a next step. Prepared: all checks pass. Damaged: exit 1, and the file is named."""
     before = call_afresh("eegfm", "verify", "data=synthetic", cwd=tmp_path)
     assert before.returncode == 0 and "eegfm prepare data=synthetic" in before.stdout, before.stderr
     prepare(SYNTHETIC, tmp_path / "data/raw/synthetic", tmp_path / "data/cache", progress=False)

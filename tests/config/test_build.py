@@ -92,7 +92,7 @@ def check_cell(*overrides: str) -> None:
 
 @pytest.mark.parametrize("experiment", OPTIONS["experiment"])
 def test_every_experiment_composes(experiment):
-    """As it is in its last cell, and so does the pre-training of those that start from one."""
+    """The config of its last cell composes, and so does the pre-training that it starts from, if any."""
     last = [f"{name}={values[-1]}" for name, values in swept(experiment).items()]
     check_cell(f"experiment={experiment}", *last)
 
@@ -236,7 +236,7 @@ def test_a_pre_training_is_a_run_of_its_own(adapt):
 def test_a_pre_training_that_cannot_be_used_is_refused_before_it_is_run():
     with pytest.raises(EegfmError, match=r"adapt=eegm2_probe"):
         pretraining(composed("model=eegm2", "weights=pretrain"), {})
-    with pytest.raises(EegfmError, match=r"task\.scale=100\.0, and this run says quantile"):
+    with pytest.raises(EegfmError, match=r"task\.scale=100\.0, and this run by quantile"):
         pretraining(composed("adapt=eegm2_probe", "task.scale=quantile"), {})
 
 
@@ -252,7 +252,7 @@ def test_the_screen_of_commands_names_each(tmp_path):
 
 @pytest.mark.slow
 def test_help_and_composition_load_neither_torch_nor_lightning_nor_mne(tmp_path):
-    """What a person waits for is Hydra alone; the seconds stand in the benchmark."""
+    """A person waits only for Hydra; the benchmark measures how long."""
     code = (
         "import sys; sys.argv = ['train', '--cfg', 'job']\n"
         "from eegfm.train import main\n"

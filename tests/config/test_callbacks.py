@@ -56,7 +56,7 @@ def test_a_callback_that_is_not_partial_is_made_as_it_is_written():
 
 @pytest.mark.slow
 def test_a_run_stops_early(tmp_path):
-    """Of weights that do not move no epoch is better than the first."""
+    """With weights that do not move, no epoch is better than the first."""
     run = trained(
         tmp_path,
         "task.optimizer.lr=0",

@@ -95,7 +95,7 @@ COMMANDS = [*(((typed,), sentence) for typed, sentence in MISTAKES), *SEVERAL]
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory) -> tuple[dict[str, str], list[str], str]:
-    """What each command ends with, the heavy packages that were loaded meanwhile, and what was printed besides."""
+    """The last sentence of each command, the heavy packages that it loaded, and what else it printed."""
     place = tmp_path_factory.mktemp("mistakes")
     (place / "own" / "trainer").mkdir(parents=True)
     (place / "own" / "trainer" / "quick.yaml").write_text("{defaults: [auto, _self_], max_epochs: 3}")
@@ -115,7 +115,7 @@ def said(tmp_path_factory) -> tuple[dict[str, str], list[str], str]:
 
 @pytest.mark.parametrize(("typed", "sentence"), COMMANDS)
 def test_a_mistake_is_one_sentence_with_what_was_typed_and_what_is_near(typed, sentence, said):
-    """And with exit status 1, which is what Python makes of a text."""
+    """The exit status is 1, which Python gives for `sys.exit(text)`."""
     found = said[0][" ".join(typed)]
     assert found.startswith(sentence) and len(found.splitlines()) == 1
 
@@ -183,7 +183,7 @@ TARGETS = {
 
 @pytest.mark.parametrize("target", sorted(TARGETS))
 def test_the_source_of_a_constructor_says_what_the_constructor_says(target):
-    """By name, all of them; and by type, those that are made of plain ones."""
+    """All arguments have the same names; those of plain types have the same types."""
     made = get_object(target)
     hints = typing.get_type_hints(made.__init__ if isinstance(made, type) else made)
     found = arguments(target)

@@ -1,4 +1,4 @@
-"""Which of two values for one setting holds: what is chosen or typed later wins, and a model's recipe comes early."""
+"""Which of two values of a setting wins: the one chosen or typed later; a model's training recipe comes early."""
 
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def stacked(group: str, option: str, recipe: Path) -> Any:
 
 
 def leaves(node: Any, path: str = "") -> dict[str, Any]:
-    """By dotted key, what a node in plain Python says."""
+    """The values of a node in plain Python, by dotted key."""
     if not isinstance(node, dict) or not node:
         return {path: node}
     return {k: v for key in node for k, v in leaves(node[key], f"{path}.{key}".lstrip(".")).items()}

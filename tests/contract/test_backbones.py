@@ -1,4 +1,4 @@
-"""What every backbone in `conf/model/` owes to a task, shown with nothing but a SampleSpec.
+"""What every backbone in `conf/model/` owes to a task, shown with only a SampleSpec.
 
 A backbone is a model whose class has `embed`. It is built from its own YAML, so that a stale key fails here too, for
 raw windows or for tokens of a frozen encoder, whichever it takes: small, as it is and in each of its variants.

@@ -30,7 +30,7 @@ Table = dict[tuple[int, str], list[list[int]]]
 
 
 def write(root: Path, table: Table, *, variant: str, files: str) -> list[Truth]:
-    """What is not in the table is missing."""
+    """Write the file; fields that are not in the table are missing."""
     truths = []
     home = root / "BCICIV_2a_gdf" if files == "gdf" else root
     home.mkdir(exist_ok=True)
@@ -63,7 +63,7 @@ def calibrations(recording: str) -> int:
 
 
 def layout(recording: str, runs: list[list[int]], gap: int) -> list[tuple[int, int, list[int], list[int]]]:
-    """Of every run: its number, its first sample in the file, the first samples of its trials in it, and their classes.
+    """For every run: its number, its first sample in the file, the first samples of its trials, and their classes.
 
     Trials begin at whole multiples of 20 ms, which are samples at 250 and at 200 Hz.
     """
@@ -105,7 +105,7 @@ def passes(hz: float) -> complex:
 
 
 def butterworth(hz: float) -> complex:
-    """What the causal filter of the published steps leaves of a rhythm: all of it, late."""
+    """A rhythm after the causal filter of the published steps: it is unchanged, but late."""
     b, a = scipy.signal.butter(5, (0.3, 50), "bandpass", fs=SFREQ)
     return complex(scipy.signal.freqz(b, a, [hz], fs=SFREQ)[1][0])
 

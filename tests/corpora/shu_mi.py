@@ -48,7 +48,7 @@ def write_v5(path: Path, data: np.ndarray, labels: list[int], *, compress: bool 
 
 
 def write_v73(path: Path, data: np.ndarray, labels: list[int]) -> None:
-    """As MATLAB does it: HDF5 behind a header of 512 bytes, every array with its axes in reverse."""
+    """Write a file as MATLAB does: HDF5 behind a header of 512 bytes, each array with its axes reversed."""
     with h5py.File(path, "w", userblock_size=512) as file:
         for name, value in {"data": data, "labels": np.array([labels], dtype=float)}.items():
             file.create_dataset(name, data=value.T, compression=3)

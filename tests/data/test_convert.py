@@ -129,7 +129,7 @@ def nothing_there(cache: Path) -> bool:
 
 
 def test_a_pickled_lmdb_gives_the_rows_that_preparing_the_files_gives(tmp_path):
-    """Whose, where, when, which class, which split: key for key what our own preparation says; values as written."""
+    """Subject, recording, onset, class and split are, key for key, those of our own preparation."""
     corpus.write(tmp_path / "raw")
     prepared = prepare(corpus.TINY, tmp_path / "raw", tmp_path / "cache", progress=False)
     shuffled = tiny_rows()

@@ -406,7 +406,7 @@ def test_a_corpus_that_is_not_open_says_where_to_ask(tmp_path):
 
 
 def test_a_mirror_serves_in_place_of_the_published_address(server, tmp_path):
-    """With or without the slash at its end."""
+    """Its address may end with a slash or not."""
     download(corpus("http://127.0.0.1:1/"), tmp_path, base_url=server.url.rstrip("/"), progress=False)
     assert under(tmp_path) == FILES
 

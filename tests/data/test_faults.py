@@ -138,7 +138,7 @@ def test_a_directory_in_a_files_place(whole, tmp_path):
 
 
 def test_without_permission(whole):
-    """Root may read any file, so that root's tests ask as nobody: a forked process that has given up its rights."""
+    """Root may read any file, so for root a forked process gives up its rights and asks as user nobody."""
     with tempfile.TemporaryDirectory() as place:
         raw, cache = Path(shutil.copytree(whole[0], f"{place}/raw")), Path(place) / "cache"
         cache.mkdir()

@@ -1,4 +1,4 @@
-"""A mix of corpora: every window once, one corpus a batch, the right channels, and nobody in two splits."""
+"""A mix of corpora: every window once, one corpus in a batch, the right channels, and no subject in two splits."""
 
 import json
 from collections import Counter
@@ -342,7 +342,7 @@ def task_of(data: Mix, factor: float | None = None, mask=None) -> Reconstruct:
 
 
 def test_errors_are_of_the_whole_and_of_each_corpus(places, tmp_path):
-    """Of a backbone that halves everything: half of the windows' own size, whatever their length."""
+    """The backbone halves everything, so the error is half of the windows' own size, whatever their length."""
     data = mix(places)
     task = task_of(data, 0.5)
     (logged,) = trainer(tmp_path).validate(task, datamodule=data, verbose=False)
@@ -361,7 +361,7 @@ def test_errors_are_of_the_whole_and_of_each_corpus(places, tmp_path):
 
 
 def test_a_window_is_masked_as_in_its_own_benchmark(places, tmp_path):
-    """So that a corpus's error in a mix can be held against that of a run on the corpus alone."""
+    """Then the error of a corpus in a mix can be compared with that of a run on the corpus alone."""
     mask = partial(Spans, ratio=0.5, span_s=0.2)
     data = mix(places)
     (logged,) = trainer(tmp_path).validate(task_of(data, 0.5, mask), datamodule=data, verbose=False)

@@ -61,7 +61,7 @@ def test_batches_have_the_channels_and_the_places_of_their_corpus(places):  # no
 
 
 def test_errors_are_of_the_places_that_a_corpus_has(places, tmp_path):  # noqa: F811
-    """Of a backbone that halves everything, the error of a channel is half of its own size."""
+    """The backbone halves everything, so the error of a channel is half of its own size."""
     data = mix(places, channels="own")
     task = task_of(data)
     (logged,) = trainer(tmp_path).validate(task, datamodule=data, verbose=False)
@@ -110,7 +110,7 @@ def test_a_model_of_one_montage_says_what_to_type(places):  # noqa: F811
 
 
 def test_a_corpus_may_have_nobody_to_test_on_and_every_result_says_so(tmp_path):
-    """The pictures are then of those that have somebody, and O1 has no error to draw."""
+    """Pictures are drawn only of the corpora with test subjects."""
     lone = replace(SECOND, splits={**TWO, "val": (), "test": ()})
     lone = replace(lone, sources=lambda root: [s for s in SECOND.sources(root) if s.split == "train"])
     for benchmark in (FIRST, lone):

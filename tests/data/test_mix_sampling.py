@@ -1,4 +1,4 @@
-"""What an epoch of a mix is made of: shares, endless rows of permutations, workers, processes, interruptions."""
+"""The epoch of a mix: shares of corpora, endless permutations, workers, processes, interruptions."""
 
 import json
 import os
@@ -202,7 +202,7 @@ class Traced(Reconstruct):
 
 @pytest.mark.parametrize("num_workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_fit_goes_on_in_the_middle_of_an_epoch_as_if_nothing_had_been(places, tmp_path, num_workers):  # noqa: F811
-    """From the first step, the middle, the last step of an epoch, and the middle of a later one: bit for bit."""
+    """Resumed at the first, middle or last step of an epoch, or within a later one, it is equal to the bit."""
 
     def fitted(ckpt=None, callbacks=()):
         data = mix(places, num_workers=num_workers, weights={"first": 2, "second": 1})

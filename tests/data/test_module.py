@@ -1,4 +1,4 @@
-"""What a loader gives: the right split, in the right order, with the test split behind its door."""
+"""What a loader gives: the right split in the right order, and the test split only in the test stage."""
 
 import os
 
@@ -186,7 +186,7 @@ def store_of(windows, recordings, folder):
 
 @pytest.mark.parametrize("stops", [False, True])
 def test_a_window_that_came_before_is_not_embedded_again(tmp_path, stops):
-    """In its own recording or in an earlier one, also where that one was embedded before an interruption."""
+    """It came in the same or in an earlier recording, even one that was embedded before an interruption."""
     x = np.random.default_rng(0).normal(0, 20, (5, 2, 400)).astype(np.float32)
     source = store_of(x[[0, 1, 0, 1, 2, 3, 3, 0, 4]], list("aaabbbccc"), tmp_path / "raw")
     if stops:
@@ -253,7 +253,7 @@ def test_every_gpu_is_used_where_an_encoder_takes_any(monkeypatch, device):
 
 
 def test_a_long_recording_goes_through_in_blocks(tmp_path, monkeypatch, caplog):
-    """Of whole windows; how many series a second that was is said in the end."""
+    """The blocks hold whole windows; the log tells at the end how many series a second were embedded."""
     monkeypatch.setattr("eegfm.data.preparing.embed.BLOCK", 9)
     x = np.random.default_rng(1).normal(0, 20, (5, 2, 400)).astype(np.float32)
     encoder = Counts()

@@ -12,7 +12,7 @@ from eegfm.data.shared import block, refuse_too_many, share
 @settings(deadline=None)
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=40), st.integers(1, 9))
 def test_the_mean_of_a_batch_is_that_of_the_processes_by_their_parts(values, n_ranks):
-    """Which the gradient is too, being a sum over windows."""
+    """So is the gradient, since it is a sum over windows."""
     shares = [share(range(len(values)), rank, n_ranks) for rank in range(n_ranks)]
     assert all(shares) and max(map(len, shares)) - min(map(len, shares)) <= 1
     assert {i for own in shares for i in own} == set(range(len(values)))

@@ -1,4 +1,4 @@
-"""What preparing costs does not grow with the corpus: memory is that of one recording a worker."""
+"""The memory of a preparation does not grow with the corpus: each worker holds one recording."""
 
 import shutil
 import subprocess
@@ -22,7 +22,7 @@ print(len(store), *(resource.getrusage(who).ru_maxrss for who in (resource.RUSAG
 
 
 def peak_mb(raw: Path, cache: Path, n: int, workers: int) -> float:
-    """Of the largest of the processes."""
+    """Peak memory of the largest of the processes."""
     arguments = [sys.executable, "-c", PREPARE, str(raw), str(cache), str(n), str(workers)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     windows, *kilobytes = map(int, done.stdout.split())

@@ -78,7 +78,7 @@ def test_one_subject_is_left_out_and_validation_is_drawn_from_the_others(index, 
 
 
 def people(n_subjects: int, each: int = 12) -> SampleIndex:
-    """Of every third subject train, val and test windows, of two classes in two recordings."""
+    """An index in which subjects are in train, val and test by turns, with two classes in two recordings each."""
     rows = [
         (window % 2, f"S{subject:02d}", f"S{subject:02d}_{window % 4 // 2}", window * WINDOW_S, split)
         for subject in range(n_subjects)
@@ -114,7 +114,7 @@ def test_a_division_says_whether_a_test_subject_may_be_a_training_subject(divisi
 
 
 def test_validation_is_the_group_behind_the_one_that_tests():
-    """So that over all folds every subject validates once as well; two folds would leave nobody to train."""
+    """Over all folds every subject also validates once. With two folds, no group would train."""
     index = people(24)
     splits = [KFold(fold=fold)(index, WINDOW_S) for fold in range(5)]
     for fold, split in enumerate(splits):
@@ -141,7 +141,7 @@ def test_another_seed_gives_another_draw_and_the_same_seed_the_same(name):
 
 
 def test_every_class_of_a_part_and_every_subject_of_few_shots_is_drawn_by_itself():
-    """Of equal classes and subjects, not the same places in each."""
+    """Equal classes and subjects do not get the same positions."""
     index = people(24)
     part = subset(index, index.split, 0.5, 0)
     first, second = (part[(index.split == "train") & (index.label == label)] for label in (0, 1))

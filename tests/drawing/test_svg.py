@@ -21,7 +21,7 @@ names = st.text(st.characters(exclude_categories=("Cs", "Cc", "Co", "Cn")), min_
 
 
 def parsed(svg: str) -> ET.Element:
-    """As a browser takes it: in SVG's namespace. Fails where anything is not well-formed."""
+    """Parse a picture in SVG's namespace, as a browser does; fails if it is not well-formed."""
     return ET.fromstring(svg.replace("<svg", f'<svg xmlns="{SVG[1:-1]}"', 1))
 
 
@@ -30,7 +30,7 @@ def texts(picture: ET.Element) -> list[str]:
 
 
 def placed(picture: ET.Element) -> dict[str, tuple[float, float]]:
-    """Where each text stands."""
+    """The position of each text."""
     return {
         t.text or "": (float(t.get("x", "")), float(t.get("y", ""))) for t in picture.iter(f"{SVG}text")
     }
@@ -61,7 +61,7 @@ def drawn(window: np.ndarray, **more) -> str:
 
 @pytest.mark.parametrize("n_channels", [1, 20, 21, 64])
 def test_a_trace_holds_the_windows_values(n_channels):
-    """To half of what the picture can tell apart, a quarter of a pixel; offsets of rows are taken away."""
+    """Up to a quarter of a pixel, half of the picture's resolution; the offsets of the rows are subtracted."""
     rng = np.random.default_rng(n_channels)
     window = 20 * rng.standard_normal((n_channels, 800)) + rng.uniform(-500, 500, (n_channels, 1))
     rows = trace_uv(parsed(drawn(window)))

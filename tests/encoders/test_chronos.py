@@ -151,7 +151,7 @@ def test_a_second_has_the_tokens_of_the_published_package(theirs):
 @needs("chronos")
 @pytest.mark.parametrize("pooling", ["eos", "mean"])
 def test_a_vector_is_that_of_the_published_package(theirs, file, pooling):
-    """From a file with the published names: 201 vectors by the authors, of which STAMP takes the last or the others."""
+    """The file has the published names. The authors' package gives 201 vectors; STAMP takes the last or the others."""
     series = torch.cat([noise(6), odd_ones()])
     all_of_them = theirs.embed(series)[0]
     assert all_of_them.shape == (10, 201, TINY_T5.width)
@@ -201,7 +201,7 @@ def test_a_vector_of_chronos_2_is_that_of_the_published_package(two_theirs, tmp_
     ("size", "megabytes"), [("tiny", 33.6), ("mini", 81.8), ("small", 185), ("base", 806), ("large", 2840)]
 )
 def test_a_model_has_the_length_of_its_published_file(size, megabytes):
-    """As Hugging Face lists the files, to three figures and with their headers; built without memory."""
+    """Sizes are those that Hugging Face lists, to three figures and with headers; the model is built without memory."""
     from transformers import T5ForConditionalGeneration
 
     with torch.device("meta"):

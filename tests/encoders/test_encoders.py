@@ -53,7 +53,7 @@ def test_a_vector_is_float32_of_the_promised_width(encoder):
 
 
 def test_a_vector_does_not_depend_on_the_series_beside_it(encoder):
-    """Nor on the place in the batch, nor on where a chunk ends."""
+    """It depends neither on its position in the batch nor on where a chunk ends."""
     chunk = getattr(encoder, "chunk", 64)
     series = noise(chunk + 3)
     with in_double(encoder):

@@ -99,7 +99,7 @@ def test_the_published_package_has_the_same_tensors(theirs):
 
 @needs_transformers
 def test_the_small_file_has_its_37901512_numbers():
-    """As others count those of the published file (commit 411e288): built without memory."""
+    """Others count as many in the published file (commit 411e288); the model is built without memory."""
     with torch.device("meta"):
         network = MomentNetwork(SIZES["small"], vocabulary=VOCABULARY)
     state = network.state_dict()

@@ -39,7 +39,7 @@ def folder(random_weights, tmp_path_factory):
 
 
 def by_granite(folder, series):
-    """What STAMP does: granite-tsfm loads config and weights; its helper embeds series by 100, padded and masked."""
+    """Embed as STAMP does: granite-tsfm loads config and weights, and embeds series by 100, padded and masked."""
     from tsfm_public.models.tspulse import TSPulseForReconstruction
     from tsfm_public.models.tspulse.utils.helpers import get_embeddings
 
@@ -56,7 +56,7 @@ def by_granite(folder, series):
 
 @needs_tsfm
 def test_a_vector_is_that_of_the_published_package(folder):
-    """From files as published; a flat second and one of half a microvolt among the series."""
+    """The files are as published; one series is flat, and one has half a microvolt."""
     series = torch.cat([noise(8), torch.full((1, 200), 40.0), 0.01 * noise(1, seed=1)])
     expected = by_granite(folder, series)
     found = Tspulse(weights=folder, device="cpu").encode(series)
@@ -66,7 +66,7 @@ def test_a_vector_is_that_of_the_published_package(folder):
 
 @needs_tsfm
 def test_the_config_beside_the_weights_is_the_one_that_is_used(folder, tmp_path):
-    """Which end of the spectrum is left away is in no shape; the vectors and the recipe say so."""
+    """No shape tells which end of the spectrum is cut; the vectors and the store's recipe do."""
     given = json.loads((folder / "config.json").read_text())
     assert given["fft_remove_component"] == "last"
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())

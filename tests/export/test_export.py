@@ -51,7 +51,7 @@ for_each_model = pytest.mark.parametrize(("name", "kind"), CASES)
 
 
 def config(name: str, kind: str = "raw", *, task: str = "classify", scale=50.0, **more) -> dict:
-    """What an exported model of that option would say."""
+    """The config of an exported model with that option."""
     node = model_config(name)
     for key, value in TINY.get(name, {}).items():
         node[key] = value
@@ -405,7 +405,7 @@ def test_what_the_hubs_cache_holds_is_loaded_by_its_revision(tmp_path, monkeypat
 
 
 def test_what_is_pushed_is_what_is_loaded_and_carries_the_tag_of_its_card(tmp_path, monkeypatch):
-    """By the library's own client, to a hub on this machine."""
+    """The hub library's own client pushes to a server on this machine."""
     model = drawn("cbramod", seed=1)
     for name in ("a", "there"):
         (tmp_path / name).mkdir()

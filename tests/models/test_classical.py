@@ -151,7 +151,7 @@ def test_flat_and_dependent_channels_have_a_covariance_with_a_logarithm(estimato
 
 @pytest.mark.parametrize("name", ["csp_lda", "tangent"])
 def test_an_invertible_mixing_of_the_channels_changes_nothing(name):
-    """What makes both indifferent to the reference and to volume conduction; shrinkage would not be."""
+    """So neither depends on the reference or on volume conduction; with shrinkage they would."""
     (x, label), (x_val, label_val), (x_test, _) = windows(), windows(30, seed=1), windows(20, seed=2)
     mixing = np.random.default_rng(3).normal(size=(N_CHANNELS, N_CHANNELS))
     found = []

@@ -30,7 +30,7 @@ def windows(n, seed=0, n_channels=N_CHANNELS, n_times=N_TIMES):
 
 
 def both(model, x):
-    """What it gives back, where it does, and what it embeds, as one row a window."""
+    """The reconstruction, if there is one, and the embedding, with one row for each window."""
     coords = COORDS[: x.shape[1]].to(x.dtype)
     found = [model.embed(x, coords)]
     if not model.light:
@@ -203,7 +203,7 @@ def changed_after(model, t, x):
 @pytest.mark.parametrize("n_times", [64, 61])
 @pytest.mark.parametrize("embedding", ["branches", "single"])
 def test_a_causal_output_depends_on_no_input_after_its_latency(embedding, n_times):
-    """And the latency is what it says: the first sample of a block does see the last one, seven later."""
+    """The latency is exact: the first sample of a block does see the last one, seven samples later."""
     with float64():
         model = randomise(eegm2(causal=True, embedding=embedding), scale=0.2).eval()
         assert model.latency == 7
@@ -215,7 +215,7 @@ def test_a_causal_output_depends_on_no_input_after_its_latency(embedding, n_time
 
 
 def test_the_published_net_looks_ahead():
-    """Its convolutions, its way up and so all of its window."""
+    """Its convolutions and its way up look ahead, and so does its whole window."""
     with float64():
         model = randomise(eegm2(), scale=0.2).eval()
         assert model.latency is None

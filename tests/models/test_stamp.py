@@ -38,7 +38,7 @@ def test_nor_in_training_does_a_sample_depend_on_its_batch_mates_but_for_the_bat
 
 @each_variant
 def test_without_dropout_training_computes_what_evaluation_does(options):
-    """But for the batch norm, which uses the batch in the one and what it remembers in the other."""
+    """Except the batch norm, which uses the batch in training and its running statistics in evaluation."""
     with float64():
         backbone = randomise(stamp(dropout=0.0, **options))
         x = samples(3)

@@ -108,7 +108,7 @@ def test_a_fresh_one_is_in_training_mode_throughout():
 @pytest.mark.parametrize("chunk", [None, 5])
 @needs_both
 def test_every_adapter_and_all_of_stamp_gets_a_gradient_and_nothing_else(chunk):
-    """Where an adapter has just begun, one of its two factors is zero and holds up the other's: so after a step."""
+    """At the start one factor of an adapter is zero, so the other gets no gradient: the test takes a step first."""
     model = trained(lora(chunk=chunk), steps=1)
     found = gradients(model, windows(4))
     assert found.keys() == {name for name, p in model.named_parameters() if p.requires_grad}
@@ -163,7 +163,7 @@ def test_recomputing_in_chunks_gives_the_same_vectors_and_gradients():
 
 @needs_both
 def test_the_noise_of_a_chunk_is_the_same_when_it_is_computed_again():
-    """Else the gradient would be of another network: with one chunk of all, it is that of no recomputing."""
+    """Otherwise the gradient would be that of another network. With a single chunk, nothing is recomputed."""
     whole, chunked = lora(lora_dropout=0.5).train(), lora(lora_dropout=0.5, chunk=10_000).train()
     found = []
     for model in (whole, chunked):

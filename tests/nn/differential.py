@@ -8,7 +8,7 @@ from eegfm.nn.mamba2 import Mamba2
 
 
 class Looped(nn.Module):
-    """What DiffMamba(...) computes, network by network and head by head, with the published lambda and norm."""
+    """DiffMamba(...) computed network by network and head by head, with the published lambda and norm."""
 
     def __init__(self, width: int = 128, *, d_state: int = 16, d_conv: int = 2, expand: int = 8) -> None:
         super().__init__()

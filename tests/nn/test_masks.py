@@ -33,7 +33,7 @@ def seeded(seed=0):
     seed=st.integers(0, 2**32),
 )
 def test_every_window_has_exactly_the_promised_part_hidden(n_times, ratio, span, per_channel, seed):
-    """At every length, also short ones, where a published mask hides nothing at all; or a sentence."""
+    """At every length, also at short ones for which a published mask hides nothing; or an error says why."""
     mask = spans(ratio=ratio, span_s=span / 100, per_channel=per_channel)
     x, wanted = torch.zeros(3, 2, n_times), round(ratio * n_times)
     if not 0 < wanted < n_times:
@@ -96,7 +96,7 @@ def test_few_long_stretches_share_what_is_to_be_hidden():
     n_times=st.integers(8, 700), ratio=st.floats(0.1, 0.9), n=st.integers(1, 30), seed=st.integers(0, 2**32)
 )
 def test_so_many_blocks_are_left_to_see_and_are_as_long_as_promised(n_times, ratio, n, seed):
-    """On the ring: of one length, or between half and one and a half times their average, to within a sample."""
+    """On the ring they have one length, or half to one and a half times the average, to within a sample."""
     seen = n_times - round(ratio * n_times)
     for kind, low, high in ((Subsequences, 1.0, 1.0), (Semantic, 0.5, 1.5)):
         if n > min(n_times - seen, seen * low):
@@ -108,7 +108,7 @@ def test_so_many_blocks_are_left_to_see_and_are_as_long_as_promised(n_times, rat
 
 
 def test_lengths_of_semantic_blocks_are_of_the_whole_range_and_alike_in_every_place():
-    """None is the rest of the others, as the last one is in the published mask."""
+    """No block is the remainder of the others, as the last block of the published mask is."""
     mask = Semantic(SPEC, ratio=0.5, n_visible=4)
     rows = mask(torch.zeros(4000, 1, 800), seeded())[:, 0]
     runs = torch.stack([ring_runs(~row) for row in rows]).double()  # beginning anywhere on the ring

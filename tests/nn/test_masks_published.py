@@ -56,7 +56,7 @@ def test_all_channels_are_masked_alike_and_a_generator_decides_alone(mask):
 
 
 def test_samples_at_the_ends_are_not_hidden_as_often_as_others():
-    """What ours promises and these do not; and which samples they never hide."""
+    """Ours promises it and these do not; the test also names the samples that they never hide."""
     often = {mask: mask(SPEC)(torch.zeros(20_000, 1, 64), seeded()).double().mean(0)[0] for mask in ALL}
     assert often[Blocks][-1] == 0 and often[Blocks][0] < 0.1 < 0.4 < often[Blocks][32]
     assert often[Subsequences][0] > 0.7 and often[Subsequences][32] < 0.55

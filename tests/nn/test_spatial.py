@@ -231,7 +231,7 @@ def test_signed_weights_start_as_a_surface_laplacian():
 
 
 def rounding(dtype, x) -> float:
-    """Of a mean over ten channels in float32, and of its windows, weights and result in `dtype`: half an eps each."""
+    """Rounding of a mean of ten channels in float32, and of windows, weights, result in `dtype`: half an eps each."""
     return (10 * torch.finfo(torch.float32).eps + 2 * torch.finfo(dtype).eps) * float(x.abs().max())
 
 

@@ -291,7 +291,7 @@ def test_the_forward_pass_is_the_one_written_out(options, n_times):
 
 
 def test_the_classic_net_is_the_one_written_out():
-    """Its transposed convolutions lay two samples where one was; skips stand first."""
+    """Its transposed convolutions make two samples of one; skip connections come first."""
 
     def twice(x, name):
         for i in (0, 2):

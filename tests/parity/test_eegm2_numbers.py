@@ -32,7 +32,7 @@ T = 64
 
 
 def outputs(model, x):
-    """What every layer that the model shows gives, by its path."""
+    """The shape of the output of every layer in `model.time_axis`, by its path."""
     found = {}
     handles = [
         model.get_submodule(path).register_forward_hook(
@@ -203,7 +203,7 @@ LOGGED = {
 
 @pytest.mark.parametrize("n_times", LOGGED)
 def test_acmse_is_too_small_by_samples_over_channels_as_in_the_published_tables(n_times):
-    """At 100 s a factor of 800: the paper's 6.87e-13 is 5.49e-10."""
+    """At 100 s the factor is 800: the paper's 6.87e-13 is 5.49e-10."""
     logged, meant = LOGGED[n_times]
     assert meant / logged == pytest.approx(n_times / 16, rel=1e-4)
     errors = Errors((16, n_times), masked=False)
@@ -287,7 +287,7 @@ def test_the_head_on_the_flattened_output_has_the_published_size(n_channels, n_t
 
 
 def test_the_probed_part_has_the_size_of_light_and_2304_features_whatever_the_window():
-    """And layers whose axes stand the other way round give nine a feature too, not nine a moment."""
+    """Layers with swapped axes also give nine statistics for each feature, not for each moment."""
     model = Eegm2(raw_spec(16, T)).eval()
     upto = 0
     for path, module in model.named_children():

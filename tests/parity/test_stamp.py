@@ -568,7 +568,7 @@ def both(sizes, options, seed=0):
     "options", OPTIONS, ids=lambda options: ", ".join(f"{k}={v}" for k, v in options.items())
 )
 def test_logits_equal_the_oracle(options):
-    """And what the reference's own code has answered, to the float32 in which it computes its sinusoids."""
+    """They also equal the reference's own answers, up to the float32 in which it computes its sinusoids."""
     ours, expected = both(SIZES, options)
     assert (ours - expected).abs().max() < 1e-10
     if str(options) in GOLDEN:

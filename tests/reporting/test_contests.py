@@ -182,7 +182,7 @@ def test_what_is_simulated_or_partial_in_any_model_is_said(result):
 
 
 def test_a_row_of_a_pair_is_its_numbers_in_the_order_of_the_header(result):
-    """Of five subjects the first model is better for two, worse for one and equal for two."""
+    """The first model is better for two of five subjects, worse for one and equal for two."""
     groups = [made(result, "a", (0.9, 0.7, 0.5, 0.6, 0.6)), made(result, "b", (0.5, 0.6, 0.6, 0.6, 0.6))]
     contest = Contest(groups, "auroc")
     (pair,), (models, pairs) = contest.family.pairs, sheets(contest, groups)
@@ -203,7 +203,7 @@ def test_an_interval_of_few_subjects_is_called_too_short(result, n, few):
 
 
 def test_a_smallest_p_that_all_pairs_could_reach_is_said_where_it_is_above_the_level(result):
-    """Of five subjects 2/2^5 = 0.0625: for one pair said as it is, for 21 pairs not above one."""
+    """With five subjects it is 2/2^5 = 0.0625; corrected for 21 pairs it is at most 1."""
     groups = [made(result, label, np.random.default_rng(i).random(5)) for i, label in enumerate("abcdefg")]
     said = " ".join(sheets(Contest(groups, "auroc"), groups)[1].notes)
     assert "never below 2/2^5 = 0.0625" in said and re.search(
@@ -263,7 +263,7 @@ def test_ranks_are_of_three_models_on_two_data_sets_and_tested_on_five(result):
 
 
 def test_a_data_set_is_its_largest_contest(result):
-    """Of two protocols of one data set the one with more models counts, whichever came first."""
+    """If a data set has two protocols, the one with more models counts, whichever came first."""
     groups = [made(result, label, [0.5 + i / 10] * 3, data="d1") for i, label in enumerate("abcd")]
     for first, second in (("small@1", "large@1"), ("large@1", "small@1")):
         protocols = [

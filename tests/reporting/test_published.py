@@ -67,7 +67,7 @@ def test_published_names_are_ours() -> None:
     ],
 )
 def test_an_experiment_has_the_settings_of_the_number_it_repeats(tmp_path, title, choices) -> None:
-    """So that nothing but the data can come between the two; and a renamed setting would be a difference for ever."""
+    """Then only the data can differ between the two. A renamed setting would count as a difference for ever."""
     register()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = compose("train", choices)
@@ -139,7 +139,7 @@ def test_random_weights_are_not_the_published_ones(tmp_path: Path) -> None:
 
 
 def test_scores_that_no_run_has_are_rows_with_the_command(tmp_path: Path) -> None:
-    """Of the table and model of the experiment alone; of what was run none is missing."""
+    """Only rows of the experiment's table and model appear, and none of those that were run."""
     make_run(tmp_path / "stamp_main_table" / "a", 1, **MAIN)
     found = rows(grouped(tmp_path))
     missing = [row for row in found if row.group is None]

@@ -32,7 +32,7 @@ def runs(tmp_path) -> Path:
 
 
 def spec(made: Any) -> dict[str, Any]:
-    """What goes over the network, but for a report's: that asks W&B for its project's number."""
+    """What is sent to W&B, except for a report, which asks W&B for the number of its project."""
     return json.loads(made._to_model().spec.model_dump_json(by_alias=True, exclude_none=True))
 
 

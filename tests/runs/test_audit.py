@@ -1,4 +1,4 @@
-"""What published weights were trained on is declared and said; controls say how much of a score is the person."""
+"""Published weights declare their training data, and reports tell it; controls measure the person's part in a score."""
 
 import json
 from dataclasses import replace
@@ -167,7 +167,7 @@ def test_neighbours_in_time_do_not_tell_a_person():
 
 
 def test_units_and_the_direction_of_time_change_nothing():
-    """Of two halves that are not equally hard both count."""
+    """If two halves are not equally hard, both count."""
     x, subject, when = people(n_persons=2, n=100, apart=2.0)
     x[when >= 50] *= 0.2
     x[when >= 50] += np.random.default_rng(1).normal(size=(100, 12))

@@ -64,7 +64,7 @@ def test_many_subjects_are_drawn_alike_every_time():
 
 
 def test_an_interval_leaves_out_a_fortieth_on_either_side():
-    """Of 999 equal draws those below the 25th and above the 975th: 24 on either side, and 25 would be too many."""
+    """Of 999 equal draws it leaves out those below the 25th and above the 975th, 24 on either side; 25 are too many."""
     values = np.random.default_rng(0).permutation(999).astype(float)
     assert percentiles(values, np.full(999, 1 / 999)) == (24, 974)
 
@@ -72,7 +72,7 @@ def test_an_interval_leaves_out_a_fortieth_on_either_side():
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 60), st.integers(0, 1000))
 def test_the_ends_are_the_quantiles_of_numpy(n, seed):
-    """With weights that do not sum to one, as where some draws have no score."""
+    """The weights do not sum to one, as if some draws had no score."""
     random = np.random.default_rng(seed)
     values, weight = random.normal(size=n), random.random(n) + 0.01
     expected = np.quantile(values, [0.025, 0.975], method="inverted_cdf", weights=weight)
@@ -80,7 +80,7 @@ def test_the_ends_are_the_quantiles_of_numpy(n, seed):
 
 
 def test_an_interval_of_few_subjects_is_that_of_all_ordered_draws():
-    """Of four subjects 4^4 draws, one as likely as another: the quantiles of their accuracies by hand."""
+    """Four subjects have 4^4 equally likely draws: the quantiles of their accuracies are computed by hand."""
     one = table(4, 3, 5)
     right = (one.probabilities.argmax(1) == one.labels).reshape(4, 12).mean(1)
     every = [right[list(draw)].mean() for draw in itertools.product(range(4), repeat=4)]
@@ -132,7 +132,7 @@ def test_the_ends_of_two_subjects_are_the_subjects_themselves():
 
 
 def test_persons_of_one_class_have_an_auroc_together():
-    """As patients and controls have: the draws of one group alone are left out, where they are the fewer."""
+    """Patients and controls are such persons. Draws of only one group are left out, if they are the minority."""
     one = table(8, 2, 1)
     one.labels[:48], one.labels[48:] = 0, 1
     low, high = intervals([one])["auroc"]

@@ -1,4 +1,4 @@
-"""What must be known before a number stands beside it: on every screen, page, figure and file, and nowhere in part.
+"""What must be known before a number is shown beside it, completely: on every screen, page, figure and file.
 
 One run has all marks at once. Most it has come by honestly; what only a corpus of people or another laboratory's store
 would bring is added to what the data say of themselves.

@@ -78,7 +78,7 @@ def test_a_folder_without_a_result_is_refused_with_a_sentence(tmp_path: Path) ->
 
 
 def test_predictions_keep_every_digit(tmp_path: Path) -> None:
-    """So that a score computed from the file is the run's score, to the last digit."""
+    """Then a score computed from the file is the run's score, to the last digit."""
     random = np.random.default_rng(0)
     probability = random.dirichlet([0.1, 0.1, 0.1], size=50)
     probability[0] = [1 - 1e-17, 1e-17, 0.0]
@@ -136,7 +136,7 @@ def test_a_subject_is_scored_on_its_own_windows_alone() -> None:
 
 
 def test_the_commit_is_that_of_the_checkout_which_holds_the_code(tmp_path: Path) -> None:
-    """And none where the code is a stranger in somebody else's checkout, as a wheel in a .venv is."""
+    """There is no commit if the code only lies inside another project's checkout, as a wheel in a .venv does."""
     git = [
         "git",
         "-C",

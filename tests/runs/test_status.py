@@ -76,7 +76,7 @@ def of_another_node(folder: Path, job: str = "") -> None:
 
 
 def test_a_lock_of_another_node_is_stale_after_ten_minutes_without_a_sign(tmp_path):
-    """Where locks do not reach from node to node, the kernel would give it to us at any time."""
+    """If locks do not reach from node to node, the kernel would give us the lock at any time."""
     of_another_node(tmp_path)
     assert look(tmp_path).state == "running"
     with pytest.raises(EegfmError, match="host another"), at_work(tmp_path):

@@ -300,7 +300,7 @@ def test_a_fit_that_falls_behind_is_given_up_and_goes_on_where_it_was(place):
     from eegfm.training.selection import keep
 
     class Straight(lightning.LightningModule):
-        """Its validation metric is what it is told: `level` times the number of the epoch."""
+        """A task whose validation metric is `level` times the number of the epoch."""
 
         def __init__(self, level: float) -> None:
             super().__init__()

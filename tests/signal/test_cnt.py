@@ -121,7 +121,7 @@ def test_a_nonsensical_number_of_samples_does_no_harm(tmp_path, said):
 
 @pytest.mark.parametrize("left", [20, 899, 900 + 75 * 3 + 5000, -1, -20, -20 - 9])
 def test_a_file_cut_short_is_refused_with_both_sizes(tmp_path, left):
-    """In the header, in the samples, in the events, between samples and events."""
+    """It is cut in the header, in the samples, in the events, or between samples and events."""
     path = write(tmp_path / "a.cnt", events=((500, 12),))
     whole = path.read_bytes()
     path.write_bytes(whole[:left])

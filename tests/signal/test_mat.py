@@ -212,7 +212,7 @@ print(refused)
 
 @pytest.mark.slow
 def test_flipped_bytes_give_a_sentence_or_an_array_and_never_end_the_process(tmp_path):
-    """In a process of its own: of a wrong type code in an uncompressed file SciPy alone dies (segmentation fault)."""
+    """It runs in its own process: SciPy crashes (segmentation fault) on a wrong type code in an uncompressed file."""
     content = {
         "a": RNG.standard_normal((6, 4)),
         "b": cells({"x": np.ones((1, 2)), "y": "text"}, "z"),

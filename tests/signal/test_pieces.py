@@ -143,7 +143,7 @@ def test_the_moments_of_mnes_resampling_are_met(files):
 
 @pytest.mark.parametrize("chain", ["tuab", "physionet_mi", "polyphase"])
 def test_no_step_looks_further_ahead_than_is_said(chain, files, tmp_path):
-    """And they do look ahead: this is no closed loop."""
+    """They do look ahead: this is no closed loop."""
     before = brain(SECONDS * 250, 250, seed=1)
     after = before.copy()
     changed_s = 45

@@ -133,7 +133,7 @@ def two_pieces() -> Recording:
 
 
 def columns(recording: Recording) -> list[tuple[float, list[float]]]:
-    """Of every piece its first second and what is in it."""
+    """The first second of every piece, and its content."""
     return [
         (pytest.approx(piece.onset_s), recording.data[0, start:end].tolist())
         for piece, (start, end) in zip(recording.pieces, recording.spans(), strict=True)

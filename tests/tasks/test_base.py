@@ -132,7 +132,7 @@ def test_without_a_schedule_the_learning_rate_stays(tmp_path):
 
 
 def test_all_parameters_decay_in_one_group(tmp_path):
-    """As published: biases and norms too."""
+    """As published, biases and norms decay too."""
     fit, task = trainer(tmp_path, max_epochs=1), task_of()
     fit.fit(task, datamodule=Data())
     (group,) = fit.optimizers[0].param_groups
@@ -152,7 +152,7 @@ def test_the_optimiser_is_given_what_is_trained_once_and_nothing_that_is_frozen(
 
 
 def test_a_share_of_a_batch_counts_for_its_part(tmp_path):
-    """As one of several processes has it: half a part, half the step; the loss that is logged is its own."""
+    """One of several processes has such a share: half the weight gives half the step; the logged loss is its own."""
 
     class Shares(Windows):
         def __init__(self, part):

@@ -47,7 +47,7 @@ class Scaled(nn.Module):
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("scale", [30.0, "quantile"])
 def test_the_future_is_not_looked_at(head, scale):
-    """Not even for the size that a window is divided by."""
+    """It does not even enter the size that a window is divided by."""
     task = task_of(head=head, scale=scale).eval()
     batch = Data().splits["val"].__getitems__(range(4))
     other = batch.x.clone()
@@ -76,7 +76,7 @@ def test_the_loss_is_that_of_the_future():
 
 
 def test_errors_are_of_the_future_in_microvolts_against_numpy(tmp_path):
-    """Of a backbone that says 6 µV whatever it sees; beside it, three answers that know nothing."""
+    """The backbone always predicts 6 µV; it is compared with three predictions that need no model."""
     task = task_of(Scaled(plus=0.2))
     (logged,) = trainer(tmp_path).validate(task, datamodule=Data(), verbose=False)
     x = Data().splits["val"].x.double().numpy()

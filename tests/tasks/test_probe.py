@@ -326,7 +326,7 @@ def predicted(data=None, *, head="ridge", layer="turned", **options):
 
 
 def test_every_setting_of_a_probe_tells():
-    """Its seed in the part that is drawn and in the head, its scale, and its balance where classes are uneven."""
+    """The seed changes the drawn part and the head; the scale matters, and with uneven classes so does balance."""
     part = {"at_most": 20, "scale": 30.0}
     assert not np.array_equal(predicted(seed=0, **part), predicted(seed=1, **part))
     assert not np.array_equal(predicted(head="mlp", seed=0), predicted(head="mlp", seed=1))

@@ -77,7 +77,7 @@ def outcome(task, tmp_path, split="val", batch_size=16):
 
 
 def test_errors_are_in_microvolts_by_window_channel_and_split_against_numpy(tmp_path):
-    """Of a backbone that halves everything, whatever the unit it sees; 22 windows in batches of 16 and 6."""
+    """The backbone halves everything, whatever its unit; there are 22 windows in batches of 16 and 6."""
     x = Data().splits["val"].x.double().numpy()
     for scale in (None, 30.0, "quantile"):
         found, logged = outcome(task_of(Scaled(), scale=scale), tmp_path)
@@ -195,7 +195,7 @@ def test_every_term_is_logged_apart_and_the_loss_is_their_weighted_sum(tmp_path)
 
 @pytest.mark.parametrize("loss_on", ["all", "masked"])
 def test_terms_over_hidden_and_visible_samples_are_logged_apart_and_make_up_the_whole(tmp_path, loss_on):
-    """Those that are means over samples; half is hidden, so the whole is the mean of both. No second forward pass."""
+    """These terms are means over samples; half is hidden, so the whole is their mean. There is one forward pass."""
     calls = []
 
     class Counted(Autoencoder):

@@ -1,4 +1,4 @@
-"""A fit that is asked to stop saves, leaves, and goes on as if nobody had asked: real signals, sent to this process."""
+"""A fit that gets a stop signal saves, ends, and continues as if uninterrupted: real signals, sent to this process."""
 
 import os
 import signal
@@ -151,7 +151,7 @@ def test_gradients_that_wait_for_their_step_are_not_lost(places, tmp_path):  # n
 
 
 def test_the_handler_that_was_there_before_is_called_behind_the_checkpoint(places, tmp_path):  # noqa: F811
-    """As submitit's is, which then sends the job off again and ends the process."""
+    """submitit's handler is such a one: it then submits the job again and ends the process."""
 
     def sends_off_again(signum, frame):
         assert (tmp_path / "last.ckpt").exists()

@@ -1,4 +1,4 @@
-"""Which epoch is kept, by a fit whose validation metric is written down beforehand."""
+"""Which epoch is kept, in fits whose validation metric is given beforehand."""
 
 import lightning.pytorch as lightning
 import pytest
