@@ -6,7 +6,7 @@ But Python does not start anew: the process is forked from a parent that has imp
 eegfm. Every process of pytest has one such parent, which imports and forks, and computes nothing.
 
 `call_afresh` and `start_afresh` start Python anew. They are for what an import or the start itself decides: one test of
-every door, variables that are read while Python or a library starts (PYTHON*, HF_HOME), peak memory, several processes
+every command, variables read while Python or a library starts (PYTHON*, HF_HOME), peak memory, several processes
 of one run. With EEGFM_TEST_AFRESH=1, which `make test-all` says, and where there is no Linux, everything is started so.
 """
 

@@ -502,7 +502,7 @@ def test_an_interrupted_conversion_leaves_nothing_that_looks_complete(how, limit
     assert not list(cache.rglob("*.unfinished"))
 
 
-# ---- the door --------------------------------------------------------------------------------------------------------
+# ---- the command -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

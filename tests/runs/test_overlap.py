@@ -112,7 +112,7 @@ def test_what_is_not_known_is_in_the_log_and_what_is_found_is_refused_or_said(pl
 
 
 def trained(place: Path, *overrides: str) -> Path:
-    """A run by the door's own function, on a corpus of six subjects; returns its folder."""
+    """A run by the function of `eegfm train`, on a corpus of six subjects; returns its folder."""
     raw = place / "raw"
     if not raw.exists():
         raw.mkdir()

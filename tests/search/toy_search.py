@@ -83,7 +83,7 @@ def train(config: DictConfig, folder: Path) -> float:
 
 
 def main(place: Path, overrides: list[str]) -> None:
-    """Run the door in `place`, with a config tree of its own that has our `search`."""
+    """Run the command in `place`, with a config tree of its own that has our `search`."""
     tree = place / "conf"
     if not tree.exists():
         tree.mkdir()
