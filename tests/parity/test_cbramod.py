@@ -108,8 +108,8 @@ def test_a_file_that_is_more_than_tensors_is_refused_and_not_run(tmp_path):
         model = CBraMod(spec_of(5, 3), depth=1)
     for held, sentence in (
         ({"state_dict": {}, "args": Path("a")}, "no file of tensors alone"),
-        ({"epoch": 3}, "holds no state dict"),
-        ([torch.zeros(1)], "holds no state dict"),
+        ({"epoch": 3}, "names and tensors are wanted"),
+        ([torch.zeros(1)], "names and tensors are wanted"),
     ):
         torch.save(held, tmp_path / "file.pth")
         with pytest.raises(EegfmError, match=sentence):
