@@ -1,1 +1,1 @@
-"""Trained models taken elsewhere: exported folders, programs, the hub, `eegfm.load`."""
+"""Take trained models elsewhere: exported folders, programs, the hub, `eegfm.load`."""

@@ -1,7 +1,7 @@
-"""The model card of an exported model: what it is, what it was trained and tested on, how well, and what it is not.
+"""The model card of an exported model: what it is, its training and test data, its scores and its limits.
 
-In the hub's format, a head of YAML and Markdown. Everything in it is read from the run folder and from the benchmark's
-facts. Whoever publishes weights chooses their licence: the card says what is known and leaves the field out.
+A card has the hub's format: a head of YAML, then Markdown. It says only what the run folder and the benchmark's facts
+say. Whoever publishes weights chooses their licence, so the card leaves that field out.
 """
 
 import json
@@ -27,9 +27,9 @@ from eegfm.runs.results import SUBJECT_FACTS
 from eegfm.tasks.metric_names import spoken
 
 OUT = {
-    "classify": "Out come class probabilities `[batch, class]`: {classes}.",
-    "reconstruct": "Out comes the window given back, in microvolts; nothing is hidden.",
-    "forecast": "Out comes the end of the window, in microvolts, foretold from its beginning.",
+    "classify": "The output is class probabilities `[batch, class]`: {classes}.",
+    "reconstruct": "The output is the reconstructed window in microvolts; no part of the input is hidden.",
+    "forecast": "The output is the end of the window in microvolts, predicted from its beginning.",
 }
 NONE = "–"
 
@@ -39,15 +39,15 @@ def card(
 ) -> str:
     """README.md of an exported run.
 
-    `benchmarks` are the `BenchmarkSpec` of its data by name, `tag` is the name of its weights (`tag_of`),
-    `programs` what is beside them: a sentence a file.
+    `benchmarks` holds the `BenchmarkSpec` of its data by name. `tag` is the name of its weights (`tag_of`). `programs`
+    holds a sentence about each program beside them, by file name.
 
     Raises:
         EegfmError: the run has no test scores.
     """
     runs, problems = read_runs([place])
     if not runs:
-        raise EegfmError(f"{place}: {problems[0].what}. A model without test scores has no card.")
+        raise EegfmError(f"{place}: {problems[0].what}. Only a model with test scores gets a card.")
     run = runs[0]
     sections = [
         _head(model, run, benchmarks),
@@ -64,7 +64,7 @@ def card(
 
 
 def _head(model: Portable, run: Finished, benchmarks: Mapping[str, Any]) -> str:
-    """The YAML that the hub reads: tags, and test scores as it lists them."""
+    """The YAML head for the hub: tags, and test scores in the hub's format."""
     r = run.result
     rows = [
         {"type": name, "name": spoken(name), "value": round(value, 4)}
@@ -72,7 +72,7 @@ def _head(model: Portable, run: Finished, benchmarks: Mapping[str, Any]) -> str:
         if math.isfinite(value)
     ]
     title = r.benchmark.title
-    found = {
+    evaluation = {
         "task": {"type": f"eeg-{r.task}", "name": f"EEG, {r.task}"},
         "dataset": {
             "type": r.data,
@@ -85,7 +85,7 @@ def _head(model: Portable, run: Finished, benchmarks: Mapping[str, Any]) -> str:
     values = {
         "library_name": "eegfm",
         "tags": list(dict.fromkeys(["eeg", "eegfm", r.task, r.model, r.encoder, *benchmarks])),
-        "model-index": [{"name": r.name, "results": [found]}],
+        "model-index": [{"name": r.name, "results": [evaluation]}],
     }
     return "---\n" + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000) + "---"
 
@@ -94,19 +94,19 @@ def _title(run: Finished) -> str:
     r = run.result
     over = "" if r.encoder == "raw" else f" over the encoder {r.encoder}"
     warnings = marks(Group([run]))
-    said = [
+    paragraphs = [
         f"# {r.model} on {r.benchmark.title}",
-        f"One run of {r.model}{over}, task {r.task}, seed {r.seed}, {r.parameters['trainable']:,} trainable parameters "
-        f"of {r.parameters['total']:,}. Written by `eegfm export` from the run `{r.name}`.",
+        f"This is one run of {r.model}{over}: task {r.task}, seed {r.seed}, {r.parameters['trainable']:,} trainable "
+        f"parameters of {r.parameters['total']:,}. Written by `eegfm export` from the run `{r.name}`.",
     ]
     if warnings:
-        said.append(
+        paragraphs.append(
             "\n".join(
                 f"> **{warning}.**" if i == 0 else f">\n> **{warning}.**"
                 for i, warning in enumerate(warnings)
             )
         )
-    return "\n\n".join(said)
+    return "\n\n".join(paragraphs)
 
 
 def _use(model: Portable, run: Finished, tag: str, programs: Mapping[str, str]) -> str:
@@ -115,26 +115,27 @@ def _use(model: Portable, run: Finished, tag: str, programs: Mapping[str, str]) 
     )
     shape = ", ".join(("batch", *map(str, model.spec.shape)))
     what = "windows in **microvolts**" if len(model.spec.shape) == 2 else "vectors of the encoder"
-    found = [
+    paragraphs = [
         "## Use",
         "```python\nimport eegfm\n\n"
         f'model = eegfm.load("{HUB}<user>/<name>", revision="{tag}")  # or the path of this folder\n'
         "output = model(x)\n```",
-        f"`x` are {what}, `[{shape}]`: {say_input(model.spec)}. {out} `model.embed(x)` is the backbone's vector, "
-        f"`model.spec` says channels, places and classes. It needs {_needs(model)}.",
+        f"`x` are {what}, `[{shape}]`: {say_input(model.spec)}. {out} `model.embed(x)` gives the backbone's vector, "
+        f"and `model.spec` the channels, their places and the classes. The model needs {_needs(model)}.",
         f"Channels, in this order: {', '.join(model.spec.montage.names)}.",
     ]
     left_out = model.config["encoder_left_out"]
     if left_out:
-        found.append(
-            f"The encoder {run.result.encoder} is not in here ({left_out}), so that its vectors are wanted: every "
-            "second of every channel alone, rounded to 16 bits, as `eegfm.tasks.stream.embedded` makes them."
+        paragraphs.append(
+            f"This folder does not hold the encoder {run.result.encoder} ({left_out}), so the model takes its vectors: "
+            "one for every second of every channel alone, rounded to 16 bits, as `eegfm.tasks.stream.embedded` makes "
+            "them."
         )
-    found += [f"`{name}`: {said}" for name, said in programs.items()]
-    return "\n\n".join(found)
+    paragraphs += [f"`{name}`: {sentence}" for name, sentence in programs.items()]
+    return "\n\n".join(paragraphs)
 
 
-EXTRAS = {  # of eegfm, by what wants them
+EXTRAS = {  # the extras of eegfm, each with the modules that need it
     "braindecode": ("models.braindecode",),
     "riemann": ("models.csp_lda", "models.tangent"),
     "tsfm": (
@@ -148,12 +149,12 @@ EXTRAS = {  # of eegfm, by what wants them
 
 
 def _needs(model: Portable) -> str:
-    """What has to be installed."""
+    """The package to install, with its extras."""
     named = json.dumps([model.config["backbone"], model.config["encoder"]])
-    wanted = [
+    needed = [
         extra for extra, modules in EXTRAS.items() if any(f"eegfm.{name}" in named for name in modules)
     ]
-    return f"eegfm[{','.join(wanted)}]" if wanted else "eegfm"
+    return f"eegfm[{','.join(needed)}]" if needed else "eegfm"
 
 
 def _data(model: Portable, run: Finished, benchmarks: Mapping[str, Any]) -> str:
@@ -166,7 +167,7 @@ def _data(model: Portable, run: Finished, benchmarks: Mapping[str, Any]) -> str:
         who = f"{len(ids)} ({', '.join(ids[:40])}{', ...' if len(ids) > 40 else ''})"
         rows.append(f"| {split} | {who} | {sum(counts):,} | {by_class} |")
     used = len({subject for ids in facts.subjects.values() for subject in ids})
-    found = [
+    paragraphs = [
         "## Data",
         f"{facts.title}, protocol `{facts.protocol}`, store `{facts.fingerprint}`: {used} of {facts.subjects_total} "
         f"subjects, {len(facts.missing)} recordings missing, {len(facts.unusable)} unusable.",
@@ -174,13 +175,13 @@ def _data(model: Portable, run: Finished, benchmarks: Mapping[str, Any]) -> str:
     ]
     for name, spec in benchmarks.items():
         steps = model.config["steps"].get(name, [])
-        found.append(
+        paragraphs.append(
             f"Processed by: {', '.join(f'`{step}`' for step in steps) or 'nothing'}"
             + (f" ({name})" if len(benchmarks) > 1 else "")
             + f". {spec.split_rule}".rstrip(". ")
             + "."
         )
-    return "\n\n".join(found)
+    return "\n\n".join(paragraphs)
 
 
 def _scores(run: Finished) -> str:
@@ -195,11 +196,11 @@ def _scores(run: Finished) -> str:
         values = [] if seeds is None else seeds.test(name)
         over = f"{mean(values):.3f} ± {deviation(values):.3f}" if len(values) > 1 else NONE
         rows.append(f"| {spoken(name)} | {_number(value)} | {between} | {over} |")
-    found = ["## Scores", "\n".join(rows)]
+    paragraphs = ["## Scores", "\n".join(rows)]
     if seeds is not None and len(seeds.runs) > 1:
-        found.append(
+        paragraphs.append(
             f"Over seeds: mean and population standard deviation of {len(seeds.runs)} runs of the same settings (seeds "
-            f"{', '.join(str(one.result.seed) for one in seeds.runs)}); these weights are those of seed {r.seed}."
+            f"{', '.join(str(other.result.seed) for other in seeds.runs)}); these weights are those of seed {r.seed}."
         )
     subjects = r.by_subject.get("test", {})
     tested = list(next(iter(subjects.values()), {}))
@@ -210,22 +211,24 @@ def _scores(run: Finished) -> str:
         for subject, row in list(subjects.items())[:50]:
             values = " | ".join(_number(row.get(name)) for name in columns)
             table.append(f"| {subject} | {row['n_windows']} | {values} |")
-        found.append("\n".join(table))
-    found.append(
-        f"Chosen by validation {r.monitor} {_number(r.monitor_value)}"
+        paragraphs.append("\n".join(table))
+    paragraphs.append(
+        f"Weights chosen by validation {r.monitor} {_number(r.monitor_value)}"
         + ("" if r.best_epoch is None else f", epoch {r.best_epoch + 1}")
-        + f". Persons are drawn with replacement for the interval; of {len(subjects)} it is "
-        + ("too short." if len(subjects) < 20 else "a guide, no more.")
+        + f". The interval draws persons with replacement; with {len(subjects)} persons it is "
+        + ("too short." if len(subjects) < 20 else "only a guide.")
     )
-    return "\n\n".join(found)
+    return "\n\n".join(paragraphs)
 
 
 def _seeds(run: Finished) -> Group | None:
-    """The runs beside this one that differ in their seed alone, with it."""
+    """The group of this run and the runs beside it that differ only in their seed."""
     runs, _ = read_runs(find_runs([run.folder.resolve().parent]))
     groups, _ = group_runs(runs)
     name = run.folder.resolve().name
-    return next((group for group in groups if any(one.folder.name == name for one in group.runs)), None)
+    return next(
+        (group for group in groups if any(member.folder.name == name for member in group.runs)), None
+    )
 
 
 def _training(run: Finished) -> str:
@@ -250,46 +253,50 @@ def _training(run: Finished) -> str:
 def _limits(model: Portable, run: Finished) -> str:
     r = run.result
     n = len(r.benchmark.subjects.get("test", []))
-    found = [
-        f"Tested on {n} {'person' if n == 1 else 'persons'} of one corpus, by one protocol. Nothing is known of other "
-        "amplifiers, montages, ages or conditions.",
+    limits = [
+        f"Tested on {n} {'person' if n == 1 else 'persons'} of one corpus, by one protocol. Other amplifiers, "
+        "montages, ages and conditions were not tested.",
         "Not a medical device: not for diagnosis, and not for decisions about a person.",
-        f"Windows have to be processed as above and in microvolts. Another rate than {model.spec.sfreq:g} Hz or "
-        "another order of the channels gives numbers without a meaning, mostly without an error.",
+        f"Windows must be in microvolts and processed as above. Another rate than {model.spec.sfreq:g} Hz or another "
+        "order of the channels gives numbers without meaning, mostly without an error.",
     ]
     if r.benchmark.simulated:
-        found.insert(0, "Trained and tested on simulated signals: it says nothing of persons.")
-    return "## Limits\n\n" + "\n".join(f"- {one}" for one in found)
+        limits.insert(0, "Trained and tested on simulated signals: the scores say nothing about persons.")
+    return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)
 
 
 def _licences(model: Portable, benchmarks: Mapping[str, Any]) -> str:
-    found = ["The code is eegfm's, MIT. No licence was chosen for these weights: whoever publishes them does, within "
-             "what the data allow."]  # fmt: skip
+    licences = [
+        "The code is eegfm's, MIT. These weights have no licence yet: whoever publishes them chooses one that the "
+        "licences of the data allow."
+    ]
     for spec in benchmarks.values():
-        found.append(f"{spec.title}: {spec.licence}. {spec.access} {spec.corpus}".rstrip())
+        licences.append(f"{spec.title}: {spec.licence}. {spec.access} {spec.corpus}".rstrip())
     encoder = model.config["encoder"] or model.config["backbone"]["arguments"].get("encoder")
     if encoder is not None and model.config["encoder_weights"] == "published":
         kind = class_of(encoder["class"])
-        where = getattr(kind, "repository", None)  # of several sizes it depends on the size
+        where = getattr(kind, "repository", None)  # not a string if it depends on the size
         source = (
             f"https://huggingface.co/{where} ({kind.about})" if isinstance(where, str) else "see its papers"
         )
-        found.append(f"The weights of the encoder {kind.name} are in here; they are from {source}.")
+        licences.append(
+            f"This folder holds the weights of the encoder {kind.name}, which are from {source}."
+        )
     if encoder is not None and model.config["encoder_weights"] == "random":
-        found.append("The weights of the encoder are random ones, a control.")
-    return "## Licences\n\n" + "\n".join(f"- {one}" for one in found)
+        licences.append("The encoder has random weights, as a control.")
+    return "## Licences\n\n" + "\n".join(f"- {licence}" for licence in licences)
 
 
 def _papers(model: Portable, benchmarks: Mapping[str, Any]) -> str:
     modules = [model.config["backbone"]["class"].rpartition(".")[0]]
     if model.config["encoder"]:
         modules.append(model.config["encoder"]["class"].rpartition(".")[0])
-    found = [_first_line(module) for module in modules]
-    found += [f"{spec.title}: {spec.citation}" for spec in benchmarks.values()]
-    return "## Papers to cite\n\n" + "\n".join(f"- {one}" for one in found)
+    papers = [_first_paragraph(module) for module in modules]
+    papers += [f"{spec.title}: {spec.citation}" for spec in benchmarks.values()]
+    return "## Papers to cite\n\n" + "\n".join(f"- {paper}" for paper in papers)
 
 
-def _first_line(module: str) -> str:
+def _first_paragraph(module: str) -> str:
     """The first paragraph of a module's docstring, which names its paper."""
     text = (import_module(module).__doc__ or module).strip()
     return " ".join(text.split("\n\n")[0].split())

@@ -1,4 +1,4 @@
-"""A model as its exported `config.json` describes it, and back."""
+"""Read and write the parts of an exported `config.json`: input, montages, and objects of our classes."""
 
 import re
 from collections.abc import Mapping
@@ -11,46 +11,36 @@ import numpy as np
 from eegfm.contracts import EegfmError, Montage, SampleSpec
 
 FORMAT, SCHEMA = "eegfm model", 1
-
-
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-
-
-FILES = (CONFIG, WEIGHTS, CARD, "model.pt2", "model.onnx")  # what eegfm export writes
-
-
+FILES = (CONFIG, WEIGHTS, CARD, "model.pt2", "model.onnx")  # all files that eegfm export writes
 KINDS = ("classify", "reconstruct", "forecast", "probe", "estimate")
-
-
-FITTED = ("probe", "estimate")  # in one go, not by gradients
-
-
-OURS = re.compile(r"eegfm\.(models|encoders)\.\w+\.[A-Z]\w*")  # what a file may have made
+FITTED = ("probe", "estimate")  # fitted in one step, not by gradients
+OURS = re.compile(r"eegfm\.(models|encoders)\.\w+\.[A-Z]\w*")  # the classes that a config.json may name
 
 
 def refuse_other(config: Mapping[str, Any]) -> None:
-    """Raise EegfmError for what is no config of ours, or of a later version."""
+    """Raise EegfmError if the config is not ours, or is of another schema."""
     if config.get("format") != FORMAT or config.get("kind") not in KINDS:
-        raise EegfmError(f"This {CONFIG} is not one that eegfm export has written.")
+        raise EegfmError(f"This {CONFIG} was not written by eegfm export.")
     if config.get("schema") != SCHEMA:
         raise EegfmError(
-            f"This {CONFIG} has schema {config.get('schema')}, and this version of eegfm reads {SCHEMA}. "
+            f"This {CONFIG} has schema {config.get('schema')}, and this version of eegfm reads schema {SCHEMA}. "
             "Type: pip install --upgrade eegfm"
         )
 
 
 def say_input(spec: SampleSpec) -> str:
-    """What a sample is, in words."""
+    """The shape of a sample, in words."""
     n, *rest = spec.shape
     names = ", ".join(spec.montage.names[:4]) + (", ..." if n > 4 else "")
     if len(rest) == 1:
         return f"{n} channels ({names}), {rest[0]} samples at {spec.sfreq:g} Hz, microvolts"
-    return f"{n} channels ({names}), {rest[0]} seconds, vectors of {rest[1]} numbers of an encoder"
+    return f"{n} channels ({names}), {rest[0]} seconds, an encoder's vector of {rest[1]} numbers for each"
 
 
 def spec_of(node: Mapping[str, Any]) -> SampleSpec:
-    """A spec, from its JSON."""
-    montages = tuple(_montage(one) for one in node["montages"])
+    """The spec that `spec_json` wrote."""
+    montages = tuple(_montage(montage) for montage in node["montages"])
     return SampleSpec(
         _montage(node["montage"]),
         tuple(node["shape"]),
@@ -62,7 +52,7 @@ def spec_of(node: Mapping[str, Any]) -> SampleSpec:
 
 
 def spec_json(spec: SampleSpec) -> dict[str, Any]:
-    """A spec in JSON's types; a place that is none is null."""
+    """A spec in JSON's types; an unknown place is null."""
     return {
         "shape": list(spec.shape),
         "axes": ["channel", "time"] if len(spec.shape) == 2 else ["channel", "second", "width"],
@@ -71,11 +61,12 @@ def spec_json(spec: SampleSpec) -> dict[str, Any]:
         "classes": list(spec.classes),
         "montage": montage_json(spec.montage),
         "corpora": list(spec.corpora),
-        "montages": [montage_json(one) for one in spec.montages],
+        "montages": [montage_json(montage) for montage in spec.montages],
     }
 
 
 def montage_json(montage: Montage) -> dict[str, Any]:
+    """A montage in JSON's types."""
     ends = None if montage.ends is None else _plain(montage.ends)
     return {"names": list(montage.names), "coords": _plain(montage.coords), "ends": ends}
 
@@ -86,8 +77,10 @@ def _montage(node: Mapping[str, Any]) -> Montage:
 
 
 def _plain(values: np.ndarray) -> Any:
-    """Nested lists with null for NaN, which JSON has not."""
-    return [_plain(one) if one.ndim else (float(one) if np.isfinite(one) else None) for one in values]
+    """Nested lists, with null for NaN, which JSON lacks."""
+    return [
+        _plain(value) if value.ndim else (float(value) if np.isfinite(value) else None) for value in values
+    ]
 
 
 def _array(values: Any) -> np.ndarray:
@@ -95,14 +88,16 @@ def _array(values: Any) -> np.ndarray:
 
 
 def made(node: Any) -> Any:
-    """What a node of a config describes: {"class", "arguments"} an object, or with "partial" what makes it.
+    """The value that a node of a config describes.
+
+    {"class", "arguments"} describes an object, and with "partial" a function that makes it.
 
     Raises:
-        EegfmError: another class than those of our models and encoders, an encoder that would read a file, or arguments
-            that the class does not have.
+        EegfmError: the class is not one of our models and encoders, an encoder would read a file, or the class does not
+            take the arguments.
     """
     if isinstance(node, list):
-        return [made(one) for one in node]
+        return [made(item) for item in node]
     if not isinstance(node, dict):
         return node
     if set(node) == {"montage"}:
@@ -111,29 +106,35 @@ def made(node: Any) -> Any:
         return _array(node["array"])
     if "class" not in node:
         return {key: made(value) for key, value in node.items()}
-    name, found = str(node["class"]), class_of(node["class"])
+    name, kind = str(node["class"]), class_of(node["class"])
     arguments = {key: made(value) for key, value in node["arguments"].items()}
     if name.startswith("eegfm.encoders.") and arguments.get("weights", "random") != "random":
-        raise EegfmError(f"{CONFIG} has an encoder read {arguments['weights']}. Only {WEIGHTS} is read.")
+        raise EegfmError(
+            f"{CONFIG} tells an encoder to read {arguments['weights']}. Only {WEIGHTS} may be read."
+        )
     if node.get("partial"):
-        return partial(found, **arguments)
+        return partial(kind, **arguments)
     try:
-        return found(**arguments)
+        return kind(**arguments)
     except TypeError as error:
-        raise EegfmError(f"{CONFIG}: {name} cannot be made with its arguments: {error}") from None
+        raise EegfmError(f"{CONFIG}: {name} does not take its arguments: {error}") from None
 
 
 def class_of(name: str) -> type:
-    """One of our models and encoders by its path. Raises EegfmError for everything else."""
+    """The class of one of our models and encoders, by its path. Raises EegfmError for any other path."""
     if not OURS.fullmatch(str(name)):
-        raise EegfmError(f"{CONFIG} names {name}, which is no model or encoder of eegfm. It is not made.")
+        raise EegfmError(
+            f"{CONFIG} names {name}, which is not a model or encoder of eegfm. eegfm makes no other objects."
+        )
     module, _, attribute = name.rpartition(".")
     try:
-        found = getattr(import_module(module), attribute)
+        kind = getattr(import_module(module), attribute)
     except (ModuleNotFoundError, AttributeError):
         raise EegfmError(
             f"{CONFIG} names {name}, which this version of eegfm does not have. Type: pip install --upgrade eegfm"
         ) from None
-    if not isinstance(found, type) or found.__module__ != module:  # what it imports is not its own
-        raise EegfmError(f"{CONFIG} names {name}, which is no model or encoder of eegfm. It is not made.")
-    return found
+    if not isinstance(kind, type) or kind.__module__ != module:  # a name that the module imported
+        raise EegfmError(
+            f"{CONFIG} names {name}, which is not a model or encoder of eegfm. eegfm makes no other objects."
+        )
+    return kind

@@ -1,4 +1,4 @@
-"""Models fitted in one go (probe, estimate, classical) as torch modules."""
+"""Models that are fitted in one step (probe, estimate, classical), as torch modules."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,11 +14,11 @@ from eegfm.nn.head import class_probabilities, light_mlp
 
 
 class FittedHead(nn.Module):
-    """Probabilities of all classes from features: what `eegfm.tasks.heads` and the classical models have fitted.
+    """Probabilities of all classes from features, by a head of `eegfm.tasks.heads` or of a classical model.
 
-    `link` is how they come of the linear values: "softmax" (of one value a sigmoid), "rest" (a sigmoid a class, then
-    shares); or "mlp", EEGM2 Light's network. Computed in double precision. `classes` are those that the training
-    windows were of; the others have probability zero.
+    `link` turns linear values into probabilities: "softmax" (a sigmoid for one value) or "rest" (a sigmoid for each
+    class, then shares). "mlp" replaces the linear values by EEGM2 Light's network, and uses "softmax". The module
+    computes in double precision. `classes` are the classes of the training windows; others have probability zero.
     """
 
     mean: Tensor
@@ -46,7 +46,7 @@ class FittedHead(nn.Module):
 
 
 class Classical(nn.Module):
-    """The features of a model that was fitted in one go, by its own code; what that has fitted are buffers."""
+    """The features of a classical model, computed by its own code; its fitted arrays are buffers."""
 
     def __init__(self, model: Any, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -56,29 +56,29 @@ class Classical(nn.Module):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
 
     def features(self, x: Float[Tensor, "batch channel time"]) -> Float[Tensor, "batch feature"]:
-        """Raises EegfmError where pyriemann is wanted and not installed."""
+        """The features of windows. Raises EegfmError if the model needs pyriemann and it is not installed."""
         refuse_export()
-        if not hasattr(self.model, "features"):  # majority: nothing is looked at
+        if not hasattr(self.model, "features"):  # the majority class needs no features
             return x.new_zeros(len(x), 1, dtype=torch.float64)
         if self.names:
             self.model.transform = transform_of(self.model)
             for name in self.names:
                 setattr(self.model.transform, name, self.get_buffer(name).numpy(force=True))
-        found = self.model.features(x.detach().cpu().numpy())
-        return torch.from_numpy(np.asarray(found, dtype=np.float64)).to(x.device)
+        features = self.model.features(x.detach().cpu().numpy())
+        return torch.from_numpy(np.asarray(features, dtype=np.float64)).to(x.device)
 
 
 def refuse_export() -> None:
-    """Raise EegfmError in an export, of what computes outside of torch."""
+    """Raise EegfmError during an export, because classical models compute outside torch."""
     if torch.compiler.is_compiling():
         raise EegfmError(
-            "Classical models compute with scikit-learn and pyriemann, so that there is no program of torch operators "
-            "to write. model.safetensors and config.json hold all of them: eegfm.load(<folder>)"
+            "Classical models compute with scikit-learn and pyriemann, so no program of torch operators can hold "
+            "them. model.safetensors and config.json hold the whole model. Load it with eegfm.load(<folder>)."
         )
 
 
 def transform_of(model: Any) -> Any:
-    """What pyriemann fits for a classical model, not fitted. Raises EegfmError where it is not installed."""
+    """The unfitted pyriemann transform of a classical model. Raises EegfmError if pyriemann is not installed."""
     try:
         from pyriemann.spatialfilters import CSP
         from pyriemann.tangentspace import TangentSpace

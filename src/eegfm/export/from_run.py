@@ -1,7 +1,7 @@
 """`eegfm.load`: a trained model from its run folder, from a folder of `eegfm export`, or from the Hugging Face hub.
 
-Of a run the weights are those of its checkpoint, read with `weights_only=True`, or what it has kept of a fit in one go
-(`eegfm.tasks.fitted`).
+The weights of a run come from its checkpoint, read with `weights_only=True`. A run that was fitted in one step has a
+file of fitted arrays instead (`eegfm.tasks.fitted`).
 """
 
 import logging
@@ -39,18 +39,19 @@ def load(place: str | Path, *, revision: str | None = None, tokens: bool = False
     """A trained model as a torch module: see `eegfm.export.model.Portable`.
 
     Args:
-        place: a run folder, a folder that `eegfm export` has written, or "hub:<user>/<name>".
-        revision: of the hub, the commit (or tag, or branch) to take.
-        tokens: of a run over an encoder, the model behind it alone, which takes the encoder's vectors.
+        place: a run folder, a folder that `eegfm export` wrote, or "hub:<user>/<name>".
+        revision: the commit, tag or branch on the hub.
+        tokens: leave out the encoder of a run; the model then takes the encoder's vectors.
 
     Raises:
-        EegfmError: nothing of that kind there, or not whole.
+        EegfmError: there is no model at `place`, or it is damaged.
     """
     if str(place).startswith(HUB):
         return the_hub().from_hub(str(place).removeprefix(HUB), revision)
     if revision is not None:
         raise EegfmError(
-            f"revision={revision} is of the hub: eegfm.load('{HUB}<user>/<name>', revision=...)"
+            f"revision={revision} needs a model on the hub. "
+            f"Type: eegfm.load('{HUB}<user>/<name>', revision='{revision}')"
         )
     folder = Path(place)
     if Place.of(folder).is_run:
@@ -58,13 +59,13 @@ def load(place: str | Path, *, revision: str | None = None, tokens: bool = False
     if (folder / CONFIG).is_file():
         return read(folder)
     raise EegfmError(
-        f"No model at {folder}: wanted a run folder (runs/<experiment>/<name>), a folder that eegfm export has "
-        f"written, or {HUB}<user>/<name>."
+        f"No model at {folder}. Name a run folder (runs/<experiment>/<name>), a folder that eegfm export wrote, or "
+        f"{HUB}<user>/<name>."
     )
 
 
 def the_hub() -> Any:
-    """`eegfm.export.hub`, whose package is an extra. Raises EegfmError where it is not installed."""
+    """The module `eegfm.export.hub`. Raises EegfmError if its package, an extra, is not installed."""
     try:
         from eegfm.export import hub
     except ImportError as error:
@@ -75,17 +76,17 @@ def the_hub() -> Any:
 
 
 def of_run(place: Path, *, tokens: bool = False) -> Portable:
-    """The model of a finished run. Raises EegfmError where the run has not ended, or its task leaves no model."""
+    """The model of a finished run. Raises EegfmError if the run has not finished, or its task gives no model."""
     result = read_result(place)
     run = Place.of(place).config
     kind = TASKS.get(run.task["_target_"])
     if kind is None:
         raise EegfmError(
-            f"{place}: a model of {run.task['_target_']} cannot be taken elsewhere, only of {', '.join(TASKS)}."
+            f"{place}: a model of {run.task['_target_']} cannot be exported. Choose a run of one of {', '.join(TASKS)}."
         )
     spec, encoder, why = _input(run, result.benchmark.fingerprint)
     if encoder is not None and tokens:
-        spec, encoder, why = _tokens(run), None, "it was asked for without"
+        spec, encoder, why = _tokens(run), None, "the export was asked to leave it out"
     config: dict[str, Any] = {
         "format": FORMAT,
         "schema": SCHEMA,
@@ -106,42 +107,45 @@ def of_run(place: Path, *, tokens: bool = False) -> Portable:
     }
     if kind in FITTED:
         task = trained(run, Place.of(place)).task
-        more, state = _of_fit(kind, task, len(spec.classes))
-        config |= more
+        fitted, state = _fitted(kind, task, len(spec.classes))
+        config |= fitted
     else:
-        config |= _of_training(kind, run)
-        held = read_state(Place.of(place).checkpoint)
-        state = {key: value for key, value in held.items() if key.startswith(("backbone.", "head."))}
+        config |= _head_config(kind, run)
+        checkpoint = read_state(Place.of(place).checkpoint)
+        state = {key: value for key, value in checkpoint.items() if key.startswith(("backbone.", "head."))}
     if encoder is not None and hasattr(encoder, "network"):
         state |= {f"encoder.network.{key}": value for key, value in encoder.network.state_dict().items()}
     return filled(Portable(config), state, str(place))
 
 
 def _input(run: "DictConfig", fingerprint: str) -> tuple[SampleSpec, Any, str]:
-    """What goes in: windows, with the encoder that they meet first, if any; or tokens, and why no windows."""
+    """The spec of the input, the encoder that it passes first (or None), and why a run's encoder is left out.
+
+    Without the encoder the input is its tokens.
+    """
     encoder, why = None, ""
     try:
         encoder = make(run.encoder, "encoder")
         if encoder is None:
             return data_of(run).spec, None, ""
-        _ = getattr(encoder, "network", None)  # built now: its package may be missing
+        _ = getattr(encoder, "network", None)  # builds it, which fails here if its package is missing
         data = data_of(run, encoder)
-        made_with = "+".join(part.recipe.fingerprint for part in data.corpora.values())
-        if made_with == fingerprint:
+        its_store = "+".join(part.recipe.fingerprint for part in data.corpora.values())
+        if its_store == fingerprint:
             return data_of(run).spec, encoder, ""
-        why = "the one at hand is not that of the run's store"
-        reason = f"the store is {fingerprint}, and this encoder would make {made_with}"
+        why = "the available encoder is not the one of the run's store"
+        reason = f"the store is {fingerprint}, and this encoder would make {its_store}"
     except EegfmError as error:
         if encoder is None and "weights" not in run.encoder:
             raise
-        # without the paths of this machine, which would go into the card
-        why, reason = "its weights or its package were not at hand", str(error).splitlines()[0]
-    log.warning("The encoder is left out, so the model takes its vectors: %s (%s)", why, reason)
+        # the card shows `why`, so it must not contain paths of this machine
+        why, reason = "its weights or its package were missing", str(error).splitlines()[0]
+    log.warning("The exported model has no encoder and takes its vectors: %s (%s)", why, reason)
     return _tokens(run), None, why
 
 
 def _tokens(run: "DictConfig") -> SampleSpec:
-    """What a sample is behind the run's encoder, whose weights may be elsewhere."""
+    """The spec of a sample behind the run's encoder, whose weights may be missing here."""
     node = run.encoder.copy()
     if "weights" in node:
         node.weights = "random"
@@ -149,51 +153,49 @@ def _tokens(run: "DictConfig") -> SampleSpec:
 
 
 def data_of(run: "DictConfig", encoder: Any = None) -> Any:
-    """The run's data module, which opens nothing."""
+    """The run's data module, without opening its store."""
     return make(run.data, "data")(encoder=encoder, split=None)
 
 
 def benchmarks_of(place: Path) -> dict[str, Any]:
-    """The specifications of a run's data, by name: one, or those of a mix."""
+    """The benchmarks of a run's data by name: one, or those of a mix."""
     return {
         part.benchmark.name: part.benchmark for part in data_of(Place.of(place).config).corpora.values()
     }
 
 
 def _weights(node: Mapping[Any, Any]) -> str | None:
-    """Whether an encoder has published weights or random ones; None where it has none."""
+    """Whether an encoder has published or random weights; None if it has no weights."""
     if "weights" not in node:
         return None
     return "random" if node["weights"] == "random" else "published"
 
 
 def _described(node: Any) -> Any:
-    """A node of a config in JSON: classes of ours with their arguments; what others make of theirs, as it is."""
+    """A node of a config in JSON: our classes with their arguments; montages and arrays of other makers by value."""
     import numpy as np
     from omegaconf import OmegaConf
 
     if OmegaConf.is_config(node):
         node = OmegaConf.to_container(node, resolve=True)
     if isinstance(node, list):
-        return [_described(one) for one in node]
+        return [_described(item) for item in node]
     if not isinstance(node, Mapping):
         return node
     name = node.get("_target_")
     if name is None:
         return {key: _described(value) for key, value in node.items()}
-    if not OURS.fullmatch(name):  # places and transforms: what they are, not how they are found
-        found = make(OmegaConf.create(dict(node)), "model")
-        if isinstance(found, Montage):
-            return {"montage": montage_json(found)}
-        if isinstance(found, np.ndarray):
-            return {"array": found.tolist()}
-        raise EegfmError(
-            f"{name} makes a {type(found).__name__}, which a file of plain values cannot hold."
-        )
+    if not OURS.fullmatch(name):  # montages and transforms: their values, not the code that makes them
+        value = make(OmegaConf.create(dict(node)), "model")
+        if isinstance(value, Montage):
+            return {"montage": montage_json(value)}
+        if isinstance(value, np.ndarray):
+            return {"array": value.tolist()}
+        raise EegfmError(f"{name} makes a {type(value).__name__}, which {CONFIG} cannot hold.")
     arguments = {
         key: _described(value) for key, value in node.items() if not key.startswith("_") and key != "seen"
     }
-    # an encoder's weights come with the file, and go where the module goes
+    # an encoder's weights come from the exported file, and move with the module
     arguments |= {
         key: value for key, value in (("weights", "random"), ("device", "cpu")) if key in arguments
     }
@@ -201,8 +203,8 @@ def _described(node: Any) -> Any:
     return {**described, "partial": True} if node.get("_partial_") else described
 
 
-def _of_training(kind: str, run: "DictConfig") -> dict[str, Any]:
-    """What a trained task adds to its backbone."""
+def _head_config(kind: str, run: "DictConfig") -> dict[str, Any]:
+    """The config of the head that a trained task adds to its backbone."""
     from omegaconf import OmegaConf
 
     if kind == "classify":
@@ -215,24 +217,24 @@ def _of_training(kind: str, run: "DictConfig") -> dict[str, Any]:
     return {}
 
 
-def _of_fit(kind: str, task: Any, n_classes: int) -> tuple[dict[str, Any], dict[str, "Tensor"]]:
-    """What a fit in one go has found: for the config, and as tensors."""
+def _fitted(kind: str, task: Any, n_classes: int) -> tuple[dict[str, Any], dict[str, "Tensor"]]:
+    """The parts of the config and the tensors that come from a fit in one step."""
     import torch
 
     if kind == "probe":
         state = {f"backbone.{key}": value for key, value in task.backbone.state_dict().items()}
-        more: dict[str, Any] = {"layer": task.features.layer}
+        config: dict[str, Any] = {"layer": task.features.layer}
     else:
-        at_places = _transform(task.fitted)
-        state = {f"backbone.{key}": torch.from_numpy(value) for key, value in at_places.items()}
-        more = {"fitted": {key: list(value.shape) for key, value in at_places.items()}}
-    head, arrays = _head(task.fitted, n_classes)
-    state |= {f"head.{key}": torch.as_tensor(value, dtype=torch.float64) for key, value in arrays.items()}
-    return {**more, "head": head}, state
+        arrays = _transform(task.fitted)
+        state = {f"backbone.{key}": torch.from_numpy(value) for key, value in arrays.items()}
+        config = {"fitted": {key: list(value.shape) for key, value in arrays.items()}}
+    head, weights = _head(task.fitted, n_classes)
+    state |= {f"head.{key}": torch.as_tensor(value, dtype=torch.float64) for key, value in weights.items()}
+    return {**config, "head": head}, state
 
 
 def _transform(model: Any) -> dict[str, "np.ndarray"]:
-    """What pyriemann has fitted: the spatial filters, or the mean covariance."""
+    """The fitted arrays of pyriemann: the spatial filters, or the mean covariance."""
     import numpy as np
 
     transform = getattr(model, "transform", None)
@@ -241,7 +243,7 @@ def _transform(model: Any) -> dict[str, "np.ndarray"]:
 
 
 def _head(fitted: Any, n_classes: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """`FittedHead`'s arguments and its tensors, of a head of `eegfm.tasks.heads` or of a classical model."""
+    """The arguments and the tensors of `FittedHead`, for a head of `eegfm.tasks.heads` or a classical model."""
     import numpy as np
     from sklearn.linear_model import RidgeClassifier
     from sklearn.multiclass import OneVsRestClassifier
@@ -249,7 +251,7 @@ def _head(fitted: Any, n_classes: int) -> tuple[dict[str, Any], dict[str, Any]]:
     from sklearn.preprocessing import StandardScaler
 
     frequency = getattr(fitted, "frequency", None)
-    if frequency is not None:  # majority: the logarithm of a frequency, whatever the window
+    if frequency is not None:  # majority: logarithms of the class frequencies, the same for every window
         present = np.flatnonzero(frequency)
         values = np.log(frequency[present])
         return _linear(np.zeros((len(values), 1)), values, present, "softmax", None)
@@ -263,19 +265,19 @@ def _head(fitted: Any, n_classes: int) -> tuple[dict[str, Any], dict[str, Any]]:
     last: Any = steps[-1]
     if isinstance(last, KNeighborsClassifier):
         raise EegfmError(
-            "task.head=knn is the training windows themselves, which do not go into a file for others. Choose a run of "
-            "another head: logistic, ridge, mlp."
+            "task.head=knn consists of the training windows themselves, which an exported file must not contain. "
+            "Choose a run with another head: logistic, ridge or mlp."
         )
     scaler = next((step for step in steps if isinstance(step, StandardScaler)), None)
     if isinstance(last, OneVsRestClassifier):
         parts: Any = last.estimators_
         coef, intercept = (np.concatenate([getattr(p, n) for p in parts]) for n in ("coef_", "intercept_"))
         return _linear(coef, intercept, last.classes_, "rest", scaler)
-    # plus and minus a value are two classes' of ridge regression: their difference is twice as large
+    # ridge regression gives two classes +v and -v, and their difference is 2v
     factor = 2 if isinstance(last, RidgeClassifier) and len(last.classes_) == 2 else 1
     coef = np.atleast_2d(last.coef_) * factor
     transform = _transform(fitted).get("filters_")
-    if transform is not None:  # only the first filters were chosen
+    if transform is not None:  # the classifier uses only the first filters
         coef = np.pad(coef, ((0, 0), (0, len(transform) - coef.shape[1])))
     return _linear(coef, np.atleast_1d(last.intercept_) * factor, last.classes_, "softmax", scaler)
 
@@ -283,6 +285,7 @@ def _head(fitted: Any, n_classes: int) -> tuple[dict[str, Any], dict[str, Any]]:
 def _linear(
     coef: "np.ndarray", intercept: "np.ndarray", classes: Any, link: str, scaler: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments and the tensors of a linear `FittedHead`."""
     n_values, n_features = coef.shape
     arrays: dict[str, Any] = {"values.weight": coef, "values.bias": intercept}
     arrays["mean"] = [0.0] * n_features if scaler is None else scaler.mean_

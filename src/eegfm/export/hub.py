@@ -1,6 +1,6 @@
-"""The Hugging Face hub, by its library's own mixin: `from_pretrained`, `save_pretrained`, `push_to_hub`.
+"""The Hugging Face hub, through its library's mixin: `from_pretrained`, `save_pretrained`, `push_to_hub`.
 
-Only the files of `eegfm export` go there and are read from there, and no code is.
+Only the files of `eegfm export` are pushed and read. No code is.
 """
 
 import re
@@ -19,7 +19,7 @@ NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class OnHub(Portable, ModelHubMixin):
-    """A `Portable` that can be pushed. Read from an exported folder, it is pushed with all that lies there."""
+    """A `Portable` that can be pushed; one from an exported folder is pushed with all files of the export."""
 
     folder: Path | None = None
 
@@ -51,34 +51,34 @@ def from_hub(name: str, revision: str | None = None) -> Portable:
     """The model of a repository, "<user>/<name>", at a commit, tag or branch.
 
     Raises:
-        EegfmError: there is none, or the hub cannot be reached.
+        EegfmError: the repository does not exist, or the hub cannot be reached.
     """
     if not NAME.fullmatch(name):
-        raise EegfmError(f"hub:{name}: <user>/<name> is wanted behind hub:")
+        raise EegfmError(f"hub:{name} is not a name on the hub. Type hub:<user>/<name>")
     try:
-        # fetched first: a local folder of that name is not meant
+        # downloaded here, because from_pretrained would take a local folder of that name
         folder = snapshot_download(name, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD])
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         at = "" if revision is None else f" at {revision}"
         raise EegfmError(
-            f"hub:{name}{at} cannot be had: {_first(error)}\nIs the name right, and is there a network? "
-            "For a private one: hf auth login"
+            f"hub:{name}{at} could not be downloaded: {_first_line(error)}\nCheck the name and the network. "
+            "For a private repository, type: hf auth login"
         ) from error
     return OnHub.from_pretrained(folder)
 
 
 def push(folder: Path, name: str) -> tuple[str, str]:
-    """Push an exported folder to <user>/<name>; the commit's address, and the tag that this model has there.
+    """Push an exported folder to <user>/<name>; returns the address of the commit, and the model's tag there.
 
     Raises:
         EegfmError: nobody is logged in, or the hub refuses or cannot be reached.
     """
     if not NAME.fullmatch(name):
-        raise EegfmError(f"--push {name}: <user>/<name> is wanted.")
+        raise EegfmError(f"--push {name} is not a name on the hub. Type --push <user>/<name>")
     if get_token() is None:
         raise EegfmError(
-            f"Nobody is logged in to Hugging Face, so nothing was pushed. Type: hf auth login (or set HF_TOKEN), then "
-            f"the same again. What would go there lies in {folder}."
+            f"Nobody is logged in to Hugging Face, so nothing was pushed. Type: hf auth login (or set HF_TOKEN), and "
+            f"repeat the command. The files to push are in {folder}."
         )
     tag = tag_of(folder)
     try:
@@ -86,10 +86,12 @@ def push(folder: Path, name: str) -> tuple[str, str]:
         HfApi().create_tag(name, tag=tag, revision=getattr(commit, "oid", None), exist_ok=True)
     except (HfHubHTTPError, OSError) as error:
         raise EegfmError(
-            f"{name} was not pushed, or not tagged: {_first(error)}\nMay this login write there? Is there a network?"
+            f"{name} was not pushed, or not tagged: {_first_line(error)}\nCheck the network, and whether this login "
+            "may write there."
         ) from error
     return str(getattr(commit, "commit_url", commit)), tag
 
 
-def _first(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
+    """The first line of an error, or its class if it has no text."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""`eegfm.load`: an exported folder is read without Hydra and Lightning, which a run folder needs."""
+"""`eegfm.load`, which imports Hydra and Lightning for a run folder but not for an exported folder."""
 
 from pathlib import Path
 
@@ -11,6 +11,8 @@ def load(place: str | Path, *, revision: str | None = None, tokens: bool = False
     folder = Path(place)
     if revision is None and (folder / CONFIG).is_file() and not (folder / "config.yaml").is_file():
         return read(folder)
-    from eegfm.export.from_run import load as load_run  # Hydra, Lightning, MNE: seconds
+    from eegfm.export.from_run import (
+        load as load_run,
+    )  # imports Hydra, Lightning and MNE, which takes seconds
 
     return load_run(place, revision=revision, tokens=tokens)

@@ -1,7 +1,7 @@
-"""A portable model as a program that needs nothing of this package: torch.export, and ONNX.
+"""A portable model as a program that does not need this package: torch.export and ONNX.
 
-Both take windows in microvolts, [batch, channel, time] with any number of them, and give what the module gives; places
-of channels are those that the model was trained on. Both are held against the module before they count.
+Both take any number of windows in microvolts, [batch, channel, time], and give the output of the module. The places of
+channels are those of the training. Both are compared with the module before they count.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ from eegfm.contracts import EegfmError
 from eegfm.export.model import Portable
 from eegfm.process import level
 
-NEAR = 1e-3  # how far an output may lie from the module's, of its largest value
+NEAR = 1e-3  # the largest allowed difference from the module, as a fraction of its largest output
 INSTALL = "pip install 'eegfm[onnx]'"
-BATCHES = (1, 3)  # sizes that outputs are compared at; the example has another
+BATCHES = (1, 3)  # batch sizes of the comparison; the traced example has another
 
 
 class _Program(nn.Module):
@@ -38,9 +38,9 @@ class _Program(nn.Module):
 
 
 def to_torch(program: ExportedProgram, model: Portable, path: Path) -> float:
-    """Write `exported(model)` for torch alone; the largest difference from the module, of its largest output.
+    """Write `exported(model)` for torch alone; returns the largest difference, as a fraction of the largest output.
 
-    `torch.export.load(path).module()` gives it back. Raises EegfmError where it gives something else than the module.
+    `torch.export.load(path).module()` reads it. Raises EegfmError if its outputs differ from the module's.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.export.save(program, path)
@@ -49,12 +49,13 @@ def to_torch(program: ExportedProgram, model: Portable, path: Path) -> float:
 
 
 def to_onnx(program: ExportedProgram, model: Portable, path: Path) -> float | None:
-    """Write `exported(model)` as ONNX; the largest difference from the module, of its largest output.
+    """Write `exported(model)` as ONNX; returns the largest difference, as a fraction of the largest output.
 
-    None where onnxruntime, which says it, is not installed. The input is "windows", the output "output".
+    Returns None if onnxruntime, which computes the outputs, is not installed. The input is named "windows", the output
+    "output".
 
     Raises:
-        EegfmError: packages are missing, or ONNX has no operator for a part of it.
+        EegfmError: packages are missing, or ONNX lacks an operator that the model needs.
     """
     try:
         import onnxscript  # noqa: F401  # pyright: ignore[reportMissingImports]
@@ -67,7 +68,7 @@ def to_onnx(program: ExportedProgram, model: Portable, path: Path) -> float | No
                 program, (), str(path), dynamo=True, verbose=False, external_data=False,
                 input_names=["windows"], output_names=["output"],
             )  # fmt: skip
-    except Exception as error:  # whatever its passes raise, at which operator
+    except Exception as error:  # the passes of the exporter raise many kinds of errors
         path.unlink(missing_ok=True)
         raise EegfmError(f"ONNX cannot hold this model: {_reason(error)}") from error
     try:
@@ -82,7 +83,7 @@ def exported(model: Portable) -> ExportedProgram:
     """The program of torch operators, for any number of windows.
 
     Raises:
-        EegfmError: a model of something else than torch operators, or one that torch.export cannot follow.
+        EegfmError: the model computes outside torch, or torch.export cannot follow it.
     """
     model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
     backbone: Any = model.backbone
@@ -97,34 +98,36 @@ def exported(model: Portable) -> ExportedProgram:
             )
     except EegfmError:
         raise
-    except Exception as error:  # of many kinds, by what it met
+    except Exception as error:  # torch.export raises many kinds of errors
         raise EegfmError(f"torch.export cannot follow this model: {_reason(error)}") from error
 
 
 def example(model: Portable, n: int) -> Tensor:
-    """Windows of noise of the size of EEG, in microvolts; where a model takes vectors, numbers of that size."""
+    """Noise with the amplitude of EEG in microvolts, as windows, or as vectors if the model takes vectors."""
     return 20 * torch.randn(n, *model.spec.shape, generator=torch.Generator().manual_seed(n))
 
 
 def _compared(model: Portable, run: Any, path: Path) -> float:
+    """The largest difference of `run` from the module; deletes the file and raises EegfmError if it is too large."""
     worst = 0.0
     model = copy.deepcopy(model).cpu().eval()
     for n in BATCHES:
         x = example(model, n)
         with torch.no_grad():
-            wanted, found = model(x), run(x)
-        worst = max(worst, float((found - wanted).abs().max() / wanted.abs().max()))
+            expected, output = model(x), run(x)
+        worst = max(worst, float((output - expected).abs().max() / expected.abs().max()))
     if not worst <= NEAR:
         path.unlink()
         raise EegfmError(
-            f"{path.name} gave outputs that differ from the module's by {worst:.2g} of the largest: it was deleted."
+            f"The outputs of {path.name} differ from the module's by {worst:.2g} of the largest output, so it "
+            "was deleted."
         )
     return worst
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporters' own remarks, which are of their passes and not of the model."""
+    """Silence the exporters' remarks, which are about their passes and not about the model."""
     with (
         level(logging.ERROR, "torch.onnx"),
         warnings.catch_warnings(),
@@ -135,7 +138,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost reason, in a line."""
+    """The innermost cause of an error, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
