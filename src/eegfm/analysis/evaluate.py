@@ -36,10 +36,10 @@ def evaluate(config: DictConfig) -> None:
     run.data.prepare_data()
     run.data.setup("test" if split == "test" else "fit")
     in_one_go = isinstance(run.task, FitsInOneGo)
-    found = run.task.predict(run.data, split) if in_one_go else _predict(run, split)
-    ids = [run.data.subjects[i] for i in found.subject]
-    out, scores, by_subject = write_and_score(place.beside, split, found, ids, run.data.spec)
-    tested = len(found.keys) if split == "test" else None
+    predictions = run.task.predict(run.data, split) if in_one_go else _predict(run, split)
+    ids = [run.data.subjects[i] for i in predictions.subject]
+    out, scores, by_subject = write_and_score(place.beside, split, predictions, ids, run.data.spec)
+    tested = len(predictions.keys) if split == "test" else None
     show_scores(
         f"{run.data.benchmark.title}, {split} split ({place})",
         scores,

@@ -1,4 +1,5 @@
 "use strict";
+// One file, because the page holds it as one inline script whose hash the page's policy allows.
 // The page of an experiment: draws, filters and sorts the facts in #facts. It uses no library and fetches nothing. Text
 // from files only becomes text nodes.
 (() => {

@@ -66,10 +66,10 @@ def numbers(
         yield f"<p>Rule of the splits: {escape(benchmark.split_rule)}.</p>"
     for what, names in (
         ("missing", facts.missing),
-        ("unusable", [f"{one['recording']}: {one['reason']}" for one in facts.unusable]),
+        ("unusable", [f"{row['recording']}: {row['reason']}" for row in facts.unusable]),
         (
             "left out",
-            [f"{one['recording']}: {one['reason']}" for one in manifest.left_out],
+            [f"{row['recording']}: {row['reason']}" for row in manifest.left_out],
         ),
     ):
         if names:
@@ -137,11 +137,11 @@ def _subjects(data: EEGDataModule, facts: BenchmarkFacts) -> str:
         rows = index.rows(split)
         names, position = np.unique(index.subject[rows], return_inverse=True)
         counts = np.bincount(position * n_classes + index.label[rows], minlength=len(names) * n_classes)
-        said = [
+        subjects = [
             f"{escape(str(name))}&nbsp;({'/'.join(map(str, ns))})"
             for name, ns in zip(names, counts.reshape(-1, n_classes).tolist(), strict=True)
         ]
-        parts.append(f"<h4>{split}: {len(names):,}</h4><p>{', '.join(said) or 'none'}</p>")
+        parts.append(f"<h4>{split}: {len(names):,}</h4><p>{', '.join(subjects) or 'none'}</p>")
     order = " / ".join(data.benchmark.kinds)
     return (
         "<details><summary>Subjects of each split, with their windows by class</summary>"
