@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from eegfm.export import model as export_model
 from eegfm.export.model import Portable
 from eegfm.models.bandpower import BandPower
 from eegfm.models.majority import Majority
+from eegfm.models.stamp import InputNorm
 from eegfm.runs.intervals import intervals
 from eegfm.runs.place import Place
 from eegfm.runs.predictions import read_predictions
@@ -301,6 +303,21 @@ def test_what_is_no_program_is_said_and_the_rest_stands(tmp_path):
     assert all("compute with scikit-learn and pyriemann" in sentence for sentence in refused)
 
 
+def test_a_program_that_cannot_be_made_is_one_sentence_and_an_exit_status(
+    run, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(SystemExit) as left:
+        door([str(run), "--to", str(tmp_path / "folder"), "--torch", "--onnx"])
+    assert str(left.value.code).startswith("no model.onnx: --onnx needs") and "\n" not in str(
+        left.value.code
+    )
+    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == sorted(
+        {"README.md", "config.json", "model.pt2", "model.safetensors"}
+    )
+    assert "eegfm.load" in capsys.readouterr().out, "the rest stands"
+
+
 def test_onnx_without_its_packages_says_what_to_type(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(EegfmError, match=r"pip install 'eegfm\[onnx\]'"):
@@ -464,6 +481,25 @@ def program_of(name: str):
     with seeded(0):
         model = Portable(PROGRAMS[name]())
     return model, programs.exported(model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", get_args(InputNorm))
+def test_a_model_of_every_norm_is_a_program_after_it_was_loaded(norm, tmp_path):
+    """Also one that has statistics of its training split, which is how `make train` trains."""
+    made = config("stamp", "tokens")
+    made["backbone"]["arguments"]["input_norm"] = norm
+    with seeded(0):
+        model = Portable(made)
+    if norm == "standardise":
+        model.backbone.fit_input([3 * windows(model, 5) + 1])
+    export_model.write(model.eval(), tmp_path)
+    model = eegfm.load(tmp_path)
+    program = programs.exported(model)
+    assert programs.to_torch(program, model, tmp_path / "model.pt2") < 1e-4
+    if importlib.util.find_spec("onnxscript"):
+        worst = programs.to_onnx(program, model, tmp_path / "model.onnx")
+        assert worst is None or worst < 1e-4
 
 
 @pytest.mark.slow

@@ -52,10 +52,11 @@ def _parser() -> argparse.ArgumentParser:
 def export(
     place: Path, folder: Path, *, torch: bool = False, onnx: bool = False, tokens: bool = False
 ) -> None:
-    """Write the folder, and print what is in it. If a program cannot be written, print why and write the rest.
+    """Write the folder, and print what is in it.
 
     Raises:
-        EegfmError: `place` is no finished run, `folder` holds something else, or the model cannot be exported.
+        EegfmError: `place` is no finished run, `folder` holds something else, or the model cannot be exported; or a
+            program cannot be written, after the rest was.
     """
     if not place.is_dir() or not (place / "config.yaml").is_file():
         raise EegfmError(
@@ -85,9 +86,9 @@ def export(
         print(f"without its encoder: {model.config['encoder_left_out']}")
     for name, description in programs.items():
         print(f"{name}: {description}")
-    for sentence in refused:
-        print(sentence)
     print(f'next        import eegfm; model = eegfm.load("{folder}")')
+    if refused:
+        raise EegfmError("\n".join(refused))
 
 
 def _strangers(folder: Path) -> list[str]:

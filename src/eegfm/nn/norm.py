@@ -114,4 +114,4 @@ class Standardise(nn.Module):
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._ready = False  # the loaded state may be of either kind
+        self._ready = bool(self.fitted)  # now: a program that is exported cannot ask
