@@ -33,8 +33,8 @@ SUBJECTS, CONFUSION = "test_subjects", "confusion"  # the names of the table and
 def begin(logger: Any, folder: Path) -> None:
     """Log the epochs that a killed process did not deliver, as `metrics.csv` has them.
 
-    W&B writes offline runs in blocks of 32 KiB: a killed process loses its last, or only, block. An epoch
-    that was written comes twice, with the same values at the same step.
+    W&B writes offline runs in blocks of 32 KiB: a killed process loses its last, or only, block. What has
+    arrived is not logged again (see `eegfm.runs.wandb_log`).
     """
     mark, others = folder / OPEN, ("step", "lr", "train/loss")  # the last is train/loss_epoch
     for row in read_curves(folder / "metrics.csv") if mark.exists() else []:

@@ -1,0 +1,78 @@
+"""A W&B logger that goes on where a run went on: no step twice, and no value twice at a training step.
+
+W&B numbers the rows of every offline fragment from 0, and a resumed training repeats the steps after its
+checkpoint. So the fragments that earlier processes have left are read first. They are logs of records in
+LevelDB's format (blocks of 32 KiB; a record has a checksum and may lie in several blocks), after W&B's own
+seven bytes; what a killed process has cut short ends the reading.
+"""
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers.wandb import WandbLogger
+
+BLOCK, HEADER, SIGNATURE = 32768, 7, b":W&B"
+FULL, FIRST, LAST = 1, 2, 4  # which part of a record
+STEP, EPOCH = "trainer/global_step", "epoch"  # beside the values of every row
+
+
+class GoesOn(WandbLogger):
+    """Lightning's W&B logger for a run folder (`save_dir`) that may have been logged to before."""
+
+    def __init__(self, *, save_dir: str | Path, **options: Any) -> None:
+        super().__init__(save_dir=save_dir, **options)
+        self.next, self.sent = 0, set[tuple[int, str]]()
+        for row in rows_of(Path(save_dir)):
+            self.next = max(self.next, row["_step"] + 1)
+            if STEP in row:
+                self.sent |= {(row[STEP], name) for name in row}
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        if step is not None:
+            new = {name for name in metrics if (step, name) not in self.sent} - {EPOCH}
+            if not new:
+                return
+            self.sent |= {(step, name) for name in new}
+            metrics = {name: metrics[name] for name in metrics if name in new | {EPOCH}} | {STEP: step}
+        run = self.experiment
+        run.log(dict(metrics), step=max(self.next, run.step), commit=True)
+        self.next = run.step
+
+
+def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows that the fragments of a run folder hold, in the order of their making: values by name, and `_step`."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    for path in sorted(folder.glob("wandb/*run-*/run-*.wandb"), key=lambda path: path.parent.name[-24:]):
+        for content in _records(path.read_bytes()):
+            record = Record()
+            record.ParseFromString(content)
+            if record.WhichOneof("record_type") == "history":
+                items = record.history.item
+                row = {".".join(one.nested_key) or one.key: json.loads(one.value_json) for one in items}
+                if "_step" in row:
+                    yield row
+
+
+def _records(log: bytes) -> Iterator[bytes]:
+    """The records of a log that are whole."""
+    place, record = HEADER, b""
+    if log[: len(SIGNATURE)] != SIGNATURE:
+        return
+    while place + HEADER <= len(log):
+        left = BLOCK - place % BLOCK
+        if left < HEADER:  # the rest of a block, too short for a header
+            place += left
+            continue
+        wanted, length, part = struct.unpack("<IHB", log[place : place + HEADER])
+        content = log[place + HEADER : place + HEADER + length]
+        if part == 0 or len(content) < length or wanted != zlib.crc32(content, zlib.crc32(bytes([part]))):
+            return
+        place += HEADER + length
+        record = content if part in (FULL, FIRST) else record + content
+        if part in (FULL, LAST):
+            yield record
