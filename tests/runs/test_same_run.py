@@ -100,7 +100,9 @@ def test_an_unfinished_run_goes_on_as_itself_alone_on_its_own_data(killed):
     assert done.returncode == 1 and "seed: 654 → 7" in done.stderr, done.stderr
     shutil.copytree(killed / "data" / "raw", killed / "others")
     one, two, *_ = sorted((killed / "others").rglob("*.fif"))
-    two.write_bytes(one.read_bytes())
+    one_s, two_s = one.read_bytes(), two.read_bytes()
+    one.write_bytes(two_s)
+    two.write_bytes(one_s)
     others = ("data.raw=others/synthetic", "data.cache=others/cache")
     done = call("eegfm.train", *SMALL, *others, cwd=killed)
     assert done.returncode == 1 and "began on other data" in done.stderr, done.stderr
