@@ -6,14 +6,13 @@ import pytest
 import scipy.io
 import scipy.signal
 
-from eegfm.benchmarks.bciciv2a import SPLITS, bciciv2a, reference_key
+from eegfm.benchmarks.bciciv2a import SPLITS, bciciv2a
 from eegfm.benchmarks.bciciv2a_runs import CHANNELS, CLASSES
 from eegfm.benchmarks.spec import SPLITS as SPLIT_NAMES
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.making import process
-from eegfm.data.preparing.pipeline import prepare
 from tests.corpora.bciciv2a import CHANNELS as WRITTEN
-from tests.corpora.bciciv2a import GAP, layout, mat_cells, write, write_cells, write_competition, write_mat
+from tests.corpora.bciciv2a import GAP, layout, mat_cells, write_cells, write_competition, write_mat
 
 RUNS = [[0, 1, 2], [3, 3], [2, 1, 0, 3]]
 LABELS = [label for run in RUNS for label in run]
@@ -248,45 +247,7 @@ def test_channels_and_classes_are_those_of_the_description():
     assert places["C3"][0] < 0 < places["C4"][0] and places["Fz"][1] > places["Cz"][1] > places["POz"][1]
 
 
-def test_keys_of_the_references_store_are_session_run_and_trial():
-    key = bciciv2a(variant="published").reference_key
-    assert key is reference_key
-    says = reference_key("A07E-8-47", "val")
-    assert says is not None and (says.recording, says.split) == ("A07E", "val")
-    numbers = [reference_key(f"A01T-{run}-{trial}", "train") for run in range(3, 9) for trial in range(48)]
-    order = [says.number for says in numbers if says is not None]
-    assert len(order) == 288 and order == sorted(set(order))
-    assert reference_key("A10T-3-0", "train") is None and reference_key("__keys__", "train") is None
-    assert (
-        bciciv2a().reference_key is None
-        and bciciv2a(variant="published", files="gdf").reference_key is None
-    )
-
-
 # ---- what can be wrong -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("files", ["mat", "gdf"])
-def test_an_unreadable_file_is_named_and_the_others_are_kept(tmp_path, files):
-    raw = tmp_path / "raw"
-    raw.mkdir()
-    table = {(1, "T"): [[0, 1]], (6, "E"): [[2, 3]], (9, "T"): [[1, 3]]}
-    write(raw, table, variant="repaired", files=files)
-    broken = next(raw.rglob(f"A06E.{files}"))
-    broken.write_bytes(broken.read_bytes()[:-1000])
-    store = prepare(bciciv2a(files=files), raw, tmp_path / "cache", allow_partial=True, progress=False)
-    assert sorted(set(store.index.recording)) == ["A01T", "A09T"]
-    (failure,) = store.manifest.unusable
-    assert failure["recording"] == "A06E" and str(broken) in failure["reason"]
-
-
-def test_labels_that_are_not_there_make_a_session_missing(tmp_path):
-    raw = tmp_path / "raw"
-    raw.mkdir()
-    write(raw, {(1, "T"): [[0, 1]], (1, "E"): [[2, 3]]}, variant="repaired", files="gdf")
-    (raw / "true_labels" / "A01E.mat").unlink()
-    store = prepare(bciciv2a(files="gdf"), raw, tmp_path / "cache", allow_partial=True, progress=False)
-    assert set(store.index.recording) == {"A01T"} and "A01E" in store.manifest.missing
 
 
 def spoil(cells, number, name, value):

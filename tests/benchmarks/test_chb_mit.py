@@ -347,17 +347,3 @@ def test_bytes_behind_the_end_pass_in_the_one_file_that_is_known_to_have_them(tm
 def test_the_rows_have_places_and_both_ends():
     assert CHANNELS[6] == "T8-P8" and set(CHANNELS) < set(NEW)
     assert np.isfinite(REPAIRED.montage.coords).all() and REPAIRED.montage.ends.shape == (16, 2, 3)
-
-
-def test_an_unreadable_file_and_a_missing_summary_are_named_and_the_others_are_kept(tmp_path):
-    root = tmp_path / "raw"
-    root.mkdir()
-    made(root, File("chb05_01", 20), File("chb05_02", 20), File("chb22_01", 20), File("chb23_06", 20))
-    path = root / "chb05" / "chb05_02.edf"
-    path.write_bytes(path.read_bytes()[:-100])
-    (root / "chb22" / "chb22-summary.txt").unlink()
-    store = prepare(REPAIRED, root, tmp_path / "cache", allow_partial=True, progress=False)
-    assert set(store.index.recording.tolist()) == {"chb05_01", "chb23_06"}
-    (unusable,) = store.manifest.unusable
-    assert unusable["recording"] == "chb05_02" and "cut short" in unusable["reason"]
-    assert "chb22_01" in store.manifest.missing and not store.complete

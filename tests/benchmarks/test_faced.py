@@ -13,8 +13,7 @@ from eegfm.benchmarks.faced import CHANNELS, CLASSES, faced
 from eegfm.benchmarks.spec import Source
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.making import process
-from eegfm.data.preparing.pipeline import prepare
-from tests.corpora.faced import LABELS, write
+from tests.corpora.faced import LABELS
 
 
 @pytest.fixture(scope="module")
@@ -113,19 +112,12 @@ class Harm:
         return os.mkdir, (str(self.trace),)
 
 
-def test_an_unreadable_subject_is_named_and_the_others_are_kept(tmp_path):
-    raw = tmp_path / "raw"
-    raw.mkdir()
-    write(raw, [3])
-    home = raw / "Processed_data"
-    (home / "sub004.pkl").write_bytes((home / "sub003.pkl").read_bytes()[:100_000])
-    (home / "sub005.pkl").write_bytes(pickle.dumps(Harm(tmp_path / "harm")))
-    store = prepare(faced(), raw, tmp_path / "cache", allow_partial=True, progress=False)
-    reasons = {failure["recording"]: failure["reason"] for failure in store.manifest.unusable}
-    assert set(reasons) == {"sub004", "sub005"}
-    assert all(str(home / f"{name}.pkl") in reason for name, reason in reasons.items())
-    assert "nothing in a file is run" in reasons["sub005"] and not (tmp_path / "harm").exists()
-    assert len(store) == 84 and not store.complete
+def test_nothing_in_a_file_is_run(tmp_path):
+    source = source_of(tmp_path)
+    source.path.write_bytes(pickle.dumps(Harm(tmp_path / "harm")))
+    with pytest.raises(EegfmError, match="nothing in a file is run"):
+        faced().read(source)
+    assert not (tmp_path / "harm").exists()
 
 
 @pytest.mark.parametrize(
@@ -152,22 +144,3 @@ def test_volts_are_not_taken_for_microvolts(tmp_path, walk):
     source.path.write_bytes(pickle.dumps((walk * 1e-6).astype(np.float32)))
     with pytest.raises(EegfmError, match="volts were taken for microvolts"):
         process(faced(), source, faced().steps)
-
-
-def test_keys_of_the_reference_name_what_its_windows_are():
-    """`{file name}-{clip}-{part}`; only the published version has a store of the reference."""
-    assert faced(variant="repaired").reference_key is None
-    parse = faced(variant="published").reference_key
-    found = parse("sub099.pkl-15-2", "val")
-    assert (found.recording, found.number, found.onset_s, found.label) == ("sub099", 47, 470.0, 4)
-    numbers = [
-        parse(f"sub000.pkl-{clip}-{part}", "train").number for clip in range(28) for part in range(3)
-    ]
-    assert numbers == list(range(84))
-    for key in (
-        "sub000.pkl-28-0",
-        "sub000.pkl-0-3",
-        "sub000-0-0",
-        "sub-001_ses-01_task_motorimagery_eeg-0",
-    ):
-        assert parse(key, "train") is None

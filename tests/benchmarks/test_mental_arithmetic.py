@@ -9,7 +9,6 @@ import pytest
 
 from eegfm.benchmarks.mental_arithmetic import MENTAL_ARITHMETIC, SPLITS
 from eegfm.benchmarks.spec import Source
-from eegfm.contracts import EegfmError
 from eegfm.data.preparing.making import process
 
 CHANNELS = "Fp1 Fp2 F3 F4 F7 F8 T3 T4 C3 C4 T5 T6 P3 P4 O1 O2 Fz Cz Pz A2-A1".split()
@@ -62,12 +61,6 @@ def test_val_and_test_have_the_counts_of_the_census(root):
         assert found[split, 0] + found[split, 1] == census.per_split[split]
 
 
-def test_the_census_adds_up():
-    census = MENTAL_ARITHMETIC.census
-    assert sum(census.per_split.values()) == census.windows == 1707
-    assert all(sum(counts) == census.per_split[split] for split, counts in census.per_class.items())
-
-
 def test_the_protocol_uses_every_recording_that_physionet_lists(root):
     records = (root / "RECORDS").read_text().split()
     sums = [line.split()[1] for line in (root / "SHA256SUMS.txt").read_text().splitlines()]
@@ -75,16 +68,6 @@ def test_the_protocol_uses_every_recording_that_physionet_lists(root):
     names = [source.path.relative_to(root).as_posix() for source in sources]
     assert names == sorted(records) == sorted(name for name in sums if name.endswith(".edf"))
     assert len(names) == MENTAL_ARITHMETIC.census.recordings
-
-
-def test_sources_do_not_depend_on_what_lies_in_the_folder(tmp_path):
-    """Files that are missing stay in the list, files that do not belong never enter it, and no split moves."""
-    before = MENTAL_ARITHMETIC.sources(tmp_path)
-    for name in ("Subject05_1.edf", "Subject99_1.edf", ".DS_Store", "Subject05_1.edf.event", "RECORDS"):
-        (tmp_path / name).touch()
-    assert MENTAL_ARITHMETIC.sources(tmp_path) == before
-    assert sum(source.path.exists() for source in before) == 1
-    assert len({source.recording for source in before}) == 72
 
 
 def test_splits_are_the_papers_28_4_4_subjects():
@@ -98,12 +81,3 @@ def test_the_ear_difference_is_the_only_row_without_a_place():
     coords = MENTAL_ARITHMETIC.montage.coords
     assert np.isnan(coords[-1]).all() and np.isfinite(coords[:-1]).all()
     assert MENTAL_ARITHMETIC.channels == tuple(CHANNELS)
-
-
-def test_a_recording_cut_short_gives_no_windows(root, tmp_path):
-    content = (root / "Subject02_2.edf").read_bytes()
-    (tmp_path / "Subject02_2.edf").write_bytes(content[:-1000])
-    with pytest.raises(
-        EegfmError, match=r"Subject02_2\.edf is cut short: 1,313,956 bytes found, 1,314,956 wanted"
-    ):
-        process(MENTAL_ARITHMETIC, source_of(tmp_path, "Subject02_2"), MENTAL_ARITHMETIC.steps)

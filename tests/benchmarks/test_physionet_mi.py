@@ -168,11 +168,6 @@ def test_splits_are_the_papers_70_19_20_subjects():
     assert numbers == {"train": [*range(1, 71)], "val": [*range(71, 90)], "test": [*range(90, 110)]}
 
 
-def test_every_row_has_a_place_of_its_own():
-    coords = PHYSIONET_MI.montage.coords
-    assert coords.shape == (64, 3) and np.isfinite(coords).all() and len(np.unique(coords, axis=0)) == 64
-
-
 def test_the_census_and_the_paradigm_differ_by_the_27_windows_that_are_explained():
     """Six recordings a subject and 15 cues a recording; the declared total is a little more."""
     cued = {split: len(subjects) * 6 * 15 for split, subjects in SPLITS.items()}

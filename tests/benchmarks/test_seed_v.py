@@ -193,21 +193,6 @@ def test_two_files_of_one_recording_are_refused_by_their_names_and_the_others_ke
     assert len(windows) > 0
 
 
-def test_an_unreadable_file_is_named_and_the_others_are_kept(tmp_path):
-    benchmark, raw = small(), tmp_path / "raw"
-    raw.mkdir()
-    write_recording(raw, Made(2, 2))
-    cut = write_recording(raw, Made(3, 1))
-    cut.write_bytes(cut.read_bytes()[:-2_000_000])
-    store = prepare(benchmark, raw, tmp_path / "cache", progress=False, allow_partial=True)
-    assert set(store.index.recording.tolist()) == {"2_2"} and not store.complete
-    (failure,) = store.manifest.unusable
-    assert (
-        failure["recording"] == "3_1" and str(cut) in failure["reason"] and "cut short" in failure["reason"]
-    )
-    assert len(store.manifest.missing) == 46 and "4_3" in store.manifest.missing
-
-
 def test_other_editions_are_refused(tmp_path):
     """16-bit samples, a file that was resampled, and one without an electrode."""
     benchmark = small()

@@ -11,8 +11,7 @@ from eegfm.benchmarks.shu_mi import CHANNELS, CLASSES, shu_mi
 from eegfm.benchmarks.spec import Source
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.making import process
-from eegfm.data.preparing.pipeline import prepare
-from tests.corpora.shu_mi import TABLE, trials, write, write_v5, write_v73
+from tests.corpora.shu_mi import write_v5, write_v73
 
 
 def walk(n_trials: int, seed: int = 0) -> np.ndarray:
@@ -120,31 +119,6 @@ def test_a_file_that_is_not_as_the_corpus_has_it_is_refused_by_name(tmp_path, co
     assert str(source.path) in str(refusal.value)
 
 
-def test_an_unreadable_session_is_named_and_the_others_are_kept(tmp_path):
-    raw = tmp_path / "raw"
-    raw.mkdir()
-    truths = write(raw, TABLE)
-    broken = raw / "sub-016_ses-02_task_motorimagery_eeg.mat"
-    broken.write_bytes(broken.read_bytes()[:5000])
-    store = prepare(shu_mi(), raw, tmp_path / "cache", allow_partial=True, progress=False)
-    (failure,) = store.manifest.unusable
-    assert failure["recording"] == "sub-016_ses-02" and str(broken) in failure["reason"]
-    assert len(store) == len(truths) - 2 and not store.complete
-    assert len(store.manifest.missing) == 125 - len(TABLE)
-
-
-def test_extra_files_shift_nothing(tmp_path):
-    """The reference divides by position in a sorted listing."""
-    before = shu_mi().sources(tmp_path)
-    for name in (
-        ".DS_Store",
-        "sub-000_ses-01_task_motorimagery_eeg.mat",
-        "sub-001_ses-06_task_motorimagery_eeg.mat",
-    ):
-        write_v5(tmp_path / name, trials("x", 1), [1])
-    assert shu_mi().sources(tmp_path) == before
-
-
 def test_the_folder_of_the_archive_is_found(tmp_path):
     (tmp_path / "mat_files").mkdir()
     assert {source.path.parent for source in shu_mi().sources(tmp_path)} == {tmp_path / "mat_files"}
@@ -168,17 +142,3 @@ def test_channels_are_those_that_moabb_quotes_from_the_corpus():
     )
     assert [name.upper() for name in CHANNELS] == moabb.split()
     assert np.isfinite(shu_mi().montage.coords).all()
-
-
-def test_keys_of_the_reference_name_what_its_windows_are():
-    """`{file without .mat}-{trial index}`; only the published version has a store of the reference."""
-    assert shu_mi(variant="repaired").reference_key is None
-    parse = shu_mi(variant="published").reference_key
-    found = parse("sub-003_ses-05_task_motorimagery_eeg-17", "train")
-    assert (found.recording, found.number, found.onset_s) == ("sub-003_ses-05", 17, 68.0)
-    for key in (
-        "sub003.pkl-1-2",
-        "sub-003_ses-05_task_motorimagery_eeg",
-        "xsub-003_ses-05_task_motorimagery_eeg-1",
-    ):
-        assert parse(key, "train") is None

@@ -112,38 +112,6 @@ def test_a_patient_in_test_and_elsewhere_is_refused_even_so(tmp_path):
         prepare(PUBLISHED, tmp_path / "raw", tmp_path / "cache", allow_partial=True, progress=False)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
-@given(patients=IDS)
-def test_looking_for_a_patient_inside_file_names_finds_no_other_while_names_are_of_one_length(patients):
-    """The reference's `patient in file name`, which is therefore not repeated."""
-    files = [f"{patient}_s00{s}_t000.edf" for patient in patients for s in (1, 2)]
-    for patient in patients:
-        assert [file for file in files if patient in file] == [
-            f for f in files if f.split("_")[0] == patient
-        ]
-
-
-def test_stray_files_move_nobody(tmp_path):
-    names = [name_of("train", kind, f"aaaaaaa{c}") for kind in ("normal", "abnormal") for c in "bcdef"]
-    tree(tmp_path, names)
-    for benchmark in (PUBLISHED, REPAIRED):
-        before = benchmark.sources(tmp_path)
-        assert [source.path.relative_to(tmp_path).as_posix() for source in before] == names
-        folder = tmp_path / "edf/train/normal/01_tcp_ar"
-        tree(
-            folder,
-            [
-                ".DS_Store",
-                "._aaaaaaab_s001_t000.edf",
-                "aaaaaaaa.edf",
-                "aaaaaaaa_s001_t000.edf.part",
-                "notes.edf",
-            ],
-        )
-        tree(tmp_path / "edf/train/normal", ["02_tcp_le/aaaaaaaa_s001_t000.edf"])
-        assert benchmark.sources(tmp_path) == before
-
-
 def test_the_corpus_is_found_where_rsync_puts_it(tmp_path):
     for place in ("a", "b/v3.0.1", "c/tuh_eeg_abnormal/v3.0.1"):
         tree(tmp_path / place, [name_of("eval", "abnormal", "aaaaamye")])
@@ -152,18 +120,6 @@ def test_the_corpus_is_found_where_rsync_puts_it(tmp_path):
         (source,) = REPAIRED.sources(tmp_path / root)
         assert (source.subject, source.session, source.split) == ("aaaaamye", "s001", "test")
     assert REPAIRED.sources(tmp_path / "e") == []
-
-
-def test_unusable_files_are_named_and_the_others_kept(tmp_path):
-    files = [File("train", "normal", f"aaaaaaa{c}") for c in "abc"]
-    write(tmp_path / "raw", files, by_class=False)
-    cut_short, garbled = (of(REPAIRED, tmp_path / "raw", file).path for file in files[:2])
-    cut_short.write_bytes(cut_short.read_bytes()[:-1])
-    garbled.write_bytes(b"\0" * 5000)
-    with pytest.raises(EegfmError, match=r"(?s)2 of 3 recordings are not usable.*a_s001_t001.*b_s001_t001"):
-        prepare(REPAIRED, tmp_path / "raw", tmp_path / "cache", progress=False)
-    store = prepare(REPAIRED, tmp_path / "raw", tmp_path / "cache", allow_partial=True, progress=False)
-    assert not store.complete and set(store.index.recording) == {files[2].recording}
 
 
 # ---- facts -----------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from eegfm.signal.montage import montage_of
 from eegfm.signal.recording import Recording
 from eegfm.signal.steps import WrapEnds
 from eegfm.signal.windows import cut
-from tests.corpora.tuev import EVENTS, RATES, SECONDS, TABLE, Event, File, write
+from tests.corpora.tuev import EVENTS, RATES, SECONDS, Event, File, write
 
 PUBLISHED, REPAIRED = tuev(variant="published"), tuev(variant="repaired")
 DENSE = tuple(Event(i % 22, start, code=1 + i % 6) for i, start in enumerate(range(0, 188, 11)))
@@ -283,24 +283,6 @@ def test_the_first_80_percent_of_the_patients_train(tmp_path, n, n_train):
     assert len(sources) == 2 * n + 2 and sources == PUBLISHED.sources(tmp_path)
 
 
-def test_stray_files_move_nobody(tmp_path):
-    names = [f"train/aaaaaaa{c}/aaaaaaa{c}_00000001.edf" for c in "bcdef"] + ["eval/000/bckg_000_a_.edf"]
-    tree(tmp_path / "edf", names)
-    before = REPAIRED.sources(tmp_path)
-    assert [source.path.relative_to(tmp_path / "edf").as_posix() for source in before] == names
-    strays = [
-        "._aaaaaaaa_00000001.edf",
-        "aaaaaaaa_00000001.rec",
-        "aaaaaaaa.edf",
-        "A copy of aaaaaaaa_00000001.edf",
-        ".DS_Store",
-    ]
-    tree(tmp_path / "edf" / "train", strays)
-    tree(tmp_path / "edf" / "eval", ["000/._bckg_000_a_.edf", "001/bckg_001_a_.rec"])
-    tree(tmp_path, ["AAREADME.txt", "DOCS/aaaaaaaa_00000001.edf"])
-    assert REPAIRED.sources(tmp_path) == before
-
-
 def test_recordings_keep_apart_whatever_their_stems(tmp_path):
     names = [
         "train/aaaaaaar/aaaaaaar_00000001",
@@ -328,23 +310,6 @@ def test_an_edition_is_found_by_its_folder(tmp_path):
     assert tuev().sources(tmp_path / "nothing") == []
 
 
-def test_unusable_files_are_named_and_the_others_kept(tmp_path):
-    write(tmp_path / "raw", TABLE[:5], variant="repaired")
-    sources = REPAIRED.sources(tmp_path / "raw")
-    cut_short, garbled, alone = sources[0].path, sources[1].path.with_suffix(".rec"), sources[2].beside[0]
-    cut_short.write_bytes(cut_short.read_bytes()[:-1000])
-    garbled.write_bytes(b"\0" * 100)
-    alone.unlink()
-    with pytest.raises(EegfmError, match=r"1 of 5 recordings are missing.*aaaaaaat_00000001\.rec"):
-        prepare(REPAIRED, tmp_path / "raw", tmp_path / "cache", progress=False)
-    store = prepare(REPAIRED, tmp_path / "raw", tmp_path / "cache", allow_partial=True, progress=False)
-    assert not store.complete and store.manifest.missing == [sources[2].recording]
-    reasons = [failure["reason"] for failure in store.manifest.unusable]
-    assert len(reasons) == 2 and "aaaaaaar_00000001.edf is cut short" in reasons[0]
-    assert "aaaaaaas_00000001.rec, line 1" in reasons[1]
-    assert set(store.index.recording) == {source.recording for source in sources[3:]}
-
-
 # ---- facts -----------------------------------------------------------------------------------------------------------
 
 
@@ -356,33 +321,6 @@ def test_the_census_is_the_published_one_of_each_edition():
         census = tuev(edition=edition, variant="published").census
         assert census.per_split == counts and census.recordings == 359 + 159
         assert tuev(edition=edition, variant="repaired").census.windows is None
-
-
-def test_keys_of_the_reference_name_what_its_windows_are(tmp_path):
-    """`{stem}_{number}_y{code}`; a file has the name here that it has when its EDF is read."""
-    assert tuev(variant="repaired").reference_key is None
-    parse = PUBLISHED.reference_key
-    for name, key, split, wanted in (
-        ("train/aaaaaaar/aaaaaaar_00000001", "aaaaaaar_00000001_00000012_y6", "val", ("aaaaaaar", 12, 5)),
-        ("eval/000/bckg_000_a_", "bckg_000_a__00029420_y1", "test", ("000", 29_420, 0)),
-        ("eval/001/pled_001_a_2", "pled_001_a_2_00000000_y3", "test", ("001", 0, 2)),
-    ):
-        tree(tmp_path / name, [f"{name}.edf"])
-        (source,) = PUBLISHED.sources(tmp_path / name)
-        found = parse(key, split)
-        assert found.recording == source.recording and found.onset_s is None
-        assert (found.subject, found.number, found.label) == wanted and found.subject == source.subject
-    for key in (
-        "aaaaaaar_00000001_00000012_y7",
-        "aaaaaaar_00000001_y6",
-        "aaaaaaar_00000001-12",
-        "S001R04-5",
-    ):
-        assert parse(key, "train") is None
-    assert (
-        parse("bckg_000_a__00000000_y6", "train") is None
-        and parse("aaaaaaar_00000001_00000012_y6", "test") is None
-    )
 
 
 def test_every_row_lies_between_its_electrodes():

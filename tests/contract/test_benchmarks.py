@@ -118,6 +118,16 @@ def test_every_row_is_a_place_in_metres_or_declared_as_none(named):
             assert np.isnan(place).all()
         else:
             assert 0.04 < np.linalg.norm(place) < 0.18
+    places = montage.coords[np.isfinite(montage.coords).all(axis=1)]
+    assert len(np.unique(places.round(6), axis=0)) == len(places), "two rows of one place"
+
+
+def test_only_a_published_form_has_keys_of_the_references_store():
+    """Not TUAB, whose keys do not say whose a window is, nor the edition of BCIC-IV-2a that is not the reference's."""
+    without = {"tuab-published", "bciciv2a-published-gdf"}
+    for name, (_, benchmark) in FORMS.items():
+        published = benchmark.protocol.startswith("cbramod@")
+        assert (benchmark.reference_key is not None) == (published and name not in without), name
 
 
 def test_its_window_is_a_whole_number_of_samples(named):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from eegfm.data.preparing.pipeline import prepare
 from tests.corpora import Corpus, corpora, made
 
-CORPORA = corpora().values()
+CORPORA = list(corpora().values())
 LARGE = ("faced", "seed_v", "physionet_mi")  # files that the protocol does not let be small
 
 

@@ -215,30 +215,42 @@ def test_labels_of_a_mat_file_come_as_numbers_of_any_type(tmp_path):
 SHU, FACED, BCIC, MUMTAZ, CHB, TUEV = (
     of(variant="published") for of in (shu_mi, faced, bciciv2a, mumtaz2016, chb_mit, tuev)
 )
-KEYS = [  # benchmark, split it is listed under, key; recording, onset, label, and split that it says
-    (MENTAL_ARITHMETIC, "train", "Subject00_1-3", ("Subject00_1", 15.0, 0)),
-    (MENTAL_ARITHMETIC, "val", "Subject31_2-0", ("Subject31_2", 0.0, 1)),
-    (PHYSIONET_MI, "train", "S001R04-5", ("S001R04", None, None)),
-    (SHU, "train", "sub-001_ses-01_task_motorimagery_eeg-17", ("sub-001_ses-01", 68.0, None)),
-    (FACED, "train", "sub000.pkl-27-2", ("sub000", 830.0, 8)),
-    (FACED, "test", "sub122.pkl-0-0", ("sub122", 0.0, 0)),
-    (BCIC, "train", "A01T-3-17", ("A01T", None, None)),
-    (seed_v(), "train", "1_1_20180804.cnt-4-17", ("1_1", 790.0, 0)),
-    (seed_v(), "test", "16_3_20180906.cnt-14-0", ("16_3", 2888.0, 0)),
-    (MUMTAZ, "train", "H S1 EC_3", ("H S1 EC", 15.0, 0)),
-    (MUMTAZ, "train", "MDD S16  EO_0", ("MDD S16 EO", 0.0, 1)),
-    (MUMTAZ, "train", "6921143_H S15 EO_12", ("6921143 H S15 EO", 60.0, 0)),
-    (CHB, "train", "chb01_03-7680_00000123_y0", ("chb01_03", 30.0, 0)),
-    (CHB, "test", "chb24_01-s-0-add-1919_00000124_y1", ("chb24_01", 1919 / 256, 1)),
-    (TUEV, "train", "aaaaaaar_00000001_00000012_y6", ("train-aaaaaaar-aaaaaaar_00000001", None, 5)),
-    (TUEV, "test", "bckg_000_a__00000000_y1", ("eval-000-bckg_000_a_", None, 0)),
+KEYS = [  # benchmark, split it is listed under, key; recording, number there, onset and label that it says
+    (MENTAL_ARITHMETIC, "train", "Subject00_1-3", ("Subject00_1", 3, 15.0, 0)),
+    (MENTAL_ARITHMETIC, "val", "Subject31_2-0", ("Subject31_2", 0, 0.0, 1)),
+    (PHYSIONET_MI, "train", "S001R04-5", ("S001R04", 5, None, None)),
+    (SHU, "train", "sub-001_ses-01_task_motorimagery_eeg-17", ("sub-001_ses-01", 17, 68.0, None)),
+    (FACED, "train", "sub000.pkl-27-2", ("sub000", 83, 830.0, 8)),
+    (FACED, "test", "sub122.pkl-0-0", ("sub122", 0, 0.0, 0)),
+    (BCIC, "train", "A01T-3-17", ("A01T", 317, None, None)),
+    (BCIC, "val", "A07E-8-47", ("A07E", 847, None, None)),
+    (seed_v(), "train", "1_1_20180804.cnt-4-17", ("1_1", 790, 790.0, 0)),
+    (seed_v(), "test", "16_3_20180906.cnt-14-0", ("16_3", 2888, 2888.0, 0)),
+    (MUMTAZ, "train", "H S1 EC_3", ("H S1 EC", 3, 15.0, 0)),
+    (MUMTAZ, "train", "MDD S16  EO_0", ("MDD S16 EO", 0, 0.0, 1)),
+    (MUMTAZ, "train", "6921143_H S15 EO_12", ("6921143 H S15 EO", 12, 60.0, 0)),
+    (CHB, "train", "chb01_03-7680_00000123_y0", ("chb01_03", 123, 30.0, 0)),
+    (CHB, "test", "chb24_01-s-0-add-1919_00000124_y1", ("chb24_01", 124, 1919 / 256, 1)),
+    (TUEV, "train", "aaaaaaar_00000001_00000012_y6", ("train-aaaaaaar-aaaaaaar_00000001", 12, None, 5)),
+    (TUEV, "test", "bckg_000_a__00000000_y1", ("eval-000-bckg_000_a_", 0, None, 0)),
+    (TUEV, "test", "pled_001_a_2_00000000_y3", ("eval-001-pled_001_a_2", 0, None, 2)),
+]
+OTHERS = [  # keys of no window: of another split, number, class or corpus
+    (BCIC, "train", "A10T-3-0"),
+    (SHU, "train", "sub003.pkl-1-2"),
+    (FACED, "train", "sub000.pkl-28-0"),
+    (FACED, "train", "sub000.pkl-0-3"),
+    (TUEV, "train", "aaaaaaar_00000001_00000012_y7"),
+    (TUEV, "train", "aaaaaaar_00000001_y6"),
+    (TUEV, "train", "bckg_000_a__00000000_y6"),
+    (TUEV, "test", "aaaaaaar_00000001_00000012_y6"),
 ]
 
 
 @pytest.mark.parametrize(("benchmark", "split", "key", "wanted"), KEYS)
 def test_a_key_says_what_its_benchmark_names_that_way(benchmark, split, key, wanted, tmp_path):
     says = benchmark.reference_key(key, split)
-    assert (says.recording, says.onset_s, says.label) == wanted
+    assert (says.recording, says.number, says.onset_s, says.label) == wanted
     known = {source.recording: source for source in benchmark.sources(tmp_path)}
     if known:
         assert (says.split or known[says.recording].split) == split
@@ -247,6 +259,11 @@ def test_a_key_says_what_its_benchmark_names_that_way(benchmark, split, key, wan
     for wrong in ("", "x", key + "x", "!" + key, key.replace("-", "_"), "__keys__"):
         if wrong != key:
             assert benchmark.reference_key(wrong, split) is None
+
+
+@pytest.mark.parametrize(("benchmark", "split", "key"), OTHERS)
+def test_a_key_of_no_window_says_nothing(benchmark, split, key):
+    assert benchmark.reference_key(key, split) is None
 
 
 def complete(benchmark: BenchmarkSpec, keys: dict[str, str], n: int) -> tuple[BenchmarkSpec, list[Row]]:
