@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,21 +11,26 @@ from omegaconf import DictConfig, OmegaConf
 
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError, Encodes
+from eegfm.encoders import chronos, chronos_bolt, moment
 from eegfm.encoders.base import Pretrained
+from eegfm.encoders.chronos import Chronos
+from eegfm.encoders.chronos_2 import Chronos2
+from eegfm.encoders.chronos_bolt import ChronosBolt
+from eegfm.encoders.moment import Moment
 from eegfm.encoders.spectrum import Spectrum
 from eegfm.encoders.tspulse import Tspulse
 from eegfm.encoders.ttm import Ttm
 from tests.encoders.tiny import in_double, noise, tiny_bolt, tiny_chronos, tiny_chronos_2, tiny_moment
 
-# with random weights, on a device, and what package it needs
+# with random weights, and what package it needs
 ENCODERS = {
-    "spectrum": (lambda device: Spectrum(), None),
-    "ttm": (lambda device: Ttm(weights="random", device=device), "tsfm_public"),
-    "moment": (lambda device: tiny_moment(device=device), "transformers"),
-    "chronos": (lambda device: tiny_chronos(device=device), "transformers"),
-    "chronos_bolt": (lambda device: tiny_bolt(device=device), "chronos"),
-    "chronos_2": (lambda device: tiny_chronos_2(device=device), "chronos"),
-    "tspulse": (lambda device: Tspulse(weights="random", device=device), "tsfm_public"),
+    "spectrum": (lambda device, seed=0: Spectrum(), None),
+    "ttm": (lambda device, seed=0: Ttm(weights="random", device=device, seed=seed), "tsfm_public"),
+    "moment": (lambda device, seed=0: tiny_moment(device=device, seed=seed), "transformers"),
+    "chronos": (lambda device, seed=0: tiny_chronos(device=device, seed=seed), "transformers"),
+    "chronos_bolt": (lambda device, seed=0: tiny_bolt(device=device, seed=seed), "chronos"),
+    "chronos_2": (lambda device, seed=0: tiny_chronos_2(device=device, seed=seed), "chronos"),
+    "tspulse": (lambda device, seed=0: Tspulse(weights="random", device=device, seed=seed), "tsfm_public"),
 }
 CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "encoder").glob("*.yaml"))
 
@@ -77,6 +83,80 @@ def test_a_flat_second_has_a_finite_vector(encoder, value):
 def test_different_seconds_have_different_vectors(encoder):
     a, b = encoder.encode(noise(2))
     assert (a - b).abs().max() > 1e-2
+
+
+def test_every_sample_counts_and_so_does_its_place(encoder):
+    """The first, one of the middle and the last; to the vectors, a second that begins later is another one."""
+    series = noise(1)
+    for sample in (0, 7, 100, 191, 199):
+        changed = series.clone()
+        changed[0, sample] += 200.0
+        assert (encoder.encode(changed) - encoder.encode(series)).abs().max() > 1e-3
+    assert (encoder.encode(series.roll(8, 1)) - encoder.encode(series)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_random_weights_follow_their_seed_and_leave_the_global_generator_alone(name):
+    before, series = torch.random.get_rng_state(), noise(4)
+    first, again, other = (ENCODERS[name][0]("cpu", seed) for seed in (0, 0, 1))
+    assert torch.equal(first.encode(series), again.encode(series))
+    assert (other.encode(series) - first.encode(series)).abs().max() > 1e-2
+    assert other.settings() != first.settings()
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+MISSING = [  # what is to be had where, under which licence, and how large it is
+    (Ttm, {}, ("ibm-granite/granite-timeseries-ttm-r2", "Apache-2.0", "3.2 MB")),
+    (Tspulse, {}, ("ibm-granite/granite-timeseries-tspulse-r1", "4.3 MB", "config.json", "b12164578f7b")),
+    (Chronos2, {}, ("amazon/chronos-2/tree/29ec3766", "478 MB, Apache-2.0")),
+    *((Chronos, {"size": s}, (f"amazon/chronos-t5-{s}", "B, Apache-2.0")) for s in chronos.PUBLISHED),
+    *(
+        (ChronosBolt, {"size": s}, (f"amazon/chronos-bolt-{s}", "B, Apache-2.0"))
+        for s in chronos_bolt.PUBLISHED
+    ),
+    *(
+        (Moment, {"size": s}, (f"AutonLab/MOMENT-1-{s}", about.about, "MIT"))
+        for s, about in moment.SIZES.items()
+    ),
+]
+
+
+@pytest.mark.parametrize(("of", "options", "parts"), MISSING)
+def test_missing_weights_say_what_to_download_and_where_to_put_it(of, options, parts, tmp_path):
+    with pytest.raises(EegfmError) as caught:
+        of(**options, weights=tmp_path / "nowhere")
+    for part in (*parts, str(tmp_path / "nowhere"), "encoder.weights=random"):
+        assert part in str(caught.value)
+
+
+TSFM = r"make setup-tsfm.*pip install --no-deps granite-tsfm==0\.3\.11"
+
+
+@pytest.mark.parametrize(
+    ("name", "modules", "sentence"),
+    [
+        ("ttm", ["tsfm_public", "tsfm_public.models.tinytimemixer"], TSFM),
+        ("tspulse", ["tsfm_public", "tsfm_public.models.tspulse"], TSFM),
+        ("moment", ["transformers"], "needs transformers.*make setup-tsfm"),
+        ("chronos", ["transformers"], r"needs transformers .*make setup-tsfm.*pip install 'eegfm\[tsfm\]'"),
+        (
+            "chronos_bolt",
+            ["chronos", "chronos.chronos_bolt"],
+            "needs chronos-forecasting .*make setup-tsfm",
+        ),
+        (
+            "chronos_2",
+            ["chronos", "chronos.chronos2.config"],
+            "needs chronos-forecasting .*make setup-tsfm",
+        ),
+    ],
+)
+def test_a_missing_package_says_how_to_install_it(monkeypatch, name, modules, sentence):
+    for module in modules:
+        monkeypatch.setitem(sys.modules, module, None)  # how Python itself marks what cannot be imported
+    encoder = ENCODERS[name][0]("cpu")  # no complaint yet: a prepared store needs the settings only
+    with pytest.raises(EegfmError, match=sentence):
+        encoder.encode(noise(1))
 
 
 def test_a_backbone_can_learn_from_the_vectors(encoder):
