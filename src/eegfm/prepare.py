@@ -4,20 +4,16 @@ The result is a store: processed windows, or an encoder's vectors of them, in th
 store by itself.
 """
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.spec import BenchmarkSpec
-from eegfm.config.corpora import corpora_of
+from eegfm.config.corpora import corpora_of, preparation_of
 from eegfm.config.doors import door
 from eegfm.config.make import make
 from eegfm.data.facts import BenchmarkFacts
 from eegfm.data.ready import as_part
 from eegfm.data.store import SampleStore
 from eegfm.runs.reservations import reservations
-
-# arguments of a data module that concern batches, not the store
-OF_LOADERS = ("_target_", "seed", "train_ratio", "batch_size", "device_cache", "num_workers")
 
 
 def prepare(config: DictConfig) -> None:
@@ -27,14 +23,8 @@ def prepare(config: DictConfig) -> None:
 
 
 def _prepare(data: DictConfig, config: DictConfig) -> None:
-    # the data module would load Lightning, which takes seconds; a finished store needs none of it
-    own = {key: value for key, value in data.items() if key not in OF_LOADERS}
-    node = OmegaConf.create({"_target_": "eegfm.data.ready.ready", **own}, parent=config)
-    store = make(node, "data")(encoder=make(config.encoder, "encoder"))
-    benchmark = make(data.benchmark, "data.benchmark")
-    window_s = data.get("window_s")
-    sized = of_length(benchmark, window_s)
-    show(store, sized, None if sized is benchmark else window_s)
+    preparation = preparation_of(data, make(config.encoder, "encoder"))
+    show(preparation.store(), preparation.sized, preparation.other_s)
 
 
 def show(store: SampleStore, benchmark: BenchmarkSpec, window_s: float | None) -> None:

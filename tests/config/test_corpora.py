@@ -3,7 +3,8 @@
 import pytest
 from hydra import compose, initialize_config_dir
 
-from eegfm.config.corpora import corpora_of, one_corpus
+from eegfm.config.corpora import corpora_of, one_corpus, preparation_of
+from eegfm.config.make import make
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 
@@ -25,3 +26,25 @@ def test_several_corpora_and_none_are_refused_with_what_to_type():
         one_corpus(composed("data=mix", "data/corpora=[tuab,tuev]"), "eegfm verify")
     with pytest.raises(EegfmError, match="data=<benchmark>"):
         one_corpus(composed("data=mix"), "eegfm verify")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["data.window_s=2"],
+        ["data.imported=true"],
+        ["data.steps=[{_target_: eegfm.signal.steps.BandPass, low: 1, high: 40}]"],
+        ["encoder=spectrum"],
+    ],
+)
+def test_what_is_prepared_is_the_store_that_the_data_module_opens(overrides):
+    config = composed("data=mental_arithmetic", *overrides)
+    encoder = make(config.encoder, "encoder")
+    data = make(config.data, "data")(encoder=encoder)
+    prepared = preparation_of(config.data, encoder)
+    assert prepared.recipe.fingerprint == data.recipe.fingerprint
+    published = preparation_of(composed("data=mental_arithmetic").data).recipe.fingerprint
+    assert (prepared.recipe.fingerprint == published) == (not overrides)
+    for name in ("raw", "cache", "allow_partial", "download", "prepare_workers"):
+        assert getattr(prepared, name) == getattr(data.preparation, name)

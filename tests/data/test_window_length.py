@@ -28,7 +28,7 @@ from eegfm.data.census import leakage
 from eegfm.data.module import EEGDataModule
 from eegfm.data.preparing.making import process
 from eegfm.data.preparing.pipeline import is_there, prepare
-from eegfm.data.ready import ready
+from eegfm.data.ready import Preparation
 from eegfm.data.recipe import Recipe
 from eegfm.data.verifying.verify import verify
 from eegfm.models.eegm2 import Eegm2
@@ -182,14 +182,8 @@ def test_a_class_whose_recordings_are_too_short_is_a_warning_and_the_others_can_
     small.write(tmp_path / "raw", {subject: (22, 17) for subject in (0, 28, 34)})  # rest, arithmetic
     long = of_length(MENTAL_ARITHMETIC, 20)
     places = (tmp_path / "raw", tmp_path / "cache")
-    store = ready(
-        benchmark=MENTAL_ARITHMETIC,
-        window_s=20,
-        raw=places[0],
-        cache=places[1],
-        allow_partial=True,
-        progress=False,
-    )
+    wanted = {"window_s": 20, "allow_partial": True, "progress": False}
+    store = Preparation(benchmark=MENTAL_ARITHMETIC, raw=places[0], cache=places[1], **wanted).store()
     assert set(store.index.label.tolist()) == {0} and len(store.manifest.left_out) == 3
     checks = {check.name.strip(): check for check in verify(long, *places, progress=False)}
     assert "none of arithmetic" in checks["train"].found and checks["train"].verdict == "warning"

@@ -6,8 +6,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from eegfm.config.corpora import one_corpus
-from eegfm.config.make import make
+from eegfm.config.corpora import one_corpus, preparation_of
 from eegfm.contracts import EegfmError
 from eegfm.data.facts import BenchmarkFacts
 from eegfm.data.preparing.convert import convert
@@ -20,7 +19,7 @@ def convert_store(config: DictConfig) -> None:
 
     if OmegaConf.is_missing(config, "lmdb"):
         raise EegfmError("Name the LMDB to import: lmdb=<folder>")
-    data = make(one_corpus(config, "eegfm convert"), "data")()
+    data = preparation_of(one_corpus(config, "eegfm convert"))
     for name, value in (("steps", data.steps), ("window_s", data.window_s)):
         if value is not None:
             raise EegfmError(

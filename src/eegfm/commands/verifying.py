@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.spec import BenchmarkSpec
-from eegfm.config.corpora import one_corpus
+from eegfm.config.corpora import one_corpus, preparation_of
 from eegfm.config.make import make
 from eegfm.config.schema import benchmark_options
 from eegfm.contracts import EegfmError
@@ -41,11 +40,9 @@ def verify_benchmarks(config: DictConfig) -> None:
         show_overview(overview(config), console)
         return
 
-    data = one_corpus(config, "eegfm verify")
-    benchmark = of_length(make(data.benchmark, "data.benchmark"), data.window_s)
-    steps = None if data.steps is None else [make(node, "data.steps") for node in data.steps]
-    recipe = Recipe.of(benchmark, steps, imported=data.imported)
-    checks = verify(benchmark, Path(data.raw), Path(data.cache), recipe=recipe)
+    wanted = preparation_of(one_corpus(config, "eegfm verify"))
+    benchmark = wanted.sized
+    checks = verify(benchmark, wanted.raw, wanted.cache, recipe=wanted.recipe)
     show_checks(f"{benchmark.title} ({benchmark.protocol})", checks, console)
     if any(check.verdict == "off" for check in checks):
         raise SystemExit(1)

@@ -9,14 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, SplitName
 from eegfm.contracts import EegfmError, Encodes, SampleSpec
 from eegfm.data.census import count, leakage
 from eegfm.data.facts import BenchmarkFacts, Leakage
 from eegfm.data.loaders import Loader, OrderedData, SplitDataset, Windows
-from eegfm.data.preparing.embed import encoded_recipe
-from eegfm.data.ready import ready
+from eegfm.data.ready import Preparation
 from eegfm.data.recipe import Recipe
 from eegfm.data.resident import ResidentLoader
 from eegfm.data.splits import Division, subset
@@ -104,13 +102,22 @@ class EEGDataModule(EEGData):
         super().__init__()
         if batch_size < 1:
             raise EegfmError(f"data.batch_size={batch_size}: a batch has at least one window.")
-        self.benchmark, self._protocol, self.window_s = of_length(benchmark, window_s), benchmark, window_s
-        self.encoder, self.steps, self.imported = encoder, steps, imported
+        self.preparation = Preparation(
+            benchmark=benchmark,
+            raw=Path(raw),
+            cache=Path(cache),
+            encoder=encoder,
+            steps=steps,
+            window_s=window_s,
+            imported=imported,
+            prepare_workers=prepare_workers,
+            allow_partial=allow_partial,
+            download=download,
+            progress=progress,
+        )
+        self.benchmark, self.encoder, self.steps = self.preparation.sized, encoder, steps
         self.split, self.train_ratio, self.device_cache = split, train_ratio, device_cache
-        self.raw, self.cache = Path(raw), Path(cache)
         self.seed, self.batch_size, self.num_workers = seed, batch_size, num_workers
-        self.prepare_workers, self.allow_partial, self.download = prepare_workers, allow_partial, download
-        self.progress = progress
         self.store: SampleStore | None = None
         self.index: SampleIndex
         self.leakage: Leakage
@@ -131,12 +138,7 @@ class EEGDataModule(EEGData):
 
     @property
     def recipe(self) -> Recipe:
-        raw = self._raw_recipe
-        return raw if self.encoder is None else encoded_recipe(raw, self.encoder)
-
-    @property
-    def _raw_recipe(self) -> Recipe:
-        return Recipe.of(self.benchmark, self.steps, imported=self.imported)
+        return self.preparation.recipe
 
     @property
     def within_subject(self) -> bool:
@@ -150,25 +152,13 @@ class EEGDataModule(EEGData):
         return self.store.subjects
 
     def prepare_data(self) -> None:
-        """Make the store if it is missing (see `ready`)."""
-        ready(
-            benchmark=self._protocol,
-            window_s=self.window_s,
-            raw=self.raw,
-            cache=self.cache,
-            encoder=self.encoder,
-            steps=self.steps,
-            imported=self.imported,
-            prepare_workers=self.prepare_workers,
-            allow_partial=self.allow_partial,
-            download=self.download,
-            progress=self.progress,
-        )
+        """Make the store if it is missing (see `Preparation.store`)."""
+        self.preparation.store()
 
     def open(self) -> SampleStore:
         """Open the prepared store. Raises EegfmError if its splits leak."""
         if self.store is None:
-            store = SampleStore.open(self.cache, self.recipe)
+            store = SampleStore.open(self.preparation.cache, self.recipe)
             self._refuse_unknown_seconds(store)
             window_s = self.benchmark.window_s
             split = store.index.split if self.split is None else self.split(store.index, window_s)
@@ -250,13 +240,9 @@ class EEGDataModule(EEGData):
         """Facts about the data, for the run's result: recipe, protocol, completeness, subjects by split."""
         assert self.store is not None
         counts = count(self.index, len(self.benchmark.kinds))
-        other = self.benchmark is not self._protocol
         return replace(
             BenchmarkFacts.of_store(
-                self.store.folder,
-                self.store.manifest,
-                self.benchmark,
-                self.benchmark.window_s if other else None,
+                self.store.folder, self.store.manifest, self.benchmark, self.preparation.other_s
             ),
             subjects=counts["subjects"],
             census=counts["per_class"],

@@ -5,12 +5,14 @@ Torch and Lightning are loaded only if an encoder needs them, so a finished stor
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.contracts import EegfmError, Encodes
-from eegfm.data.preparing.download import download as fetch
+from eegfm.data.preparing.download import download
 from eegfm.data.preparing.pipeline import prepare, refuse_partial
 from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleStore
@@ -18,57 +20,84 @@ from eegfm.data.verifying.verify import verify_once
 from eegfm.signal.steps import Step
 
 
-def ready(
-    *,
-    benchmark: BenchmarkSpec,
-    raw: str | Path,
-    cache: str | Path,
-    encoder: Encodes | None = None,
-    steps: Sequence[Step] | None = None,
-    window_s: float | None = None,
-    imported: bool = False,
-    prepare_workers: int = 1,
-    allow_partial: bool = False,
-    download: bool = False,
-    progress: bool = True,
-) -> SampleStore:
-    """The store of a benchmark's windows, or of an encoder's vectors of them; the arguments are `EEGDataModule`'s.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Preparation:
+    """How the store of a corpus is made: from which files, with which windows, steps and encoder, and where it lies.
 
-    Raises:
-        EegfmError: see `of_length`, `prepare`, `verify_once` and `embed`.
+    The fields are the arguments of `EEGDataModule`; `benchmark` has the protocol's windows, `sized` the wanted ones.
     """
-    raw, cache = Path(raw), Path(cache)
-    for name, value in (("steps", steps), ("window_s", window_s)):
-        if imported and value is not None:
-            raise EegfmError(
-                f"data.imported=true takes the windows of the reference as they are, and data.{name} needs raw files. "
-                "Leave one of the two out."
-            )
-    benchmark = of_length(benchmark, window_s)
-    recipe = Recipe.of(benchmark, steps, imported=imported)
-    folder = cache / recipe.folder
-    if imported:
-        store = SampleStore.open(cache, recipe)
-        if not store.complete:
-            refuse_partial(benchmark, store, allow_partial)
-    else:
-        if download and not (SampleStore.is_at(folder) and SampleStore(folder).complete):
-            fetch(benchmark, raw, progress=progress)
-        store = prepare(
-            benchmark,
-            raw,
-            cache,
-            steps=steps,
-            workers=prepare_workers,
-            allow_partial=allow_partial,
-            progress=progress,
-        )
-    verify_once(benchmark, raw, cache, recipe=recipe, progress=progress)
-    if encoder is None:
-        return store
-    from eegfm.data.preparing.embed import embed  # loads torch and Lightning
 
-    return embed(store, encoder, cache, progress=progress)
+    benchmark: BenchmarkSpec
+    raw: Path
+    cache: Path
+    encoder: Encodes | None = None
+    steps: Sequence[Step] | None = None
+    window_s: float | None = None
+    imported: bool = False
+    prepare_workers: int = 1
+    allow_partial: bool = False
+    download: bool = False
+    progress: bool = True
+
+    @cached_property
+    def sized(self) -> BenchmarkSpec:
+        """The benchmark with windows of the wanted length. Raises EegfmError: see `of_length`."""
+        return of_length(self.benchmark, self.window_s)
+
+    @property
+    def other_s(self) -> float | None:
+        """The length of the windows in seconds if it is not the protocol's, else None."""
+        return None if self.sized is self.benchmark else self.sized.window_s
+
+    @cached_property
+    def of_windows(self) -> Recipe:
+        """The recipe of the windows, before any encoder."""
+        return Recipe.of(self.sized, self.steps, imported=self.imported)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe of the store: of the windows, or of the encoder's vectors of them."""
+        return self.of_windows if self.encoder is None else self.of_windows.encoded(self.encoder)
+
+    def store(self) -> SampleStore:
+        """Make the store if it is missing, and open it; what is done already is skipped.
+
+        Raises:
+            EegfmError: see `of_length`, `prepare`, `verify_once` and `embed`.
+        """
+        store = self._imported() if self.imported else self._prepared()
+        verify_once(self.sized, self.raw, self.cache, recipe=self.of_windows, progress=self.progress)
+        if self.encoder is None:
+            return store
+        from eegfm.data.preparing.embed import embed  # loads torch and Lightning
+
+        return embed(store, self.encoder, self.cache, progress=self.progress)
+
+    def _imported(self) -> SampleStore:
+        for name, value in (("steps", self.steps), ("window_s", self.window_s)):
+            if value is not None:
+                raise EegfmError(
+                    "data.imported=true takes the windows of the reference as they are, and "
+                    f"data.{name} needs raw files. Leave one of the two out."
+                )
+        store = SampleStore.open(self.cache, self.of_windows)
+        if not store.complete:
+            refuse_partial(self.sized, store, self.allow_partial)
+        return store
+
+    def _prepared(self) -> SampleStore:
+        folder = self.cache / self.of_windows.folder
+        if self.download and not (SampleStore.is_at(folder) and SampleStore(folder).complete):
+            download(self.sized, self.raw, progress=self.progress)
+        return prepare(
+            self.sized,
+            self.raw,
+            self.cache,
+            steps=self.steps,
+            workers=self.prepare_workers,
+            allow_partial=self.allow_partial,
+            progress=self.progress,
+        )
 
 
 @contextmanager

@@ -26,11 +26,10 @@ class Recipe:
         cls,
         benchmark: BenchmarkSpec,
         steps: Sequence[Step] | None = None,
-        encoder: Encodes | None = None,
         *,
         imported: bool = False,
     ) -> "Recipe":
-        """The recipe of a benchmark's windows, or of an encoder's vectors of them.
+        """The recipe of a benchmark's windows.
 
         With other `steps` than the published ones the fingerprint is another. So it is if the windows are
         `imported` by `eegfm convert`: then others processed them, by their own account with these steps.
@@ -56,10 +55,12 @@ class Recipe:
             facts["choices"] = dict(benchmark.choices)
         if imported:
             facts["imported"] = True
-        if encoder is not None:
-            facts["dtype"] = "float16"
-            facts["encoder"] = {"name": encoder.name, **encoder.settings()}
         return cls(plain(facts))
+
+    def encoded(self, encoder: Encodes) -> "Recipe":
+        """The recipe of an encoder's vectors of these windows."""
+        named = {"name": encoder.name, **encoder.settings()}
+        return Recipe(plain({**self.facts, "dtype": "float16", "encoder": named}))
 
     @property
     def fingerprint(self) -> str:

@@ -23,7 +23,6 @@ from eegfm.data.preparing.parts import (
     read_part,
     write_part,
 )
-from eegfm.data.recipe import Recipe, plain
 from eegfm.data.store import SampleIndex, SampleStore, write_store
 from eegfm.files import only_one
 
@@ -52,7 +51,7 @@ def embed(
     Raises:
         EegfmError: the encoder needs another sampling rate, or float16 cannot hold its vectors.
     """
-    recipe = encoded_recipe(source.recipe, encoder)
+    recipe = source.recipe.encoded(encoder)
     folder = cache / recipe.folder
     channels, n_times = source.shape
     per_second = round(encoder.sfreq)
@@ -87,12 +86,6 @@ def embed(
             store = write_store(folder, manifest, parts)
             shutil.rmtree(work.folder, ignore_errors=True)
     return store
-
-
-def encoded_recipe(raw: Recipe, encoder: Encodes) -> Recipe:
-    """The recipe of an encoder's vectors of a store with the given recipe."""
-    facts = {**raw.facts, "dtype": "float16", "encoder": {"name": encoder.name, **encoder.settings()}}
-    return Recipe(plain(facts))
 
 
 def _source_facts(store: SampleStore) -> dict[str, Any]:
