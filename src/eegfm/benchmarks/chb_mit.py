@@ -38,6 +38,8 @@ Quirks
   versions; the summary is followed, as in the reference.
 - About one window in 300 is of a seizure: accuracy says nothing here. It is not known whether the patient of chb24,
   which was added later, is one of the others.
+
+The file is long for its facts: these versions and quirks, and the numbers of the files that exist.
 """
 
 import re

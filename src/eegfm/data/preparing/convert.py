@@ -17,18 +17,17 @@ Everything is read twice, first to be examined and then to be written. So a faul
 holds one recording at a time.
 """
 
-import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from rich.progress import Progress
 
-from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, ReferenceWindow, Source, SplitName
+from eegfm.benchmarks.spec import BenchmarkSpec, Source
 from eegfm.contracts import EegfmError
 from eegfm.data.census import census_differences, count, leakage
 from eegfm.data.manifest import Manifest
+from eegfm.data.preparing.listed import Listed, Plan, plan_of
 from eegfm.data.preparing.making import Failure
 from eegfm.data.preparing.parts import bar_of, disk_full_explained
 from eegfm.data.preparing.pipeline import refuse_partial, shown, subjects_total, versions
@@ -39,6 +38,8 @@ from eegfm.files import only_one
 from eegfm.signal.quality import check_amplitude, check_recording
 from eegfm.signal.recording import Recording
 from eegfm.words import some
+
+Examined = list[tuple[Source, list[Listed], SampleIndex]]
 
 
 def convert(
@@ -84,7 +85,7 @@ def convert(
                     f"{target} holds what was imported from another LMDB, {imported['from']} "
                     f"({len(store):,} windows). To import {folder} instead, delete that folder first."
                 )
-        known, plan = _plan(benchmark, reference)
+        known, plan = plan_of(benchmark, reference)
         with bar_of(progress) as bar:
             kept, failures = _examine(benchmark, reference, plan, bar)
             if not kept:
@@ -110,9 +111,9 @@ def convert(
 def _manifest(
     benchmark: BenchmarkSpec,
     recipe: Recipe,
-    reference: "Pickled | Numpy",
-    plan: "Plan",
-    kept: "Examined",
+    reference: Pickled | Numpy,
+    plan: Plan,
+    kept: Examined,
     whole: SampleIndex,
     failures: Sequence[Failure],
     missing: Sequence[str],
@@ -156,78 +157,6 @@ def _manifest(
             for source, _, index in kept
         ],
         prepared_with=versions(),
-    )
-
-
-# ---- what is listed, against the protocol ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A window in the reference's list: its key, the split that lists it, and what the key says."""
-
-    key: str
-    split: SplitName
-    says: ReferenceWindow
-
-
-Plan = list[tuple[Source, list[Listed]]]
-Examined = list[tuple[Source, list[Listed], SampleIndex]]
-
-
-def _plan(benchmark: BenchmarkSpec, reference: Pickled | Numpy) -> tuple[dict[str, Source], Plan]:
-    """The protocol's recordings, as far as it names them without files, and the listed ones with their windows.
-
-    Recordings come in the protocol's order, windows by number. Raises EegfmError if a key is of another benchmark,
-    comes twice, or is listed in another split than the protocol's.
-    """
-    assert benchmark.reference_key is not None
-    with tempfile.TemporaryDirectory() as empty:
-        known = {source.recording: source for source in benchmark.sources(Path(empty))}
-    listed: dict[str, list[Listed]] = {}
-    taken: dict[tuple[str, int], str] = {}
-    for split, keys in reference.keys().items():
-        for key in keys:
-            says = benchmark.reference_key(key, split)
-            where = reference.where(split, key)
-            if says is None or (known and says.recording not in known):
-                recording = f"; {benchmark.title} has no recording {says.recording}" if says else ""
-                raise EegfmError(
-                    f"{where} (in {split}) is not one of {benchmark.title}'s as the reference names them{recording}. "
-                    "Is it the LMDB of another data set, or of another version of the script?"
-                )
-            other = taken.setdefault((says.recording, says.number), key)
-            if other is not key:
-                raise EegfmError(
-                    f"{where} (in {split}): window {says.number} of recording {says.recording} is also listed as "
-                    f"{other!r}."
-                )
-            source = known.get(says.recording)
-            wanted = says.split or (source.split if source else None)
-            if wanted not in (None, split):
-                raise EegfmError(
-                    f"{where} is listed in {split}; by {benchmark.protocol} it belongs to {wanted}. The reference "
-                    "cuts a directory listing, and another file in it may have moved its splits: make the LMDB again, "
-                    "or prepare the raw files with eegfm prepare, which divides by subject."
-                )
-            listed.setdefault(says.recording, []).append(Listed(key, split, says))
-    for windows in listed.values():
-        windows.sort(key=lambda window: window.says.number)
-    order = [name for name in known if name in listed] or sorted(
-        listed, key=lambda name: (SPLITS.index(listed[name][0].split), name)
-    )
-    return known, [(known.get(name) or _source(listed[name]), listed[name]) for name in order]
-
-
-def _source(windows: Sequence[Listed]) -> Source:
-    """A recording that is known only from its keys."""
-    splits = {window.split for window in windows}
-    assert windows[0].says.subject, "if `sources` cannot name the subject, the parser of keys must"
-    return Source(
-        windows[0].says.subject,
-        windows[0].says.recording,
-        windows[0].split if len(splits) == 1 else None,
-        Path(windows[0].says.recording),
     )
 
 
