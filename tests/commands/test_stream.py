@@ -21,9 +21,11 @@ from eegfm.drawing import recordings
 from eegfm.runs.place import Place
 from eegfm.runs.predictions import read_predictions
 from eegfm.signal.formats.edf import read_edf
+from eegfm.signal.formats.edf_writer import EdfWriter
 from eegfm.tasks.weights import read_state
 from tests.command_line import call, call_afresh
 from tests.stream_runs import SMALL, untrained_run, write_recording
+from tests.writers_gap import GAP_S, write_with_gap
 
 SECONDS = 100
 EEGM2 = ("model=eegm2", "task=reconstruct", "data=synthetic", *SMALL)
@@ -211,6 +213,65 @@ def test_a_file_in_another_unit_is_streamed_with_a_warning(made, tmp_path, capsy
     stream(f"run={made / 'causal'}", f"file={file}", f"out={tmp_path}", "device=cpu")
     said = capsys.readouterr().out
     assert "WARNING" in said and "EEG lies between 1 and 500 µV" in said and "allow_partial" not in said
+
+
+def gap_file(path: Path, seconds: int, first_s: int) -> tuple[Path, np.ndarray]:
+    data = 20 * np.random.default_rng(0).standard_normal((len(CHANNELS), 200 * seconds))
+    return write_with_gap(path, data, CHANNELS, first_s=first_s), data
+
+
+@pytest.mark.parametrize("run", ["causal", "centred"])
+@pytest.mark.parametrize("suffix", [".edf", ".bdf"])
+def test_seconds_behind_a_gap_are_those_of_the_file(made, run, suffix, tmp_path, capsys):
+    """And what is computed of each piece is what a file of this piece alone gives."""
+    file, _ = gap_file(tmp_path / f"night{suffix}", 20, 8)
+    stream(
+        f"run={made / run}",
+        f"file={file}",
+        f"out={tmp_path / 'out'}",
+        "keep=true",
+        "mark=0.5",
+        "device=cpu",
+    )
+    assert "1 gaps: its 2 pieces are analysed one by one" in capsys.readouterr().out
+    rows = table(tmp_path / "out" / "errors.csv")
+    assert column(rows, "second").tolist() == [*range(8), *range(GAP_S + 8, GAP_S + 20)]
+    notes = mne.read_annotations(tmp_path / "out" / "night-annot.fif")
+    assert notes.onset.tolist() == [0, GAP_S + 8] and notes.duration.tolist() == [8, 12]
+    x = read_edf(file, channels=CHANNELS).data
+    for name, start, stop in (("0s", 0, 8), (f"{GAP_S + 8}s", 8, 20)):
+        kept = read_edf(tmp_path / "out" / f"reconstruction_{name}.edf", channels=CHANNELS).data
+        assert kept.shape[1] == 200 * (stop - start)
+        with EdfWriter(tmp_path / "alone.edf", CHANNELS, 200.0) as alone:
+            alone.write(x[:, 200 * start : 200 * stop])
+        stream(
+            f"run={made / run}",
+            f"file={tmp_path / 'alone.edf'}",
+            f"out={tmp_path / 'b'}",
+            "keep=true",
+            "device=cpu",
+        )
+        wanted = read_edf(tmp_path / "b" / "reconstruction.edf", channels=CHANNELS).data
+        assert np.abs(kept - wanted).max() < 0.3  # a digit of both, and what the digits of the copy change
+
+
+def test_probabilities_know_of_gaps_and_of_pieces_that_are_too_short(made, tmp_path, capsys):
+    names = [f"EEG {name}-LE" for name in ELECTRODES]
+    data = 20 * np.random.default_rng(0).standard_normal((len(names), 200 * 50))
+    file = write_with_gap(tmp_path / "a.bdf", data, names, first_s=7)
+    stream(f"run={made / 'tuab'}", f"file={file}", f"out={tmp_path}", "device=cpu")
+    said = capsys.readouterr().out
+    assert "left out, since a window is longer: 1 pieces, 7 s at 0 s" in said
+    rows = table(tmp_path / "probabilities.csv")
+    assert column(rows, "second").tolist() == [GAP_S + second for second in (7, 17, 27, 37)]
+    facts = json.loads((tmp_path / "stream.json").read_text())
+    assert facts["too_short"] == [{"onset_s": 0.0, "seconds": 7.0}]
+    assert [piece["onset_s"] for piece in facts["pieces"]] == [0.0, GAP_S + 7.0]
+    short = write_with_gap(tmp_path / "b.bdf", data[:, : 200 * 15], names, first_s=7)
+    with pytest.raises(
+        EegfmError, match=r"longest stretch without a gap is 8 s after its steps, and a window .* 10 s"
+    ):
+        stream(f"run={made / 'tuab'}", f"file={short}", f"out={tmp_path}", "device=cpu")
 
 
 @pytest.mark.parametrize("n_bins", [1, 7])

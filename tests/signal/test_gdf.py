@@ -217,15 +217,48 @@ def test_a_missing_channel_is_named(tmp_path):
     assert "lacks 1 of 2 channels: EEG-2. It has EEG-Fz, EEG-0, EEG-1, EOG-left" in message
 
 
-def test_a_unit_that_is_no_voltage_is_refused_where_it_is_wanted(tmp_path):
-    """MNE would take it for volts."""
-    path = change(write(tmp_path / "a.gdf"), 256 + 96 * len(NAMES) + 8 * 3, b"mV      ")
-    assert read_gdf(path, channels=CHANNELS).n_times == N
-    assert "the unit of EOG-left is not" in refusal(path, {"EOG-left": "Fp1"})
-    path = change(
-        write(tmp_path / "b.gdf", version="2.20"), 256 + 102 * len(NAMES), struct.pack("<H", 6048)
+def with_unit(path, version: str, channel: int, unit: bytes):
+    wide, at = (8, 96) if version == "1.25" else (2, 102)
+    return change(
+        write(path, version=version), 256 + at * len(NAMES) + wide * channel, unit.ljust(wide, b" ")
     )
-    assert "the unit of EEG-Fz is not" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("version", "unit", "in_uv"),
+    [("1.25", b"UV", 1), ("1.25", "µV".encode(), 1), ("1.25", b"mV", 1e3), ("1.25", b"V", 1e6)]
+    + [
+        ("2.20", struct.pack("<H", code), in_uv) for code, in_uv in ((4256, 1e6), (4274, 1e3), (4276, 1e-3))
+    ],
+)
+def test_each_channel_has_its_own_unit(tmp_path, version, unit, in_uv):
+    path = with_unit(tmp_path / "a.gdf", version, 0, unit)
+    recording = read_gdf(path, channels=CHANNELS)
+    wanted = DATA[ROWS] * np.array([[1.0], [in_uv], [1.0]])
+    np.testing.assert_allclose(recording.data, wanted, rtol=1e-9, atol=HALF_A_DIGIT * max(in_uv, 1))
+    np.testing.assert_allclose(recording.data[[0, 2]], DATA[[2, 1]], atol=HALF_A_DIGIT)
+
+
+@pytest.mark.parametrize(
+    ("version", "unit", "named"),
+    [
+        ("1.25", b"Ohm", "the unit 'Ohm'"),
+        ("1.25", b"", "no unit"),
+        ("2.20", struct.pack("<H", 6048), "the unit 'code 6048'"),
+    ],
+)
+def test_a_unit_that_is_no_voltage_is_refused_where_it_is_wanted(tmp_path, version, unit, named):
+    """MNE would take it for volts."""
+    path = with_unit(tmp_path / "a.gdf", version, 3, unit)
+    assert read_gdf(path, channels=CHANNELS).n_times == N
+    assert f"EOG-left has {named}" in refusal(path, {"EOG-left": "Fp1"})
+
+
+def test_a_channel_without_a_scale_is_refused(tmp_path):
+    path = write(tmp_path / "a.gdf")
+    for at in (120, 128):
+        change(path, 256 + at * len(NAMES), struct.pack("<q", 7))
+    assert "EEG-Fz has no scale" in refusal(path)
 
 
 def test_channels_of_two_rates_are_refused(tmp_path):
@@ -233,7 +266,7 @@ def test_channels_of_two_rates_are_refused(tmp_path):
     path = write(tmp_path / "a.gdf", event_rate=500)
     change(path, 256 + 216 * len(NAMES), struct.pack("<i", 2))
     change(path, 236, struct.pack("<q", 2 * len(NAMES) * N // 10))
-    assert "EEG-1, EEG-0 and other channels are not sampled at one rate" in refusal(path)
+    assert "EEG-1 is sampled at 250 Hz, other channels at 500 Hz, EEG-0 is" in refusal(path)
 
 
 def test_nothing_but_missing_samples_is_refused(tmp_path):

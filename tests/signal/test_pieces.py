@@ -4,6 +4,7 @@ import itertools
 from pathlib import Path
 
 import edfio
+import mne
 import numpy as np
 import pytest
 import scipy.signal
@@ -14,7 +15,8 @@ from eegfm.benchmarks.tuh import ELECTRODES, ROWS, STEPS
 from eegfm.contracts import EegfmError
 from eegfm.signal.formats.edf import read_edf
 from eegfm.signal.formats.edf_writer import STEP_UV, EdfWriter
-from eegfm.signal.pieces import Pieces, matched
+from eegfm.signal.matching import matched
+from eegfm.signal.pieces import Piece, Pieces
 from eegfm.signal.steps import (
     AverageReference,
     BandPass,
@@ -26,6 +28,9 @@ from eegfm.signal.steps import (
     WrapEnds,
 )
 from tests.corpora import corpora, made
+from tests.writers_cnt import write_cnt
+from tests.writers_gap import GAP_S, write_with_gap
+from tests.writers_gdf import write_gdf
 
 SECONDS = 75
 CHAINS = {  # the protocols of EDF corpora, and what they are made of
@@ -78,14 +83,19 @@ def whole(path: Path, steps):
     return recording
 
 
-def opened(path: Path, steps) -> tuple[Pieces, np.ndarray]:
+def only(pieces: Pieces) -> Piece:
+    (piece,) = pieces.all
+    return piece
+
+
+def opened(path: Path, steps) -> tuple[Piece, np.ndarray]:
     recording = whole(path, steps)
-    pieces = Pieces(path, channels=recording.montage.names, steps=steps, sfreq=recording.sfreq)
+    pieces = only(Pieces(path, channels=recording.montage.names, steps=steps, sfreq=recording.sfreq))
     assert pieces.n_times == recording.n_times
     return pieces, recording.data
 
 
-def in_pieces(pieces: Pieces, cuts) -> np.ndarray:
+def in_pieces(pieces: Piece, cuts) -> np.ndarray:
     edges = [0, *sorted(cuts), pieces.n_times]
     return np.concatenate([pieces.take(a, b) for a, b in itertools.pairwise(edges)], axis=1)
 
@@ -124,7 +134,7 @@ def test_how_a_recording_is_cut_does_not_matter(files, cuts, chain, sfreq):
     steps = CHAINS[chain]
     rows = ROWS if any(isinstance(step, Bipolar) for step in steps) else ELECTRODES
     rate = 200.0 if any(hasattr(step, "sfreq") for step in steps) else float(sfreq)
-    pieces = Pieces(files[sfreq], channels=rows, steps=steps, sfreq=rate)
+    pieces = only(Pieces(files[sfreq], channels=rows, steps=steps, sfreq=rate))
     found = in_pieces(pieces, [min(cut, pieces.n_times) for cut in cuts])
     np.testing.assert_allclose(found, pieces.take(0, pieces.n_times), atol=1e-9)
 
@@ -180,7 +190,9 @@ def test_a_file_of_a_corpus_is_named_and_prepared_as_its_benchmark_does(name, tm
     recording = benchmark.read(source)
     for step in benchmark.steps:
         recording = step(recording)
-    pieces = Pieces(source.path, channels=benchmark.channels, steps=benchmark.steps, sfreq=benchmark.sfreq)
+    pieces = only(
+        Pieces(source.path, channels=benchmark.channels, steps=benchmark.steps, sfreq=benchmark.sfreq)
+    )
     found = pieces.take(0, pieces.n_times)
     edge = round(0.5 * pieces.sfreq)
     assert found.shape == recording.data.shape
@@ -238,6 +250,95 @@ def test_a_file_that_is_none_is_refused(files, tmp_path):
     cut.write_bytes(files[250].read_bytes()[:-500])
     with pytest.raises(EegfmError, match="cut short"):
         Pieces(cut, channels=ELECTRODES, steps=(), sfreq=250.0)
+
+
+# --- gaps, and files of all formats
+
+
+@pytest.mark.parametrize("suffix", [".edf", ".bdf"])
+@pytest.mark.parametrize("chain", ["no steps", "physionet_mi"])
+def test_no_step_sees_over_a_gap(tmp_path, suffix, chain):
+    """Each piece equals the recording that ends, or begins, at the gap, as it is prepared alone."""
+    data, steps = brain(60 * 200, 200, seed=3), CHAINS[chain]
+    path = write_with_gap(tmp_path / f"a{suffix}", data, ELECTRODES, first_s=25)
+    pieces = Pieces(path, channels=ELECTRODES, steps=steps, sfreq=200.0)
+    assert [(piece.onset_s, piece.n_times) for piece in pieces.all] == [(0.0, 5000), (25.0 + GAP_S, 7000)]
+    assert pieces.n_times == 12_000 and pieces.duration_s == 60
+    recording = whole(path, steps)
+    assert [piece.onset_s for piece in recording.pieces] == [0.0, 25.0 + GAP_S]
+    for piece, (start, end) in zip(pieces.all, recording.spans(), strict=True):
+        np.testing.assert_allclose(in_pieces(piece, [3000]), recording.data[:, start:end], atol=1e-9)
+
+
+def test_missing_samples_of_a_gdf_file_never_reach_a_model(tmp_path):
+    """MNE reads them as the smallest number of the file."""
+    data = brain(40 * 250, 250, seed=4)
+    data[:, 3000:4000] = np.nan
+    write_gdf(tmp_path / "a.gdf", data, ELECTRODES, range_uv=400.0)
+    pieces = Pieces(tmp_path / "a.gdf", channels=ELECTRODES, steps=(), sfreq=250.0)
+    assert [(piece.onset_s, piece.n_times) for piece in pieces.all] == [(0.0, 3000), (16.0, 6000)]
+    for piece, part in zip(pieces.all, (data[:, :3000], data[:, 4000:]), strict=True):
+        assert np.abs(piece.take(0, piece.n_times) - part).max() < 0.2
+
+
+def test_what_a_corpus_reader_refuses_a_stream_refuses(tmp_path):
+    """A BDF file cut short, a channel of another rate, a unit that nobody knows; each was read before."""
+    data = brain(20 * 200, 200, seed=5)[:2]
+
+    def bdf(name: str, *, rates=(200, 200), unit="uV") -> Path:
+        signals = [
+            edfio.BdfSignal(
+                row[:: 200 // rate], rate, label=label, physical_dimension=unit, physical_range=(-400, 400)
+            )
+            for row, rate, label in zip(data, rates, ("Fz", "Cz"), strict=True)
+        ]
+        edfio.Bdf(signals, data_record_duration=1.0).write(tmp_path / name)
+        return tmp_path / name
+
+    cut = bdf("cut.bdf")
+    cut.write_bytes(cut.read_bytes()[:-4000])
+    for path, sentence in (
+        (cut, "cut short"),
+        (bdf("slow.bdf", rates=(200, 100)), "Cz is sampled at 100 Hz, other channels at 200 Hz"),
+        (bdf("blank.bdf", unit=""), 'Fz has no unit.*signal.physical_dimension = "uV"'),
+    ):
+        with pytest.raises(EegfmError, match=sentence) as refusal:
+            Pieces(path, channels=["Fz", "Cz"], steps=(), sfreq=200.0)
+        assert "allow_partial" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+@pytest.mark.parametrize("counted", ["right", "nothing"])
+def test_the_width_of_a_cnt_file_is_told_by_its_samples(tmp_path, bits, counted):
+    data = brain(20 * 250, 250, seed=6)[:3]
+    n_samples = None if counted == "right" else 0
+    write_cnt(tmp_path / "a.cnt", data, ("Fz", "Cz", "Pz"), sfreq=250, bits=bits, n_samples=n_samples)
+    piece = only(Pieces(tmp_path / "a.cnt", channels=["Fz", "Cz", "Pz"], steps=(), sfreq=250.0))
+    np.testing.assert_allclose(piece.take(0, piece.n_times), data, atol=0.02)
+
+
+@pytest.mark.parametrize(("bits", "factor"), [(16, 0.5), (32, 2)])
+def test_a_cnt_file_whose_count_contradicts_its_samples_is_refused(tmp_path, bits, factor):
+    """Half the samples of 16 bits take as many bytes as all would of 32: MNE reads nonsense."""
+    data = brain(20 * 250, 250, seed=6)[:4]
+    write_cnt(tmp_path / "a.cnt", data, ("Fz", "Cz", "Pz", "Oz"), sfreq=250, bits=bits,
+              n_samples=round(factor * data.shape[1]))  # fmt: skip
+    with pytest.raises(EegfmError, match=rf"and their values are those of {bits}-bit ones"):
+        Pieces(tmp_path / "a.cnt", channels=["Fz", "Cz"], steps=(), sfreq=250.0)
+
+
+def test_what_a_fif_file_skipped_or_joined_is_a_gap(tmp_path):
+    """MNE gives zeros for what was not recorded; behind a joint, another time begins."""
+    data = brain(20 * 200, 200, seed=7)[:3] * 1e-6
+    raw = mne.io.RawArray(
+        data, mne.create_info(["Fz", "Cz", "Pz"], 200, ["eeg", "eeg", "mag"]), verbose="error"
+    )
+    raw.set_annotations(mne.Annotations([5.0, 12.0], [2.0, 0.0], ["BAD_ACQ_SKIP", "BAD boundary"]))
+    raw.save(tmp_path / "a_raw.fif", verbose="error")
+    pieces = Pieces(tmp_path / "a_raw.fif", channels=["Fz", "Cz"], steps=(), sfreq=200.0)
+    assert [(p.onset_s, p.duration_s) for p in pieces.all] == [(0.0, 5.0), (7.0, 5.0), (12.0, 8.0)]
+    with pytest.raises(EegfmError, match="Pz is no voltage"):
+        Pieces(tmp_path / "a_raw.fif", channels=["Fz", "Pz"], steps=(), sfreq=200.0)
 
 
 # --- what is written

@@ -175,7 +175,7 @@ def read(source: Source) -> Recording:
             f"It has {', '.join(there)}."
         )
     first = {f"{row}-0" if there.count(row) > 1 else row: row for row in CHANNELS}
-    recording = read_edf(source.path, channels=first, padding=padding)
+    recording = read_edf(source.path, channels=first, padding=padding).in_one_piece()
     events = tuple(Event(start, end - start, SEIZURE) for start, end in _seizures_of(source))
     late = [event.onset_s for event in events if event.onset_s >= recording.duration_s]
     if late:

@@ -49,7 +49,7 @@ def read_electrodes(source: Source, *, references: Sequence[str]) -> Recording:
         ours = {f"EEG {name}-{reference}": name for name in ELECTRODES}
         missing = [name for name in ours if name not in there]
         if not missing:
-            return read_edf(source.path, channels=ours)
+            return read_edf(source.path, channels=ours).in_one_piece()
         lacking[reference] = missing
     fewest = min(lacking.values(), key=len)
     raise LeftOut(

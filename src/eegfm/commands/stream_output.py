@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from eegfm.build import Run
+from eegfm.contracts import EegfmError
 from eegfm.files import cell
 from eegfm.signal.formats.edf_writer import EdfWriter
-from eegfm.signal.pieces import Pieces
+from eegfm.signal.pieces import Piece, Pieces
 from eegfm.tasks.decision import decide
-from eegfm.tasks.stream import Seconds, cross_faded, judged, streamed
+from eegfm.tasks.stream import Back, Seconds, cross_faded, judged, streamed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,7 @@ class StreamOutput:
     columns: list[str] = field(default_factory=list)
     # onset and duration in seconds, description
     notes: list[tuple[float, float, str]] = field(default_factory=list)
+    too_short: list[tuple[float, float]] = field(default_factory=list)  # pieces left out: onset, seconds
     summary: str = ""
     written: list[str] = field(default_factory=list)  # names of further files
     facts: dict[str, Any] = field(default_factory=dict)
@@ -57,32 +59,34 @@ def classify(
 ) -> StreamOutput:
     """Write a row for each window: first second, probability of each class, decision. Equal decisions are one note."""
     sfreq, window, classes = pieces.sfreq, window_of(run.data), run.data.spec.classes
-    window_s = window / sfreq
+    window_s, done = window / sfreq, 0
     output = StreamOutput(out / "probabilities.csv", columns=[f"p({name})" for name in classes])
     coords = coords_of(run, device)
-    windows = judged(
-        run.task, run.data.encoder, pieces.take, pieces.n_times,
-        window=window, hop=hop, coords=coords, device=device,
-    )  # fmt: skip
-    last = ""
     with _table(output.table, ["second", *output.columns, "decision"]) as (write, flush):
-        for starts, probability in windows:
-            for start, row, choice in zip(starts, probability, decide(probability), strict=True):
-                name, second = classes[choice], start / sfreq
-                write([f"{second:g}", *(repr(float(p)) for p in row), name])
-                # a decision holds until the next window begins
-                if name == last:
-                    onset = output.notes[-1][0]
-                    output.notes[-1] = (onset, second - onset + hop / sfreq, name)
-                else:
-                    output.notes.append((second, hop / sfreq, name))
-                last = name
-                output.n_rows += 1
-            flush()
-            upto(int(starts[-1]) + window)
-    # the last decision holds until the end of its window
-    onset, _, name = output.notes[-1]
-    output.notes[-1] = (onset, int(starts[-1]) / sfreq + window_s - onset, name)
+        for piece in _long_enough(pieces, window, output):
+            windows = judged(
+                run.task, run.data.encoder, piece.take, piece.n_times,
+                window=window, hop=hop, coords=coords, device=device,
+            )  # fmt: skip
+            last = ""
+            for starts, probability in windows:
+                for start, row, choice in zip(starts, probability, decide(probability), strict=True):
+                    name, second = classes[choice], piece.onset_s + start / sfreq
+                    write([second_of(second), *(repr(float(p)) for p in row), name])
+                    # a decision holds until the next window begins
+                    if name == last:
+                        onset = output.notes[-1][0]
+                        output.notes[-1] = (onset, second - onset + hop / sfreq, name)
+                    else:
+                        output.notes.append((second, hop / sfreq, name))
+                    last = name
+                    output.n_rows += 1
+                flush()
+                upto(done + int(starts[-1]) + window)
+            # the last decision holds until the end of its window
+            onset, _, name = output.notes[-1]
+            output.notes[-1] = (onset, second - onset + window_s, name)
+            done += piece.n_times
     output.summary = f"{output.n_rows:,} windows of {window_s:g} s, one every {hop / sfreq:g} s"
     output.facts = {
         "task": "classify",
@@ -105,15 +109,12 @@ def reconstruct(
     """Write a row for each second: its error over all channels and of each. Seconds with a large error are notes."""
     import numpy as np
 
-    window, sfreq, n_times = window_of(run.data), pieces.sfreq, pieces.n_times
+    window, sfreq = window_of(run.data), pieces.sfreq
     window_s = window / sfreq
     names = pieces.montage.names
     output = StreamOutput(out / "errors.csv", columns=["rmse_uv", *(f"rmse_uv({name})" for name in names)])
+    coords = coords_of(run, device)
     if hop is None:
-        long = round(PIECE_S * sfreq)
-        cuts = [*range(0, n_times, long), n_times]
-        taken = (pieces.take(a, b) for a, b in pairwise(cuts))
-        back = streamed(run.task, taken, coords=coords_of(run, device), device=device)
         output.summary = f"one causal stream, at most {run.task.backbone.latency} samples late"
         output.facts = {
             "task": "reconstruct",
@@ -121,11 +122,6 @@ def reconstruct(
             "latency_samples": run.task.backbone.latency,
         }
     else:
-        coords = coords_of(run, device)
-        back = cross_faded(
-            run.task, pieces.take, n_times,
-            window=window, hop=hop, coords=coords, device=device,
-        )  # fmt: skip
         output.summary = f"windows of {window_s:g} s, one every {hop / sfreq:g} s, faded into one another"
         output.facts = {
             "task": "reconstruct",
@@ -133,37 +129,58 @@ def reconstruct(
             "window_s": window_s,
             "hop_s": hop / sfreq,
         }
+
+    def back_of(piece: "Piece") -> "Iterator[Back]":
+        if hop is not None:
+            return cross_faded(
+                run.task, piece.take, piece.n_times, window=window, hop=hop, coords=coords, device=device
+            )
+        # a memory does not reach over a gap
+        cuts = [*range(0, piece.n_times, round(PIECE_S * sfreq)), piece.n_times]
+        taken = (piece.take(a, b) for a, b in pairwise(cuts))
+        return streamed(run.task, taken, coords=coords, device=device)
+
     overall = array("d")  # the error of every second, in 8 bytes each, to find the median
-    seconds = Seconds(len(names), sfreq)
-    keep = nullcontext()
-    if config.keep:
-        output.written.append("reconstruction.edf")
-        keep = EdfWriter(out / output.written[0], names, sfreq)
-    with _table(output.table, ["second", *output.columns]) as (write, flush), keep as kept:
+    begin_s = array("d")
+    length_s = array("d")
+    done = 0
+    with _table(output.table, ["second", *output.columns]) as (write, flush):
+        for piece in _long_enough(pieces, 1 if hop is None else window, output):
+            seconds = Seconds(len(names), sfreq)
+            keep = nullcontext()
+            if config.keep:
+                # an EDF file of ours has no gaps: each piece is one of its own
+                name = "" if len(pieces.all) == 1 else f"_{second_of(piece.onset_s)}s"
+                output.written.append(f"reconstruction{name}.edf")
+                keep = EdfWriter(out / output.written[-1], names, sfreq)
 
-        def rows(ready: "Iterator[tuple[int, np.ndarray]]") -> None:
-            for second, square in ready:
-                overall.append(float(square.mean() ** 0.5))
-                write([str(second), repr(overall[-1]), *(repr(float(value)) for value in square**0.5)])
+            def rows(ready: "Iterator[tuple[int, np.ndarray]]", piece: "Piece" = piece) -> None:
+                for second, square in ready:
+                    overall.append(float(square.mean() ** 0.5))
+                    begin_s.append(piece.onset_s + second)
+                    length_s.append(min(1.0, piece.duration_s - second))
+                    values = (repr(float(value)) for value in square**0.5)
+                    write([second_of(begin_s[-1]), repr(overall[-1]), *values])
 
-        for start, true, pred in back:
-            rows(seconds.add((pred - true).astype(np.float64) ** 2))
-            if kept is not None:
-                kept.write(pred)
-            if start % round(PIECE_S * sfreq) < true.shape[1]:
-                flush()
-            upto(start + true.shape[1])
-        rows(seconds.rest())
+            with keep as kept:
+                for start, true, pred in back_of(piece):
+                    rows(seconds.add((pred - true).astype(np.float64) ** 2))
+                    if kept is not None:
+                        kept.write(pred)
+                    if start % round(PIECE_S * sfreq) < true.shape[1]:
+                        flush()
+                    upto(done + start + true.shape[1])
+                rows(seconds.rest())
+            done += piece.n_times
     output.n_rows = len(overall)
     errors = np.frombuffer(overall)
     limit = config.mark * float(np.median(errors))
     for second in np.flatnonzero(errors > limit).tolist():
-        length = min(1.0, pieces.duration_s - second)
-        if output.notes and output.notes[-1][0] + output.notes[-1][1] == second:
+        if output.notes and np.isclose(sum(output.notes[-1][:2]), begin_s[second], rtol=0, atol=1e-6):
             onset, before, name = output.notes[-1]
-            output.notes[-1] = (onset, before + length, name)
+            output.notes[-1] = (onset, before + length_s[second], name)
         else:
-            output.notes.append((float(second), length, "high error"))
+            output.notes.append((begin_s[second], length_s[second], "high error"))
     marked = int((errors > limit).sum())
     output.facts |= {
         "rmse_uv": float(np.sqrt(np.mean(errors**2))),
@@ -177,6 +194,24 @@ def reconstruct(
         f"{len(errors):,}"
     )
     return output
+
+
+def second_of(second: float) -> str:
+    """A second of the recording as a table has it: to the microsecond, of days as well."""
+    return f"{round(second, 6):.15g}"
+
+
+def _long_enough(pieces: "Pieces", n_times: int, output: StreamOutput) -> "list[Piece]":
+    """The pieces that hold a window of this length; of shorter ones it is told. Raises EegfmError if there is none."""
+    long = [piece for piece in pieces.all if piece.n_times >= n_times]
+    if not long:
+        longest_s, window_s = (n / pieces.sfreq for n in (max(p.n_times for p in pieces.all), n_times))
+        raise EegfmError(
+            f"{pieces.path}: its longest stretch without a gap is {longest_s:g} s after its steps, and a window of "
+            f"this run {window_s:g} s. Choose a longer recording."
+        )
+    output.too_short = [(p.onset_s, p.duration_s) for p in pieces.all if p.n_times < n_times]
+    return long
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from eegfm.commands.stream_output import (
     classify,
     coords_of,
     reconstruct,
+    second_of,
     stretches_of,
     window_of,
     write_annotations,
@@ -34,6 +35,7 @@ from eegfm.tasks.fitted import FitsInOneGo
 from eegfm.tasks.forecast import Forecast
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.stream import can_stream, export
+from eegfm.words import some
 
 UNKNOWN = Reservation("UNKNOWN", "UNKNOWN: no finished run says what these weights were trained on")
 
@@ -130,6 +132,10 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
             "file": str(file),
             "seconds": pieces.duration_s,
             "sfreq": pieces.sfreq,
+            "pieces": [{"onset_s": piece.onset_s, "seconds": piece.duration_s} for piece in pieces.all],
+            "too_short": [
+                {"onset_s": onset_s, "seconds": length_s} for onset_s, length_s in output.too_short
+            ],
             "channels": pieces.names,
             "steps": [repr(step) for step in pieces.steps],
             "left_out": [repr(step) for step in pieces.left_out],
@@ -147,6 +153,15 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
     )
     print(f"{file.name}: {pieces.duration_s / 3600:.2f} h, {len(pieces.names)} channels, {output.summary}")
     print("".join(f"{reservation}.\n" for reservation in known), end="")
+    if len(pieces.all) > 1:
+        print(
+            f"the recording has {len(pieces.all) - 1} gaps: its {len(pieces.all)} pieces are analysed one by one, and "
+            "seconds are those of the file"
+        )
+    if output.too_short:
+        print(
+            f"left out, since a window is longer: {len(output.too_short)} pieces, {_seconds(output.too_short)}"
+        )
     if pieces.steps:
         names = ", ".join(type(step).__name__ for step in pieces.steps)
         print(
@@ -163,11 +178,16 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
     print(f"{out}: {', '.join(written)}")
 
 
+def _seconds(pieces: Sequence[tuple[float, float]]) -> str:
+    return some([f"{length_s:g} s at {second_of(onset_s)} s" for onset_s, length_s in pieces])
+
+
 def _unlike_eeg(pieces: "Pieces") -> str:
     """What is wrong with the amplitude of the middle minute, "" if nothing: a wrong unit shows in any minute."""
     half = round(PIECE_S / 2 * pieces.sfreq)
-    middle = pieces.n_times // 2
-    minute = pieces.take(max(0, middle - half), min(pieces.n_times, middle + half))
+    longest = max(pieces.all, key=lambda piece: piece.n_times)
+    middle = longest.n_times // 2
+    minute = longest.take(max(0, middle - half), min(longest.n_times, middle + half))
     try:
         check_amplitude(Recording(minute, pieces.sfreq, pieces.montage, path=pieces.path))
     except EegfmError as error:

@@ -22,21 +22,22 @@ All of this looks ahead, by `Pieces.ahead_s`: it prepares a finished recording a
 prepared. A closed loop sees the causal filter of a device, which gives another signal.
 """
 
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
-import mne
 import numpy as np
 import scipy
 from jaxtyping import Float
 
 from eegfm.contracts import EegfmError, Montage
-from eegfm.signal.formats.edf import open_edf, refuse_other_rates
-from eegfm.signal.montage import montage_of, today
+from eegfm.signal.formats.any_file import open_any
+from eegfm.signal.formats.opened import Opened, Stretch
+from eegfm.signal.matching import matched
+from eegfm.signal.montage import montage_of
 from eegfm.signal.recording import FETCH_AGAIN, Recording
 from eegfm.signal.steps import (
     AverageReference,
@@ -54,61 +55,25 @@ ROWS = 2048  # outputs interpolated at once; the table of their weights takes so
 POLYPHASE = 10  # samples of the slower rate on either side of SciPy's and MNE's kernel
 
 
-def matched(there: Sequence[str], wanted: Sequence[str], path: Path) -> dict[str, str]:
-    """Match a file's channels with the wanted ones: the file's name -> ours, in the wanted order.
-
-    An exact name comes first. Otherwise case, a leading "EEG ", a trailing reference "-REF" or "-LE" and
-    trailing dots are ignored, and T3, T4, T5, T6 equal T7, T8, P7, P8. If the file holds a name several
-    times, the first is taken ("T8-P8-0"). References are not compared.
-
-    Raises EegfmError, with their names, if channels are missing or match more than one.
-    """
-    found: dict[str, str] = {}
-    missing, unclear = [], []
-    for name in wanted:
-        exact = [other for other in (name, f"{name}-0") if other in there]
-        alike = exact[:1] or [other for other in there if _plain(other) == _plain(name)]
-        if len(alike) == 1:
-            found[alike[0]] = name
-        elif alike:
-            unclear.append(f"{name} ({' or '.join(alike)})")
-        else:
-            missing.append(name)
-    if missing:
-        raise EegfmError(
-            f"{path} lacks {len(missing)} of the {len(wanted)} channels of this run: {', '.join(missing)}. "
-            f"It has {', '.join(there)}. Choose a recording of that montage, or rename its channels."
-        )
-    if unclear:
-        raise EegfmError(
-            f"{path} has several channels for one of the run: {', '.join(unclear)}. Rename one."
-        )
-    return found
-
-
-def _plain(name: str) -> str:
-    name = re.sub(r"^eeg\s+", "", name.strip().casefold()).rstrip(".")
-    return today(re.sub(r"-(ref|le)$", "", name))
-
-
 class Pieces:
-    """A file in the form that a benchmark's model sees: `take` gives any stretch, in microvolts, after the steps.
+    """A file in the form that a benchmark's model sees, a piece for each stretch without a gap.
 
     Args:
-        path: EDF, or any other file that MNE reads a piece at a time.
+        path: EDF, or any other file that can be read a stretch at a time.
         channels: the rows that come out of the steps, in order.
         steps: the signal processing; empty for a file that is already processed.
         sfreq: the rate that comes out of the steps.
 
     Attributes:
+        file: as its reader opened it.
         names: the file's channel for each row that goes into the steps.
-        n_times: samples that come out.
+        all: the pieces in order of time, each as long after the steps as it says.
         ahead_s: how far the steps look into the future.
         left_out: steps that do not concern a stream.
 
     Raises:
-        EegfmError: the file is missing, unreadable or of another rate than wanted, lacks channels, or a step does
-            not work in pieces.
+        EegfmError: the file is missing, unreadable or of another rate than wanted, lacks channels, has one without a
+            known unit or scale, or a step does not work in pieces.
     """
 
     def __init__(self, path: Path, *, channels: Sequence[str], steps: Sequence[Step], sfreq: float) -> None:
@@ -130,33 +95,66 @@ class Pieces:
             if bipolar is None
             else dict.fromkeys(e for row in bipolar.rows for e in row.split("-", 1))
         )
-        self._raw = _open(path)
-        there = self._raw.ch_names
-        self.names = matched(there, list(rows), path)
-        if _is_edf(path):
-            refuse_other_rates(path, self.names, self._raw)
-        self._rows = np.array([there.index(name) for name in self.names], dtype=int)
-        self._stages: list[_Stage] = []
-        montage, rate, n = (
-            montage_of(list(self.names.values())),
-            float(self._raw.info["sfreq"]),
-            int(self._raw.n_times),
-        )
-        for step in self.steps:
-            stage = _Stage.of(step, montage, rate, n)
-            self._stages.append(stage)
-            montage, rate, n = stage.after, stage.rate_after, stage.n_after
-        if not np.isclose(rate, sfreq, rtol=1e-6, atol=0):
-            processed = f"after its steps at {rate:g} Hz" if self.steps else f"at {rate:g} Hz"
+        self.file = open_any(path)
+        self.names = matched(self.file.names, list(rows), path)
+        try:
+            self.file.check(self.names)
+        except EegfmError as error:  # that advice is for a corpus's files, and this file may be anybody's
+            raise EegfmError(str(error).replace(FETCH_AGAIN, "").strip()) from None
+        montage = montage_of(list(self.names.values()))
+        self.all = [
+            Piece(self.file, list(self.names), stretch, montage, self.steps)
+            for stretch in self.file.stretches
+        ]
+        first = self.all[0]
+        if not np.isclose(first.sfreq, sfreq, rtol=1e-6, atol=0):
+            processed = f"after its steps at {first.sfreq:g} Hz" if self.steps else f"at {first.sfreq:g} Hz"
             raise EegfmError(
                 f"{path} is {processed}, and this run reads {sfreq:g} Hz. Resample the file to {sfreq:g} Hz first"
                 f"{', or leave steps=none out' if not self.steps else ''}."
             )
-        if montage.names != tuple(channels):
+        if first.montage.names != tuple(channels):
             raise EegfmError(
-                f"The steps leave the rows {', '.join(montage.names)}; the run has {', '.join(channels)}."
+                f"The steps leave the rows {', '.join(first.montage.names)}; the run has {', '.join(channels)}."
             )
-        self.montage, self.sfreq, self.n_times = montage, sfreq, int(n)
+        self.montage, self.sfreq, self.ahead_s = first.montage, first.sfreq, first.ahead_s
+
+    @property
+    def n_times(self) -> int:
+        """Samples that come out, of all pieces."""
+        return sum(piece.n_times for piece in self.all)
+
+    @property
+    def duration_s(self) -> float:
+        return self.n_times / self.sfreq
+
+
+class Piece:
+    """A stretch of a file without a gap: `take` gives any part of it, in microvolts, after the steps.
+
+    As in a prepared recording, the steps see nothing of what lies behind a gap.
+
+    Attributes:
+        onset_s: seconds of the file at its first sample.
+        n_times: samples that come out.
+    """
+
+    def __init__(
+        self,
+        file: Opened,
+        channels: Sequence[str],
+        stretch: Stretch,
+        montage: Montage,
+        steps: Sequence[Step],
+    ) -> None:
+        self._file, self._channels, self._stretch = file, channels, stretch
+        self._stages: list[_Stage] = []
+        rate, n = file.sfreq, stretch.after - stretch.first
+        for step in steps:
+            stage = _Stage.of(step, montage, rate, n)
+            self._stages.append(stage)
+            montage, rate, n = stage.after, stage.rate_after, stage.n_after
+        self.onset_s, self.montage, self.sfreq, self.n_times = stretch.onset_s, montage, rate, int(n)
         self.ahead_s = sum(stage.reach / stage.rate for stage in self._stages)
 
     @property
@@ -171,9 +169,8 @@ class Pieces:
     def _take(self, n_steps: int, start: int, stop: int) -> Float[np.ndarray, "channel time"]:
         """Samples from `start` up to `stop` of the output of the first `n_steps` steps."""
         if n_steps == 0:
-            if start == stop:  # MNE gives no data of an empty range
-                return np.empty((len(self._rows), 0))
-            return np.asarray(self._raw.get_data(picks=self._rows, start=start, stop=stop)) * 1e6
+            first = self._stretch.first
+            return self._file.take(self._channels, first + start, first + stop)
         stage = self._stages[n_steps - 1]
         first, last = stage.wants(start, stop)
         return stage.run(self._take(n_steps - 1, first, last), first, start, stop)
@@ -199,7 +196,7 @@ class _Stage:
         if isinstance(step, AverageReference):
             return cls(step, montage, rate, n, montage, rate, n, 0)
         if isinstance(step, BandPass | Notch):
-            return cls(step, montage, rate, n, montage, rate, n, _half_kernel(step, montage, rate))
+            return cls(step, montage, rate, n, montage, rate, n, _half_kernel(step, rate))
         assert isinstance(step, Resample | PolyphaseResample)
         if np.isclose(step.sfreq, rate, rtol=1e-6, atol=0):
             return cls(step, montage, rate, n, montage, rate, n, 0)
@@ -303,11 +300,12 @@ def _whole(ratio: float) -> int:
     return Fraction(ratio).limit_denominator(100).denominator
 
 
-def _half_kernel(step: Step, montage: Montage, rate: float) -> int:
+@cache
+def _half_kernel(step: BandPass | Notch, rate: float) -> int:
     """The samples on either side of an output that a filter uses, measured by its impulse response."""
-    n = round(16 * rate)
+    montage, n = montage_of(("Cz",)), round(16 * rate)
     while True:
-        impulse = np.zeros((len(montage.names), 2 * n + 1))
+        impulse = np.zeros((1, 2 * n + 1))
         impulse[0, n] = 1.0
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "filter_length")
@@ -316,23 +314,3 @@ def _half_kernel(step: Step, montage: Montage, rate: float) -> int:
         if half < n // 2:
             return half
         n *= 2
-
-
-def _open(path: Path) -> "mne.io.BaseRaw":
-    if not path.is_file():
-        raise EegfmError(f"No file at {path}. Name a recording: file=<file.edf>")
-    try:
-        if _is_edf(path):
-            return open_edf(path)
-        return mne.io.read_raw(path, preload=False, verbose="error")
-    except EegfmError as error:
-        # that advice is for a corpus's files, and this file may be anybody's
-        raise EegfmError(str(error).replace(FETCH_AGAIN, "").strip()) from None
-    except Exception as error:  # a reader may raise anything on a file that is none of its kind
-        raise EegfmError(
-            f"{path} cannot be read by MNE ({type(error).__name__}: {error}). Name an EDF file, or another recording."
-        ) from error
-
-
-def _is_edf(path: Path) -> bool:
-    return path.suffix.lower() == ".edf"

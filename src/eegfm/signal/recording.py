@@ -127,6 +127,15 @@ class Recording:
         """The recording after a step that keeps its rows and times; recordings of several pieces use `by_piece`."""
         return replace(self, data=data, sfreq=self.sfreq if sfreq is None else sfreq)
 
+    def in_one_piece(self) -> "Recording":
+        """The same recording. Raises EegfmError if it has a gap, for protocols that count samples from the start."""
+        if len(self.pieces) > 1:
+            raise EegfmError(
+                f"{self.path or 'This recording'} has {len(self.pieces) - 1} gaps, the first before "
+                f"{self.pieces[1].onset_s:g} s; the protocol counts samples from its start. {FETCH_AGAIN}"
+            )
+        return self
+
     def by_piece(
         self,
         work: Callable[[Float[np.ndarray, "channel before"]], Float[np.ndarray, "channel after"]],

@@ -16,13 +16,16 @@ import mne
 import numpy as np
 
 from eegfm.contracts import EegfmError
+from eegfm.signal.formats.opened import Opened, between
+from eegfm.signal.formats.units import Fault, field_of, microvolts_of, unit_fault
 from eegfm.signal.recording import FETCH_AGAIN, Recording
 
 INTEGERS = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 8, 8: 8}  # bytes of a sample by its type
 FLOATS = {16: 4, 17: 8}
-# the units that MNE knows; it silently takes any other for volts. 2.x writes codes of ISO 11073.
-UNITS_1: Mapping[str, float] = {"uV": 1e-6, "V": 1.0}
-UNITS_2: Mapping[int, float] = {4275: 1e-6, 4274: 1e-3, 4256: 1.0}
+# microvolts in a unit of 2.x, which are codes of ISO 11073, and what MNE takes it for in volts (others: for 1)
+UNITS_2: Mapping[int, float] = {4256: 1e6, 4274: 1e3, 4275: 1.0, 4276: 1e-3}
+OF_MNE_2: Mapping[int, float] = {4275: 1e-6, 4274: 1e-3}
+AT_ONCE = 60_000  # samples that are searched at once
 
 
 def read_gdf(path: Path, *, channels: Mapping[str, str] | Sequence[str]) -> Recording:
@@ -34,29 +37,30 @@ def read_gdf(path: Path, *, channels: Mapping[str, str] | Sequence[str]) -> Reco
     holds the wanted channels in a unit that is no voltage or at another rate than the file's, lacks a
     channel, or holds only missing samples.
     """
+    return open_gdf(path, preload=True).recording(channels)
+
+
+def open_gdf(path: Path, *, preload: bool = False) -> Opened:
+    """The file, whose samples are read later unless `preload` is true; they are searched for missing ones at once.
+
+    Raises EegfmError, as `read_gdf` does, of everything that is not a channel's.
+    """
     header = _read_header(path)
     header.check_events(path)
     try:
-        raw = mne.io.read_raw_gdf(path, preload=True, verbose="error")
+        raw = mne.io.read_raw_gdf(path, preload=preload, verbose="error")
     except Exception as error:  # a reader may raise anything on a damaged file
         raise EegfmError(
             f"{path} cannot be read as GDF ({type(error).__name__}: {error}). {FETCH_AGAIN}"
         ) from error
-    recording = Recording.from_mne(raw, channels=channels, path=path)
-    header.check_channels(path, {name: raw.ch_names.index(name) for name in channels})
-    return _in_stretches(recording, header.missing(raw))
-
-
-def _in_stretches(recording: Recording, missing: np.ndarray) -> Recording:
-    """The stretches between missing samples, each as a piece that keeps its onset."""
-    if not missing.any():
-        return recording
-    spans = np.flatnonzero(np.diff(~missing, prepend=False, append=False)).reshape(-1, 2).tolist()
-    if not spans:
-        raise EegfmError(f"{recording.path} holds nothing but missing samples. {FETCH_AGAIN}")
-    return recording.in_pieces(
-        [recording.data[:, start:end] for start, end in spans],
-        [start / recording.sfreq for start, _ in spans],
+    stretches = between(header.missing(raw), float(raw.info["sfreq"]), path)
+    return Opened(
+        path,
+        "GDF",
+        raw,
+        stretches,
+        factors=header.factors(raw.ch_names),
+        faults=header.faults(raw.ch_names),
     )
 
 
@@ -70,7 +74,9 @@ class _GdfHeader:
     record_s: float
     counts: list[int]  # samples of a record, by channel
     types: list[int]
-    units: list[float | None]  # volts per unit; None: a unit that MNE does not know
+    unit_names: list[str]
+    units: list[float | None]  # microvolts in one; None: a unit that is not known
+    mne_volts: list[float]  # what MNE takes one for
     lowest: list[float]  # physical value of the smallest number, in the unit
     step: list[float]
 
@@ -126,30 +132,38 @@ class _GdfHeader:
                 f"{FETCH_AGAIN}"
             )
 
-    def check_channels(self, path: Path, wanted: Mapping[str, int]) -> None:
-        """Check that the wanted channels, by their row in the file, are voltages and have the file's rate."""
-        # MNE silently resamples every channel to the file's highest rate
-        slower = [name for name, row in wanted.items() if self.counts[row] != max(self.counts)]
-        if slower:
-            raise EegfmError(
-                f"{path}: {', '.join(slower)} and other channels are not sampled at one rate. {FETCH_AGAIN}"
-            )
-        strange = [name for name, row in wanted.items() if self.units[row] is None]
-        if strange:
-            raise EegfmError(
-                f"{path}: the unit of {', '.join(strange)} is not µV, mV or V (as MNE knows them). {FETCH_AGAIN}"
-            )
+    def factors(self, names: Sequence[str]) -> dict[str, float]:
+        """By name, what MNE's value must be multiplied by, where it is not 1."""
+        both = zip(names, self.units, self.mne_volts, strict=True)
+        factors = {name: (unit or 1.0) / round(volts * 1e6) for name, unit, volts in both}
+        return {name: factor for name, factor in factors.items() if factor != 1}
+
+    def faults(self, names: Sequence[str]) -> Mapping[str, list[Fault]]:
+        """By name: another rate than the file's, to which MNE silently resamples; no known unit; no scale."""
+        faults: dict[str, list[Fault]] = {name: [] for name in names}
+        for row, name in enumerate(names):
+            if self.counts[row] != max(self.counts):
+                rate = self.counts[row] / self.record_s
+                what = f"is sampled at {rate:g} Hz, other channels at {self.sfreq:g} Hz"
+                faults[name].append(Fault(what, "A recording has one rate."))
+            if self.units[row] is None:
+                faults[name].append(unit_fault(self.unit_names[row]))
+            if not self.step[row]:
+                said = "has no scale: its minimum and maximum are the same"
+                faults[name].append(Fault(said, "The header is damaged."))
+        return faults
 
     def missing(self, raw: "mne.io.BaseRaw") -> np.ndarray:
-        """Samples at which every channel of the file holds its smallest number, or NaN."""
+        """Samples at which every channel (of the highest rate) holds its smallest number, or NaN."""
         missing = np.ones(raw.n_times, dtype=bool)
-        for row, (kind, unit) in enumerate(zip(self.types, self.units, strict=True)):
-            values = np.asarray(raw.get_data(picks=np.array([row])))[0]
-            if kind in INTEGERS:
-                floor = (self.lowest[row] + self.step[row] / 2) * (1.0 if unit is None else unit)
-                missing &= ~(values > floor)
-            else:  # here the smallest number may be a real sample
-                missing &= np.isnan(values)
+        rows = np.flatnonzero(np.array(self.counts) == max(self.counts))
+        floor = (np.array(self.lowest) + np.array(self.step) / 2) * self.mne_volts
+        floor[[kind in FLOATS for kind in self.types]] = np.nan  # the smallest number may be a real sample
+        for start in range(0, raw.n_times, AT_ONCE):
+            part = slice(start, min(start + AT_ONCE, raw.n_times))
+            values = np.asarray(raw.get_data(picks=rows, start=part.start, stop=part.stop))
+            lowest = np.isnan(values) | (values <= floor[rows, None])
+            missing[part] = lowest.all(axis=0)
         return missing
 
 
@@ -185,9 +199,14 @@ def _read_header(path: Path) -> _GdfHeader:
             least, most = column(120, 8, digits), column(128, 8, digits)
             if old:
                 names = column(96, 8, "<8s")
-                units = [UNITS_1.get(name.split(b"\0")[0].strip().decode("latin-1")) for name in names]
+                unit_names = [field_of(name) for name in names]
+                units = [microvolts_of(name) for name in unit_names]
+                mne_volts = [1e-6 if name.startswith("uV") else 1.0 for name in unit_names]
             else:
-                units = [UNITS_2.get(code) for code in column(102, 2, "<H")]
+                codes = column(102, 2, "<H")
+                unit_names = [f"code {code}" for code in codes]
+                units = [UNITS_2.get(code) for code in codes]
+                mne_volts = [OF_MNE_2.get(code, 1.0) for code in codes]
             header = _GdfHeader(
                 version=version,
                 header_bytes=header_bytes,
@@ -195,10 +214,12 @@ def _read_header(path: Path) -> _GdfHeader:
                 record_s=(upper or 1) / lower,  # 0: one second, as in MNE
                 counts=column(216, 4, "<i"),
                 types=column(220, 4, "<i"),
+                unit_names=unit_names,
                 units=units,
+                mne_volts=mne_volts,
                 lowest=lowest,
                 step=[
-                    (b - a) / ((d - c) or 1)
+                    (b - a) / (d - c) if d != c else 0.0
                     for a, b, c, d in zip(lowest, highest, least, most, strict=True)
                 ],
             )

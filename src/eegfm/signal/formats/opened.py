@@ -1,0 +1,125 @@
+"""A file that was opened and found sound: MNE's object, and what MNE gets wrong or does not say.
+
+Each format's module opens its files as this; a benchmark's reader takes the whole recording of it, and `eegfm stream`
+a stretch at a time. So gaps, units, rates and cuts are handled once, by the module of the format.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import mne
+import numpy as np
+from jaxtyping import Bool, Float
+
+from eegfm.contracts import EegfmError
+from eegfm.signal.formats.units import Fault
+from eegfm.signal.recording import FETCH_AGAIN, Event, Recording
+
+
+class Stretch(NamedTuple):
+    """Samples without a gap: columns `first` up to `after` of what MNE reads, `onset_s` the first one's second."""
+
+    first: int
+    after: int
+    onset_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A file whose samples are read when they are asked for.
+
+    Attributes:
+        path: of the file.
+        format: its name.
+        raw: MNE's object.
+        stretches: the samples that are there, in order of time.
+        events: the file's, in seconds from its first sample; None for what MNE says.
+        factors: by channel, what MNE's value must be multiplied by, where that is not 1: it took a unit for volts.
+        faults: by channel, why it cannot be read.
+        notes: what is to be said of the file.
+    """
+
+    path: Path
+    format: str
+    raw: "mne.io.BaseRaw"
+    stretches: Sequence[Stretch]
+    events: tuple[Event, ...] | None = None
+    factors: Mapping[str, float] = field(default_factory=dict)
+    faults: Mapping[str, Sequence[Fault]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        return self.raw.ch_names
+
+    @property
+    def sfreq(self) -> float:
+        return float(self.raw.info["sfreq"])
+
+    def check(self, channels: Iterable[str]) -> None:
+        """Raise EegfmError, with each channel's name, if one of these channels has a fault."""
+        found = [(name, fault) for name in channels for fault in self.faults.get(name, ())]
+        if found:
+            said = ", ".join(f"{name} {fault.what}" for name, fault in found)
+            remedies = " ".join(dict.fromkeys(fault.remedy for _, fault in found))
+            raise EegfmError(f"{self.path}: {said}. {remedies} {FETCH_AGAIN}")
+
+    def take(self, channels: Sequence[str], first: int, after: int) -> Float[np.ndarray, "channel time"]:
+        """Columns `first` up to `after` of the channels, in microvolts."""
+        rows = np.array([self.names.index(name) for name in channels], dtype=int)
+        if first == after:  # MNE gives no data of an empty range
+            return np.empty((len(rows), 0))
+        with self._damage_named():
+            data = np.asarray(self.raw.get_data(picks=rows, start=first, stop=after)) * 1e6
+        return _corrected(data, [self.factors.get(name, 1.0) for name in channels])
+
+    def recording(self, channels: Mapping[str, str] | Sequence[str]) -> Recording:
+        """The wanted channels in the wanted order, with a piece for each stretch (see `Recording.from_mne`).
+
+        Raises EegfmError if a channel is missing or has a fault.
+        """
+        self.check(channels)
+        with self._damage_named():
+            whole = Recording.from_mne(self.raw, channels=channels, path=self.path)
+        whole = replace(
+            whole,
+            data=_corrected(whole.data, [self.factors.get(name, 1.0) for name in channels]),
+            events=whole.events if self.events is None else self.events,
+            notes=self.notes,
+        )
+        if [*self.stretches] == [Stretch(0, whole.n_times, 0.0)]:
+            return whole
+        return whole.in_pieces(
+            [whole.data[:, first:after] for first, after, _ in self.stretches],
+            [onset_s for _, _, onset_s in self.stretches],
+        )
+
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        try:
+            yield
+        except (EegfmError, MemoryError):
+            raise
+        except Exception as error:  # a reader may raise anything on a damaged file
+            raise EegfmError(
+                f"{self.path} cannot be read as {self.format} ({type(error).__name__}: {error}). {FETCH_AGAIN}"
+            ) from error
+
+
+def _corrected(
+    data: Float[np.ndarray, "channel time"], factors: Sequence[float]
+) -> Float[np.ndarray, "channel time"]:
+    wrong = [i for i, factor in enumerate(factors) if factor != 1]
+    data[wrong] *= np.array(factors)[wrong, None]
+    return data
+
+
+def between(missing: Bool[np.ndarray, " time"], sfreq: float, path: Path) -> list[Stretch]:
+    """The stretches between missing samples. Raises EegfmError if there is none."""
+    spans = np.flatnonzero(np.diff(~missing, prepend=False, append=False)).reshape(-1, 2).tolist()
+    if not spans:
+        raise EegfmError(f"{path} holds nothing but missing samples. {FETCH_AGAIN}")
+    return [Stretch(first, after, first / sfreq) for first, after in spans]
