@@ -274,6 +274,33 @@ def test_probabilities_know_of_gaps_and_of_pieces_that_are_too_short(made, tmp_p
         stream(f"run={made / 'tuab'}", f"file={short}", f"out={tmp_path}", "device=cpu")
 
 
+def test_a_stream_judges_each_channel_of_the_whole_file(made, tmp_path, capsys):
+    """Not the median over channels in the middle minute alone."""
+    rng = np.random.default_rng(0)
+    data = 20 * rng.standard_normal((len(CHANNELS), 200 * 100))
+    data[3, :4000] = 5.0
+    data[4] = data[5]
+    data[6] = 1.0
+    data[7] *= 100
+    file = tmp_path / "a_raw.fif"
+
+    def told() -> str:
+        raw = mne.io.RawArray(data * 1e-6, mne.create_info(list(CHANNELS), 200, "eeg"), verbose="error")
+        raw.save(file, overwrite=True, verbose="error", fmt="double")
+        stream(f"run={made / 'causal'}", f"file={file}", f"out={tmp_path}", "device=cpu")
+        return capsys.readouterr().out
+
+    said, names = told(), CHANNELS
+    assert f"one value for 20 s in 1 of 19 channels: {names[3]}" in said
+    assert f"several channels: {names[4]} = {names[5]}" in said
+    assert f"flat, one value from beginning to end, in 1 of 19 channels: {names[6]}" in said
+    assert f"{names[7]} 1." in said and "e+03 µV" in said
+    for value, sentence in ((1e30, "which no amplifier measures"), (np.nan, "NaN or infinite")):
+        data[2, 19_000] = value
+        with pytest.raises(EegfmError, match=f"{sentence}.* 1 of 19 channels: {names[2]}"):
+            told()
+
+
 @pytest.mark.parametrize("n_bins", [1, 7])
 @pytest.mark.parametrize("n_classes", [2, 4, 9])
 def test_pictures_take_any_number_of_classes_and_moments(n_bins, n_classes):

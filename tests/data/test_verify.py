@@ -300,6 +300,50 @@ def test_a_constant_channel_is_a_warning_that_names_it(raw, store):
     assert "flat" in off(checks, "warning") and "20 of 60 windows: Cz in 20" in checks["flat"].found
 
 
+@pytest.mark.parametrize(("factor", "verdict"), [(3e4, "off"), (100, "warning"), (1e-4, "warning")])
+def test_one_channel_of_one_recording_is_not_hidden_by_the_others(raw, store, factor, verdict):
+    """Neither the median over channels nor that over recordings shows it."""
+
+    def spoil(windows, index):
+        windows[index.recording == "S03_1", 2] *= factor
+
+    forge(store, spoil)
+    checks = checked(raw)
+    assert "channels" in off(checks, verdict) and off(checks) <= {"channels"}
+    assert "S03_1 C4" in checks["channels"].found and "Cz" not in checks["channels"].found
+
+
+def test_a_single_sample_beyond_any_amplifier_is_found(raw, store):
+    forge(store, lambda windows, index: windows.__setitem__((7, 3, 99), 1e30))
+    checks = checked(raw)
+    assert off(checks) == {"largest"} and "1e+30 µV, in 1 windows: Pz" in checks["largest"].found
+
+
+def test_two_channels_of_the_same_samples_are_a_warning(raw, store):
+    forge(store, lambda windows, index: windows.__setitem__(np.s_[:, 3], windows[:, 0]))
+    checks = checked(raw)
+    assert (
+        "copies" in off(checks, "warning")
+        and not off(checks)
+        and "C3 = Pz in 60 of 60 windows" in checks["copies"].found
+    )
+
+
+def test_what_is_suspect_of_a_raw_file_is_told_when_it_is_prepared_and_verified(raw, tmp_path, caplog):
+    """Steps hide it: an average reference makes a signal of a dead electrode."""
+    source = corpus.sources(raw)[2]
+    signal = corpus.signal(source)
+    signal[1, : signal.shape[1] // 2] = 3.0
+    corpus.write_edf(source.path, signal)
+    for _ in ("before", "after"):
+        found = checked(raw)["doubtful"]
+        assert found.verdict == "warning"
+        assert f"1 recordings: {source.recording}: one value for 6 s in 1 of 4 channels: Cz" in found.found
+        with caplog.at_level("WARNING"):
+            prepare(TINY, raw, tmp_path / "cache", progress=False)
+        assert f"{source.recording}: one value for 6 s" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("run", "name"),
     [

@@ -92,6 +92,7 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
     spec = run.data.spec
     steps = () if config.steps == "none" else _steps_of(run.data)
     pieces = Pieces(file, channels=spec.montage.names, steps=steps, sfreq=spec.sfreq)
+    unlike = _unlike_eeg(pieces)
     auto = "cuda" if torch.cuda.is_available() else "cpu"
     device = auto if config.device == "auto" else config.device
     run.task.to(device)
@@ -100,7 +101,6 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
     out = place.beside / "stream" / file.stem if config.out is None else Path(str(config.out))
     out.mkdir(parents=True, exist_ok=True)
     (out / "stream.json").unlink(missing_ok=True)  # written last: it says that the other files are complete
-    unlike = _unlike_eeg(pieces)
     started, used = time.monotonic(), time.process_time()
     with bar_of(True) as bar:
         task = bar.add_task(f"Streaming {file.name}", total=round(pieces.duration_s / 60), unit="min")
@@ -171,7 +171,7 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
     if pieces.left_out:
         print(f"left out, as a stream cannot use it: {', '.join(map(repr, pieces.left_out))}")
     if unlike:
-        print(f"WARNING, the middle of the recording: {unlike}")
+        print(f"WARNING, look at the recording before trusting this: {unlike}")
     memory = ", ".join(f"{value:,.0f} MB ({name})" for name, value in peak.items())
     print(f"{seconds:,.1f} s, {speed:,.0f} times real time, peak memory {memory}")
     written = [output.table.name, notes.name, picture.name, *output.written, "stream.json"]
@@ -183,16 +183,25 @@ def _seconds(pieces: Sequence[tuple[float, float]]) -> str:
 
 
 def _unlike_eeg(pieces: "Pieces") -> str:
-    """What is wrong with the amplitude of the middle minute, "" if nothing: a wrong unit shows in any minute."""
+    """What is suspect of the whole signal as it is in the file, or of the size of what the steps make of it.
+
+    "" where nothing is. A wrong unit shows in any minute: the middle one is taken. Raises EegfmError for values that
+    no model can be asked about.
+    """
+    measured = pieces.measured()
+    fault = measured.fault()
+    if fault:
+        raise EegfmError(f"{pieces.path} {fault}. Put them right, or choose another recording.")
+    found = [*filter(None, [measured.still()]), *measured.doubts()]
     half = round(PIECE_S / 2 * pieces.sfreq)
     longest = max(pieces.all, key=lambda piece: piece.n_times)
     middle = longest.n_times // 2
     minute = longest.take(max(0, middle - half), min(longest.n_times, middle + half))
     try:
-        check_amplitude(Recording(minute, pieces.sfreq, pieces.montage, path=pieces.path))
+        found += check_amplitude(Recording(minute, pieces.sfreq, pieces.montage, path=pieces.path))
     except EegfmError as error:
-        return str(error).replace(FETCH_AGAIN, "").strip()
-    return ""
+        found.append(str(error).replace(FETCH_AGAIN, "").strip())
+    return "; ".join(found)
 
 
 def _steps_of(data: Any) -> "Sequence[Step]":

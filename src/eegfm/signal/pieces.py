@@ -38,6 +38,7 @@ from eegfm.signal.formats.any_file import open_any
 from eegfm.signal.formats.opened import Opened, Stretch
 from eegfm.signal.matching import matched
 from eegfm.signal.montage import montage_of
+from eegfm.signal.quality import Measured
 from eegfm.signal.recording import FETCH_AGAIN, Recording
 from eegfm.signal.steps import (
     AverageReference,
@@ -51,6 +52,7 @@ from eegfm.signal.steps import (
 )
 
 CROSSINGS = 64  # zero crossings of the sinc on either side: 160 samples of 500 Hz when going to 200 Hz
+AT_ONCE = 30_000  # samples that are measured at once
 ROWS = 2048  # outputs interpolated at once; the table of their weights takes some megabytes
 POLYPHASE = 10  # samples of the slower rate on either side of SciPy's and MNE's kernel
 
@@ -127,6 +129,14 @@ class Pieces:
     @property
     def duration_s(self) -> float:
         return self.n_times / self.sfreq
+
+    def measured(self) -> Measured:
+        """What the channels hold before the steps, in one reading of the file."""
+        measured, names = Measured(list(self.names.values()), self.file.sfreq), list(self.names)
+        for first, after, _ in self.file.stretches:
+            for start in range(first, after, AT_ONCE):
+                measured.add(self.file.take(names, start, min(start + AT_ONCE, after)))
+        return measured
 
 
 class Piece:

@@ -45,13 +45,13 @@ def process(
 
 def _process(
     benchmark: BenchmarkSpec, source: Source, steps: Sequence[Step]
-) -> tuple[np.ndarray, SampleIndex, tuple[str, ...]]:
-    """The same as `process`, and the notes of the steps about the recording."""
+) -> tuple[np.ndarray, SampleIndex, dict[str, list[str]]]:
+    """The same as `process`, and what is said of the recording: `notes` of reader and steps, `doubts` of channels."""
     recording = benchmark.read(source)
-    check_recording(recording, raw_sfreq=benchmark.raw_sfreq)
+    doubts = check_recording(recording, raw_sfreq=benchmark.raw_sfreq)
     for step in steps:
         recording = step(recording)
-    check_amplitude(recording)
+    doubts += check_amplitude(recording)
     if recording.montage.names != benchmark.channels or recording.sfreq != benchmark.sfreq:
         raise EegfmError(
             f"{source.path}: after its steps the recording has {len(recording.montage.names)} channels at "
@@ -72,7 +72,8 @@ def _process(
         split=np.array([window.split or source.split for window in wanted], dtype="<U5"),
         digest=digests(windows),
     )
-    return windows, index, recording.notes
+    said = {"notes": [*recording.notes], "doubts": [*doubts]}
+    return windows, index, {key: sentences for key, sentences in said.items() if sentences}
 
 
 def make_parts(
@@ -162,9 +163,8 @@ def make_part(
     facts: dict[str, Any] = {}
     try:
         stamp = _raw_stamp(source)
-        windows, index, notes = _process(benchmark, source, steps)
-        if notes:
-            facts["notes"] = list(notes)
+        windows, index, said = _process(benchmark, source, steps)
+        facts |= said
     except LeftOut as reason:
         facts["left_out"] = str(reason)
         windows, index = _no_windows(benchmark)

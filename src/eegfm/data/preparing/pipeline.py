@@ -139,6 +139,9 @@ def _assemble(
     found = leakage(whole, benchmark.window_s).undeclared(benchmark)
     if found:
         raise EegfmError(f"{benchmark.name}: the splits leak: {'; '.join(found)}. No store is made of it.")
+    doubts = [f"{name}: {doubt}" for name, fact in facts.items() for doubt in fact.get("doubts", ())]
+    if doubts:
+        log.warning("%s: look at these channels before trusting them: %s", benchmark.title, some(doubts, 5))
     manifest = Manifest(
         fingerprint=recipe.fingerprint,
         recipe=recipe,
@@ -165,7 +168,9 @@ def _assemble(
                 "split": source.split,
                 "windows": len(indices[source.recording]),
                 "files": facts[source.recording]["files"],
-                **{key: fact for key, fact in facts[source.recording].items() if key == "notes"},
+                **{
+                    key: fact for key, fact in facts[source.recording].items() if key in ("notes", "doubts")
+                },
             }
             for source in kept
         ],

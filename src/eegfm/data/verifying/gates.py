@@ -3,6 +3,7 @@
 The limits are wide: no check says whether a recording is good.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ from eegfm.words import some
 
 SPECTRA = 512  # windows whose spectra are measured, spread evenly over the store
 AMPLITUDE_UV = (0.1, 500.0)  # the typical absolute value of a channel; a factor of 1e6 away means volts
+# of a channel in one recording: a loose electrode may be outside of these; no electrode at all is beyond the second
+ONE_CHANNEL_UV, NO_ELECTRODE_UV = AMPLITUDE_UV, 1e5
+LARGEST_UV = 1e7  # no amplifier measures ten volts
 MAINS_HZ = (50.0, 60.0)
 NOTCHED = 1.5  # after a notch, the power at the mains frequency over that around it is at most this; without mains: 1
 LOUD = 4.0  # without a notch, a ratio above this gives a warning
@@ -31,8 +35,9 @@ OFFSET = (
 class Signal:
     """The properties of stored windows that the checks need, measured chunk by chunk.
 
-    Each list holds one array for each chunk: for every window and channel the median absolute value, the mean, and
-    whether it is constant; for some windows the power density in µV²/Hz.
+    Each list holds one array for each chunk: for every window and channel the median absolute value, the largest, the
+    mean, and whether it is constant; for some windows the power density in µV²/Hz. `alike` counts those of them in
+    which two channels hold the same samples.
     """
 
     def __init__(self, store: SampleStore) -> None:
@@ -43,6 +48,8 @@ class Signal:
         self._scale = 2 / (sfreq * float((self._taper**2).sum()))
         self._every = max(1, n_times // 256)  # so many samples are enough for a median
         self.median_uv: list[Float[np.ndarray, "window channel"]] = []
+        self.largest_uv: list[Float[np.ndarray, "window channel"]] = []
+        self.alike: Counter[tuple[int, int]] = Counter()
         self.mean_uv: list[Float[np.ndarray, "window channel"]] = []
         self.constant: list[Bool[np.ndarray, "window channel"]] = []
         self.density: list[Float[np.ndarray, "window frequency"]] = []
@@ -54,10 +61,17 @@ class Signal:
         mean = windows.mean(axis=2)
         self.mean_uv.append(mean)
         self.median_uv.append(np.median(np.abs(windows[:, :, :: self._every]), axis=2))
-        self.constant.append(windows.max(axis=2) == windows.min(axis=2))
+        highest, lowest = windows.max(axis=2), windows.min(axis=2)
+        self.largest_uv.append(np.maximum(highest, -lowest))
+        self.constant.append(highest == lowest)
         picked = np.isin(rows, self._chosen)
         if picked.any():
-            tapered = (windows[picked] - mean[picked][:, :, None]) * self._taper
+            for window in windows[picked]:
+                self.alike.update(_alike(window))
+            bounded = np.clip(
+                windows[picked], -LARGEST_UV, LARGEST_UV
+            )  # a square beyond that would be infinite
+            tapered = (bounded - bounded.mean(axis=2, keepdims=True)) * self._taper
             power = np.abs(np.fft.rfft(tapered)) ** 2 * self._scale
             # the geometric mean over channels: one bad electrode is not the protocol's fault
             self.density.append(np.exp(np.log(np.maximum(power, 1e-30)).mean(axis=1)))
@@ -75,6 +89,9 @@ def check_signal(benchmark: BenchmarkSpec, store: SampleStore, signal: Signal) -
     least, most = np.min(gains, axis=0), np.max(gains, axis=0)
     return [
         _amplitude(benchmark.channels, store.index.recording, recording, median_uv),
+        *_single_channels(benchmark.channels, store.index.recording, recording, median_uv),
+        *_largest(benchmark.channels, np.concatenate(signal.largest_uv)),
+        *_identical(benchmark.channels, signal.alike, min(len(store), SPECTRA)),
         *_flat(benchmark.channels, np.concatenate(signal.constant)),
         *_offset(steps, recording, mean_uv, median_uv),
         *(
@@ -104,6 +121,66 @@ def _amplitude(
         return Check("amplitude", f"median {by_channel.min():.3g} to {by_channel.max():.3g} µV", wanted)
     remedy = "A factor of 1e6 means volts: check the unit in the files' headers."
     return Check("amplitude", f"µV: {some(wrong)}", wanted, "off", remedy)
+
+
+def _single_channels(
+    channels: Sequence[str],
+    names: np.ndarray,
+    recording: Int[np.ndarray, " window"],
+    median_uv: Float[np.ndarray, "window channel"],
+) -> list[Check]:
+    """Each channel of each recording: the median over channels hides a single one."""
+    order = np.argsort(recording, kind="stable")
+    starts = np.flatnonzero(np.diff(recording[order], prepend=-1))
+    sizes = np.stack([np.median(median_uv[rows], axis=0) for rows in np.split(order, starts[1:])])
+    low, high = ONE_CHANNEL_UV
+    odd = np.argwhere(~((low <= sizes) & (sizes <= high)))
+    if not len(odd):
+        return []
+    of = names[order[starts]]
+    worst = sorted(odd.tolist(), key=lambda at: -abs(np.log(max(sizes[*at], 1e-12) / 10)))
+    found = some([f"{of[r]} {channels[c]} {sizes[r, c]:.3g}" for r, c in worst])
+    wanted, remedy = (
+        f"{low:g} to {high:g} µV in each channel",
+        "Look at these channels before trusting them.",
+    )
+    if (sizes > NO_ELECTRODE_UV).any():
+        remedy = "No electrode measures that: look at the units in the files' headers."
+        return [Check("channels", f"µV: {found}", wanted, "off", remedy)]
+    return [Check("channels", f"µV: {found}", wanted, "warning", remedy)]
+
+
+def _largest(channels: Sequence[str], largest_uv: Float[np.ndarray, "window channel"]) -> list[Check]:
+    beyond = largest_uv > LARGEST_UV
+    if not beyond.any():
+        return []
+    names = some([channels[i] for i in np.flatnonzero(beyond.any(axis=0))])
+    found = f"{largest_uv.max():.3g} µV, in {beyond.any(axis=1).sum():,} windows: {names}"
+    remedy = "No amplifier measures that: look at these samples in the files."
+    return [Check("largest", found, f"at most {LARGEST_UV:.0e} µV", "off", remedy)]
+
+
+def _alike(window: Float[np.ndarray, "channel time"]) -> list[tuple[int, int]]:
+    """The pairs of channels that hold the same samples and are not constant."""
+    first: dict[bytes, int] = {}
+    pairs = []
+    for i, row in enumerate(window):
+        if row.max() > row.min():
+            j = first.setdefault(row.tobytes(), i)
+            if j != i:
+                pairs.append((j, i))
+    return pairs
+
+
+def _identical(channels: Sequence[str], alike: Mapping[tuple[int, int], int], n: int) -> list[Check]:
+    if not alike:
+        return []
+    pairs = sorted(alike.items(), key=lambda item: -item[1])
+    found = some(
+        [f"{channels[i]} = {channels[j]} in {count:,} of {n:,} windows" for (i, j), count in pairs]
+    )
+    remedy = "One is a copy of the other, or they are joined: look at them before trusting them."
+    return [Check("copies", found, "no two channels alike", "warning", remedy)]
 
 
 def _flat(channels: Sequence[str], constant: Bool[np.ndarray, "window channel"]) -> list[Check]:

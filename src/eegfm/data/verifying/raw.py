@@ -32,6 +32,7 @@ class _Files:
         self.unusable = {} if found is None else {one["recording"]: one["reason"] for one in found.unusable}
         if found is not None:
             self.left_out = {one["recording"]: one["reason"] for one in found.left_out}
+        self.doubts = {name: one["doubts"] for name, one in self.known.items() if "doubts" in one}
         self.present = [source for source in self.sources if is_there(source)]
         # recordings that the store does not list; only these are opened
         self.strangers = [
@@ -62,6 +63,7 @@ def check_raw(
         *_readable(files),
         *_duplicated(files),
         *_left_out(files),
+        *_doubtful(files),
     ]
 
 
@@ -86,7 +88,9 @@ def _open_strangers(files: _Files, meter: Meter) -> None:
     meter.expect(sum(sizes))
     for source, size in zip(todo, sizes, strict=True):
         try:
-            check_recording(files.benchmark.read(source), raw_sfreq=files.benchmark.raw_sfreq)
+            doubts = check_recording(files.benchmark.read(source), raw_sfreq=files.benchmark.raw_sfreq)
+            if doubts:
+                files.doubts[source.recording] = doubts
         except LeftOut as reason:
             files.left_out[source.recording] = str(reason)
         except EegfmError as error:
@@ -208,3 +212,12 @@ def _left_out(files: _Files) -> list[Check]:
     more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
     found = f"{len(reasons):,} recordings: {shown}{more}"
     return [Check("left out", found, "as the protocol says")]
+
+
+def _doubtful(files: _Files) -> list[Check]:
+    """What is suspect of single channels in the raw files."""
+    if not files.doubts:
+        return []
+    said = [f"{name}: {doubt}" for name, doubts in files.doubts.items() for doubt in doubts]
+    found = f"{len(files.doubts):,} recordings: {some(said, 5)}"
+    return [Check("doubtful", found, "none", "warning", "Look at these channels before trusting them.")]
