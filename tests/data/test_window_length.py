@@ -4,6 +4,7 @@ The processed recording and the spans of its pieces are taken from the benchmark
 """
 
 import json
+import math
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from omegaconf import OmegaConf
 
 from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.mental_arithmetic import MENTAL_ARITHMETIC
+from eegfm.benchmarks.physionet_mi import PHYSIONET_MI
 from eegfm.benchmarks.spec import LeftOut, Window
 from eegfm.benchmarks.synthetic import SYNTHETIC
 from eegfm.build import build_data
@@ -123,6 +125,36 @@ def test_windows_tile_every_recording_of_every_benchmark(small, tmp_path):
         assert not leakage(index, window_s).undeclared(benchmark)
         short = [name for name, found in expected.items() if not found]
         assert {fact["recording"] for fact in store.manifest.left_out} >= set(short)
+
+
+@pytest.mark.parametrize(("filled_s", "n_windows"), [(0.05, 4), (0.5, 3), (2.9, 3), (3.1, 2)])
+def test_no_window_reaches_into_a_last_record_that_was_filled(filled_s, n_windows, tmp_path):
+    """Of 12 s, whose filters leave no trace of what was one value; the protocol's own windows stay as published."""
+    source = corpus.sources(tmp_path)[0]
+    signal = corpus.signal(source)
+    n = round(filled_s * 250)
+    signal[:, -n:] = signal[:, -n - 1 : -n]
+    corpus.write_edf(source.path, signal)
+    assert TINY.read(source).filled_from_s == pytest.approx(
+        math.inf if filled_s < 0.1 else 12 - (n + 1) / 250
+    )
+    longer = of_length(TINY, 3.0)
+    assert process(longer, source, longer.steps)[1].onset_s.tolist() == [0.0, 3.0, 6.0, 9.0][:n_windows]
+    if filled_s > 3:
+        longest = of_length(TINY, 10.0)
+        with pytest.raises(LeftOut, match=r"longest stretch without a gap is 8\.896 s"):
+            process(longest, source, longest.steps)
+    assert len(process(TINY, source, TINY.steps)[1].onset_s) == 6
+
+
+def test_the_end_of_a_real_recording_is_not_a_window(eeg_data):
+    """125 s, of which PhysioNet's software filled the last half; the protocol's own windows end before."""
+    for source in PHYSIONET_MI.sources(eeg_data / "eegmmidb"):
+        if is_there(source):
+            longer = of_length(PHYSIONET_MI, 5.0)
+            _, index = process(longer, source, longer.steps)
+            assert index.onset_s.tolist() == [5.0 * i for i in range(24)]
+            assert PHYSIONET_MI.read(source).filled_from_s == pytest.approx(124.5, abs=0.05)
 
 
 def test_every_benchmark_has_another_length_or_says_what_to_type(tmp_path):

@@ -1,10 +1,11 @@
 """A benchmark with windows of another length than its protocol's: `data.window_s`.
 
 Every piece of a recording is then cut on a plain grid, from its first sample on, never across a gap; tails
-are dropped. If a label belongs to a whole recording (`BenchmarkSpec.one_label`), its windows keep it at any
-length. Labels of trials and events do not carry over to a stretch that may hold several or none: those
-windows have no label and serve only for pre-training. Nor are they those of the published protocol, so the
-protocol's name states the length ("cbramod-30s@b9e9610").
+are dropped, and so are windows that reach into a last record that was filled up. If a label belongs to a whole
+recording (`BenchmarkSpec.one_label`), its windows keep it at any length. Labels of trials and events do not
+carry over to a stretch that may hold several or none: those windows have no label and serve only for
+pre-training. Nor are they those of the published protocol, so the protocol's name states the length
+("cbramod-30s@b9e9610").
 """
 
 from dataclasses import replace
@@ -64,9 +65,14 @@ def _windows(
     recording: Recording, source: Source, *, window_s: float, own: WindowsOf | None
 ) -> list[Window]:
     """A grid over every piece, with the one label of the protocol's `own` windows; label 0 if `own` is None."""
-    onsets = grid(recording, window_s)
+    # PhysioNet's files end with half a second of one value
+    last_s = recording.filled_from_s - window_s + 0.5 / recording.sfreq
+    onsets = [onset_s for onset_s in grid(recording, window_s) if onset_s <= last_s]
     if not onsets:
-        longest_s = max(end - start for start, end in recording.spans()) / recording.sfreq
+        longest_s = max(
+            min((end - start) / recording.sfreq, recording.filled_from_s - piece.onset_s)
+            for piece, (start, end) in zip(recording.pieces, recording.spans(), strict=True)
+        )
         raise LeftOut(
             f"{source.path}: its longest stretch without a gap is {longest_s:g} s, shorter than a window "
             f"(data.window_s={window_s:g})."

@@ -1,5 +1,6 @@
 """A recording: microvolts, a rate, named and placed rows, and the events written beside them."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,8 +39,9 @@ class Recording:
 
     `pieces` are the stretches without a gap, end to end in `data`: one for a continuous file, one per trial
     if a file holds trials or a step has cut them out. A step processes every piece separately. Seconds, of
-    events and of windows, are always the file's: a piece keeps its onset. `notes` holds what steps report
-    about this file; the store's manifest keeps them.
+    events and of windows, are always the file's: a piece keeps its onset. `notes` holds what the reader and
+    steps report about this file; the store's manifest keeps them. From `filled_from_s` on nothing was recorded: the
+    file's last record was filled up.
     """
 
     data: Float[np.ndarray, "channel time"]
@@ -49,6 +51,7 @@ class Recording:
     path: Path | None = None  # for messages only
     pieces: tuple[Piece, ...] = (Piece(0, 0.0),)
     notes: tuple[str, ...] = ()
+    filled_from_s: float = math.inf
 
     @classmethod
     def from_mne(

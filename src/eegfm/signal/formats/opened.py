@@ -4,6 +4,7 @@ Each format's module opens its files as this; a benchmark's reader takes the who
 a stretch at a time. So gaps, units, rates and cuts are handled once, by the module of the format.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,8 @@ from jaxtyping import Bool, Float
 from eegfm.contracts import EegfmError
 from eegfm.signal.formats.units import Fault
 from eegfm.signal.recording import FETCH_AGAIN, Event, Recording
+
+FILLED_S = 0.1  # so long, electrodes on a head do not all keep their values
 
 
 class Stretch(NamedTuple):
@@ -89,6 +92,7 @@ class Opened:
             data=_corrected(whole.data, [self.factors.get(name, 1.0) for name in channels]),
             events=whole.events if self.events is None else self.events,
             notes=self.notes,
+            filled_from_s=_filled_from_s(whole.data, self.stretches[-1], self.sfreq),
         )
         if [*self.stretches] == [Stretch(0, whole.n_times, 0.0)]:
             return whole
@@ -115,6 +119,17 @@ def _corrected(
     wrong = [i for i, factor in enumerate(factors) if factor != 1]
     data[wrong] *= np.array(factors)[wrong, None]
     return data
+
+
+def _filled_from_s(data: Float[np.ndarray, "channel time"], last: Stretch, sfreq: float) -> float:
+    """The second from which on every channel keeps its last value, to the end; infinite where that is a moment only.
+
+    Software fills the last record of a file so.
+    """
+    data = data[:, last.first : last.after]
+    moves = np.flatnonzero((data != data[:, -1:]).any(axis=0))
+    first = int(moves[-1]) + 1 if len(moves) else 0
+    return last.onset_s + first / sfreq if data.shape[1] - first >= FILLED_S * sfreq else math.inf
 
 
 def between(missing: Bool[np.ndarray, " time"], sfreq: float, path: Path) -> list[Stretch]:
