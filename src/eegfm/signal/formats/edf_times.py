@@ -7,6 +7,7 @@ the first is blank, leaves out a text with a line break, and ends at one in Lati
 
 import itertools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -59,12 +60,18 @@ def read_times(path: Path, header: Header) -> tuple[list[Stretch], tuple[Event, 
     return _stretches(path, header, begin_s), tuple(events), notes
 
 
-def _annotation_bytes(path: Path, header: Header, n_records: int) -> list[list[bytes]]:
+def _annotation_bytes(path: Path, header: Header, n_records: int) -> Iterator[list[bytes]]:
     """Of each record, the bytes of each of its annotation signals; no other is read."""
     edges = np.cumsum([0, *header.counts]) * header.sample_bytes
-    content = np.memmap(path, np.uint8, "r", header.header_bytes, (n_records, header.record_bytes))
-    columns = [content[:, edges[i] : edges[i + 1]] for i in header.annotations]
-    return [[column[record].tobytes() for column in columns] for record in range(n_records)]
+    places = [(int(edges[i]), int(edges[i + 1] - edges[i])) for i in header.annotations]
+    with open(path, "rb", buffering=0) as file:
+        for record in range(n_records):
+            begin = header.header_bytes + record * header.record_bytes
+            parts = []
+            for at, n_bytes in places:
+                file.seek(begin + at)
+                parts.append(file.read(n_bytes))
+            yield parts
 
 
 def _without_channel(text: str, header: Header) -> str:

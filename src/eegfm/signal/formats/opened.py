@@ -126,10 +126,15 @@ def _filled_from_s(data: Float[np.ndarray, "channel time"], last: Stretch, sfreq
 
     Software fills the last record of a file so.
     """
-    data = data[:, last.first : last.after]
-    moves = np.flatnonzero((data != data[:, -1:]).any(axis=0))
-    first = int(moves[-1]) + 1 if len(moves) else 0
-    return last.onset_s + first / sfreq if data.shape[1] - first >= FILLED_S * sfreq else math.inf
+    n, looked_at = last.after - last.first, round(sfreq)
+    while True:  # mostly, the last second tells
+        tail = data[:, max(last.first, last.after - looked_at) : last.after]
+        moves = np.flatnonzero((tail != tail[:, -1:]).any(axis=0))
+        if len(moves) or looked_at >= n:
+            break
+        looked_at *= 2
+    filled = tail.shape[1] - (int(moves[-1]) + 1 if len(moves) else 0)
+    return last.onset_s + (n - filled) / sfreq if filled >= FILLED_S * sfreq else math.inf
 
 
 def between(missing: Bool[np.ndarray, " time"], sfreq: float, path: Path) -> list[Stretch]:
