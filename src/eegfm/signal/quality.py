@@ -94,7 +94,7 @@ class Measured:
         return tuple(found)
 
     def _these(self, which: np.ndarray) -> str:
-        names = [self.names[i] for i in np.flatnonzero(which)]
+        names = [self.names[i] for i in np.flatnonzero(which).tolist()]
         return f"{len(names)} of {len(which)} channels: {', '.join(names)}"
 
 

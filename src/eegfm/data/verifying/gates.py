@@ -154,7 +154,7 @@ def _largest(channels: Sequence[str], largest_uv: Float[np.ndarray, "window chan
     beyond = largest_uv > LARGEST_UV
     if not beyond.any():
         return []
-    names = some([channels[i] for i in np.flatnonzero(beyond.any(axis=0))])
+    names = some([channels[i] for i in np.flatnonzero(beyond.any(axis=0)).tolist()])
     found = f"{largest_uv.max():.3g} µV, in {beyond.any(axis=1).sum():,} windows: {names}"
     remedy = "No amplifier measures that: look at these samples in the files."
     return [Check("largest", found, f"at most {LARGEST_UV:.0e} µV", "off", remedy)]

@@ -80,8 +80,8 @@ def _told_width(path: Path) -> Width:
     upper = words[1::2]
     told: Width = "int32" if ((upper >= -128) & (upper < 128)).all() else "int16"
     n_values, data_bytes = setup.n_samples * setup.n_channels, setup.events_at - setup.samples_at
-    counted = [
-        width for width, n_bytes in BYTES.items() if n_values * n_bytes == data_bytes and n_values > 0
+    counted: list[Width] = [
+        width for width in BYTES if n_values > 0 and n_values * BYTES[width] == data_bytes
     ]
     if counted and counted != [told]:
         raise EegfmError(
