@@ -4,12 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from eegfm.build import build
-from eegfm.config.schema import config_dir, register
 from eegfm.signal.formats.edf_writer import EdfWriter
+from tests.composed import composed
 from tests.made_run import make_run
 from tests.nn.tokens import seeded
 
@@ -18,9 +17,7 @@ SMALL = ("model.width_scale=8", "model.d_state=8")
 
 def untrained_run(folder: Path, *overrides: str, seed: int = 0) -> Path:
     """A run folder as training leaves it, without the training: the weights as they are drawn."""
-    register()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose("train", overrides=list(overrides), return_hydra_config=False)
+    config = composed(*overrides)
     with seeded(seed):
         task = build(config, None).task
     make_run(folder, seed)

@@ -1,12 +1,12 @@
 """`eegfm inspect`: from nothing to a page, through the real command."""
 
 import pytest
-from hydra import compose, initialize_config_dir
 
 from eegfm.config.make import make
-from eegfm.config.schema import benchmark_options, config_dir
+from eegfm.config.schema import benchmark_options
 from eegfm.contracts import EegfmError
 from tests.command_line import call, call_afresh
+from tests.composed import composed
 from tests.drawing.test_svg import parsed
 
 
@@ -43,8 +43,7 @@ def test_what_a_person_can_put_right_is_a_sentence(tmp_path, override, sentence)
 
 @pytest.mark.parametrize("path", benchmark_options(), ids=lambda path: path.stem)
 def test_every_benchmark_composes(path, tmp_path):
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose("inspect", overrides=[f"data={path.stem}", f"paths.cache={tmp_path}"])
+    config = composed(f"data={path.stem}", f"paths.cache={tmp_path}", door="inspect")
     data = make(config.data, "data")()
     assert data.encoder is None and data.spec.shape == (
         len(data.benchmark.channels),

@@ -9,13 +9,11 @@ import mne
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
 from eegfm.benchmarks.synthetic import CHANNELS
 from eegfm.benchmarks.tuh import ELECTRODES
 from eegfm.build import build
 from eegfm.commands import streaming
-from eegfm.config.schema import config_dir
 from eegfm.contracts import EegfmError
 from eegfm.drawing import recordings
 from eegfm.runs.place import Place
@@ -24,6 +22,7 @@ from eegfm.signal.formats.edf import read_edf
 from eegfm.signal.formats.edf_writer import EdfWriter
 from eegfm.tasks.weights import read_state
 from tests.command_line import call, call_afresh
+from tests.composed import composed
 from tests.stream_runs import SMALL, untrained_run, write_recording
 from tests.writers_gap import GAP_S, write_with_gap
 
@@ -38,9 +37,7 @@ def door(place: Path, name: str, *arguments: str) -> subprocess.CompletedProcess
 
 def stream(*overrides: str) -> None:
     """The command without its process and its telling: errors come as they are raised."""
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose("stream", overrides=list(overrides))
-    streaming.stream(config)
+    streaming.stream(composed(*overrides, door="stream"))
 
 
 def table(path: Path) -> list[dict[str, str]]:

@@ -5,21 +5,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from rich.console import Console
 
 from eegfm.benchmarks.synthetic import SYNTHETIC
 from eegfm.commands.verifying import Surveyed, overview, show_checks, show_overview
-from eegfm.config.schema import benchmark_options, config_dir, register
+from eegfm.config.schema import benchmark_options
 from eegfm.data.preparing.pipeline import prepare
 from eegfm.data.verifying.checks import Check
 from eegfm.data.verifying.verify import verify
 from eegfm.signal.steps import BandPass, Resample
 from tests import corpora
 from tests.command_line import call, call_afresh
+from tests.composed import composed
 
-register()
 OPTIONS = [path.stem for path in benchmark_options()]
 CHECKS = [
     Check("raw files", "3 of 4 in data/raw/x", "4 recordings", "off", "Fetch [them] again."),
@@ -35,8 +34,7 @@ def printed(show, *arguments, width: int) -> list[str]:
 
 
 def config(tmp_path: Path) -> DictConfig:
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return compose("verify", overrides=[f"paths.raw={tmp_path}/raw", f"paths.cache={tmp_path}/cache"])
+    return composed(f"paths.raw={tmp_path}/raw", f"paths.cache={tmp_path}/cache", door="verify")
 
 
 def surveyed(tmp_path: Path) -> dict[str, Surveyed]:

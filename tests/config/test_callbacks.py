@@ -3,22 +3,18 @@
 import lightning.pytorch as lightning
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from torch.utils.data import DataLoader
 
 from eegfm.config.identity import plain
-from eegfm.config.schema import config_dir, register
 from eegfm.runs.curves import read_curves
 from eegfm.training.fit import chosen_callbacks
+from tests.composed import composed
 from tests.runs.test_overlap import trained
 from tests.training.test_selection import Scripted
 
-register()
-
 
 def config_of(*overrides: str) -> dict:
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return plain(compose("train", overrides=list(overrides)))
+    return plain(composed(*overrides))
 
 
 @pytest.mark.parametrize(

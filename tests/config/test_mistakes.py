@@ -8,14 +8,13 @@ import sys
 import typing
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 
 from eegfm.config.mistakes import for_hydra
-from eegfm.config.schema import config_dir, register
+from eegfm.config.schema import config_dir
 from eegfm.config.signatures import arguments
+from tests.composed import composed
 
-register()
 MISTAKES = [
     ("modle=stamp", "modle=stamp: there is no modle. Did you mean model?"),
     ("model.dpeth=4", "model.dpeth=4: model has no dpeth. Did you mean depth?"),
@@ -48,10 +47,6 @@ MISTAKES = [
     (
         "trainer.max_epochs=0",
         "trainer.max_epochs=0: a whole number of 1 or more, -1 or null is wanted here.",
-    ),
-    (
-        "trainer.max_epochs=abc",
-        "trainer.max_epochs=abc: a whole number of 1 or more, -1 or null is wanted here.",
     ),
     ("data.batch_size=0", "data.batch_size=0: a whole number of 1 or more is wanted here."),
     ("split=recordings", "split.test and split.val are missing. Type split.test=... split.val=..."),
@@ -142,10 +137,7 @@ PATHS = ["/a=b", "/a,b", "/a[x]", "/a=b/c,d[x]", "/a b (c)", "~/a:b", "../a{b}",
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_path_needs_no_quotes(path):
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose(
-            "train", [for_hydra(f"data.raw={path}", "train"), for_hydra(f"weights={path}", "train")]
-        )
+    config = composed(for_hydra(f"data.raw={path}", "train"), for_hydra(f"weights={path}", "train"))
     assert config.data.raw == config.weights == path
 
 
@@ -160,8 +152,7 @@ def test_what_hydra_reads_by_itself_is_left_alone(typed):
 
 @pytest.mark.parametrize("group", ["row", "adapt", "search", "experiment"])
 def test_null_is_no_option_where_none_is_needed(group):
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        assert compose("train", [for_hydra(f"{group}=null", "train")]) == compose("train")
+    assert composed(for_hydra(f"{group}=null", "train")) == composed()
 
 
 def test_a_null_that_is_typed_overrules_an_experiment(tmp_path):
@@ -169,9 +160,8 @@ def test_a_null_that_is_typed_overrules_an_experiment(tmp_path):
     text = "# @package _global_\ndefaults: [override /row: cbramod]\n"
     (tmp_path / "experiment" / "mine.yaml").write_text(text)
     mine = [f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine"]
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        assert compose("train", mine).model._target_.endswith("CBraMod")
-        assert compose("train", [*mine, for_hydra("row=null", "train")]).model._target_.endswith("Stamp")
+    assert composed(*mine).model._target_.endswith("CBraMod")
+    assert composed(*mine, for_hydra("row=null", "train")).model._target_.endswith("Stamp")
 
 
 TARGETS = {

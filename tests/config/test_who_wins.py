@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from eegfm.config.schema import config_dir, register
+from eegfm.config.schema import config_dir
+from tests.composed import composed
 
-register()
 OPTIONS = {
     group: sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
     for group in ("model", "task", "trainer", "row", "adapt", "experiment")
@@ -21,11 +20,6 @@ CELLS = [
     for model in OPTIONS["model"]
     for i, task in enumerate(OPTIONS["task"])
 ]
-
-
-def composed(*overrides: str) -> DictConfig:
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return compose("train", overrides=list(overrides))
 
 
 def read(*parts: str) -> Any:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -20,7 +19,6 @@ from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, Census, Source, Window
 from eegfm.build import build_data
 from eegfm.config.identity import identity_hash
 from eegfm.config.make import make
-from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 from eegfm.data.mix import Mix
 from eegfm.data.mixing.apart import in_a_later_split
@@ -39,6 +37,7 @@ from eegfm.runs.summary import show
 from eegfm.signal.formats.edf import read_edf
 from eegfm.tasks.reconstruct import Reconstruct
 from tests.command_line import call, environment
+from tests.composed import composed
 from tests.corpora import tone, tuab, tuev
 from tests.corpus import TINY, write_edf
 from tests.made_run import make_run
@@ -433,12 +432,9 @@ def test_another_division_and_a_part_of_one_corpus_are_told(places):
 
 # ---- through Hydra and the real command ------------------------------------------------------------------------------
 
-register()
 
-
-def composed(*overrides: str):
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return compose("train", overrides=["model=eegm2", *overrides])
+def of_eegm2(*overrides: str):
+    return composed("model=eegm2", *overrides)
 
 
 def test_a_mix_is_spelled_in_three_ways_that_are_one():
@@ -447,16 +443,16 @@ def test_a_mix_is_spelled_in_three_ways_that_are_one():
         ["data=mix", "data/corpora=[tuab,tuev]"],
         ["data=mix", "+data@data.corpora.tuab=tuab", "+data@data.corpora.tuev=tuev"],
     )
-    plain = [OmegaConf.to_container(composed(*way), resolve=True) for way in ways]
+    plain = [OmegaConf.to_container(of_eegm2(*way), resolve=True) for way in ways]
     assert plain[0] == plain[1] == plain[2]
-    data = build_data(composed(*ways[0]))
+    data = build_data(of_eegm2(*ways[0]))
     assert isinstance(data, Mix) and data.spec.shape == (16, 1000) and data.spec.corpora == ("tuab", "tuev")
-    assert make(composed("data=tuh").model, "model")(data.spec).n_channels == 16
+    assert make(of_eegm2("data=tuh").model, "model")(data.spec).n_channels == 16
 
 
 def test_a_mix_is_named_by_what_makes_it_what_it_is():
     def name(*overrides: str) -> str:
-        config = OmegaConf.to_container(composed("data=tuh", *overrides), resolve=True)
+        config = OmegaConf.to_container(of_eegm2("data=tuh", *overrides), resolve=True)
         assert isinstance(config, dict)
         return identity_hash({str(key): value for key, value in config.items()})
 
@@ -496,7 +492,7 @@ def test_a_mix_is_named_by_what_makes_it_what_it_is():
     ],
 )
 def test_what_a_mix_cannot_is_a_sentence(overrides, sentence):
-    config = composed(*overrides)
+    config = of_eegm2(*overrides)
     with pytest.raises(EegfmError, match=sentence):
         spec = build_data(config).spec
         make(config.task, "task")(make(config.model, "model")(spec), spec)

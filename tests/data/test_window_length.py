@@ -13,7 +13,6 @@ import mne
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from eegfm.benchmarks.length import of_length
@@ -24,7 +23,6 @@ from eegfm.benchmarks.synthetic import SYNTHETIC
 from eegfm.build import build_data
 from eegfm.config.identity import identity_hash
 from eegfm.config.make import make
-from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 from eegfm.data.census import leakage
 from eegfm.data.module import EEGDataModule
@@ -36,13 +34,14 @@ from eegfm.data.verifying.verify import verify
 from eegfm.models.eegm2 import Eegm2
 from tests import corpus
 from tests.command_line import call, environment
+from tests.composed import composed
 from tests.contract.test_benchmarks import FORMS
 from tests.corpora import corpora, made
 from tests.corpus import TINY
 from tests.models.eegm2 import COORDS, raw_spec
 from tests.nn.tokens import randn
 
-LENGTHS = (2.0, 10.0, 30.0)
+LENGTHS = (2.0, 30.0)
 OF_RECORDINGS = {"mental_arithmetic", "mumtaz2016", "tuab"}  # a label is of a whole recording
 CUT_UP = {
     name for name in FORMS if "published" in name and name.startswith(("bciciv2a", "chb_mit", "tuev"))
@@ -268,12 +267,6 @@ def test_an_imported_store_has_no_other_length(tmp_path):
     data = module(STATES, tmp_path, tmp_path, window_s=6, imported=True)
     with pytest.raises(EegfmError, match=r"data\.imported=true .* data\.window_s"):
         data.prepare_data()
-
-
-def composed(*overrides):
-    register()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return compose("train", overrides=list(overrides))
 
 
 def identity(*overrides):

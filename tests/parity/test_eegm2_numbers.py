@@ -11,12 +11,10 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from torch import nn
 
 from eegfm.benchmarks.tuab import CLASSES, tuab
 from eegfm.config.make import make
-from eegfm.config.schema import config_dir, register
 from eegfm.models.eegm2 import Eegm2, from_reference
 from eegfm.nn.losses import WeightedSum, l1, mse, spectral
 from eegfm.nn.mamba2 import Mamba2
@@ -24,6 +22,7 @@ from eegfm.tasks.classify import Classify
 from eegfm.tasks.errors import Errors
 from eegfm.tasks.features import Features
 from eegfm.tasks.heads import HEADS
+from tests.composed import composed
 from tests.models.eegm2 import COORDS, raw_spec
 from tests.nn.tokens import float64, randn, seeded
 
@@ -214,12 +213,6 @@ def test_acmse_is_too_small_by_samples_over_channels_as_in_the_published_tables(
     assert found.acmse * n_times / 16 == pytest.approx(of_averages, rel=1e-5)
     # and the average of windows is not their error: five windows of noise, a fifth of it
     assert found.metrics()["rmse_uv"] ** 2 / of_averages == pytest.approx(5, rel=0.05)
-
-
-def composed(*overrides):
-    register()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return compose("train", overrides=["model=eegm2", *overrides])
 
 
 def test_the_published_presets_are_the_published_configuration():

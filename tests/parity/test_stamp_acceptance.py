@@ -21,26 +21,17 @@ import random
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from eegfm.config.schema import config_dir, register
 from eegfm.data.preparing.embed import embed
 from eegfm.models.stamp import Stamp
+from tests.composed import composed
 from tests.data.test_module import MeanAndStep, module, places, store_of  # noqa: F401  a fixture among them
 from tests.nn.tokens import randn, token_spec
 from tests.tasks.test_schedules import run
 from tests.training.test_selection import fit
 
 TABLE = ("experiment=stamp_main_table", "data=mental_arithmetic")
-
-
-register()
-
-
-def composed(*overrides: str):
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return compose("train", overrides=list(overrides))
 
 
 def test_the_preset_trains_with_the_published_rates_and_momenta():

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from eegfm.config.schema import config_dir, register
+from eegfm.config.schema import config_dir
 from eegfm.report import main
 from eegfm.reporting.against import rows, sheet
 from eegfm.reporting.groups import group_runs, setting_differences
 from eegfm.reporting.published import published
 from eegfm.reporting.run_folders import find_runs, read_runs
+from tests.composed import composed
 from tests.made_run import make_run
 
 BINARY = {"shu_mi", "mental_arithmetic", "mumtaz2016", "tuab"}
@@ -68,9 +68,7 @@ def test_published_names_are_ours() -> None:
 )
 def test_an_experiment_has_the_settings_of_the_number_it_repeats(tmp_path, title, choices) -> None:
     """Then only the data can differ between the two. A renamed setting would count as a difference for ever."""
-    register()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose("train", choices)
+    config = composed(*choices)
     make_run(tmp_path / "a", 1, encoder="moment_large")
     OmegaConf.save(config, tmp_path / "a" / "config.yaml", resolve=True)
     (group,) = grouped(tmp_path)

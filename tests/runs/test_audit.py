@@ -8,14 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from eegfm.analysis.controls import refuse_undiagnosable
 from eegfm.analysis.persons import person_alone, persons_told
 from eegfm.config.identity import identity_hash, without_seen
 from eegfm.config.make import make
-from eegfm.config.schema import config_dir, register
+from eegfm.config.schema import config_dir
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGDataModule
 from eegfm.data.store import SampleIndex
@@ -27,15 +26,14 @@ from eegfm.runs.reservations import diagnostic_sentences
 from eegfm.runs.results import read_result, write_result
 from eegfm.runs.seen import corpora_seen, seen_here
 from eegfm.tasks.metrics import scores
+from tests.composed import composed
 from tests.made_run import facts, make_run
 
-register()
 CONF = config_dir()
 
 
 def plain(*overrides):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("train", overrides=list(overrides))
+    config = composed(*overrides)
     found = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
     assert isinstance(found, dict)
     return {str(key): value for key, value in found.items()}

@@ -6,12 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf, open_dict
 
 from eegfm.build import build_data, pretraining
 from eegfm.config.identity import named
-from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 from eegfm.data.splits import FewShot, KFold
 from eegfm.reporting.formats import markdown
@@ -22,9 +19,8 @@ from eegfm.runs.overlap import check_overlap, joined, overlap, people_of, seen_b
 from eegfm.runs.results import read_result
 from eegfm.training.run import train
 from tests import corpora
+from tests.composed import with_choices
 from tests.data.test_mix import FIRST, SECOND, places, ready  # noqa: F401
-
-register()
 
 
 def alone(places, benchmark=FIRST, **own):  # noqa: F811
@@ -127,11 +123,7 @@ def trained(place: Path, *overrides: str) -> Path:
         "trainer=smoke",
     ]
     small += ["data.benchmark._target_=tests.corpora.made", "+data.benchmark.name=mental_arithmetic"]
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose("train", overrides=[*small, *here, *overrides], return_hydra_config=True)
-    choices = OmegaConf.to_container(config.hydra.runtime.choices)
-    with open_dict(config):
-        config.pop("hydra")
+    config, choices = with_choices(*small, *here, *overrides)
     folder = Path(config.paths.runs) / named(config, choices)
     folder.mkdir(parents=True, exist_ok=True)
     train(config, folder, choices)
@@ -181,23 +173,14 @@ def test_a_pre_training_that_would_see_test_subjects_is_not_begun(tmp_path):
 # ---- pre-training on other data --------------------------------------------------------------------------------------
 
 
-def composed(*overrides: str):
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose("train", overrides=[*overrides], return_hydra_config=True)
-    choices = OmegaConf.to_container(config.hydra.runtime.choices)
-    with open_dict(config):
-        config.pop("hydra")
-    return config, choices
-
-
 OTHER = ("adapt=eegm2_probe", "data=tuab", "+data@pretrain.data=mix")
 
 
 def test_a_pre_training_on_a_mix_replaces_the_data_as_a_whole():
     chosen = "data/corpora@pretrain.data.corpora=[tuab,tuev]"
-    config, choices = composed(*OTHER, chosen, "pretrain.data.batch_size=16")
+    config, choices = with_choices(*OTHER, chosen, "pretrain.data.batch_size=16")
     before, its_choices = pretraining(config, choices)
-    plain, _ = composed("data=mix", "data/corpora=[tuab,tuev]", "data.batch_size=16")
+    plain, _ = with_choices("data=mix", "data/corpora=[tuab,tuev]", "data.batch_size=16")
     assert before.data == plain.data
     assert its_choices["data"] == "mix" and choices["data"] == "tuab"
     assert "eegm2-raw-mix-" in named(before, its_choices) and "eegm2-raw-tuab-" in named(config, choices)
@@ -205,7 +188,7 @@ def test_a_pre_training_on_a_mix_replaces_the_data_as_a_whole():
 
 def test_the_pre_training_s_data_are_part_of_the_name_of_what_follows():
     def names(*overrides: str) -> tuple[str, str]:
-        config, choices = composed(*overrides)
+        config, choices = with_choices(*overrides)
         return named(config, choices), named(*pretraining(config, choices))
 
     base = names(*OTHER, "data/corpora@pretrain.data.corpora=[tuab,tuev]")
@@ -226,12 +209,12 @@ def test_the_pre_training_s_data_are_part_of_the_name_of_what_follows():
 def test_shares_are_typed_on_the_command_line():
     """A mapping reaches the mix as it was typed; a default that is typed changes no name."""
     pair = ("model=eegm2", "data=tuh")
-    config, choices = composed(*pair, "data.weights={tuab: 1, tuev: 3}", "data.epoch_windows=64")
+    config, choices = with_choices(*pair, "data.weights={tuab: 1, tuev: 3}", "data.epoch_windows=64")
     data = build_data(config)
     assert data.weights == {"tuab": 1, "tuev": 3} and data.epoch_windows == 64
-    assert named(config, choices) != named(*composed(*pair))
+    assert named(config, choices) != named(*with_choices(*pair))
     for same in ("data.weights=null", "save_steps=5", "allow_overlap=false"):
-        assert named(*composed(*pair, same)) == named(*composed(*pair))
+        assert named(*with_choices(*pair, same)) == named(*with_choices(*pair))
     for wrong in ("data.weights={tuab: 1}", "data.weights={tuab: 1, tuev: much}"):
         with pytest.raises(EegfmError, match=r"data\.weights=\{tuab: 1, tuev: 1\}"):
-            build_data(composed(*pair, wrong)[0])
+            build_data(with_choices(*pair, wrong)[0])

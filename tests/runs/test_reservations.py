@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
-from omegaconf import OmegaConf, open_dict
 
 from eegfm import report
 from eegfm.analysis.evaluate import evaluate
@@ -21,7 +19,6 @@ from eegfm.build import build_data
 from eegfm.commands import streaming
 from eegfm.commands.export import export
 from eegfm.config.identity import named
-from eegfm.config.schema import config_dir, register
 from eegfm.data.module import EEGDataModule
 from eegfm.prepare import show as show_store
 from eegfm.reporting import dashboard, data_page, wandb_page
@@ -31,10 +28,10 @@ from eegfm.runs.reservations import reservations, reservations_of
 from eegfm.runs.results import read_result, write_result
 from eegfm.runs.wandb import summary
 from eegfm.training.run import train
+from tests.composed import composed, with_choices
 from tests.made_run import facts
 from tests.stream_runs import untrained_run, write_recording
 
-register()
 OF_DATA = (
     "SIMULATED",
     "IMPORTED",
@@ -106,17 +103,6 @@ def test_of_many_overlapping_subjects_the_first_are_named():
 # ---- everywhere ------------------------------------------------------------------------------------------------------
 
 
-def composed(name: str, *overrides: str):
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose(name, overrides=[*overrides], return_hydra_config=name == "train")
-    if name != "train":
-        return config
-    choices = OmegaConf.to_container(config.hydra.runtime.choices)
-    with open_dict(config):
-        config.pop("hydra")
-    return config, choices
-
-
 class Titles:
     """The titles of the figures that were drawn since they were last asked for."""
 
@@ -166,8 +152,8 @@ def run(place, titles):
     everybody = {"subjects": [f"S{i:02d}" for i in range(100)], "beside": []}
     kept["seen"] = {"people": {"synthetic": everybody}, "whole": True}
     torch.save(kept, before / "checkpoints" / "best.ckpt")
-    config, choices = composed(
-        "train", *SMALL, *here, "trainer=smoke", f"weights={before}", "allow_overlap=true", "split=kfold",
+    config, choices = with_choices(
+        *SMALL, *here, "trainer=smoke", f"weights={before}", "allow_overlap=true", "split=kfold",
         "+encoder.seen={synthetic: its authors say so}",
     )  # fmt: skip
     folder = Path(config.paths.runs) / named(config, choices)
@@ -192,14 +178,14 @@ def test_training_shows_all_marks_on_its_figures(run, titles):
 
 @pytest.mark.slow
 def test_scores_show_all_marks(run, asked, place, capsys):
-    evaluate(composed("evaluate", f"run={asked}", f"paths.cache={place}/cache"))
+    evaluate(composed(f"run={asked}", f"paths.cache={place}/cache", door="evaluate"))
     assert missing(capsys.readouterr().out, OF_SCORES) == []
 
 
 @pytest.mark.slow
 def test_explain_shows_all_marks_on_its_screen_page_file_and_figures(run, asked, place, titles, capsys):
     titles.take()
-    evaluate(composed("evaluate", f"run={asked}", "explain=true", f"paths.cache={place}/cache"))
+    evaluate(composed(f"run={asked}", "explain=true", f"paths.cache={place}/cache", door="evaluate"))
     folder = asked if asked.is_dir() else asked.parent
     for text in (capsys.readouterr().out, (folder / "explain_test.html").read_text()):
         assert missing(text, OF_WEIGHTS) == []
@@ -214,7 +200,7 @@ def test_explain_shows_all_marks_on_its_screen_page_file_and_figures(run, asked,
 @pytest.mark.slow
 def test_an_embedding_map_shows_all_marks(run, asked, place, titles, capsys):
     titles.take()
-    evaluate(composed("evaluate", f"run={asked}", "embedding_map=true", f"paths.cache={place}/cache"))
+    evaluate(composed(f"run={asked}", "embedding_map=true", f"paths.cache={place}/cache", door="evaluate"))
     folder = asked if asked.is_dir() else asked.parent
     assert missing(capsys.readouterr().out, OF_WEIGHTS) == []
     said = json.loads((folder / "embedding_map_val.json").read_text())["warnings"]
@@ -226,18 +212,18 @@ def test_an_embedding_map_shows_all_marks(run, asked, place, titles, capsys):
 @pytest.mark.slow
 def test_a_checkpoint_that_left_its_run_still_knows_whom_it_has_seen(run, place, tmp_path, capsys):
     copy = shutil.copy(run / "checkpoints" / "best.ckpt", tmp_path)
-    evaluate(composed("evaluate", f"run={copy}", f"paths.cache={place}/cache"))
+    evaluate(composed(f"run={copy}", f"paths.cache={place}/cache", door="evaluate"))
     assert missing(capsys.readouterr().out, OF_SCORES) == []
 
 
 @pytest.mark.slow
 def test_a_stream_shows_all_marks(run, asked, tmp_path, titles, capsys):
-    spec = build_data(composed("train", *SMALL)[0]).spec
+    spec = build_data(composed(*SMALL)).spec
     file = write_recording(tmp_path / "night.edf", list(spec.montage.names), 200, 60)
     titles.take()
     out = tmp_path / "out"
     streaming.stream(
-        composed("stream", f"run={asked}", f"file={file}", f"out={out}", "steps=none", "device=cpu")
+        composed(f"run={asked}", f"file={file}", f"out={out}", "steps=none", "device=cpu", door="stream")
     )
     assert missing(capsys.readouterr().out, OF_WEIGHTS) == []
     assert missing(" ".join(json.loads((out / "stream.json").read_text())["warnings"]), OF_WEIGHTS) == []
@@ -290,7 +276,7 @@ def test_pages_and_rows_of_a_finished_run_show_all_marks(run, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_data_page_and_the_screen_of_a_preparation_show_what_is_known_of_the_data(run, place, capsys):
-    config, _ = composed("train", *SMALL, "encoder=raw", f"paths.cache={place}/cache", "split=kfold")
+    config = composed(*SMALL, "encoder=raw", f"paths.cache={place}/cache", "split=kfold")
     data = build_data(config)
     data.prepare_data()
     page = data_page.page(data)

@@ -5,16 +5,15 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import AdamW
 
 from eegfm.config.make import make
-from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EEGBatch, EegfmError, Montage, SampleSpec
 from eegfm.nn.losses import l1
 from eegfm.tasks.forecast import Convolution, Forecast, Mamba
+from tests.composed import composed
 from tests.nn.tokens import as_a_person
 
 from .autoencoder import N_CHANNELS, N_TIMES, PLACES, SIZES, SPEC, Autoencoder, Data
@@ -199,13 +198,10 @@ def test_a_window_without_a_past_is_a_sentence():
 
 
 def test_presets_are_made_as_they_are_composed():
-    register()
-    made = {}
-    for name in ("forecast", "forecast_published"):
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
-            config = compose("train", overrides=["model=bandpower", f"task={name}"])
-        made[name] = make(config.task, "task")(Autoencoder(SPEC), SPEC)
-    ours, published = made.values()
+    ours, published = (
+        make(composed("model=bandpower", f"task={name}").task, "task")(Autoencoder(SPEC), SPEC)
+        for name in ("forecast", "forecast_published")
+    )
     assert ours.head is None and ours.criterion.weights == {"l1": 1.0} and ours.ratio == 0.3
     assert isinstance(published.head, Mamba) and published.criterion.weights == {"l1": 1.0, "spectral": 1.0}
     assert published.scale == "quantile"

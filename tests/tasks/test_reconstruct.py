@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from lightning import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 from torch.optim import AdamW
 
 from eegfm.config.make import make
-from eegfm.config.schema import config_dir, register
+from eegfm.config.schema import config_dir
 from eegfm.contracts import EegfmError, Montage, SampleSpec
 from eegfm.drawing import recordings
 from eegfm.nn import masks_published
@@ -28,6 +27,7 @@ from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.schedules import one_cycle
 from eegfm.training.keep_curves import KeepCurves
 from tests.command_line import call, environment
+from tests.composed import composed
 from tests.nn.tokens import as_a_person
 
 from .autoencoder import N_CHANNELS, N_TIMES, PLACES, SIZES, SPEC, Autoencoder, Data
@@ -246,52 +246,39 @@ def test_without_a_mask_it_is_the_published_auto_encoding(tmp_path):
     assert set(found.square) == {"all"} and "hidden_rmse_uv" not in found.metrics()
 
 
-def test_both_settings_are_presets_and_the_default_is_the_repaired_one():
-    """The options of conf/task/ as they are composed, made into tasks."""
-    register()
-    made = {}
-    for name in ("reconstruct", "reconstruct_published"):
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
-            config = compose("train", overrides=["model=bandpower", f"task={name}"])
-        made[name] = make(config.task, "task")(Autoencoder(SPEC), SPEC)
-    repaired, published = made.values()
-    assert published.mask is None and published.scale == "quantile" and published.decay == "all"
-    assert published.criterion.weights == {"l1": 1.0, "spectral": 1.0}
-    assert repaired.mask.ratio == 0.5 and repaired.mask.span == 16 and repaired.decay == "matrices"
-    assert "spectral" not in repaired.criterion.weights
-    for name in sorted(p.stem for p in (config_dir() / "task" / "mask").glob("*.yaml")):
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
-            config = compose(
-                "train", overrides=["model=bandpower", "task=reconstruct", f"task/mask={name}"]
-            )
-        mask = make(config.task, "task")(Autoencoder(SPEC), SPEC).mask
-        where = "eegfm.nn.masks_published" if name.endswith("_published") else "eegfm.nn.masks"
-        assert type(mask).__module__ == where
-        assert type(mask).__name__.lower() == name.removesuffix("_published")
-        assert mask(torch.zeros(2, N_CHANNELS, N_TIMES)).any()
-    for task in (repaired, published):
-        schedule = task.make_schedule(task.make_optimizer(task.parameters()), 1000)
-        assert schedule.get_last_lr() == [pytest.approx(2.5e-4)]
+MASKS = sorted(path.stem for path in (config_dir() / "task" / "mask").glob("*.yaml"))
 
 
-@pytest.mark.parametrize(("n_batches", "whole"), [(452, True), (766, False), (1552, False)])
-def test_the_learning_rates_are_those_of_the_published_training_logs(n_batches, whole):
-    """TUAB, 500 epochs of 452 (100 s), 766 (60 s) or 1552 (30 s) batches: after the first epoch, at the peak, last."""
+@pytest.mark.parametrize("name", MASKS)
+def test_every_mask_of_the_config_is_made_and_hides_something(name):
+    """What else the two settings say is held by tests/models/test_eegm2.py and tests/parity/test_eegm2_numbers.py."""
+    config = composed("model=bandpower", "task=reconstruct", f"task/mask={name}")
+    mask = make(config.task, "task")(Autoencoder(SPEC), SPEC).mask
+    where = "eegfm.nn.masks_published" if name.endswith("_published") else "eegfm.nn.masks"
+    assert type(mask).__module__ == where
+    assert type(mask).__name__.lower() == name.removesuffix("_published")
+    assert mask(torch.zeros(2, N_CHANNELS, N_TIMES)).any()
+
+
+@pytest.mark.parametrize("n_batches", [452, 766, 1552])
+def test_the_learning_rates_are_those_of_the_published_training_logs(n_batches):
+    """TUAB, 500 epochs of 452 (100 s), 766 (60 s) or 1552 (30 s) batches: first, after an epoch, at the peak, last."""
     optimizer = AdamW([nn.Parameter(torch.zeros(1))], lr=5e-5)
     total = 500 * n_batches
     schedule = one_cycle(
         optimizer, total, max_lr=5e-4, pct_start=0.1, div_factor=2.0, final_div_factor=100.0
     )
-    rates = [schedule.get_last_lr()[0]]
-    optimizer.step()
-    for _ in range(total - 1 if whole else n_batches):
+
+    def rate(step: int) -> float:
+        optimizer.step()
+        schedule.last_epoch = step - 1
         schedule.step()
-        rates.append(schedule.get_last_lr()[0])
-    assert rates[0] == pytest.approx(2.5e-4, rel=1e-9)
-    assert f"{rates[n_batches]:.5e}" == "2.50247e-04"
-    if whole:
-        assert max(rates) == pytest.approx(5e-4, rel=1e-9) and rates.index(max(rates)) == total // 10 - 1
-        assert rates[-1] == pytest.approx(2.5e-6, rel=1e-9)
+        return schedule.get_last_lr()[0]
+
+    assert f"{rate(n_batches):.5e}" == "2.50247e-04"
+    found = [rate(step) for step in (0, total // 10 - 2, total // 10 - 1, total // 10, total - 1)]
+    assert found[::4] == pytest.approx([2.5e-4, 2.5e-6], rel=1e-9)
+    assert found[2] == pytest.approx(5e-4, rel=1e-9) and found[1] < found[2] > found[3]
 
 
 class Trace(Callback):
