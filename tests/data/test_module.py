@@ -317,22 +317,6 @@ def test_a_split_on_the_device_gives_the_same_batches_in_the_same_order(places):
                         assert torch.equal(getattr(a, name), getattr(b, name))
 
 
-@pytest.mark.parametrize("device_cache", [False, True])
-def test_an_interrupted_epoch_goes_on_behind_its_batches_and_the_next_one_is_whole(places, device_cache):
-    """Two batches of eight of epoch 1 are done; also where the split is on the device."""
-    whole, resumed = module(places), module(places, device_cache=device_cache)
-    for data in (whole, resumed):
-        data.setup("fit")
-    resumed.load_state_dict({"epoch": 1, "batches": 2})
-    first, second = whole.train_dataloader(), resumed.train_dataloader()
-    assert len(first) == len(second) == 5
-    for epoch, n_done in ((0, 0), (1, 2), (2, 0)):
-        for loader in (first, second):
-            loader.sampler.set_epoch(epoch)
-        expected, got = ([batch.key for batch in loader] for loader in (first, second))
-        assert got == expected[n_done:]
-
-
 def test_another_seed_gives_another_part_order_and_shuffle_of_labels(places):
     def drawn(seed: int) -> list:
         half, data = module(places, train_ratio=0.5, seed=seed), module(places, seed=seed)

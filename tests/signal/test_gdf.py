@@ -287,7 +287,7 @@ def test_a_file_that_is_not_there_is_the_systems_error(tmp_path):
 
 
 @settings(
-    max_examples=150,
+    max_examples=80,
     deadline=None,
     derandomize=True,
     database=None,

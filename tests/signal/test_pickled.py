@@ -251,7 +251,7 @@ def test_a_memo_is_as_long_as_what_is_in_it():
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(data=st.data())
 def test_damage_gives_a_sentence_or_plain_data(data):
     content = bytearray(

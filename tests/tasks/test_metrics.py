@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from sklearn import metrics as sk
@@ -67,6 +67,7 @@ MULTI = st.tuples(st.integers(3, 6), st.integers(1, 12)).flatmap(
 )
 
 
+@settings(max_examples=60)
 @given(BINARY)
 @example(([0.5], np.array([1])))
 @example(([0.7], np.array([0])))
@@ -81,6 +82,7 @@ def test_two_classes_equal_scikit_learn_and_nothing_warns(case):
     assert found == pytest.approx(oracle(probability, labels, 2), rel=1e-12, nan_ok=True)
 
 
+@settings(max_examples=60)
 @given(MULTI)
 @example((one_hot([0, 1, 2], 3), np.array([0, 0, 1])))  # class 2 is predicted and never true
 @example((one_hot([1, 1], 4), np.array([1, 1])))  # one class everywhere
@@ -102,16 +104,6 @@ def test_two_classes_by_hand():
     assert found["average_precision"] == pytest.approx(1 / 2 * 1 + 1 / 2 * 2 / 3)
     assert found["auc_pr"] == pytest.approx(1 / 2 * 1 + 1 / 2 * (1 / 2 + 2 / 3) / 2)  # 0.7917, not 0.8333
     assert found["prevalence"] == 1 / 2
-
-
-def test_three_classes_by_hand():
-    """Rows are truth: [[2, 0, 1], [1, 1, 0], [0, 0, 0]]; the third class is predicted once and never true."""
-    found = scores(one_hot([0, 0, 2, 0, 1], 3), np.array([0, 0, 0, 1, 1]), 3)
-    assert found["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2) / 2)  # over two classes, not three
-    assert found["accuracy"] == pytest.approx(3 / 5)
-    by_chance = 3 / 5 * 3 / 5 + 2 / 5 * 1 / 5
-    assert found["cohen_kappa"] == pytest.approx((3 / 5 - by_chance) / (1 - by_chance))
-    assert found["weighted_f1"] == pytest.approx(3 / 5 * (2 * 2 / 6) + 2 / 5 * (2 * 1 / 3))
 
 
 def test_a_probability_of_exactly_one_half_is_the_first_class():
