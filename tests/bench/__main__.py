@@ -1,6 +1,6 @@
 """`make bench`: how fast it is, side by side with the plain way where there is one. Prints tables; fails nothing.
 
-python -m tests.bench [store|prepare|step|embed|scan|eegm2|samba|stream|harness|help]   medians, on a quiet machine
+python -m tests.bench [store|prepare|copies|step|embed|scan|eegm2|samba|stream|harness|help]    on a quiet machine
 """
 
 import pickle
@@ -267,9 +267,17 @@ def harness() -> None:
     main()
 
 
+def copies() -> None:
+    """How surely a changed copy of a recording is found, and at what cost: see tests/bench/near_copies.py."""
+    from tests.bench.near_copies import main
+
+    main()
+
+
 ALL = {
     "store": store,
     "prepare": prepare,
+    "copies": copies,
     "step": step,
     "embed": embed,
     "scan": scan,

@@ -42,6 +42,7 @@ class Signal:
 
     def __init__(self, store: SampleStore) -> None:
         n_times, sfreq = store.shape[1], float(store.recipe.facts["sfreq"])
+        self.sfreq = sfreq
         self.hz = np.fft.rfftfreq(n_times, 1 / sfreq)
         self._chosen = np.linspace(0, len(store) - 1, min(len(store), SPECTRA)).round().astype(int)
         self._taper = np.hanning(n_times + 1)[:-1].astype(np.float32)

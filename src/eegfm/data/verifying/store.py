@@ -1,5 +1,6 @@
 """Checks of a store: manifest, index, the digest of every window, the counts, leaks, and the signal."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleStore, digests
 from eegfm.data.verifying.checks import Check, Meter, Verdict, prepare_again
 from eegfm.data.verifying.gates import Signal, check_signal
+from eegfm.data.verifying.near_copies import NearCopies, NearCopy, probe_rows
 from eegfm.words import some
 
 CHUNK = 2**24  # bytes of windows that are read at a time
@@ -21,10 +23,11 @@ def check_store(benchmark: BenchmarkSpec, store: SampleStore, recipe: Recipe, me
     """Check that the store is as it was written, and that it is what the benchmark says."""
     checks = [_manifest(store, recipe)]
     if _sound(benchmark, store):
-        windows, signal = _windows(store, meter)
+        windows, measured = _windows(store, meter)
         checks += [windows, *_counts(benchmark, store), *_leaks(benchmark, store)]
-        if signal is not None:
-            checks += check_signal(benchmark, store, signal)
+        if measured is not None:
+            signal, copies = measured
+            checks += [_near_copies(benchmark, store, copies), *check_signal(benchmark, store, signal)]
     else:
         found = "some rows have no split, or a label that is not a class"
         checks.append(Check("index", found, "a split and a class for each row", "off"))
@@ -70,8 +73,8 @@ def _sound(benchmark: BenchmarkSpec, store: SampleStore) -> bool:
     )
 
 
-def _windows(store: SampleStore, meter: Meter) -> tuple[Check, Signal | None]:
-    """Read every stored window once: compare it with its digest, and measure it for the checks of the signal."""
+def _windows(store: SampleStore, meter: Meter) -> tuple[Check, tuple[Signal, NearCopies] | None]:
+    """Read every stored window once: compare it with its digest, measure it, and look for near copies."""
     wanted = "the bytes that were written"
     if store.lacks_bytes > 0:  # LMDB maps the file: reading behind its end would kill the process
         found = f"samples.mdb is cut short by {store.lacks_bytes:,} bytes"
@@ -79,6 +82,10 @@ def _windows(store: SampleStore, meter: Meter) -> tuple[Check, Signal | None]:
     wrong, not_finite = [], 0
     signal = Signal(store)
     try:
+        probes = probe_rows(store.index)
+        copies = NearCopies(
+            store.index, probes, np.nan_to_num(store.read(probes), posinf=0, neginf=0), signal.sfreq
+        )
         for rows in _chunks(store):
             windows = store.read(rows)
             wrong += rows[digests(windows) != store.index.digest[rows]].tolist()
@@ -89,6 +96,7 @@ def _windows(store: SampleStore, meter: Meter) -> tuple[Check, Signal | None]:
                     windows[broken], posinf=0, neginf=0
                 )  # this fault is reported here; the measures need finite values
             signal.add(rows, windows)
+            copies.add(rows, windows)
             meter.did(windows.nbytes)
     # AssertionError and ValueError: a row is missing or has another length
     except (lmdb.Error, OSError, AssertionError, ValueError) as error:
@@ -101,8 +109,8 @@ def _windows(store: SampleStore, meter: Meter) -> tuple[Check, Signal | None]:
     if not_finite:
         faults.append(f"{not_finite:,} of {len(store):,} windows hold NaN or infinite values")
     if faults:
-        return Check("digests", "; ".join(faults), wanted, "off"), signal
-    return Check("digests", f"{len(store):,} windows, each as in the index", wanted), signal
+        return Check("digests", "; ".join(faults), wanted, "off"), (signal, copies)
+    return Check("digests", f"{len(store):,} windows, each as in the index", wanted), (signal, copies)
 
 
 def _chunks(store: SampleStore) -> Iterator[np.ndarray]:
@@ -172,3 +180,45 @@ def _leaks(benchmark: BenchmarkSpec, store: SampleStore) -> list[Check]:
         else:
             checks.append(Check(name, f"{n:,} in two splits, as declared" if n else "none shared", wanted))
     return checks
+
+
+def _near_copies(benchmark: BenchmarkSpec, store: SampleStore, copies: NearCopies) -> Check:
+    """Recordings that hold one signal under two names, though no byte need be the same."""
+    wanted, pairs = "no signal under two names", copies.pairs()
+    found: dict[tuple[str, str], list[NearCopy]] = defaultdict(list)
+    for start in range(0, len(pairs), 128):
+        chunk = pairs[start : start + 128]
+        for copy in copies.compare(chunk, store.read(chunk[:, 0]), store.read(chunk[:, 1])):
+            names = sorted(store.index.recording[[copy.row, copy.like]].tolist())
+            found[names[0], names[1]].append(copy)
+    known = [set(group) for group in benchmark.duplicates]
+    undeclared = {
+        names: of for names, of in found.items() if not any(set(names) <= group for group in known)
+    }
+    if not undeclared:
+        declared = f"{len(found):,} pairs of recordings, as declared" if found else "none"
+        return Check("near copies", declared, wanted)
+    apart = [
+        store.index.subject[copy.row] != store.index.subject[copy.like]
+        or store.index.split[copy.row] != store.index.split[copy.like]
+        for of in undeclared.values()
+        for copy in of
+    ]
+    said = [
+        _alike(store, max(of, key=lambda copy: copy.correlation), len(of)) for of in undeclared.values()
+    ]
+    remedy = (
+        "One of each two is a copy: find out whose signal it is, take the other file out of the raw folder, and go "
+        "on with data.allow_partial=true."
+    )
+    return Check("near copies", some(said, 3), wanted, "off" if any(apart) else "warning", remedy)
+
+
+def _alike(store: SampleStore, copy: NearCopy, n: int) -> str:
+    """One pair of recordings in words, by its most similar windows."""
+    index, rows = store.index, (copy.row, copy.like)
+    first, second = (f"{index.key(row)} ({index.subject[row]}, {index.split[row]})" for row in rows)
+    return (
+        f"{first} and {second}: correlation {copy.correlation:.2f}, shift {copy.shift_s:+.2f} s, gain "
+        f"{copy.gain:.2g} ({n:,} such windows)"
+    )
