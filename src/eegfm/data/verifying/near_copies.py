@@ -11,8 +11,8 @@ are whitened (each frequency of each channel counts alike, so that slow drifts a
 at the best lag, all channels at once.
 
 Measured on MentalArithmetic's recordings of 20 people (`python -m tests.bench copies`): of windows of 5, 2.5 and 1 s,
-the likeliest of somebody else correlates by 0.18, 0.37 and 0.51 at most; a copy with half a step of noise, 1 µV of noise,
-another gain, the other sign, or any shift is found in 99.5 to 100 % of its windows. `ALIKE` lies between. 4,695
+the likeliest of somebody else correlates by 0.18, 0.37 and 0.51 at most; a copy with half a step or 1 µV of
+noise, another gain, the other sign, or any shift is found in 99.5 to 100 % of its windows. `ALIKE` lies between. 4,695
 windows take 1.4 s.
 """
 
