@@ -41,9 +41,10 @@ def test_a_folder_of_another_config_is_refused_and_the_difference_said(tmp_path,
 
 def test_a_config_that_cannot_be_read_is_a_sentence(tmp_path):
     make_run(tmp_path / "mine", 3)
-    (tmp_path / "mine" / "config.yaml").write_text("model: {width: [")
-    with pytest.raises(EegfmError, match=r"config\.yaml is damaged"):
-        refuse_another_run(tmp_path / "mine", config(3))
+    for text in ("model: {width: [", "data: 3"):
+        (tmp_path / "mine" / "config.yaml").write_text(text)
+        with pytest.raises(EegfmError, match=r"config\.yaml is damaged"):
+            refuse_another_run(tmp_path / "mine", config(3))
 
 
 def test_data_are_known_by_all_that_they_hold(tmp_path):

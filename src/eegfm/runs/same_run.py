@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from eegfm.config.identity import plain, run_identity
@@ -25,19 +25,17 @@ def refuse_another_run(folder: Path, config: Mapping[str, Any]) -> None:
     (hydra.run.dir, hydra.sweep.subdir) may.
     """
     path, last = folder / "config.yaml", folder / CHECKPOINTS / "last.ckpt"
-    if path.is_file():
-        text = path.read_text(encoding="utf-8", errors="replace")
-    else:
-        text = config_of(last) if last.is_file() else ""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if not text and last.is_file():
+        text = config_of(last)
     if not text:
         return
     try:
-        held = plain(OmegaConf.create(text))
-    except (YAMLError, ValueError, TypeError) as error:
+        held = _identity(text)
+    except (YAMLError, ValueError, TypeError, AttributeError) as error:
         said = " ".join(str(error).split())[:200]
         raise EegfmError(f"{path} is damaged ({said}). Delete {folder} and train that run again.") from None
-    asked = plain(OmegaConf.create(OmegaConf.to_yaml(OmegaConf.create(dict(config)))))
-    found = differences(run_identity(asked), run_identity(held))
+    found = differences(_identity(OmegaConf.to_yaml(OmegaConf.create(dict(config)))), held)
     if found:
         raise EegfmError(
             f"{folder} holds another run than the one asked for: {_some(found)} (there → asked for). A folder is one "
@@ -81,6 +79,11 @@ def refuse_other_data(
             f"The run at {folder} began on other data than those at hand. {'; '.join(other)}. Half of a training on "
             f"each would be neither: put the data back, or delete {folder / CHECKPOINTS} to train from the start."
         )
+
+
+def _identity(text: str) -> dict[str, Any]:
+    """The identity of the run whose config is this YAML text."""
+    return run_identity(plain(cast("DictConfig", OmegaConf.create(text))))
 
 
 def _said(facts: Mapping[str, Any] | None) -> str:

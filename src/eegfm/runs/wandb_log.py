@@ -45,7 +45,7 @@ class GoesOn(WandbLogger):
 
 def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
     """The rows that the fragments of a run folder hold, in the order of their making: values by name, and `_step`."""
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue]
 
     for path in sorted(folder.glob("wandb/*run-*/run-*.wandb"), key=lambda path: path.parent.name[-24:]):
         for content in _records(path.read_bytes()):
