@@ -8,10 +8,12 @@ from typing import Any
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
+from eegfm.config.from_file import read
 from eegfm.config.identity import PRETRAIN, PUBLISHED, plain, without_hydra
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGDataModule
+from eegfm.nn.size import bounded
 from eegfm.process import environment
 from eegfm.runs.place import Place
 from eegfm.runs.results import read_result
@@ -40,7 +42,7 @@ def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictCon
     # it starts from random weights, so there is no overlap to allow
     before.weights, before.pretrain, before.allow_overlap, before.diagnostics = None, {}, False, False
     before.search = {}  # it is no trial of a search
-    refuse_another_scale(config, before, "The pre-training (pretrain.task)")
+    refuse_another_scale(config, OmegaConf.select(before, "task.scale"), "The pre-training (pretrain.task)")
     its_own = {
         group: choices[f"{group}@{PRETRAIN}.{group}"]
         for group in ("task", "data")
@@ -71,22 +73,32 @@ def build(config: DictConfig, weights: str | Path | None) -> Run:
         EegfmError: a value of the wrong type, or a combination that cannot work.
     """
     data = build_data(config)
-    backbone = make(config.model, "model")(data.spec)
+    with bounded("The config's model"):
+        backbone = make(config.model, "model")(data.spec)
     started_from = {}
     if weights is not None:
         if weights == PUBLISHED:
             checkpoint = published_weights(backbone, Path(config.paths.weights))
-            theirs = OmegaConf.create({"task": {"scale": backbone.unit_uv}})
+            refuse_another_scale(config, backbone.unit_uv, str(checkpoint))
         else:
             checkpoint = Place.of(weights).checkpoint
             text = config_of(checkpoint)
-            theirs = OmegaConf.create(text) if text else None  # None: no run wrote the file
-        if theirs is not None:
-            refuse_another_scale(config, theirs, str(checkpoint))
+            if text:  # else no run wrote the file
+                theirs = read(text, str(checkpoint)).get("task") or {}
+                refuse_another_scale(config, theirs.get("scale"), str(checkpoint))
         left_out = load_backbone(backbone, checkpoint)
         started_from = {"weights": str(checkpoint), "left_out": left_out}
-    task = make(config.task, "task")(backbone, data.spec)
+    with bounded("The config's task"):
+        task = make(config.task, "task")(backbone, data.spec)
     return Run(task, data, make(config.trainer, "trainer"), plain(config), started_from)
+
+
+def untrained(config: DictConfig, place: Place) -> Run:
+    """The run of a place's config, its weights as they are drawn; not larger than the place's checkpoint."""
+    if (place.folder / FILE).is_file():  # fitted in one go, over a backbone that is elsewhere
+        return build(config, None)
+    with bounded(f"The config of {place}", place.checkpoint.stat().st_size + 10**7):
+        return build(config, None)
 
 
 def trained(config: DictConfig, place: Place) -> Run:
@@ -94,7 +106,7 @@ def trained(config: DictConfig, place: Place) -> Run:
     # a random backbone gets the same weights again; the variables are for workers, and there are none
     with environment(PL_GLOBAL_SEED=None, PL_SEED_WORKERS=None):
         seed_everything(config.seed, verbose=False)
-    run = build(config, None)
+    run = untrained(config, place)
     put_trained(run.task, place)
     return run
 
@@ -118,11 +130,11 @@ def put_trained(task: Any, place: Place) -> None:
     take(task, place.folder)
 
 
-def refuse_another_scale(config: DictConfig, theirs: Any, who: str) -> None:
+def refuse_another_scale(config: DictConfig, wanted: Any, who: str) -> None:
     """Raise EegfmError if this run would scale its input otherwise than the run of the weights did."""
-    found, wanted = (OmegaConf.select(c, "task.scale", default=None) for c in (config, theirs))
+    found = OmegaConf.select(config, "task.scale")
     if found != wanted:
-        scale = "null" if wanted is None else wanted
+        scale = "null" if wanted is None else str(wanted)[:40]
         raise EegfmError(
             f"{who} scales its input by task.scale={scale}, and this run by "
             f"{'null' if found is None else found}. Type task.scale={scale}"

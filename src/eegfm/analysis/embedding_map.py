@@ -13,7 +13,7 @@ from torch import nn
 
 from eegfm.analysis.nearness import flat, nearness
 from eegfm.benchmarks.spec import SplitName
-from eegfm.build import build, put_trained
+from eegfm.build import put_trained, untrained
 from eegfm.contracts import EegfmError
 from eegfm.drawing.embeddings import embedding_map
 from eegfm.drawing.style import save
@@ -45,7 +45,7 @@ def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
     # only workers read these variables, and there are none
     with environment(PL_GLOBAL_SEED=None, PL_SEED_WORKERS=None):
         seed_everything(config.seed, verbose=False)
-    run = build(config, None)
+    run = untrained(config, place)
     data, classes = run.data, run.data.spec.classes
     refuse_unlabelled(classes, "draw an embedding map")
     features = _features(run.task)

@@ -21,7 +21,7 @@ def evaluate(config: DictConfig) -> None:
     split = config["values"].split or ("val" if config.embedding_map else "test")
     if split not in SPLITS:
         raise EegfmError(f"split={split} is not a split. Type one of {', '.join(SPLITS)}.")
-    place = Place.of(config.run)
+    place = Place.of(config.run, config.trust)
     own = on_one_device(place.config)
     own.paths, own.trainer.accelerator = config.paths, config.trainer.accelerator
     if config.raw is not None:

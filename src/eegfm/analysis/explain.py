@@ -18,7 +18,7 @@ from rich.console import Console
 
 from eegfm.analysis.maps import correlation, rank_correlation, truth
 from eegfm.benchmarks.spec import SplitName
-from eegfm.build import build, put_trained
+from eegfm.build import put_trained, untrained
 from eegfm.contracts import Attends, EegfmError
 from eegfm.drawing import classifiers as drawing_classifiers
 from eegfm.drawing import runs, style
@@ -46,7 +46,7 @@ def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
     Raises:
         EegfmError: the run is not a trained classifier.
     """
-    run = build(config, None)
+    run = untrained(config, place)
     data, task = run.data, run.task
     if not isinstance(task, Classify):
         raise EegfmError(

@@ -25,7 +25,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     place = Path(str(options.run).removeprefix("run="))
     folder = options.to or place / "export"
     try:
-        export(place, folder, torch=options.torch, onnx=options.onnx, tokens=options.tokens)
+        export(
+            place,
+            folder,
+            torch=options.torch,
+            onnx=options.onnx,
+            tokens=options.tokens,
+            trust=options.trust,
+        )
         if options.push:
             _push(folder, options.push)
     except EegfmError as error:
@@ -45,12 +52,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tokens", action="store_true", help="leave the encoder out; the model then takes its vectors"
     )
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="MODULE",
+        help="a module that the run's config may name beside those of conf/; a config can run anything in it",
+    )  # fmt: skip
     parser.add_argument("--push", metavar="USER/NAME", help="also push the folder to the Hugging Face hub")
     return parser
 
 
 def export(
-    place: Path, folder: Path, *, torch: bool = False, onnx: bool = False, tokens: bool = False
+    place: Path,
+    folder: Path,
+    *,
+    torch: bool = False,
+    onnx: bool = False,
+    tokens: bool = False,
+    trust: Sequence[str] = (),
 ) -> None:
     """Write the folder, and print what is in it.
 
@@ -71,14 +88,16 @@ def export(
     from eegfm.export.described import CARD, CONFIG, WEIGHTS
     from eegfm.export.from_run import benchmarks_of, of_run
     from eegfm.export.model import read, tag_of, write
+    from eegfm.runs.place import Place
 
-    model = of_run(place, tokens=tokens)
+    run = Place.of(place, trust)
+    model = of_run(run, tokens=tokens)
     for name in ("model.pt2", "model.onnx"):  # those of an earlier export have other weights
         (folder / name).unlink(missing_ok=True)
     write(model, folder)
     model = read(folder)  # as its users will read it
     programs, refused = _programs(model, folder, torch=torch, onnx=onnx)
-    text = card(model, place, benchmarks_of(place), tag=tag_of(folder), programs=programs)
+    text = card(model, place, benchmarks_of(run), tag=tag_of(folder), programs=programs)
     (folder / CARD).write_text(text, encoding="utf-8")
     size = (folder / WEIGHTS).stat().st_size / 1e6
     print(f"{folder}: {WEIGHTS} ({size:.1f} MB), {', '.join([CONFIG, CARD, *programs])}")

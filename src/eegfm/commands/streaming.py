@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from eegfm.build import Run, build, put_trained
+from eegfm.build import Run, put_trained, untrained
 from eegfm.commands.stream_output import (
     PIECE_S,
     classify,
@@ -52,7 +52,7 @@ def stream(config: DictConfig) -> None:
         raise EegfmError(f"steps={config.steps}: run (the processing steps of the run) or none is wanted.")
     if not isinstance(config.mark, int | float) or not config.mark > 0:
         raise EegfmError(f"mark={config.mark}: a multiple of the median error is wanted, a number above 0.")
-    place = Place.of(config.run)
+    place = Place.of(config.run, config.trust)
     run = _trained(place, config)
     if config.export is not None:
         path = Path(str(config.export))
@@ -70,7 +70,7 @@ def _trained(place: Place, config: DictConfig) -> "Run":
     if place.is_run:
         read_result(place.folder)  # refuses a run that has not ended: its weights will change
     own.paths = config.paths
-    run = build(own, None)  # the weights come from the checkpoint below
+    run = untrained(own, place)  # the weights come from the checkpoint below
     if isinstance(run.task, FitsInOneGo):
         raise EegfmError(
             f"{place} was fitted in one go, and its classifier does not stream. Choose a run of task=classify or "

@@ -17,6 +17,13 @@ def config_dir() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[3] / "conf"
 
 
+def configured_paths() -> dict[str, str]:
+    """The places of `conf/paths.yaml` on this machine, as its environment says."""
+    found = OmegaConf.to_container(OmegaConf.load(config_dir() / "paths.yaml"), resolve=True)
+    assert isinstance(found, dict)
+    return {str(key): str(value) for key, value in found.items()}
+
+
 class Keep(Enum):
     """Which epoch's weights are tested."""
 

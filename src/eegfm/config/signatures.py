@@ -46,6 +46,12 @@ def arguments(target: str) -> dict[str, Any] | None:
     return None
 
 
+def is_class(target: str) -> bool:
+    """Whether a dotted name is a class of ours, as its source says."""
+    found = _find(target)
+    return found is not None and isinstance(found[1], ast.ClassDef)
+
+
 def _find(target: str) -> Found | None:
     """The definition of a dotted name of ours."""
     module, _, name = target.rpartition(".")

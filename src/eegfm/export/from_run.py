@@ -5,7 +5,7 @@ file of fitted arrays instead (`eegfm.tasks.fitted`).
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +35,16 @@ TASKS = {
 }
 
 
-def load(place: str | Path, *, revision: str | None = None, tokens: bool = False) -> Portable:
+def load(
+    place: str | Path, *, revision: str | None = None, tokens: bool = False, trust: Sequence[str] = ()
+) -> Portable:
     """A trained model as a torch module: see `eegfm.export.model.Portable`.
 
     Args:
         place: a run folder, a folder that `eegfm export` wrote, or "hub:<user>/<name>".
         revision: the commit, tag or branch on the hub.
         tokens: leave out the encoder of a run; the model then takes the encoder's vectors.
+        trust: modules that the run's config may name beside those of `conf/`; a config can run anything in them.
 
     Raises:
         EegfmError: there is no model at `place`, or it is damaged.
@@ -55,7 +58,7 @@ def load(place: str | Path, *, revision: str | None = None, tokens: bool = False
         )
     folder = Path(place)
     if Place.of(folder).is_run:
-        return of_run(folder, tokens=tokens)
+        return of_run(Place.of(folder, trust), tokens=tokens)
     if (folder / CONFIG).is_file():
         return read(folder)
     raise EegfmError(
@@ -75,10 +78,10 @@ def the_hub() -> Any:
     return hub
 
 
-def of_run(place: Path, *, tokens: bool = False) -> Portable:
+def of_run(place: Place, *, tokens: bool = False) -> Portable:
     """The model of a finished run. Raises EegfmError if the run has not finished, or its task gives no model."""
-    result = read_result(place)
-    run = Place.of(place).config
+    result = read_result(place.path)
+    run = place.config
     kind = TASKS.get(run.task["_target_"])
     if kind is None:
         raise EegfmError(
@@ -106,12 +109,12 @@ def of_run(place: Path, *, tokens: bool = False) -> Portable:
         },
     }
     if kind in FITTED:
-        task = trained(run, Place.of(place)).task
+        task = trained(run, place).task
         fitted, state = _fitted(kind, task, len(spec.classes))
         config |= fitted
     else:
         config |= _head_config(kind, run)
-        checkpoint = read_state(Place.of(place).checkpoint)
+        checkpoint = read_state(place.checkpoint)
         state = {key: value for key, value in checkpoint.items() if key.startswith(("backbone.", "head."))}
     if encoder is not None and hasattr(encoder, "network"):
         state |= {f"encoder.network.{key}": value for key, value in encoder.network.state_dict().items()}
@@ -157,11 +160,9 @@ def data_of(run: "DictConfig", encoder: Any = None) -> Any:
     return make(run.data, "data")(encoder=encoder, split=None)
 
 
-def benchmarks_of(place: Path) -> dict[str, Any]:
+def benchmarks_of(place: Place) -> dict[str, Any]:
     """The benchmarks of a run's data by name: one, or those of a mix."""
-    return {
-        part.benchmark.name: part.benchmark for part in data_of(Place.of(place).config).corpora.values()
-    }
+    return {part.benchmark.name: part.benchmark for part in data_of(place.config).corpora.values()}
 
 
 def _weights(node: Mapping[Any, Any]) -> str | None:

@@ -22,6 +22,7 @@ from eegfm.export.described import CONFIG, FITTED, WEIGHTS, made, refuse_other, 
 from eegfm.export.fitted import Classical, FittedHead
 from eegfm.nn.head import class_probabilities, make_head
 from eegfm.nn.scaling import size_of
+from eegfm.nn.size import bounded
 from eegfm.tasks.features import Features
 
 SERIES = 1024  # seconds that an encoder takes at once
@@ -222,14 +223,20 @@ def read(folder: Path, make: Callable[[dict[str, Any]], Portable] = Portable) ->
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         state = load_file(folder / WEIGHTS)
-    except (ValueError, SafetensorError) as error:
+    except (ValueError, SafetensorError, RecursionError) as error:
         raise EegfmError(f"{folder} is damaged: {error}") from None
     if not isinstance(config, dict):
         raise EegfmError(f"This {CONFIG} was not written by eegfm export.")
+    numbers = sum(tensor.numel() for tensor in state.values())
     try:
-        model = make(config)
-    except (KeyError, TypeError) as error:
-        raise EegfmError(f"{folder / CONFIG} is damaged: {error!r}") from None
+        # what is not in the file: places, tables of positions, places of classes
+        with bounded(str(folder / CONFIG), 4 * numbers + 10**7):
+            model = make(config)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        if isinstance(error, EegfmError):
+            raise
+        said = repr(error)
+        raise EegfmError(f"{folder / CONFIG} is damaged: {said[:300]}") from None
     return filled(model, state, str(folder / WEIGHTS))
 
 

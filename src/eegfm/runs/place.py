@@ -1,11 +1,13 @@
 """The place that `run=...` or `weights=...` names: a run folder, or a file of weights anywhere."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from eegfm.config.from_file import buildable, read, text_of
 from eegfm.contracts import EegfmError
 from eegfm.runs.results import RunResult, read_result
 from eegfm.tasks.kept import refuse_changed
@@ -16,13 +18,17 @@ CHECKPOINTS = "checkpoints"  # the folder of checkpoints in a run folder
 
 @dataclass(frozen=True)
 class Place:
-    """A run folder or a file of weights, as a person named it; properties read it when they are used."""
+    """A run folder or a file of weights, as a person named it; properties read it when they are used.
+
+    `trust` are the modules that its config may name beside those of `conf/` (see `eegfm.config.from_file`).
+    """
 
     path: Path
+    trust: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, path: str | Path) -> Self:
-        return cls(Path(path))
+    def of(cls, path: str | Path, trust: str | Sequence[str] = ()) -> Self:
+        return cls(Path(path), (trust,) if isinstance(trust, str) else tuple(trust))
 
     def __str__(self) -> str:
         return str(self.path)
@@ -52,7 +58,10 @@ class Place:
             raise EegfmError(
                 f"No run and no checkpoint at {self}: wanted a run folder, or a .ckpt, .pth or .safetensors file."
             )
-        keep = OmegaConf.select(OmegaConf.load(self.path / "config.yaml"), "selection.keep", default="best")
+        config = self.path / "config.yaml"
+        keep = (read(text_of(config), str(config)).get("selection") or {}).get("keep", "best")
+        if keep not in ("best", "last"):
+            raise EegfmError(f"{config}: selection.keep is neither best nor last.")
         checkpoint = self.path / CHECKPOINTS / f"{keep}.ckpt"
         if not checkpoint.is_file():
             raise EegfmError(
@@ -73,26 +82,26 @@ class Place:
 
     @property
     def config(self) -> DictConfig:
-        """The resolved config of the run folder, or the one that the checkpoint carries; a new object every time.
+        """The config of the run folder, or the one that the checkpoint carries; a new object every time.
+
+        It may be built: see `buildable` for what differs from the file, and what is refused.
 
         Raises:
-            EegfmError: there is none.
+            EegfmError: there is none, or one that is not built from a file.
         """
         if self.is_run:
-            config = OmegaConf.load(self.path / "config.yaml")
-        elif self.path.is_file():
-            text = config_of(self.checkpoint)
-            if not text:
-                raise EegfmError(
-                    f"{self} carries no config: it was not written by a run. Name the run folder instead."
-                )
-            config = OmegaConf.create(text)
-        else:
+            file = self.path / "config.yaml"
+            return buildable(text_of(file), str(file), self.trust)
+        if not self.path.is_file():
             raise EegfmError(
                 f"run={self}: wanted a run folder (with config.yaml) or a checkpoint (.ckpt) in one."
             )
-        assert isinstance(config, DictConfig)
-        return config
+        text = config_of(self.checkpoint)
+        if not text:
+            raise EegfmError(
+                f"{self} carries no config: it was not written by a run. Name the run folder instead."
+            )
+        return buildable(text, str(self), self.trust)
 
     @property
     def is_run(self) -> bool:

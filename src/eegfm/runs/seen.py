@@ -2,19 +2,21 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from omegaconf import OmegaConf
-
+from eegfm.config.from_file import read
 from eegfm.config.identity import PRETRAIN, PUBLISHED, SEEN
+from eegfm.contracts import EegfmError
 from eegfm.data.facts import BenchmarkFacts
 from eegfm.runs.overlap import overlap, seen_by
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import Reservation, reservations
 from eegfm.tasks.weights import config_of
 
+DEEP = 20  # runs that each started from the one before
 
-def corpora_seen(config: Mapping[str, Any], weights: str | Path | None) -> dict[str, str]:
+
+def corpora_seen(config: Mapping[str, Any], weights: str | Path | None, deep: int = 0) -> dict[str, str]:
     """By benchmark, how the published weights of a run were trained on it, as their YAML files declare.
 
     An encoder's `seen` holds unless its weights are random. The model's `seen` (at the top level, since its
@@ -25,16 +27,22 @@ def corpora_seen(config: Mapping[str, Any], weights: str | Path | None) -> dict[
     found = _declared(config)
     if weights is None or (weights != PUBLISHED and not Path(weights).exists()):
         return found
-    theirs = ""
+    theirs, checkpoint = "", None
     if weights != PUBLISHED:
-        theirs = config_of(Place.of(weights).checkpoint)
+        checkpoint = Place.of(weights).checkpoint
+        theirs = config_of(checkpoint)
     if not theirs:
         declared = config.get(SEEN) or {}
-        own = declared.get(config["model"].get("name")) or {}
-        return found | {name: how for name, how in declared.items() if isinstance(how, str)} | dict(own)
-    before = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.create(theirs)))
+        own = declared.get(str((config.get("model") or {}).get("name")))
+        found |= {name: how for name, how in declared.items() if isinstance(how, str)}
+        return found | (dict(own) if isinstance(own, Mapping) else {})
+    before = read(theirs, str(checkpoint))
     start = before.get("weights")
-    return found | corpora_seen(before, None if start == PRETRAIN else start)
+    if deep > DEEP or not isinstance(start, str | None):
+        raise EegfmError(
+            f"{checkpoint} says that it started from weights that started from weights without end."
+        )
+    return found | corpora_seen(before, None if start == PRETRAIN else start, deep + 1)
 
 
 def seen_here(
@@ -75,6 +83,7 @@ def _declared(node: Mapping[Any, Any]) -> dict[str, str]:
         if key == SEEN or not isinstance(value, Mapping):
             continue
         if value.get("weights") != "random":
-            found |= dict(value.get(SEEN) or {})
+            declared = value.get(SEEN)
+            found |= dict(declared) if isinstance(declared, Mapping) else {}
         found |= _declared(value)
     return found

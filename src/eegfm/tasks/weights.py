@@ -101,19 +101,20 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise EegfmError(
-            f"{path} is no file of tensors alone, and what else it holds is not run: {str(error).splitlines()[0]}"
+            f"{path} is no file of tensors alone, and what else it holds is not run: {str(error).splitlines()[0][:200]}"
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         said = str(error).splitlines() or [type(error).__name__]
-        raise EegfmError(f"{path} is damaged, or no file that torch has saved: {said[0]}") from None
+        raise EegfmError(f"{path} is damaged, or no file that torch has saved: {said[0][:200]}") from None
     if not isinstance(held, dict):
         raise EegfmError(f"{path} holds a {type(held).__name__}: names and tensors are wanted.")
     return held
 
 
 def config_of(path: Path) -> str:
-    """The resolved config of the run that wrote a checkpoint, as YAML text; "" where there is none."""
-    return "" if path.suffix == ".safetensors" else read_checkpoint(path).get("config", "")
+    """The config of the run that wrote a checkpoint, as YAML text; "" where there is none."""
+    text = "" if path.suffix == ".safetensors" else read_checkpoint(path).get("config", "")
+    return text if isinstance(text, str) else ""
 
 
 def load_backbone(backbone: nn.Module, path: Path) -> list[str]:

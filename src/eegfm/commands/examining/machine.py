@@ -67,6 +67,8 @@ WHAT = {"raw": "raw files", "weights": "weights", "cache": "stores", "runs": "ru
 
 def folders() -> Iterator[Row]:
     """Rows about the folders of conf/paths.yaml: free room, and whether one may write there. Leaves nothing behind."""
+    from eegfm.config.schema import configured_paths  # Hydra, which may be missing
+
     for key, place in configured_paths().items():
         folder = Path(place)
         existing = folder.absolute()
@@ -97,14 +99,3 @@ def _is_writable(folder: Path) -> bool:
             return True
     except OSError:
         return False
-
-
-def configured_paths() -> dict[str, str]:
-    """The folders of conf/paths.yaml by name."""
-    from omegaconf import OmegaConf
-
-    from eegfm.config.schema import config_dir  # Hydra, which may be missing
-
-    paths = OmegaConf.to_container(OmegaConf.load(config_dir() / "paths.yaml"), resolve=True)
-    assert isinstance(paths, dict)
-    return {str(key): str(value) for key, value in paths.items()}

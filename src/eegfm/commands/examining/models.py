@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from eegfm.commands.examining.machine import configured_paths
 from eegfm.commands.examining.screen import Row, first_line, is_findable
 from eegfm.config.make import make
-from eegfm.config.schema import config_dir
+from eegfm.config.schema import config_dir, configured_paths
 from eegfm.contracts import Montage, SampleSpec
 from eegfm.encoders.base import published_file
 from eegfm.nn.mamba2 import Mamba2
