@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from eegfm.config.from_file import read
 from eegfm.config.identity import PRETRAIN, PUBLISHED, plain, without_hydra
 from eegfm.config.make import make
+from eegfm.config.written import as_written
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGDataModule
 from eegfm.nn.size import bounded
@@ -53,7 +54,10 @@ def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictCon
 
 @dataclass
 class Run:
-    """The objects of one training: `task` learns from `data`. `make_trainer` is called when the folder is known."""
+    """The objects of one training: `task` learns from `data`. `make_trainer` is called when the folder is known.
+
+    `config` is resolved; `kept` is what may be written down of it (see `eegfm.config.written`).
+    """
 
     task: Any
     data: "EEGDataModule"
@@ -62,6 +66,7 @@ class Run:
     started_from: dict[str, Any] = field(
         default_factory=dict
     )  # the checkpoint and the tensors left out, if any
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 def build(config: DictConfig, weights: str | Path | None) -> Run:
@@ -90,7 +95,7 @@ def build(config: DictConfig, weights: str | Path | None) -> Run:
         started_from = {"weights": str(checkpoint), "left_out": left_out}
     with bounded("The config's task"):
         task = make(config.task, "task")(backbone, data.spec)
-    return Run(task, data, make(config.trainer, "trainer"), plain(config), started_from)
+    return Run(task, data, make(config.trainer, "trainer"), plain(config), started_from, as_written(config))
 
 
 def untrained(config: DictConfig, place: Place) -> Run:

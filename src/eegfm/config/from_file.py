@@ -45,13 +45,13 @@ def read(text: str, who: str) -> dict[str, Any]:
     except yaml.YAMLError as error:  # without the line itself, which may be of another file
         mark = getattr(error, "problem_mark", None)
         place = f" in line {mark.line + 1}" if mark else ""
-        raise EegfmError(f"{who} is no YAML: {getattr(error, 'problem', 'damaged')}{place}.") from None
+        raise EegfmError(f"{who} is damaged: it is no YAML{place}.") from None
     except (OmegaConfBaseException, ValueError, RecursionError) as error:
         if isinstance(error, EegfmError):
             raise
-        raise EegfmError(f"{who} is no config of a run: {type(error).__name__}.") from None
+        raise EegfmError(f"{who} is damaged, or no config of a run ({type(error).__name__}).") from None
     if not isinstance(found, dict):
-        raise EegfmError(f"{who} is no config of a run: names and values are wanted.")
+        raise EegfmError(f"{who} is damaged, or no config of a run: names and values are wanted.")
     for name in ("seen", "paths", "selection", *BUILT):
         if not isinstance(found.get(name), dict | None):
             raise EegfmError(f"{who}: {name} is a {type(found[name]).__name__}, and settings are wanted.")

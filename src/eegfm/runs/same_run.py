@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from yaml import YAMLError
+from omegaconf import OmegaConf
 
-from eegfm.config.identity import plain, run_identity
+from eegfm.config.from_file import read, text_of
+from eegfm.config.identity import run_identity
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGData
 from eegfm.data.recipe import differences
@@ -19,23 +19,23 @@ TOLD = 6  # differences in a sentence
 
 
 def refuse_another_run(folder: Path, config: Mapping[str, Any]) -> None:
-    """Raise EegfmError if a folder holds, finished or not, a run of another config than this plain one.
+    """Raise EegfmError if a folder holds, finished or not, a run of another config than this one, as it is kept.
 
     A folder that the config names itself (see `config.identity`) holds no other; one that a person has named
     (hydra.run.dir, hydra.sweep.subdir) may.
     """
     path, last = folder / "config.yaml", folder / CHECKPOINTS / "last.ckpt"
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    text = text_of(path) if path.is_file() else ""
     if not text and last.is_file():
         text = config_of(last)
     if not text:
         return
     try:
-        held = _identity(text)
-    except (YAMLError, ValueError, TypeError, AttributeError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise EegfmError(f"{path} is damaged ({said}). Delete {folder} and train that run again.") from None
-    found = differences(_identity(OmegaConf.to_yaml(OmegaConf.create(dict(config)))), held)
+        held = read(text, str(path))
+    except EegfmError as error:
+        raise EegfmError(f"{error} Delete {folder} and train that run again.") from None
+    asked = read(OmegaConf.to_yaml(OmegaConf.create(dict(config))), "the config")
+    found = differences(run_identity(asked), run_identity(held))
     if found:
         raise EegfmError(
             f"{folder} holds another run than the one asked for: {_some(found)} (there → asked for). A folder is one "
@@ -79,11 +79,6 @@ def refuse_other_data(
             f"The run at {folder} began on other data than those at hand. {'; '.join(other)}. Half of a training on "
             f"each would be neither: put the data back, or delete {folder / CHECKPOINTS} to train from the start."
         )
-
-
-def _identity(text: str) -> dict[str, Any]:
-    """The identity of the run whose config is this YAML text."""
-    return run_identity(plain(cast("DictConfig", OmegaConf.create(text))))
 
 
 def _said(facts: Mapping[str, Any] | None) -> str:

@@ -34,7 +34,7 @@ class Task(LightningModule):
     `monitor` names the validation metric that chooses a checkpoint, and whether more or less of it is
     better.
 
-    `config_yaml` is the run's resolved configuration as text, "" outside a run; it is saved as the
+    `config_yaml` is the run's configuration as text, as its `config.yaml` has it, "" outside a run; it is saved as the
     checkpoint's "config". `people` says whom the weights were trained and validated on (see
     `eegfm.runs.overlap`), and `data_at_hand` on what data (see `eegfm.runs.same_run`); None outside a run.
 

@@ -215,7 +215,7 @@ def begin_logger(run: Run, folder: Path, choices: Mapping[str, Any]) -> Any:
         groups = ("model", "encoder", "data", "task", "adapt")
         options = {key: chosen(choices, key) for key in groups if choices.get(key)}  # panels group by these
         logger.experiment.config.update(
-            {**run.config, "option": options, "provenance": asdict(run.data.provenance())},
+            {**run.kept, "option": options, "provenance": asdict(run.data.provenance())},
             allow_val_change=True,
         )
 

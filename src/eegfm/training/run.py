@@ -18,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from eegfm.analysis.controls import diagnose, refuse_undiagnosable
 from eegfm.build import Run, build, build_data, on_one_device, pretraining
-from eegfm.config.identity import PRETRAIN, named, plain
+from eegfm.config.identity import PRETRAIN, named
+from eegfm.config.written import as_written
 from eegfm.contracts import EegfmError
 from eegfm.files import full_disk, only_one, write_text
 from eegfm.process import environment, level
@@ -84,7 +85,7 @@ def _surroundings() -> Iterator[None]:
 @_surroundings()
 def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float | None:
     """Make a finished run folder from a composed config and the options chosen for it by group."""
-    refuse_another_run(folder, plain(config))
+    refuse_another_run(folder, as_written(config))
     finished = (folder / "result.json").exists()
     if not finished or (config.diagnostics and not read_result(folder).diagnostics):
         if rank():
@@ -138,7 +139,7 @@ def _train(config: DictConfig, folder: Path, choices: Mapping[str, Any], asked: 
     run = _ready(config, choices)
     people, overlap = _people(run, config.allow_overlap)
     seen = _seen(run)
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.config)), sync=True)
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.kept)), sync=True)
     started = time.monotonic()
     if not isinstance(run.task, FitsInOneGo):  # for its checkpoints
         run.task.people = people
