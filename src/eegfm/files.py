@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from eegfm.contracts import EegfmError
+
 log = logging.getLogger(__name__)
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -22,10 +24,12 @@ def whole(path: Path, *, sync: bool = False) -> Iterator[Path]:
     """Write a file whole or not at all: write to the yielded path, which is renamed to `path` at the end.
 
     If the block raises, the new file is removed and the old one stays. `sync` forces the content to the
-    disk, and then the name, for files that must survive a power failure.
+    disk, and then the name, for files that must survive a power failure. A symbolic link at `path` is
+    replaced, not followed.
     """
     # in the same folder, with the same suffix, which some writers go by; unique to this process
     temporary = path.with_name(f".{os.getpid()}.tmp.{path.name}")
+    temporary.unlink(missing_ok=True)  # of a killed process of that number, or a link that somebody laid
     try:
         yield temporary
         if sync:
@@ -72,6 +76,16 @@ def _sync_names(folder: Path) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def refuse_links(*paths: Path) -> None:
+    """Raise EegfmError for a path that is a symbolic link: what is written to it would land elsewhere."""
+    for path in paths:
+        if path.is_symlink():
+            raise EegfmError(
+                f"{path} is a symbolic link, and a run's files are not written through one. Put what it names in its "
+                f"place, or delete it: rm {path}"
+            )
 
 
 def write_text(path: Path, text: str, *, sync: bool = False) -> None:
@@ -147,6 +161,7 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
 @contextmanager
 def locked(path: Path, waiting: str = "") -> Iterator[None]:
     """Hold the lock of the file `path`, which is made for it; log `waiting` if another process holds it."""
+    refuse_links(path)
     with open(path, "w") as file:
         try:  # flock belongs to this opening of the file, so threads of one process wait as well
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -159,7 +159,7 @@ def test_curves_are_the_rows_of_metrics_csv_of_unfinished_runs_as_well(facts: di
 
 def test_long_curves_are_thinned_and_keep_their_ends_and_the_chosen_epoch(tmp_path: Path) -> None:
     history(tmp_path, 3 * dashboard_facts.POINTS)
-    found = dashboard_facts._curve(tmp_path / "metrics.csv", 301)["epoch"]
+    found = dashboard_facts._curve(tmp_path, 301)["epoch"]
     assert len(found) <= dashboard_facts.POINTS + 2 and {1, 302, 3 * dashboard_facts.POINTS} <= {*found}
 
 
@@ -170,7 +170,9 @@ def test_every_group_has_figures_inside_before_any_has_more(tmp_path: Path, monk
             make_run(run, seed, **{"model.width": width})
             (run / "figures").mkdir()
             (run / "figures" / "by_subject.png").write_bytes(PIXEL)
-    (tmp_path / "w64-1" / "figures" / "large.png").write_bytes(bytes(dashboard_facts.FIGURE_KB * 1000 + 1))
+    (tmp_path / "w64-1" / "figures" / "large.png").write_bytes(
+        PIXEL + bytes(dashboard_facts.FIGURE_KB * 1000)
+    )
     monkeypatch.setattr(dashboard_facts, "FIGURES_MB", 2.5 * len(PIXEL) / 1e6)
     held = {
         (cell["name"], one["name"]): one["src"]
@@ -333,3 +335,42 @@ def test_it_is_dark_by_night_and_fits_a_narrow_window(opened) -> None:
     assert figures.count() == 3
     figures.first.scroll_into_view_if_needed()
     assert opened.evaluate("document.querySelector('#gallery img').naturalWidth") == 1
+
+
+def test_a_page_takes_in_no_file_that_is_not_a_picture_of_the_run(tmp_path: Path) -> None:
+    """The page goes to other people; links of a run folder lead anywhere on this machine."""
+    run, secret = tmp_path / "runs" / "a", b"user:not-for-anybody-4242\n1\n"
+    make_run(run, 1)
+    (run / "figures").mkdir()
+    (tmp_path / "secret").write_bytes(secret)
+    (tmp_path / "own.png").write_bytes(PIXEL + secret)
+    (run / "figures" / "secret.png").symlink_to(tmp_path / "secret")
+    (run / "figures" / "elsewhere.png").symlink_to(tmp_path / "own.png")
+    (run / "figures" / "called.png").write_bytes(secret)
+    (run / "figures" / "roc.png").write_bytes(PIXEL)
+    (run / "metrics.csv").symlink_to(tmp_path / "secret")
+    (cell,) = collected(tmp_path / "runs", tmp_path / "page.html")["cells"]
+    assert [one["name"] for one in cell["figures"]] == ["roc"] and not cell["curve"]
+    (run / "figures").rename(tmp_path / "figures")
+    (run / "figures").symlink_to(tmp_path / "figures")
+    (cell,) = collected(tmp_path / "runs", tmp_path / "page.html")["cells"]
+    assert not cell["figures"]
+    html = page(tmp_path / "runs", tmp_path / "page.html")
+    assert "4242" not in html and base64.b64encode(secret).decode()[:20] not in html
+
+
+def test_links_that_lead_back_are_followed_once(tmp_path: Path) -> None:
+    """Twelve links to their own folder are 12 ** 40 paths."""
+    make_run(tmp_path / "runs" / "a", 1)
+    for i in range(12):
+        (tmp_path / "runs" / f"z{i}").symlink_to(tmp_path / "runs")
+    assert len(collected(tmp_path / "runs", tmp_path / "page.html")["cells"]) == 1
+
+
+def test_a_config_without_end_is_a_row_with_its_reason(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", 1)
+    make_run(tmp_path / "b", 2)
+    bomb = "a0: &a0 [1, 1]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}, *a{i}]\n" for i in range(40))
+    (tmp_path / "b" / "config.yaml").write_text(bomb)
+    cells = {cell["name"]: cell for cell in collected(tmp_path, tmp_path / "page.html")["cells"]}
+    assert cells["a"]["state"] == "done" and "no aliases" in cells["b"]["why"]

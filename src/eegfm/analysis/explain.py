@@ -23,7 +23,7 @@ from eegfm.contracts import Attends, EegfmError
 from eegfm.drawing import classifiers as drawing_classifiers
 from eegfm.drawing import runs, style
 from eegfm.drawing.html import PLAIN, document, note, paragraph, picture, table
-from eegfm.files import write_json
+from eegfm.files import write_json, write_text
 from eegfm.runs.outputs import subject_scores
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import titled
@@ -87,6 +87,7 @@ def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
             }
         path = folder / f"attention_{split}.npz"
         names = np.array(outputs["key"])
+        path.unlink(missing_ok=True)  # and not what a link there names
         np.savez_compressed(
             path, key=names, label=outputs["label"], attention=outputs["attention"].astype("<f2")
         )
@@ -96,7 +97,7 @@ def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
     }
     write_json(folder / f"explain_{split}.json", json_values(numbers))
     page = folder / f"explain_{split}.html"
-    page.write_text(_page(title, numbers, pictures), encoding="utf-8")
+    write_text(page, _page(title, numbers, pictures))
     console = Console(highlight=False)
     for sentence in _sentences(numbers):
         console.print(sentence)

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from eegfm.files import write_text
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the page. Exits with 1 and a sentence if there is nothing to show or the file cannot be written."""
@@ -28,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(str(error))
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
-        to.write_text(html, encoding="utf-8")
+        write_text(to, html)
     except OSError as error:
         sys.exit(f"{to} cannot be written: {error.strerror}. Choose another place: --to <file.html>")
     print(f"{to.resolve()} ({with_prefix(len(html.encode()))}B). Open it in any browser.")

@@ -21,7 +21,7 @@ from eegfm.commands.stream_output import (
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.parts import bar_of
 from eegfm.drawing import recordings, style
-from eegfm.files import write_json
+from eegfm.files import refuse_links, write_json
 from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import Reservation, reservations_of, titled
@@ -99,6 +99,8 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
     classes = isinstance(run.task, Classify)
     hop = _hop(config, run, pieces.sfreq, classes)
     out = place.beside / "stream" / file.stem if config.out is None else Path(str(config.out))
+    if config.out is None:
+        refuse_links(out.parent, out, *out.glob("*"))
     out.mkdir(parents=True, exist_ok=True)
     (out / "stream.json").unlink(missing_ok=True)  # written last: it says that the other files are complete
     started, used = time.monotonic(), time.process_time()

@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from eegfm.files import refuse_links, whole
+
 BLUE, SKY, ORANGE, GREEN, PURPLE = "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7"
 
 
@@ -28,8 +30,10 @@ MARKED = 40  # up to this many epochs, every point gets a marker
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a PNG at 120 dots per inch, and create its folder. Equal figures give equal bytes."""
+    refuse_links(path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, format="png", metadata={"Software": None})
+    with whole(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png", metadata={"Software": None})
     return path
 
 

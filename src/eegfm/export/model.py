@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eegfm.contracts import EegfmError, SampleSpec
-from eegfm.export.described import CONFIG, FITTED, WEIGHTS, made, refuse_other, say_input, spec_of
+from eegfm.export.described import CONFIG, FILES, FITTED, WEIGHTS, made, refuse_other, say_input, spec_of
 from eegfm.export.fitted import Classical, FittedHead
+from eegfm.files import refuse_links
 from eegfm.nn.head import class_probabilities, make_head
 from eegfm.nn.scaling import size_of
 from eegfm.nn.size import bounded
@@ -260,6 +261,7 @@ def write(model: Portable, folder: Path) -> None:
     """Write config.json and model.safetensors, which `read` reads."""
     from safetensors.torch import save_file
 
+    refuse_links(folder, *(folder / name for name in FILES))
     folder.mkdir(parents=True, exist_ok=True)
     # copies, because safetensors refuses tensors that share memory
     state = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}

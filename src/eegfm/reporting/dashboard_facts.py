@@ -18,6 +18,7 @@ from eegfm.reporting.costs import clock, energy, gpu_hours, with_prefix
 from eegfm.reporting.groups import Group, group_runs, mean
 from eegfm.reporting.remarks import marks, remarks
 from eegfm.reporting.run_folders import Run, find_runs, read_config, read_runs
+from eegfm.reporting.run_pictures import lies_in, pictures
 from eegfm.reporting.scores import LEGEND, difference, interval, score, spread
 from eegfm.runs.results import SUBJECT_FACTS, RunResult, read_result
 from eegfm.runs.status import Status, look
@@ -181,10 +182,10 @@ def _cell(
         "device": result.device if result else "",
         "marks": marks(alone) if alone else [],
         "progress": [status.step, status.steps] if status and status.steps else None,
-        "curve": _curve(cell.folder / "metrics.csv", best),
+        "curve": _curve(cell.folder, best),
         "figures": [
             {"name": path.stem, "href": _link(path, to), "src": _inside(embedded.get(path))}
-            for path in _pictures(cell)
+            for path in pictures(cell.folder)
         ],
     }
 
@@ -269,9 +270,12 @@ def _gigabytes(result: RunResult | None, where: str) -> float | None:
     return None if peak is None else peak / 1000
 
 
-def _curve(path: Path, best: int | None) -> dict[str, list[float | None]]:
-    """The columns of `metrics.csv` with five digits, thinned beyond `POINTS` rows; empty if there is no file."""
+def _curve(folder: Path, best: int | None) -> dict[str, list[float | None]]:
+    """The columns of `metrics.csv` with five digits, thinned beyond `POINTS` rows; empty if there is no such file."""
+    path = folder / "metrics.csv"
     try:
+        if not lies_in(path, folder):
+            return {}
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, ValueError, csv.Error):
@@ -298,10 +302,6 @@ def _short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def _pictures(cell: Cell) -> list[Path]:
-    return sorted((cell.folder / "figures").glob("*.png"))
-
-
 def _figures(cells: Sequence[Cell], rows: Sequence[Row]) -> dict[Path, bytes]:
     """The figures inside the page: those of every group's first run, then of every second run, until it is full."""
     n_cells: dict[int, int] = {}  # of each row so far
@@ -312,7 +312,7 @@ def _figures(cells: Sequence[Cell], rows: Sequence[Row]) -> dict[Path, bytes]:
     figures: dict[Path, bytes] = {}
     room = FIGURES_MB * 1e6
     for cell in sorted(cells, key=lambda cell: turn[id(cell)]):
-        for path in _pictures(cell):
+        for path in pictures(cell.folder):
             try:
                 size = path.stat().st_size
                 if size <= min(room, FIGURE_KB * 1000):

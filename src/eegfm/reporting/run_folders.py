@@ -11,8 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
+from eegfm.config.from_file import read, text_of
 from eegfm.runs.intervals import Drawn, drawn
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import RunResult, read_result
@@ -64,7 +63,13 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
                 "them, type: python -m eegfm.report runs"
             )
         run_folders = []
+        walked: set[tuple[int, int]] = set()  # a link may lead back
         for place, inner, files in os.walk(path, followlinks=True):
+            stat = os.stat(place)
+            if (stat.st_dev, stat.st_ino) in walked:
+                inner.clear()
+                continue
+            walked.add((stat.st_dev, stat.st_ino))
             if {"result.json", "config.yaml", "status.json"} & {*files} or ".hydra" in inner:
                 run_folders.append(Path(place))
                 inner.clear()  # folders inside a run belong to that run
@@ -86,14 +91,14 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[Problem]]:
             problems.append(Problem(folder, _how_far(folder)))
             continue
         try:
-            result = read_result(folder)
+            result, config = read_result(folder), read_config(folder)
         except ValueError as error:
             problems.append(Problem(folder, f"unreadable: {error}"))
             continue
         if result.status != "done" or not result.metrics.get("test"):
             problems.append(Problem(folder, f"no test score: its status is {result.status}"))
             continue
-        runs.append(Run(folder, result, read_config(folder)))
+        runs.append(Run(folder, result, config))
     return runs, problems
 
 
@@ -113,8 +118,6 @@ def _how_far(folder: Path) -> str:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The resolved config of a run; {} if there is no file."""
-    if not (folder / "config.yaml").exists():
-        return {}
-    config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-    return {str(key): value for key, value in config.items()} if isinstance(config, dict) else {}
+    """The config of a run as its file says it; {} if there is no file. Raises EegfmError if it is no config."""
+    file = folder / "config.yaml"
+    return read(text_of(file), str(file)) if file.exists() else {}

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eegfm.contracts import EegfmError
-from eegfm.files import try_lock, write_json_anyhow
+from eegfm.files import refuse_links, try_lock, write_json_anyhow
 
 FILE, LOCK = "status.json", "running.lock"
 BEAT_S, STALE_S = 30, 600
@@ -159,6 +159,7 @@ def _sentence(error: Exception) -> str:
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
+    refuse_links(*folder.iterdir(), *(folder / "checkpoints").glob("*"))
     path, me = folder / LOCK, {"host": socket.gethostname(), "pid": os.getpid(), "job": this_job()}
     descriptor = _take(path, me)
     stop = threading.Event()
