@@ -519,7 +519,7 @@ def test_from_pre_training_to_probes_fine_tuning_and_a_report(place):
 
     before = (pre / "reconstruction_val.csv").read_text()
     (pre / "reconstruction_val.csv").unlink()
-    door(place, "evaluate", f"run={pre}", "split=val")
+    door(place, "evaluate", f"run={pre}", "split=val", "trust=tests.tasks.autoencoder")
     assert (pre / "reconstruction_val.csv").read_text() == before
 
     weights = f"weights={pre}"
@@ -535,7 +535,7 @@ def test_from_pre_training_to_probes_fine_tuning_and_a_report(place):
     assert "RANDOM WEIGHTS" in said and read_result(random).started_from == {}
     assert read_result(random).metrics["test"]["auroc"] != probed.metrics["test"]["auroc"]
     before = (random / "predictions_test.csv").read_text()
-    door(place, "evaluate", "--config-dir=conf", f"run={random}", "split=test")
+    door(place, "evaluate", f"run={random}", "split=test", "trust=tests.tasks")
     assert (random / "predictions_test.csv").read_text() == before  # the same random weights
     tuned, said = train(
         place, "tuned", "task=classify", weights, "task.scale=100.0", "trainer.max_epochs=1"
