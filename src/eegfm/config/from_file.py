@@ -101,7 +101,7 @@ def buildable(text: str, who: str, trust: Sequence[str] = ()) -> DictConfig:
     for name, one in {"data": data, **(corpora if isinstance(corpora, dict) else {})}.items():
         if isinstance(one, dict):
             _settle(one, name)
-    config = OmegaConf.create(found)
+    config = DictConfig(found)
     refuse_wrong_values(config)
     return config
 

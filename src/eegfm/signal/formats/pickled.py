@@ -101,8 +101,11 @@ class _Whole:
         return line
 
 
-class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]  # the one in Python: see the module
-    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)  # type: ignore
+_InPython: Any = vars(pickle)["_Unpickler"]  # see the module: the public one is C's
+
+
+class _Unpickler(_InPython):
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(_InPython.dispatch)
 
     def __init__(self, file: _Whole, room: _Room) -> None:
         super().__init__(file, encoding="latin1")
