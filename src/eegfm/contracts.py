@@ -93,7 +93,6 @@ class Embeds(Protocol):
 
 
 @runtime_checkable
-@runtime_checkable
 class Reconstructs(Protocol):
     """A backbone that gives a window back: the shape and the unit of what it was given, which may have been masked.
 

@@ -1,1 +1,1 @@
-"""Backbones: one paper, one file."""
+"""Models. Backbones: one paper, one file. Models that are fitted in one go share `classical.py`."""

@@ -1,1 +1,1 @@
-"""The files of a run's folder, and their readers."""
+"""What a run's folder holds and says: its files and their readers, intervals, reservations, the summary, W&B."""

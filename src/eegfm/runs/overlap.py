@@ -5,7 +5,7 @@ pool or benchmark (see `BenchmarkSpec.pool`). A run that starts from it is refus
 are among them, unless allow_overlap=true, which every report then says.
 
 People are compared by their ids, and only within a pool or a benchmark: a person with different names in
-two corpora is not found. (A mix also compares files and windows of its own corpora: `eegfm.data.mix`.) If a
+two corpora is not found. (A mix also compares files and windows of its own corpora: `eegfm.data.mixing.apart`.) If a
 protocol itself tests on training subjects, it accepts weights that were trained with exactly the same test
 windows held out.
 """

@@ -1,7 +1,7 @@
 """Classification: a backbone, a head, and the two losses of the CBraMod and STAMP protocols.
 
-Two classes share one logit and a binary cross-entropy without smoothing or class weights; more classes use
-a cross-entropy with label smoothing. Both follow the STAMP reference (github.com/autonlab/STAMP, MIT).
+Two classes share one logit and a binary cross-entropy without smoothing; more classes use a cross-entropy with label
+smoothing. Classes weigh alike if `balanced` is set. Both follow the STAMP reference (github.com/autonlab/STAMP, MIT).
 """
 
 import warnings

@@ -12,7 +12,7 @@ from eegfm.tasks.metrics import Predictions, monitor_of, refuse_unlabelled
 
 @runtime_checkable
 class Estimates(Fits, Protocol):
-    """A model with scikit-learn's fit and predict_proba."""
+    """A model that is fitted in one go, on arrays: `fit` sees training and validation data."""
 
     n_parameters: int
 
