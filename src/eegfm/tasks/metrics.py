@@ -8,8 +8,8 @@ absent from the labels as a recall of zero, which is likely for few windows of a
 Unusual: the published AUC-PR is the trapezoid under the precision-recall curve. It is more optimistic than
 average precision, which is reported beside it under its own name.
 
-A new metric also needs an entry in `metric_names.py` (its name, place in tables, better end and chance level) and a form
-for many draws at once in `eegfm.runs.intervals`, without which it has no interval.
+A new metric also needs an entry in `metric_names.py` (its name, place in tables, better end, chance level) and a form
+for many draws at once in `eegfm.runs.intervals`; without that it has no interval.
 """
 
 import warnings
