@@ -173,8 +173,11 @@ TARGETS = {
 
 @pytest.mark.parametrize("target", sorted(TARGETS))
 def test_the_source_of_a_constructor_says_what_the_constructor_says(target):
-    """All arguments have the same names; those of plain types have the same types."""
+    """All arguments have the same names; those of plain types have the same types. One that passes on says nothing."""
     made = get_object(target)
+    if any(one.kind is one.VAR_KEYWORD for one in inspect.signature(made).parameters.values()):
+        assert arguments(target) is None
+        return
     hints = typing.get_type_hints(made.__init__ if isinstance(made, type) else made)
     found = arguments(target)
     assert found is not None and list(found) == list(inspect.signature(made).parameters)
