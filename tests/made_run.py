@@ -63,6 +63,7 @@ def facts(**changes: Any) -> BenchmarkFacts:
         "split": {},
         "leakage": Leakage(),
         "imported": "",
+        "not_compared": "",
         "window_s": None,
         "corpora": {},
         "draws": {},

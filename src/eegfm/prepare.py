@@ -25,6 +25,8 @@ def prepare(config: DictConfig) -> None:
 def _prepare(data: DictConfig, config: DictConfig) -> None:
     preparation = preparation_of(data, make(config.encoder, "encoder"))
     show(preparation.store(), preparation.sized, preparation.other_s)
+    if preparation.not_compared:
+        print(f"  {preparation.not_compared}")
 
 
 def show(store: SampleStore, benchmark: BenchmarkSpec, window_s: float | None) -> None:

@@ -88,7 +88,8 @@ class BenchmarkFacts:
     `census` counts windows by split and class, `census_differences` says where a partial corpus is not the protocol's.
     `within_subject`: some test subject is also a training subject. `split` is the division (see `eegfm.data.splits`)
     and the part of the training windows, empty where both are the published ones. `imported` says where a store is from
-    that was not made from raw files. `window_s` is the length of windows in seconds where they are not the protocol's.
+    that was not made from raw files, `not_compared` why a store was not compared with its raw files.
+    `window_s` is the length of windows in seconds where they are not the protocol's.
     For a mix (`eegfm.data.mix`) these are the facts of all corpora at once, `census` counts windows by corpus in place
     of classes, and `corpora` holds the facts of each; `draws` are the windows of each in an epoch of training, empty
     where they are all and each once.
@@ -112,6 +113,7 @@ class BenchmarkFacts:
     split: dict[str, Any]
     leakage: Leakage
     imported: str
+    not_compared: str
     window_s: float | None
     corpora: dict[str, "BenchmarkFacts"]
     draws: dict[str, int]
@@ -132,10 +134,13 @@ class BenchmarkFacts:
             complete=manifest.complete,
             simulated=manifest.simulated,
             imported="" if manifest.imported is None else manifest.imported["said"],
+            not_compared="",
             subjects=manifest.census["subjects"],
             subjects_total=manifest.subjects_total,
             missing=manifest.missing,
-            unusable=manifest.unusable,
+            unusable=[
+                {"recording": one["recording"], "reason": one["reason"]} for one in manifest.unusable
+            ],
             census=manifest.census["per_class"],
             census_differences=manifest.census_differences,
             within_subject=manifest.within_subject,

@@ -25,9 +25,9 @@ class Manifest:
     protocol is in it; the protocol has `subjects_total`. `census` counts (see `data.census.count`),
     `census_differences` says where a whole corpus is not what the protocol's census says. `recordings` are those in the
     store, each with "recording", "subject", "split", "windows", "files" (with their SHA-256) and perhaps "notes".
-    `missing` names recordings without a file; `unusable` ("recording", "reason") were refused, `left_out` likewise as
-    the protocol says. `imported` says what `eegfm convert` took the windows from: "said" is the sentence for people.
-    `source` ties an encoder's vectors to the store of their windows. Both are None in other stores, and not in the
+    `missing` names recordings without a file; `unusable` ("recording", "reason", "files") were refused, `left_out`
+    likewise as the protocol says. `imported` says what `eegfm convert` took the windows from: "said" is the sentence
+    for people. `source` ties an encoder's vectors to the store of their windows. Both are None in other stores, and not in the
     file.
     """
 
@@ -44,7 +44,7 @@ class Manifest:
     census: dict[str, Any]
     census_differences: list[str]
     missing: list[str]
-    unusable: list[dict[str, str]]
+    unusable: list[dict[str, Any]]
     left_out: list[dict[str, str]]
     recordings: list[dict[str, Any]]
     prepared_with: dict[str, str]

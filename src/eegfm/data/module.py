@@ -244,6 +244,7 @@ class EEGDataModule(EEGData):
             BenchmarkFacts.of_store(
                 self.store.folder, self.store.manifest, self.benchmark, self.preparation.other_s
             ),
+            not_compared=self.preparation.not_compared,
             subjects=counts["subjects"],
             census=counts["per_class"],
             within_subject=self.within_subject,

@@ -13,6 +13,7 @@ from eegfm.benchmarks.length import of_length
 from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.contracts import EegfmError, Encodes
 from eegfm.data.preparing.download import download
+from eegfm.data.preparing.origin import has_files
 from eegfm.data.preparing.pipeline import prepare, refuse_partial
 from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleStore
@@ -58,6 +59,13 @@ class Preparation:
     def recipe(self) -> Recipe:
         """The recipe of the store: of the windows, or of the encoder's vectors of them."""
         return self.of_windows if self.encoder is None else self.of_windows.encoded(self.encoder)
+
+    @property
+    def not_compared(self) -> str:
+        """Why nobody can tell whether the store is made of the files at `raw`; "" if they were compared."""
+        if self.imported or self.benchmark.make is not None or has_files(self.raw):
+            return ""
+        return f"the store was not compared with raw files: there is none at {self.raw}"
 
     def store(self) -> SampleStore:
         """Make the store if it is missing, and open it; what is done already is skipped.

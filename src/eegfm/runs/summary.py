@@ -70,6 +70,8 @@ def _data(console: Console, facts: BenchmarkFacts, known: Sequence[Reservation])
         )
         corpus = f"{name}: " if name else ""
         console.print(f"{corpus}{one.protocol}, store {one.fingerprint}, windows: {people}")
+        if one.not_compared:
+            console.print(f"{corpus}{one.not_compared}", style="yellow", markup=False)
     if facts.draws:
         said = ", ".join(f"{name} {n:,}" for name, n in facts.draws.items())
         console.print(f"windows an epoch: {said} (data.weights, data.epoch_windows)")

@@ -48,6 +48,9 @@ def facts_of_all(
         complete=all(one.complete for one in facts),
         simulated=any(one.simulated for one in facts),
         imported="; ".join(f"{name}: {one.imported}" for name, one in each.items() if one.imported),
+        not_compared="; ".join(
+            f"{name}: {one.not_compared}" for name, one in each.items() if one.not_compared
+        ),
         subjects={
             split: [f"{name}/{subject}" for name, one in each.items() for subject in one.subjects[split]]
             for split in SPLITS

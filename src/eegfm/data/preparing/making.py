@@ -18,8 +18,9 @@ from eegfm.data.preparing.parts import (
     part_stamp,
     write_part,
 )
-from eegfm.data.preparing.sums import SUMS, sha256_of
+from eegfm.data.preparing.sums import SUMS
 from eegfm.data.store import SampleIndex, digests
+from eegfm.files import sha256_of
 from eegfm.signal.quality import check_amplitude, check_recording
 from eegfm.signal.recording import FETCH_AGAIN
 from eegfm.signal.steps import Step

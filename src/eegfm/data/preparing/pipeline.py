@@ -16,6 +16,7 @@ from eegfm.contracts import EegfmError
 from eegfm.data.census import census_differences, copies, count, leakage
 from eegfm.data.manifest import Manifest
 from eegfm.data.preparing.making import Failure, make_parts
+from eegfm.data.preparing.origin import files_of, has_files, refuse_other_files, remember
 from eegfm.data.preparing.parts import (
     disk_full_explained,
     part_facts,
@@ -60,19 +61,24 @@ def prepare(
     folder = cache / recipe.folder
     with only_one(folder):
         store = SampleStore(folder) if SampleStore.is_at(folder) else None
-        if store is not None and store.complete:
+        # files that are simulated again hold the time, so their bytes differ
+        if store is not None and store.complete and (benchmark.make is not None or not has_files(raw)):
             return store
         if benchmark.make is not None:
             benchmark.make(raw)
         sources = benchmark.sources(raw)
         present = [source for source in sources if is_there(source)]
         if store is not None:
-            if not _grew(store, present):
+            found = refuse_other_files(benchmark, raw, store, present)
+            if store.complete:
+                return store
+            if not (found.new or found.mended):
                 refuse_partial(benchmark, store, allow_partial)
                 return store
             log.warning(
-                "%s: recordings were added since the partial store was made; preparing again.",
+                "%s: there are other files than when the partial store was made (%s); preparing again.",
                 benchmark.name,
+                found.said(),
             )
         missing = [source for source in sources if not is_there(source)]
         if not present or (missing and not allow_partial):
@@ -155,7 +161,12 @@ def _assemble(
         census=count(whole, len(benchmark.kinds)),
         census_differences=wrong,
         missing=[source.recording for source in missing],
-        unusable=[{"recording": failure.recording, "reason": failure.reason} for failure in failures],
+        unusable=[
+            {"recording": failure.recording, "reason": failure.reason, "files": files_of(source)}
+            for failure in failures
+            for source in sources
+            if source.recording == failure.recording
+        ],
         left_out=[
             {"recording": recording, "reason": fact["left_out"]}
             for recording, fact in facts.items()
@@ -176,7 +187,9 @@ def _assemble(
         ],
         prepared_with=versions(),
     )
-    return write_store(folder, manifest, (read_part(parts, source.recording) for source in kept))
+    store = write_store(folder, manifest, (read_part(parts, source.recording) for source in kept))
+    remember(store, ((source, facts[source.recording]) for source in kept))
+    return store
 
 
 def subjects_total(benchmark: BenchmarkSpec, sources: Sequence[Source]) -> int:
@@ -251,13 +264,6 @@ def _how_to_get(benchmark: BenchmarkSpec, raw: Path) -> str:
 
 
 # ---- small things ----------------------------------------------------------------------------------------------------
-
-
-def _grew(store: SampleStore, present: Sequence[Source]) -> bool:
-    """Whether raw files have come that a partial store could not have."""
-    known = {recording["recording"] for recording in store.manifest.recordings}
-    known |= {unusable["recording"] for unusable in store.manifest.unusable}
-    return any(source.recording not in known for source in present)
 
 
 def versions() -> dict[str, str]:

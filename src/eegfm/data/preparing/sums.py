@@ -1,6 +1,5 @@
 """Read `SHA256SUMS.txt`, which PhysioNet puts beside a corpus: the SHA-256 of every file below its folder."""
 
-import hashlib
 import logging
 import re
 from collections.abc import Iterable
@@ -11,12 +10,6 @@ from eegfm.contracts import EegfmError
 log = logging.getLogger(__name__)
 
 SUMS = "SHA256SUMS.txt"
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parse_sums(text: str, where: str) -> dict[str, str]:

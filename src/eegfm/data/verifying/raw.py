@@ -7,9 +7,10 @@ from eegfm.benchmarks.spec import BenchmarkSpec, LeftOut, Source
 from eegfm.contracts import EegfmError
 from eegfm.data.census import copies
 from eegfm.data.preparing.pipeline import is_there
-from eegfm.data.preparing.sums import SUMS, sha256_of, sums_beside
+from eegfm.data.preparing.sums import SUMS, sums_beside
 from eegfm.data.store import SampleStore
 from eegfm.data.verifying.checks import Check, Meter, Verdict, how_to_get, prepare_again
+from eegfm.files import sha256_of
 from eegfm.signal.quality import check_recording
 from eegfm.words import some
 
