@@ -1,5 +1,7 @@
 """`eegfm verify`: the table and its exit status, the screen of all benchmarks, and the command line."""
 
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +120,31 @@ def test_the_command_line(tmp_path):
     assert variant.returncode == 1 and "0 of" in variant.stdout, variant.stderr
     refused = call("eegfm", "verify", "data=mumtaz", cwd=tmp_path)
     assert refused.returncode == 1 and "mumtaz2016" in refused.stderr
+
+
+@pytest.mark.slow
+def test_what_is_told_to_type_puts_a_damaged_store_right(tmp_path):
+    """Typed as it stands, with the folders and choices of the command that was told it."""
+    corpus = corpora.corpora()["mental_arithmetic"]
+    (tmp_path / "their files").mkdir()
+    corpus.write(tmp_path / "their files", corpus.table)
+    words = (
+        "data=mental_arithmetic",
+        "data.raw='their files'",
+        "paths.cache=stores",
+        "data.allow_partial=true",
+    )
+    assert call("eegfm", "prepare", *words, cwd=tmp_path).returncode == 0
+    (damaged,) = tmp_path.glob("stores/*/*/index.npz")
+    damaged.write_bytes(b"")
+    wrong = call("eegfm", "verify", *words, cwd=tmp_path)
+    assert wrong.returncode == 1
+    (told,) = re.findall(r"(rm -r .*?)  and then type: (eegfm prepare .*)", wrong.stdout)
+    subprocess.run(told[0], shell=True, check=True, cwd=tmp_path)
+    again = call(*shlex.split(told[1]), cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    right = call("eegfm", "verify", *words, cwd=tmp_path)
+    assert right.returncode == 0, right.stdout
 
 
 @pytest.mark.slow

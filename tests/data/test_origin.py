@@ -120,3 +120,48 @@ def test_the_preparation_itself_remembers_its_files(tmp_path, monkeypatch):
     run(tmp_path)
     monkeypatch.setattr(origin, "sha256_of", None)
     run(tmp_path)
+
+
+# ---- a partial store is completed ------------------------------------------------------------------------------------
+
+
+def cut_short(path: Path) -> bytes:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    return content
+
+
+def test_a_file_that_is_put_right_completes_the_store_and_one_that_is_not_is_not_read_again(tmp_path):
+    corpus.write(tmp_path / "raw")
+    path = tmp_path / "raw" / "S02_1.edf"
+    content = cut_short(path)
+    partial = run(tmp_path, allow_partial=True)
+    assert not partial.complete
+    before = (partial.folder / "index.npz").stat().st_mtime_ns
+    assert not run(tmp_path, allow_partial=True).complete
+    assert (partial.folder / "index.npz").stat().st_mtime_ns == before
+    path.write_bytes(content)
+    assert run(tmp_path).complete
+
+
+def test_a_partial_store_is_not_replaced_by_files_that_lack_some_of_its_own(tmp_path):
+    corpus.write(tmp_path / "raw")
+    gone = (tmp_path / "raw" / "S02_1.edf").read_bytes()
+    (tmp_path / "raw" / "S02_1.edf").unlink()
+    run(tmp_path, allow_partial=True)
+    (tmp_path / "raw" / "S02_1.edf").write_bytes(gone)
+    (tmp_path / "raw" / "S04_0.edf").unlink()
+    with pytest.raises(EegfmError, match=r"new: S02_1; gone: S04_0"):
+        run(tmp_path, allow_partial=True)
+
+
+def test_a_file_that_the_sums_beside_it_refuse_is_left_out_and_the_store_passes_its_own_check(tmp_path):
+    corpus.write(tmp_path / "raw")
+    path = tmp_path / "raw" / "S02_1.edf"
+    (tmp_path / "raw" / "SHA256SUMS.txt").write_text(f"{'0' * 64}  S02_1.edf\n")
+    asked = Preparation(
+        benchmark=TINY, raw=path.parent, cache=tmp_path / "cache", allow_partial=True, progress=False
+    )
+    for _ in range(2):
+        store = asked.store()
+        assert [one["recording"] for one in store.manifest.unusable] == ["S02_1"] and len(store) == 54

@@ -1,11 +1,13 @@
 """The function of `eegfm verify`: check one benchmark, or show an overview of all."""
 
+import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from eegfm.benchmarks.spec import BenchmarkSpec
@@ -17,7 +19,7 @@ from eegfm.data.manifest import FILE, Manifest
 from eegfm.data.preparing.pipeline import is_there
 from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleStore
-from eegfm.data.verifying.checks import Check
+from eegfm.data.verifying.checks import Check, Remedies
 from eegfm.data.verifying.verify import last_verified, verify
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ def verify_benchmarks(config: DictConfig) -> None:
 
     wanted = preparation_of(one_corpus(config, "eegfm verify"))
     benchmark = wanted.sized
-    checks = verify(benchmark, wanted.raw, wanted.cache, recipe=wanted.recipe)
+    words = shlex.join(HydraConfig.get().overrides.task)
+    checks = verify(benchmark, wanted.raw, wanted.cache, recipe=wanted.recipe, remedies=Remedies(words))
     show_checks(f"{benchmark.title} ({benchmark.protocol})", checks, console)
     if any(check.verdict == "off" for check in checks):
         raise SystemExit(1)

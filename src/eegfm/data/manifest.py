@@ -27,8 +27,8 @@ class Manifest:
     store, each with "recording", "subject", "split", "windows", "files" (with their SHA-256) and perhaps "notes".
     `missing` names recordings without a file; `unusable` ("recording", "reason", "files") were refused, `left_out`
     likewise as the protocol says. `imported` says what `eegfm convert` took the windows from: "said" is the sentence
-    for people. `source` ties an encoder's vectors to the store of their windows. Both are None in other stores, and not in the
-    file.
+    for people. `source` ties an encoder's vectors to the store of their windows. Both are None in other stores, and
+    not in the file.
     """
 
     fingerprint: str

@@ -1,5 +1,6 @@
 """The result of a verification: one `Check` for each property that was examined, and shared sentences."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -41,14 +42,33 @@ class Meter:
         self.bar.update(self.task, completed=self.total)
 
 
-def prepare_again(benchmark: BenchmarkSpec, folder: Path) -> str:
-    return f"Delete {folder}, then type: eegfm prepare data={benchmark.name}"
+@dataclass(frozen=True)
+class Remedies:
+    """What to type, with the words of the command that verifies: its data, folders and choices.
+
+    `words` are those behind `eegfm prepare`; None where the same command prepares, as `eegfm train` does. What was
+    `imported` from an LMDB of the reference is imported again.
+    """
+
+    words: str | None
+    imported: bool = False
+
+    @property
+    def prepare(self) -> str:
+        """To make the store, or a fuller one."""
+        if self.imported:
+            return "import it: eegfm convert data=<benchmark> lmdb=<the reference's LMDB>"
+        return (
+            "run the same command again"
+            if self.words is None
+            else f"type: eegfm prepare {self.words}".rstrip()
+        )
+
+    def anew(self, folder: Path) -> str:
+        """To make a store that is there once more."""
+        return f"rm -r {shlex.quote(str(folder))}  and then {self.prepare}"
 
 
 def how_to_get(benchmark: BenchmarkSpec) -> str:
-    fetch = (
-        f" eegfm prepare data={benchmark.name} data.download=true fetches it."
-        if benchmark.open_files
-        else ""
-    )
+    fetch = " data.download=true fetches it." if benchmark.open_files else ""
     return f"{benchmark.access}{fetch} If the files lie elsewhere: data.raw=<folder>"

@@ -9,7 +9,7 @@ from eegfm.data.census import copies
 from eegfm.data.preparing.pipeline import is_there
 from eegfm.data.preparing.sums import SUMS, sums_beside
 from eegfm.data.store import SampleStore
-from eegfm.data.verifying.checks import Check, Meter, Verdict, how_to_get, prepare_again
+from eegfm.data.verifying.checks import Check, Meter, Remedies, Verdict, how_to_get
 from eegfm.files import sha256_of
 from eegfm.signal.quality import check_recording
 from eegfm.words import some
@@ -35,6 +35,7 @@ class _Files:
             self.left_out = {one["recording"]: one["reason"] for one in found.left_out}
         self.doubts = {name: one["doubts"] for name, one in self.known.items() if "doubts" in one}
         self.present = [source for source in self.sources if is_there(source)]
+        self.used = [source for source in self.present if source.recording not in self.unusable]
         # recordings that the store does not list; only these are opened
         self.strangers = [
             s for s in self.present if s.recording not in self.known and s.recording not in self.unusable
@@ -42,7 +43,13 @@ class _Files:
 
 
 def check_raw(
-    benchmark: BenchmarkSpec, raw: Path, store: SampleStore | None, meter: Meter, *, may_be_gone: bool
+    benchmark: BenchmarkSpec,
+    raw: Path,
+    store: SampleStore | None,
+    meter: Meter,
+    remedies: Remedies,
+    *,
+    may_be_gone: bool,
 ) -> list[Check]:
     """Check for missing, changed, unreadable and duplicated files, and list recordings that the protocol leaves out.
 
@@ -58,10 +65,10 @@ def check_raw(
     _open_strangers(files, meter)
     return [
         _found(files, may_be_gone),
-        *_as_prepared(files),
+        *_as_prepared(files, remedies),
         *_as_published(files),
-        *_come_since(files),
-        *_readable(files),
+        *_come_since(files, remedies),
+        *_readable(files, remedies),
         *_duplicated(files),
         *_left_out(files),
         *_doubtful(files),
@@ -125,7 +132,7 @@ def _found(files: _Files, may_be_gone: bool) -> Check:
     return Check("raw files", found, wanted, "warning" if excused else "off", how_to_get(benchmark))
 
 
-def _as_prepared(files: _Files) -> list[Check]:
+def _as_prepared(files: _Files, remedies: Remedies) -> list[Check]:
     """Compare the files with those that the store was made from."""
     compared, changed = 0, []
     for source in files.present:
@@ -147,12 +154,14 @@ def _as_prepared(files: _Files) -> list[Check]:
     found = f"{len(changed):,} of {compared:,} files have other bytes: {some(changed)}"
     # a simulated corpus is made again if it was deleted; its files hold the time, so their bytes differ
     verdict: Verdict = "warning" if files.benchmark.make is not None else "off"
-    remedy = f"Put the old files back. Or: {prepare_again(files.benchmark, files.store.folder)}"
+    remedy = f"Put the old files back. Or make it of these: {remedies.anew(files.store.folder)}"
     return [Check("unchanged", found, wanted, verdict, remedy)]
 
 
 def _as_published(files: _Files) -> list[Check]:
-    sums = sums_beside(files.raw, files.sha256)
+    # what the store leaves out as unusable is said there
+    used = {path for source in files.used for path in source.files}
+    sums = sums_beside(files.raw, used & files.sha256.keys())
     wrong = [path.name for path, sha256 in sums.items() if files.sha256[path] != sha256]
     if not sums:
         return []
@@ -164,19 +173,19 @@ def _as_published(files: _Files) -> list[Check]:
     return [Check("published", found, "the published files", "off", "Fetch them again.")]
 
 
-def _come_since(files: _Files) -> list[Check]:
+def _come_since(files: _Files, remedies: Remedies) -> list[Check]:
     if files.store is None or not files.strangers:
         return []
     names = some([source.recording for source in files.strangers])
     found = f"{len(files.strangers):,} recordings that the store does not know: {names}"
     if files.store.complete:
-        remedy = prepare_again(files.benchmark, files.store.folder)
+        remedy = f"Take them away. Or make it of these: {remedies.anew(files.store.folder)}"
         return [Check("come since", found, "none", "off", remedy)]
-    remedy = f"To make a fuller store, type: eegfm prepare data={files.benchmark.name}"
+    remedy = f"To make a fuller store, {remedies.prepare}"
     return [Check("come since", found, "none", "warning", remedy)]
 
 
-def _readable(files: _Files) -> list[Check]:
+def _readable(files: _Files, remedies: Remedies) -> list[Check]:
     checks = []
     if files.unreadable:
         reasons = [f"{name}: {reason}" for name, reason in files.unreadable.items()]
@@ -187,7 +196,7 @@ def _readable(files: _Files) -> list[Check]:
     if files.unusable:
         reasons = [f"{name}: {reason}" for name, reason in files.unusable.items()]
         found = f"{len(reasons):,} recordings when the store was made: {'; '.join(reasons[:5])}"
-        remedy = "Repair these files, delete the store's folder and prepare again."
+        remedy = f"Repair these files, then {remedies.prepare}"
         checks.append(Check("unusable", found, "none", "warning", remedy))
     return checks
 
@@ -196,7 +205,7 @@ def _duplicated(files: _Files) -> list[Check]:
     """Different files of the protocol with the same bytes, unless the benchmark declares them."""
     if not any(source.path in files.sha256 for source in files.present):
         return []
-    copied = copies(files.benchmark, files.present, files.sha256)
+    copied = copies(files.benchmark, files.used, files.sha256)
     wanted = "no two equal files"
     wrong, n = copied.named(), len(copied.groups)
     if not wrong:

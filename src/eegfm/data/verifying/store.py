@@ -11,7 +11,7 @@ from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec
 from eegfm.data.census import count, leakage
 from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleStore, digests
-from eegfm.data.verifying.checks import Check, Meter, Verdict, prepare_again
+from eegfm.data.verifying.checks import Check, Meter, Remedies, Verdict
 from eegfm.data.verifying.gates import Signal, check_signal
 from eegfm.data.verifying.near_copies import NearCopies, NearCopy, probe_rows
 from eegfm.words import some
@@ -19,9 +19,11 @@ from eegfm.words import some
 CHUNK = 2**24  # bytes of windows that are read at a time
 
 
-def check_store(benchmark: BenchmarkSpec, store: SampleStore, recipe: Recipe, meter: Meter) -> list[Check]:
+def check_store(
+    benchmark: BenchmarkSpec, store: SampleStore, recipe: Recipe, meter: Meter, remedies: Remedies
+) -> list[Check]:
     """Check that the store is as it was written, and that it is what the benchmark says."""
-    checks = [_manifest(store, recipe)]
+    checks = [_manifest(store, recipe, remedies)]
     if _sound(benchmark, store):
         windows, measured = _windows(store, meter)
         checks += [windows, *_counts(benchmark, store), *_leaks(benchmark, store)]
@@ -31,14 +33,14 @@ def check_store(benchmark: BenchmarkSpec, store: SampleStore, recipe: Recipe, me
     else:
         found = "some rows have no split, or a label that is not a class"
         checks.append(Check("index", found, "a split and a class for each row", "off"))
-    again = prepare_again(benchmark, store.folder)
+    again = f"To make it anew: {remedies.anew(store.folder)}"
     return [
         replace(check, remedy=f"{check.remedy} {again}".strip()) if check.verdict == "off" else check
         for check in checks
     ]
 
 
-def _manifest(store: SampleStore, recipe: Recipe) -> Check:
+def _manifest(store: SampleStore, recipe: Recipe, remedies: Remedies) -> Check:
     """Check that `recipe.json` has the wanted recipe and fits the index."""
     manifest, wanted = store.manifest, f"recipe {recipe.fingerprint}"
     wrong = []
@@ -60,7 +62,7 @@ def _manifest(store: SampleStore, recipe: Recipe) -> Check:
         f"{store.folder.name}, partial: {manifest.n_subjects} of {manifest.subjects_total} subjects, "
         f"{len(manifest.missing)} recordings missing, {len(manifest.unusable)} unusable"
     )
-    return Check("store", found, wanted, "warning", "Complete the raw files and prepare again.")
+    return Check("store", found, wanted, "warning", f"Complete the raw files, then {remedies.prepare}")
 
 
 def _sound(benchmark: BenchmarkSpec, store: SampleStore) -> bool:

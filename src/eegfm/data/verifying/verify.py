@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +23,7 @@ from eegfm.contracts import EegfmError
 from eegfm.data.preparing.parts import bar_of
 from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleStore
-from eegfm.data.verifying.checks import Check, Meter, prepare_again
+from eegfm.data.verifying.checks import Check, Meter, Remedies
 from eegfm.data.verifying.raw import check_raw
 from eegfm.data.verifying.store import check_store
 from eegfm.files import only_one, write_json
@@ -52,6 +52,7 @@ def verify(
     recipe: Recipe | None = None,
     progress: bool = True,
     raw_may_be_gone: bool = False,
+    remedies: Remedies | None = None,
 ) -> list[Check]:
     """Check the raw folder and the store of a recipe, and keep the result in the store.
 
@@ -64,23 +65,28 @@ def verify(
         cache: folder of all stores.
         recipe: the store's recipe; None for the published one.
         progress: draw a progress bar.
+        remedies: what to type where a check fails; None: `eegfm prepare` of the benchmark.
         raw_may_be_gone: a raw file that the store was made from may be missing; that is then a warning, not a fault.
     """
     recipe = recipe or Recipe.of(benchmark)
-    store, faults = _open(benchmark, cache, recipe)
+    remedies = remedies or Remedies(f"data={benchmark.name}")
+    remedies = replace(remedies, imported=bool(recipe.facts.get("imported")))
+    store, faults = _open(benchmark, cache, recipe, remedies)
     with bar_of(progress) as bar:
         meter = Meter(bar, bar.add_task(f"Checking {benchmark.name}", total=0, unit="MB", visible=False))
         if store is not None:
             meter.expect((store.folder / "samples.mdb").stat().st_size)
-        checks = check_raw(benchmark, raw, store, meter, may_be_gone=raw_may_be_gone)
-        checks += faults if store is None else check_store(benchmark, store, recipe, meter)
+        checks = check_raw(benchmark, raw, store, meter, remedies, may_be_gone=raw_may_be_gone)
+        checks += faults if store is None else check_store(benchmark, store, recipe, meter, remedies)
         meter.finish()
     if store is not None:
         _remember(store, benchmark, checks)
     return checks
 
 
-def _open(benchmark: BenchmarkSpec, cache: Path, recipe: Recipe) -> tuple[SampleStore | None, list[Check]]:
+def _open(
+    benchmark: BenchmarkSpec, cache: Path, recipe: Recipe, remedies: Remedies
+) -> tuple[SampleStore | None, list[Check]]:
     """The store of a recipe; or None, with the check that says why there is none or why it cannot be opened."""
     folder = cache / recipe.folder
     try:
@@ -88,10 +94,10 @@ def _open(benchmark: BenchmarkSpec, cache: Path, recipe: Recipe) -> tuple[Sample
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         if isinstance(error, EegfmError) and not SampleStore.is_at(folder):
             found = " ".join(str(error).splitlines()[:-1])  # its last line is the remedy
-            remedy = f"eegfm prepare data={benchmark.name}"
+            remedy = f"To make it, {remedies.prepare}"
             return None, [Check("store", found, "a prepared store", "warning", remedy)]
         found = f"{folder} cannot be opened ({type(error).__name__}: {error})"
-        return None, [Check("store", found, "a prepared store", "off", prepare_again(benchmark, folder))]
+        return None, [Check("store", found, "a prepared store", "off", remedies.anew(folder))]
 
 
 def verify_once(
@@ -108,7 +114,15 @@ def verify_once(
     with only_one(folder):  # if many runs start at once, one checks and the others wait
         if is_verified(folder, benchmark):
             return
-        checks = verify(benchmark, raw, cache, recipe=recipe, progress=progress, raw_may_be_gone=True)
+        checks = verify(
+            benchmark,
+            raw,
+            cache,
+            recipe=recipe,
+            progress=progress,
+            raw_may_be_gone=True,
+            remedies=Remedies(None),
+        )
     off = [check for check in checks if check.verdict == "off"]
     if off:
         raise EegfmError(
