@@ -98,7 +98,8 @@ def test_two_processes_are_one_run(tmp_path):
     cache = f"paths.cache={tmp_path}/data/cache"
     done = call("eegfm.evaluate", f"run={two}", "split=val", cache, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    again = read_predictions(two / "predictions_val.csv")
+    (home,) = two.glob("evaluations/val-*")
+    again = read_predictions(home / "predictions_val.csv")
     assert scores(again.probabilities, again.labels, 2) == pytest.approx(before["val"], abs=1e-6)
 
     for begun, ended, signum, status in ((2, 1, signal.SIGUSR2, 140), (1, 2, signal.SIGTERM, 143)):

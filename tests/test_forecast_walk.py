@@ -85,7 +85,8 @@ def test_the_map_of_a_probe_says_in_numbers_what_is_near_to_what(probe, place):
     written = {path: path.read_bytes() for path in probe.iterdir() if path.is_file()}
     done = door(place, "evaluate", f"run={probe}", "embedding_map=true")
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads((probe / "embedding_map_val.json").read_text())
+    (home,) = probe.glob("evaluations/val-fitted-*")
+    found = json.loads((home / "embedding_map_val.json").read_text())
     assert found["n_windows"] == 180 and found["subjects"] == ["S09", "S10", "S11"]
     assert found["class_told_by"] == "windows of other subjects"
     assert list(found["spaces"]) == ["raw windows", "random weights", "this run"]
@@ -96,5 +97,5 @@ def test_the_map_of_a_probe_says_in_numbers_what_is_near_to_what(probe, place):
     random, own = (found["spaces"][name] for name in ("random weights", "this run"))
     assert random != own  # the weights were loaded
     assert own["subject"]["balanced_accuracy"] > 0.4  # heads differ, and features tell
-    assert (probe / "figures" / "embedding_map_val.png").stat().st_size > 20_000
+    assert (home / "figures" / "embedding_map_val.png").stat().st_size > 20_000
     assert {path: path.read_bytes() for path in written} == written  # and nothing else is touched

@@ -56,7 +56,8 @@ def test_a_probe_of_a_pre_training_is_evaluated_to_the_same_numbers(results, pla
     done = call_afresh("eegfm", "evaluate", f"run={folder}", "split=test", cwd=place)
     assert done.returncode == 0, done.stderr
     assert f"{result.metrics['test']['auroc']:.4f}" in done.stdout
-    assert (folder / "predictions_test.csv").read_bytes() == written
+    (again,) = folder.glob("evaluations/test-*/predictions_test.csv")
+    assert again.read_bytes() == (folder / "predictions_test.csv").read_bytes() == written
 
 
 def test_the_report_names_the_ways(place):

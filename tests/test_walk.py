@@ -120,7 +120,7 @@ def test_evaluate_gives_the_runs_own_numbers_from_folder_and_from_checkpoint(pla
     for what in (folder, folder / "checkpoints" / "best.ckpt"):
         done = door(place, "evaluate", f"run={what}", "split=test")
         assert done.returncode == 0, done.stderr
-        home = folder if what == folder else what.parent
+        (home,) = folder.glob("evaluations/test-best-*")  # the same weights, on the same data
         found = read_predictions(home / "predictions_test.csv")
         assert found.keys == wanted.keys
         torch.testing.assert_close(torch.tensor(found.probabilities), torch.tensor(wanted.probabilities))
@@ -134,14 +134,15 @@ def test_it_is_explained_on_one_page_whose_numbers_can_be_computed_again(place):
     folder = only_run(place)
     done = door(place, "evaluate", f"run={folder}", "explain=true")
     assert done.returncode == 0, done.stderr
-    page = (folder / "explain_test.html").read_text(encoding="utf-8")
+    (home,) = folder.glob("evaluations/test-best-*")
+    page = (home / "explain_test.html").read_text(encoding="utf-8")
     pictures = re.findall(r'src="([^"]{22})', page)
     assert len(pictures) == 6 and all(source.startswith("data:image/png;base64") for source in pictures)
-    told = json.loads((folder / "explain_test.json").read_text())
+    told = json.loads((home / "explain_test.json").read_text())
     expected = read_result(folder).metrics["test"]
     for name, value in told["metrics"].items():
         assert value == pytest.approx(expected[name], rel=1e-5), name
-    with np.load(folder / "attention_test.npz") as file:
+    with np.load(home / "attention_test.npz") as file:
         attention, keys = file["attention"].astype(np.float64), file["key"].tolist()
     assert keys == read_predictions(folder / "predictions_test.csv").keys
     np.testing.assert_allclose(attention.sum(axis=(2, 3)), 1, atol=2e-3)  # in half precision
@@ -155,7 +156,8 @@ def test_it_is_explained_on_one_page_whose_numbers_can_be_computed_again(place):
 
 def read_predictions_of(place: Path, folder: Path, split: str):
     assert door(place, "evaluate", f"run={folder}", f"split={split}").returncode == 0
-    return read_predictions(folder / f"predictions_{split}.csv")
+    (home,) = folder.glob(f"evaluations/{split}-best-*")
+    return read_predictions(home / f"predictions_{split}.csv")
 
 
 def test_report_reads_it(place):

@@ -1,6 +1,7 @@
 """`python -m eegfm.evaluate run=<run folder or checkpoint> split=test`: score trained weights on any split.
 
 Data, encoder and model come from the run's own config, which its folder and every checkpoint hold.
+The outcome goes to `evaluations/` in the run's folder; a finished run stays as it is.
 
   embedding_map=true   instead of scores, draw a map of the windows: raw, embedded with random weights, and with the
                        run's weights; and measure which windows are near (default: the validation split)

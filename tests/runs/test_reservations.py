@@ -186,7 +186,7 @@ def test_scores_show_all_marks(run, asked, place, capsys):
 def test_explain_shows_all_marks_on_its_screen_page_file_and_figures(run, asked, place, titles, capsys):
     titles.take()
     evaluate(composed(f"run={asked}", "explain=true", f"paths.cache={place}/cache", door="evaluate"))
-    folder = asked if asked.is_dir() else asked.parent
+    (folder,) = run.glob("evaluations/test-best-*")
     for text in (capsys.readouterr().out, (folder / "explain_test.html").read_text()):
         assert missing(text, OF_WEIGHTS) == []
     assert (
@@ -201,7 +201,7 @@ def test_explain_shows_all_marks_on_its_screen_page_file_and_figures(run, asked,
 def test_an_embedding_map_shows_all_marks(run, asked, place, titles, capsys):
     titles.take()
     evaluate(composed(f"run={asked}", "embedding_map=true", f"paths.cache={place}/cache", door="evaluate"))
-    folder = asked if asked.is_dir() else asked.parent
+    (folder,) = run.glob("evaluations/val-best-*")
     assert missing(capsys.readouterr().out, OF_WEIGHTS) == []
     said = json.loads((folder / "embedding_map_val.json").read_text())["warnings"]
     assert missing(" ".join(said), OF_WEIGHTS) == []

@@ -20,6 +20,7 @@ from eegfm.drawing.style import save
 from eegfm.files import write_json
 from eegfm.nn.scaling import size_of
 from eegfm.process import environment
+from eegfm.runs.evaluations import folder_of_evaluation
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import titled
 from eegfm.runs.seen import reservations_at
@@ -33,7 +34,7 @@ AT_MOST = 500  # windows
 
 
 def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
-    """Write `embedding_map_<split>.json` and its picture in `figures/` beside a run's files; returns its path.
+    """Write `embedding_map_<split>.json` and its picture in a folder of their own; returns its path.
 
     `config` is the run's own, `place` its folder or a checkpoint in it. The run's seed draws windows of the split, the
     same share of every class. The features are those that the run uses: the statistics of a layer for a probe, else
@@ -69,7 +70,7 @@ def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
     label, subject = rows.labels[part], rows.subject[rows.rows][part]
     numbers = {name: nearness(x, label, subject) for name, x in spaces.items()}
     n_subjects = len(np.unique(subject))
-    folder = place.beside
+    folder = folder_of_evaluation(place, run.task, data, split)
     reserved = reservations_at(place, run.config, data)
     title = f"{data.benchmark.title}, {split} split: {len(part)} windows of {n_subjects} subjects"
     title = titled(title, reserved)

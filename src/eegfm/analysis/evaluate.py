@@ -1,5 +1,6 @@
 """`eegfm evaluate`: the scores of trained weights on a split, a page that explains them, or an embedding map."""
 
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -9,21 +10,28 @@ from eegfm.analysis.explain import explain
 from eegfm.benchmarks.spec import SPLITS, SplitName
 from eegfm.build import Run, on_one_device, trained
 from eegfm.contracts import EegfmError
+from eegfm.files import write_json
+from eegfm.runs.evaluations import folder_of_evaluation
 from eegfm.runs.outputs import write_and_score
 from eegfm.runs.place import Place
+from eegfm.runs.results import RunResult, json_values
 from eegfm.runs.seen import reservations_at
 from eegfm.runs.summary import show_scores
 from eegfm.tasks.fitted import FitsInOneGo
 
 
 def evaluate(config: DictConfig) -> None:
-    """Score, explain or map the run at `config.run`, on its own data or on `config.raw`."""
+    """Score, explain or map the run at `config.run`, on its own data or on `config.raw`.
+
+    The outcome goes to a folder of its own (see `runs.evaluations`).
+    """
     split = config["values"].split or ("val" if config.embedding_map else "test")
     if split not in SPLITS:
         raise EegfmError(f"split={split} is not a split. Type one of {', '.join(SPLITS)}.")
     place = Place.of(config.run, config.trust)
     own = on_one_device(place.config)
     own.paths, own.trainer.accelerator = config.paths, config.trainer.accelerator
+    _use_cache_at_hand(own, Path(config.paths.cache), place.result)
     if config.raw is not None:
         own.data.raw = config.raw
     if config.embedding_map:
@@ -38,16 +46,27 @@ def evaluate(config: DictConfig) -> None:
     in_one_go = isinstance(run.task, FitsInOneGo)
     predictions = run.task.predict(run.data, split) if in_one_go else _predict(run, split)
     ids = [run.data.subjects[i] for i in predictions.subject]
-    out, scores, by_subject = write_and_score(place.beside, split, predictions, ids, run.data.spec)
+    folder = folder_of_evaluation(place, run.task, run.data, split)
+    out, scores, by_subject = write_and_score(folder, split, predictions, ids, run.data.spec)
     tested = len(predictions.keys) if split == "test" else None
-    show_scores(
-        f"{run.data.benchmark.title}, {split} split ({place})",
-        scores,
-        by_subject,
-        run.data.provenance(),
-        out,
-        reservations_at(place, run.config, run.data, tested=tested),
-    )
+    reserved = reservations_at(place, run.config, run.data, tested=tested)
+    numbers = {"warnings": [one.sentence for one in reserved], "metrics": scores, "by_subject": by_subject}
+    write_json(folder / "scores.json", json_values(numbers))
+    title = f"{run.data.benchmark.title}, {split} split ({place})"
+    show_scores(title, scores, by_subject, run.data.provenance(), out, reserved)
+
+
+def _use_cache_at_hand(own: DictConfig, now: Path, result: RunResult | None) -> None:
+    """Change a run's config to the cache that is named now, if it holds the run's stores, else leave the run's own.
+
+    Without a result, or where neither has the stores, the first of both that exists is taken.
+    """
+    facts = [] if result is None else result.benchmark.each.values()
+    stores = [Path(*Path(one.store).parts[-2:]) for one in facts]  # <benchmark>/<fingerprint>
+    for node in (own.data.get("corpora") or {"": own.data}).values():
+        caches = [now, Path(node.cache)]
+        whole = [cache for cache in caches if stores and all((cache / one).is_dir() for one in stores)]
+        node.cache = str([*whole, *(cache for cache in caches if cache.is_dir()), now][0])
 
 
 def _predict(run: Run, split: SplitName) -> Any:

@@ -24,6 +24,7 @@ from eegfm.drawing import classifiers as drawing_classifiers
 from eegfm.drawing import runs, style
 from eegfm.drawing.html import PLAIN, document, note, paragraph, picture, table
 from eegfm.files import write_json, write_text
+from eegfm.runs.evaluations import folder_of_evaluation
 from eegfm.runs.outputs import subject_scores
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import titled
@@ -39,8 +40,8 @@ from eegfm.tasks.metrics import probabilities, scores
 def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
     """Write `explain_<split>.html`, its numbers as JSON and the attention as `attention_<split>.npz`; returns the page.
 
-    `config` is the run's own. The files are written beside `place`, its folder or a checkpoint in it. The file of
-    attention holds "key" and "label" by window, and "attention" [window, head, second, channel] in float16. If the run
+    `config` is the run's own. The files go to a folder of their own (see `runs.evaluations`). The file of attention
+    holds "key" and "label" by window, and "attention" [window, head, second, channel] in float16. If the run
     was logged to W&B, the figures go to the same W&B run, as `explain_<split>/<figure>`.
 
     Raises:
@@ -57,7 +58,7 @@ def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
     data.setup("test" if split == "test" else "fit")
     put_trained(task, place)
     outputs = _outputs(task, data, split)
-    folder = place.beside
+    folder = folder_of_evaluation(place, task, data, split)
     ids = [data.subjects[i] for i in outputs["subject"]]
     reserved = reservations_at(place, run.config, data)
     title = titled(f"{data.benchmark.title}, {split} split ({place.folder.name})", reserved)

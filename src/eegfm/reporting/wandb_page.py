@@ -20,6 +20,7 @@ from eegfm.reporting.groups import Group, group_runs
 from eegfm.reporting.remarks import marks, remarks
 from eegfm.reporting.run_folders import Run, find_runs, read_runs
 from eegfm.reporting.scores import LEGEND, NONE, interval, score
+from eegfm.runs.evaluations import FOLDER as EVALUATIONS
 from eegfm.runs.reservations import reservations_of
 from eegfm.runs.wandb import CONFUSION, PREDICTIONS, SUBJECTS
 from eegfm.tasks.metric_names import METRICS, NO_SCORE, short
@@ -265,7 +266,8 @@ def cells(page: Page) -> Sheet:
 def _figures(runs: Sequence[Run]) -> tuple[list[str], list[str], list[str]]:
     """The keys of the runs' figures at W&B: maps of spatial weights, maps of attention, and the others."""
     spatial, attention, others = set[str](), set[str](), set[str]()
-    for path in (path for run in runs for path in run.folder.glob("figures/*.png")):
+    places = ("figures/*.png", f"{EVALUATIONS}/*/figures/*.png")
+    for path in (path for run in runs for place in places for path in run.folder.glob(place)):
         explained = OF_EXPLAIN.fullmatch(path.stem)
         key = f"explain_{explained[2]}/{explained[1]}" if explained else path.stem
         if path.stem.startswith("spatial"):

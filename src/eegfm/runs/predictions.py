@@ -11,6 +11,8 @@ from jaxtyping import Float, Int
 from eegfm.files import cell, uncelled, whole
 from eegfm.runs.results import unreadable
 
+AGAIN = "To write it anew, delete the result.json beside it and type the command of the run again."
+
 
 @dataclass(frozen=True, eq=False)
 class PredictionTable:
@@ -64,8 +66,6 @@ def read_predictions(path: Path) -> PredictionTable:
         labels = np.array([position[uncelled(row[2])] for row in rows], dtype=np.int64)
         values = np.array([[float(p) for p in row[3:]] for row in rows]).reshape(len(rows), len(classes))
     except (KeyError, IndexError, ValueError) as error:
-        raise unreadable(
-            f"{path} is damaged: {error!r}. Evaluate the run again to write it anew."
-        ) from None
+        raise unreadable(f"{path} is damaged: {error!r}. {AGAIN}") from None
     keys, subjects = ([uncelled(row[i]) for row in rows] for i in (0, 1))
     return PredictionTable(keys, subjects, labels, values, classes)
