@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eegfm.runs.intervals import ALL_UP_TO, DRAWS, Drawn, _by_draw, draws, ends, intervals, percentiles
+from eegfm.runs.intervals import (
+    ALL_UP_TO,
+    DRAWS,
+    Drawn,
+    draws,
+    ends,
+    intervals,
+    percentiles,
+    scores_by_draw,
+)
 from eegfm.runs.predictions import PredictionTable
 from eegfm.tasks.metrics import scores
 
@@ -35,7 +44,7 @@ def test_a_draw_is_scored_as_scikit_learn_scores_its_windows(n_subjects, n_class
     one = table(n_subjects, n_classes, seed)
     names = sorted(set(one.subjects))
     counts, _ = draws(n_subjects)
-    found = _by_draw(one, names, counts)
+    found = scores_by_draw(one, names, counts)
     subject = np.array([names.index(name) for name in one.subjects])
     for draw in np.random.default_rng(seed).choice(len(counts), 5):
         rows = np.repeat(np.arange(len(subject)), counts[draw][subject])

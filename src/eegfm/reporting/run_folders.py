@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from eegfm.config.from_file import read, text_of
+from eegfm.runs.agreement import refuse_disagreement
 from eegfm.runs.intervals import Drawn, drawn
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import RunResult, read_result
@@ -70,7 +71,8 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
                 inner.clear()
                 continue
             walked.add((stat.st_dev, stat.st_ino))
-            if {"result.json", "config.yaml", "status.json"} & {*files} or ".hydra" in inner:
+            # a folder of such a name is a damaged run
+            if {"result.json", "config.yaml", "status.json"} & {*files, *inner} or ".hydra" in inner:
                 run_folders.append(Path(place))
                 inner.clear()  # folders inside a run belong to that run
         if not run_folders:
@@ -84,7 +86,10 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[Problem]]:
-    """The finished runs among the folders, and why each of the others gives no number."""
+    """The finished runs among the folders, and why each of the others gives no number.
+
+    A run whose scores are not those of its own predictions gives none.
+    """
     runs, problems = [], []
     for folder in folders:
         if not (folder / "result.json").exists():
@@ -92,11 +97,16 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[Problem]]:
             continue
         try:
             result, config = read_result(folder), read_config(folder)
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             problems.append(Problem(folder, f"unreadable: {error}"))
             continue
         if result.status != "done" or not result.metrics.get("test"):
             problems.append(Problem(folder, f"no test score: its status is {result.status}"))
+            continue
+        try:
+            refuse_disagreement(folder, result)
+        except ValueError as error:
+            problems.append(Problem(folder, f"not counted: {error}"))
             continue
         runs.append(Run(folder, result, config))
     return runs, problems
@@ -107,7 +117,7 @@ def _how_far(folder: Path) -> str:
     try:
         with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
             epochs = sum(1 for _ in csv.DictReader(file))
-    except OSError:
+    except (OSError, ValueError, csv.Error):
         epochs = 0
     progress = (
         f"after {epochs} {'epoch' if epochs == 1 else 'epochs'}"

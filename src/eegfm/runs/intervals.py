@@ -48,7 +48,7 @@ def drawn(table: PredictionTable) -> Drawn:
     if len(subjects) < 2:
         return Drawn({}, np.ones(1))
     counts, weight = draws(len(subjects))
-    return Drawn(_by_draw(table, subjects, counts), weight)
+    return Drawn(scores_by_draw(table, subjects, counts), weight)
 
 
 def ends(seeds: Sequence[Drawn]) -> dict[str, tuple[float, float]]:
@@ -84,10 +84,10 @@ def percentiles(
     return float(low), float(high)
 
 
-def _by_draw(
+def scores_by_draw(
     table: PredictionTable, subjects: Sequence[str], counts: Int[np.ndarray, "draw subject"]
 ) -> Mapping[str, Float[np.ndarray, " draw"]]:
-    """Every metric of `tasks.metrics.scores`, over the pooled windows of each draw."""
+    """Every metric of `tasks.metrics.scores` but the prevalence, over the pooled windows of each draw."""
     position = {name: i for i, name in enumerate(subjects)}
     subject = np.array([position[name] for name in table.subjects])
     n = len(table.classes)

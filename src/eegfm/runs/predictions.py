@@ -54,8 +54,11 @@ def read_predictions(path: Path) -> PredictionTable:
     """
     if not path.is_file():
         raise unreadable(f"No predictions at {path}. A finished run has predictions_val.csv and _test.csv.")
-    with open(path, newline="", encoding="utf-8") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise unreadable(f"{path} is damaged: {error}. {AGAIN}") from None
     classes = tuple(name[2:-1] for name in header[3:] if name.startswith("p(") and name.endswith(")"))
     if header[:3] != ["key", "subject", "label"] or len(classes) != len(header) - 3 or not classes:
         raise unreadable(

@@ -9,9 +9,10 @@ imports it where it is used.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from eegfm.contracts import EegfmError
 from eegfm.data.facts import BenchmarkFacts, Leakage
@@ -119,8 +120,9 @@ def read_result(folder: Path) -> RunResult:
     facts = values["benchmark"]
     _check_names(path, "benchmark.", facts, BenchmarkFacts)
     _check_names(path, "benchmark.leakage.", facts["leakage"], Leakage)
-    for corpus, one in facts["corpora"].items():
+    for corpus, one in facts["corpora"].items() if isinstance(facts["corpora"], dict) else ():
         _check_names(path, f"benchmark.corpora.{corpus}.", one, BenchmarkFacts)
+    _check_types(path, values)
     values["benchmark"] = BenchmarkFacts.of_json(facts)
     values["metrics"] = {split: _nan_for_null(found) for split, found in values["metrics"].items()}
     values["by_subject"] = {
@@ -155,6 +157,34 @@ def _check_names(path: Path, place: str, values: Any, kind: type) -> None:
         parts = [f"lacks {place}{', '.join(lacks)}"] * bool(lacks)
         parts += [f"has an unknown {place}{', '.join(knows_not)}"] * bool(knows_not)
         raise unreadable(f"{path} {' and '.join(parts)}. Was it edited, or written by another version?")
+
+
+def _check_types(path: Path, values: Mapping[str, Any]) -> None:
+    for name, hint in get_type_hints(RunResult).items():
+        if not _fits(values[name], hint):
+            raise unreadable(f"{path} is damaged: its {name} is {str(values[name])[:80]!r}.")
+    if not {"trainable", "total"} <= values["parameters"].keys():
+        raise unreadable(f"{path} is damaged: its parameters lack trainable or total.")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of JSON is one for an annotation; a float that is not finite is null there."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
+    if is_dataclass(hint):
+        assert isinstance(hint, type)
+        hints = get_type_hints(hint)
+        return isinstance(value, dict) and all(_fits(value.get(name), one) for name, one in hints.items())
+    if origin in (Union, UnionType):
+        return any(_fits(value, one) for one in inner)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(one, inner[1]) for one in value.values())
+    if origin in (list, tuple):
+        return isinstance(value, list) and all(_fits(one, inner[0]) for one in value)
+    if hint is float:
+        return value is None or isinstance(value, int | float)
+    return isinstance(value, hint) and not (hint is int and isinstance(value, bool))
 
 
 def unreadable(sentence: str) -> ValueError:
