@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError
+from eegfm.search.journal import check_journal, unreplayable
 from eegfm.search.plan import Plan
 from eegfm.search.prune import Prune
 from eegfm.search.space import values_of
@@ -44,11 +45,26 @@ def quiet() -> Iterator[None]:
 
 
 def open_storage(url: str) -> "BaseStorage":
-    """The storage of studies at a database URL, or in a journal file at a path."""
-    from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend
+    """The storage of studies at a database URL, or in a journal file at a path.
 
-    return RDBStorage(url) if "://" in url else JournalStorage(JournalFileBackend(url))
+    Raises:
+        EegfmError: the journal is damaged.
+    """
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+
+    if "://" in url:
+        return RDBStorage(url)
+    lock = JournalFileSymlinkLock(url)  # Optuna's own, which everybody who appends holds
+    lock.acquire()
+    try:
+        check_journal(Path(url))
+    finally:
+        lock.release()
+    try:
+        return JournalStorage(JournalFileBackend(url))
+    except (KeyError, ValueError, TypeError, AttributeError, AssertionError) as error:
+        raise unreplayable(Path(url), error) from None
 
 
 def open_study(plan: Plan) -> Trials:
