@@ -5,6 +5,7 @@ from importlib import import_module
 
 from eegfm.commands import COMMANDS
 from eegfm.process import arguments
+from eegfm.words import print_anything
 
 HELP = """eegfm: pre-train, adapt and honestly compare EEG foundation models
 
@@ -18,6 +19,7 @@ Commands
 
 
 def main() -> None:
+    print_anything()
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
         print(
             HELP.format(commands="\n".join(f"  {name:<12}{what}" for name, (_, what) in COMMANDS.items()))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -89,13 +90,14 @@ def refuse_links(*paths: Path) -> None:
 
 
 def write_text(path: Path, text: str, *, sync: bool = False) -> None:
+    """Write a text in UTF-8; what has no letter, as a byte of a name that is not UTF-8, is written as an escape."""
     with whole(path, sync=sync) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
     """Write readable JSON."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", sync=sync)
+    write_text(path, _json(value, 1), sync=sync)
 
 
 def write_json_anyhow(path: Path, value: Any) -> None:
@@ -106,7 +108,7 @@ def write_json_anyhow(path: Path, value: Any) -> None:
         if error.errno not in FULL or not path.exists():
             raise
         with open(path, "r+b") as file:
-            file.write((json.dumps(value, ensure_ascii=False) + "\n").encode())
+            file.write(_json(value).encode())
             file.truncate()
 
 
@@ -120,8 +122,14 @@ RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r", "\n")  # at the start of 
 
 
 def cell(value: Any) -> Any:
-    """A value for a CSV file: a text that a spreadsheet would run gets an apostrophe before it; a number stays."""
-    if not isinstance(value, str) or not value.lstrip("'").startswith(RUN_BY_SPREADSHEETS):
+    """A value for a CSV file: a text that a spreadsheet would run gets an apostrophe before it; a number stays.
+
+    What has no letter, as a byte of a name that is not UTF-8, is written as an escape.
+    """
+    if not isinstance(value, str):
+        return value
+    value = value.encode("utf-8", "backslashreplace").decode()
+    if not value.lstrip("'").startswith(RUN_BY_SPREADSHEETS):
         return value
     try:
         float(value)
@@ -134,6 +142,38 @@ def uncelled(text: str) -> str:
     """The text that `cell` was given."""
     own = text.removeprefix("'")
     return own if cell(own) == text else text
+
+
+NAME_BYTES = 150  # of a file's name, which has room for a suffix: file systems take 255
+
+
+def file_name(name: str) -> str:
+    """The name of a file, without its suffix, for whatever has a name: different names give different files.
+
+    Letters, digits, spaces and `-_.,=+@()` stay; other characters, and a dot at the start, are written as `%` and
+    their bytes in hexadecimal digits. So a name is never a path.
+    """
+    kept = [
+        one if one.isalnum() or one in " -_.,=+@()" else "".join(f"%{byte:02X}" for byte in _bytes(one))
+        for one in name
+    ]
+    kept[:1] = ["%2E"] if kept[:1] == ["."] else kept[:1]
+    found = "".join(kept)
+    if found and len(found.encode()) <= NAME_BYTES:
+        return found
+    digest = hashlib.sha256(_bytes(name)).hexdigest()[:16]
+    return found.encode()[:NAME_BYTES].decode(errors="ignore") + f"%{digest}"
+
+
+def _bytes(text: str) -> bytes:
+    """The text in UTF-8, with the halves of pairs that stand for the bytes of a name that is not UTF-8."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    """JSON that can be read; only what has no letter, as a byte of a name that is not UTF-8, is an escape in it."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text) + "\n"
 
 
 def sync_to_disk(file: Any) -> None:

@@ -14,6 +14,7 @@ from eegfm.data.facts import BenchmarkFacts
 from eegfm.data.ready import as_part
 from eegfm.data.store import SampleStore
 from eegfm.runs.reservations import reservations
+from eegfm.words import console
 
 
 def prepare(config: DictConfig) -> None:
@@ -31,18 +32,16 @@ def _prepare(data: DictConfig, config: DictConfig) -> None:
 
 def show(store: SampleStore, benchmark: BenchmarkSpec, window_s: float | None) -> None:
     """Show a store and the reservations about it; `window_s` if its windows are not the benchmark's."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    screen = console()
     facts = BenchmarkFacts.of_store(store.folder, store.manifest, benchmark, window_s)
-    console.print(f"[bold]{benchmark.title}[/] ({facts.protocol}) is prepared: {store.folder}")
+    screen.print(f"{benchmark.title} ({facts.protocol}) is prepared: {store.folder}", style="bold")
     for split, classes in facts.census.items():
         n = len(facts.subjects[split])
-        console.print(f"  {split:<6}{sum(classes):,} windows {classes}, {n} subjects")
+        screen.print(f"  {split:<6}{sum(classes):,} windows {classes}, {n} subjects")
     for sentence in [*map(str, reservations(facts)), *facts.census_differences]:
-        console.print(f"  {sentence}", style="yellow", markup=False)
+        screen.print(f"  {sentence}", style="yellow")
     for left_out in store.manifest.left_out[:10]:
-        console.print(f"  left out: {left_out['recording']}: {left_out['reason']}")
+        screen.print(f"  left out: {left_out['recording']}: {left_out['reason']}")
 
 
 main = door("prepare", "eegfm.prepare:prepare", purpose=__doc__)

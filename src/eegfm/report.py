@@ -9,9 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from eegfm.words import print_anything
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the tables. Exits with 1 and a sentence if there is nothing to report or a file cannot be written."""
+    print_anything()
     options = _parser().parse_args(argv)
     from eegfm.reporting.report import report  # `--help` does not wait for it
 

@@ -1,7 +1,47 @@
-"""Counts and lists as a person reads them."""
+"""Counts, lists and texts as a person reads them, and the console on which commands print them."""
 
+import sys
+import unicodedata
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def some(names: Sequence[str], n: int = 8) -> str:
     return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
+
+
+def visible(text: str) -> str:
+    """The text with what would steer a terminal, or has no letter, as an escape: control characters, bytes of a name
+    that is not UTF-8, marks of writing direction. Line ends and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one.encode("unicode_escape").decode()
+        if unicodedata.category(one) in ("Cc", "Cf", "Cs") and one not in "\n\t"
+        else one
+        for one in text
+    )
+
+
+def console(**options: Any) -> "Console":
+    """A console that prints texts as they are: no name of a channel, a file or a run is markup or an emoji in it.
+
+    Style a text by `style=`, or by `rich.text.Text`.
+    """
+    from rich.console import Console  # commands start without it
+
+    class Literal(Console):
+        def render_str(self, text: str, **options: Any) -> Any:
+            return super().render_str(visible(text), **options)
+
+    return Literal(highlight=False, markup=False, emoji=False, **options)
+
+
+def print_anything() -> None:
+    """Let `print` write names that the encoding of the output has no letters for, as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

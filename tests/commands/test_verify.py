@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig
-from rich.console import Console
 
 from eegfm.benchmarks.synthetic import SYNTHETIC
 from eegfm.commands.verifying import Surveyed, overview, show_checks, show_overview
@@ -17,6 +16,7 @@ from eegfm.data.preparing.pipeline import prepare
 from eegfm.data.verifying.checks import Check
 from eegfm.data.verifying.verify import verify
 from eegfm.signal.steps import BandPass, Resample
+from eegfm.words import console
 from tests import corpora
 from tests.command_line import call, call_afresh
 from tests.composed import composed
@@ -30,9 +30,9 @@ CHECKS = [
 
 
 def printed(show, *arguments, width: int) -> list[str]:
-    console = Console(width=width, record=True, file=open("/dev/null", "w"))
-    show(*arguments, console)
-    return console.export_text().splitlines()
+    screen = console(width=width, record=True, file=open("/dev/null", "w"))
+    show(*arguments, screen)
+    return screen.export_text().splitlines()
 
 
 def config(tmp_path: Path) -> DictConfig:

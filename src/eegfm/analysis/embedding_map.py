@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 
@@ -29,6 +28,7 @@ from eegfm.tasks.features import Features
 from eegfm.tasks.metrics import refuse_unlabelled
 from eegfm.tasks.probe import Probe, stratified, table
 from eegfm.tasks.reconstruct import Reconstruct
+from eegfm.words import console
 
 AT_MOST = 500  # windows
 
@@ -116,10 +116,10 @@ def _features(task: Any) -> Features:
 
 
 def _show(title: str, facts: dict[str, Any], path: Path, picture: Path) -> None:
-    console, numbers = Console(highlight=False), facts["spaces"]
-    console.rule(title, style="dim")
+    screen, numbers = console(), facts["spaces"]
+    screen.rule(title, style="dim")
     for sentence in facts["warnings"]:
-        console.print(f"{sentence}.", style="yellow", markup=False)
+        screen.print(f"{sentence}.", style="yellow")
     shown = Table("", "class: silhouette", "5 nearest", "subject: silhouette", "5 nearest")
     for name, space in numbers.items():
         cells = [
@@ -130,10 +130,10 @@ def _show(title: str, facts: dict[str, Any], path: Path, picture: Path) -> None:
     shown.add_row(
         "chance", *(text for value in chance for text in ("", "–" if value is None else f"{value:.3f}"))
     )
-    console.print(shown)
-    console.print(
+    screen.print(shown)
+    screen.print(
         f"5 nearest: balanced accuracy of the vote of the 5 nearest windows; for the class among "
         f"{facts['class_told_by']}"
     )
-    console.print(f"numbers {path}", soft_wrap=True)
-    console.print(f"picture {picture}", soft_wrap=True)
+    screen.print(f"numbers {path}", soft_wrap=True)
+    screen.print(f"picture {picture}", soft_wrap=True)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
-from rich.console import Console
 
 from eegfm.analysis.maps import correlation, rank_correlation, truth
 from eegfm.benchmarks.spec import SplitName
@@ -35,6 +34,7 @@ from eegfm.tasks.classify import Classify
 from eegfm.tasks.decision import decide
 from eegfm.tasks.metric_names import spoken
 from eegfm.tasks.metrics import probabilities, scores
+from eegfm.words import console
 
 
 def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
@@ -99,10 +99,10 @@ def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
     write_json(folder / f"explain_{split}.json", json_values(numbers))
     page = folder / f"explain_{split}.html"
     write_text(page, _page(title, numbers, pictures))
-    console = Console(highlight=False)
+    screen = console()
     for sentence in _sentences(numbers):
-        console.print(sentence)
-    console.print(f"page {page}", soft_wrap=True)
+        screen.print(sentence)
+    screen.print(f"page {page}", soft_wrap=True)
     to_wandb(config, place, {f"explain_{split}/{name}": path for name, path in pictures.items()})
     return page
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -227,7 +228,7 @@ def page(title: str, spatial: Mapping[str, Mapping[str, Any]], pictures: Mapping
         note("Maps show the head from above, nose up; each map gives its lowest and highest value.")
     )
     body += [
-        f'<p><img src="figures/{escape(path.name)}" alt="{escape(name)}"></p>'
+        f'<p><img src="figures/{quote(path.name)}" alt="{escape(name)}"></p>'
         for name, path in pictures.items()
     ]
     return document(title, PLAIN, body)

@@ -11,12 +11,11 @@ from eegfm.contracts import EegfmError
 from eegfm.data.facts import BenchmarkFacts
 from eegfm.data.preparing.convert import convert
 from eegfm.runs.reservations import reservations
+from eegfm.words import console
 
 
 def convert_store(config: DictConfig) -> None:
     """Import the LMDB, then show the counts, the reservations and the command that trains on the store."""
-    from rich.console import Console
-
     if OmegaConf.is_missing(config, "lmdb"):
         raise EegfmError("Name the LMDB to import: lmdb=<folder>")
     data = preparation_of(one_corpus(config, "eegfm convert"))
@@ -33,18 +32,19 @@ def convert_store(config: DictConfig) -> None:
         progress=data.progress,
     )
     facts = BenchmarkFacts.of_store(store.folder, store.manifest, data.benchmark)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        f"[bold]{data.benchmark.title}[/] ({data.benchmark.protocol}), {facts.imported}: {store.folder}"
+    screen = console(soft_wrap=True)
+    screen.print(
+        f"{data.benchmark.title} ({data.benchmark.protocol}), {facts.imported}: {store.folder}",
+        style="bold",
     )
     for split, subjects in facts.subjects.items():
         classes = facts.census[split]
-        console.print(f"  {split:<6}{sum(classes):,} windows {classes}, {len(subjects)} subjects")
+        screen.print(f"  {split:<6}{sum(classes):,} windows {classes}, {len(subjects)} subjects")
     for sentence in [*map(str, reservations(facts)), *facts.census_differences]:
-        console.print(f"  {sentence}", style="yellow", markup=False)
+        screen.print(f"  {sentence}", style="yellow")
     settings = [
         shlex.quote(text) for text in HydraConfig.get().overrides.task if not text.startswith("lmdb=")
     ]
     if "data.imported=true" not in settings:
         settings.append("data.imported=true")
-    console.print(f"next   eegfm train {' '.join(settings)} model=stamp encoder=spectrum", markup=False)
+    screen.print(f"next   eegfm train {' '.join(settings)} model=stamp encoder=spectrum")

@@ -24,11 +24,11 @@ def inspect(config: DictConfig) -> None:
     html = page(data, windows=config.windows, seed=config.seed)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(html, encoding="utf-8")
+        out.write_text(html, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise EegfmError(
             f"out={out} cannot be written: {error.strerror}. Choose another: out=<file.html>"
         ) from None
     print(
-        f"{data.benchmark.title}: {out.resolve()} ({len(html.encode()) / 1e6:.1f} MB). Open it in any browser."
+        f"{data.benchmark.title}: {out.resolve()} ({out.stat().st_size / 1e6:.1f} MB). Open it in any browser."
     )

@@ -35,7 +35,7 @@ from eegfm.tasks.fitted import FitsInOneGo
 from eegfm.tasks.forecast import Forecast
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.stream import can_stream, export
-from eegfm.words import some
+from eegfm.words import some, visible
 
 UNKNOWN = Reservation("UNKNOWN", "UNKNOWN: no finished run says what these weights were trained on")
 
@@ -105,7 +105,9 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
     (out / "stream.json").unlink(missing_ok=True)  # written last: it says that the other files are complete
     started, used = time.monotonic(), time.process_time()
     with bar_of(True) as bar:
-        task = bar.add_task(f"Streaming {file.name}", total=round(pieces.duration_s / 60), unit="min")
+        task = bar.add_task(
+            f"Streaming {visible(file.name)}", total=round(pieces.duration_s / 60), unit="min"
+        )
 
         def upto(sample: int) -> None:
             bar.update(task, completed=round(sample / pieces.sfreq / 60))

@@ -21,6 +21,7 @@ from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleStore
 from eegfm.data.verifying.checks import Check, Remedies
 from eegfm.data.verifying.verify import last_verified, verify
+from eegfm.words import console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,29 +36,27 @@ TEXT = 22  # at most so many characters of a licence or an access, so that the o
 def verify_benchmarks(config: DictConfig) -> None:
     """Check the benchmark of data=, or show all benchmarks without it. Exits with 1 if a check fails."""
     # no data module is made, since it would load torch and Lightning
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    screen = console()
     if "data" not in config:
-        show_overview(overview(config), console)
+        show_overview(overview(config), screen)
         return
 
     wanted = preparation_of(one_corpus(config, "eegfm verify"))
     benchmark = wanted.sized
     words = shlex.join(HydraConfig.get().overrides.task)
     checks = verify(benchmark, wanted.raw, wanted.cache, recipe=wanted.recipe, remedies=Remedies(words))
-    show_checks(f"{benchmark.title} ({benchmark.protocol})", checks, console)
+    show_checks(f"{benchmark.title} ({benchmark.protocol})", checks, screen)
     if any(check.verdict == "off" for check in checks):
         raise SystemExit(1)
 
 
-def show_checks(title: str, checks: "Sequence[Check]", console: "Console") -> None:
+def show_checks(title: str, checks: "Sequence[Check]", screen: "Console") -> None:
     """Print the checks of one benchmark as a table, then what to do about each check that is not ok."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, width=min(console.width, 120))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, width=min(screen.width, 120))
     table.add_column("", no_wrap=True)
     table.add_column("check", no_wrap=True)
     table.add_column("found", overflow="fold", ratio=3)
@@ -65,20 +64,16 @@ def show_checks(title: str, checks: "Sequence[Check]", console: "Console") -> No
     remedies: dict[str, list[str]] = defaultdict(list)
     for check in checks:
         style = STYLE[check.verdict]
-        table.add_row(
-            f"[{style}]{MARK[check.verdict]}[/]", check.name, escape(check.found), escape(check.wanted)
-        )
+        table.add_row(Text(MARK[check.verdict], style=style), check.name, check.found, check.wanted)
         if check.verdict != "ok" and check.remedy:
             remedies[check.remedy].append(check.name.strip())
-    console.print(f"[bold]{escape(title)}[/]")
-    console.print(table)
+    screen.print(title, style="bold")
+    screen.print(table)
     for remedy, names in remedies.items():
-        console.print(f"{', '.join(names)}: {escape(remedy)}", soft_wrap=True)
+        screen.print(f"{', '.join(names)}: {remedy}", soft_wrap=True)
     n = {verdict: sum(check.verdict == verdict for check in checks) for verdict in STYLE}
     verdict = next(verdict for verdict in ("off", "warning", "ok") if n[verdict] or verdict == "ok")
-    console.print(
-        f"[{STYLE[verdict]}]{n['ok']} ok, {_n(n['warning'], 'warning')}, {n['off']} off[/]", style=None
-    )
+    screen.print(f"{n['ok']} ok, {_n(n['warning'], 'warning')}, {n['off']} off", style=STYLE[verdict])
 
 
 # ---- every benchmark -------------------------------------------------------------------------------------------------
@@ -175,12 +170,13 @@ def _short(licence: str) -> str:
     return licence.rpartition("(")[2].rstrip(")") if licence.endswith("0)") else licence
 
 
-def show_overview(surveyed: Sequence[Surveyed], console: "Console") -> None:
+def show_overview(surveyed: Sequence[Surveyed], screen: "Console") -> None:
     """Print a row for each benchmark, then the command to type next for each."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    wide = console.width >= 110
+    wide = screen.width >= 110
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in ("benchmark", "raw", *(("store",) if wide else ()), "prepared", "verified", "on disk"):
         table.add_column(name, no_wrap=True, justify="right" if name in ("raw", "on disk") else "left")
@@ -194,30 +190,32 @@ def show_overview(surveyed: Sequence[Surveyed], console: "Console") -> None:
         "failed": "bold red",
     }
 
-    def coloured(text: str) -> str:
-        return f"[{colour[text]}]{text}[/]" if text in colour else text
+    def coloured(text: str, others: int = 0) -> Text:
+        return Text(text, style=colour.get(text, "")).append(
+            f" +{others}" if others else "", style="default"
+        )
 
     for row in surveyed:
         table.add_row(
             row.name,
             row.raw,
             *((row.store,) if wide else ()),
-            coloured(row.prepared) + (f" +{row.others}" if row.others else ""),
+            coloured(row.prepared, row.others),
             coloured(row.verified),
             _size(row.bytes),
             *((row.licence,) if wide else ()),
             row.access,
         )
-    console.print(table)
+    screen.print(table)
     if any(row.others for row in surveyed):
-        console.print("+1: one more store, of another variant or with other steps")
+        screen.print("+1: one more store, of another variant or with other steps")
     steps: dict[str, list[str]] = defaultdict(list)
     for row in surveyed:
         steps[row.next].append(row.name)
-    console.print("[bold]next[/]")
+    screen.print("next", style="bold")
     for step, names in steps.items():
         shown = step.format(names[0] if len(names) == 1 else "<name>")
-        console.print(f"  {shown}" + (f"   {' '.join(names)}" if len(names) > 1 else ""), soft_wrap=True)
+        screen.print(f"  {shown}" + (f"   {' '.join(names)}" if len(names) > 1 else ""), soft_wrap=True)
 
 
 def _size(n_bytes: int) -> str:

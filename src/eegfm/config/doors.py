@@ -28,6 +28,7 @@ from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 from eegfm.files import full_disk
 from eegfm.process import arguments, environment
+from eegfm.words import print_anything
 
 TRACES = "HYDRA_FULL_ERROR"  # with it Hydra raises an error instead of printing it
 
@@ -69,6 +70,7 @@ def door(
     refusing.__module__, refusing.__qualname__ = f"eegfm.{config_name}", "main"
 
     def main() -> Any:
+        print_anything()
         if {"-h", "--help"} & set(sys.argv[1:]):
             print(help_screen(config_name, purpose or ""))
             return None

@@ -9,6 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from eegfm.files import cell
+from eegfm.words import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -160,7 +161,7 @@ def show(console: "Console", sheet: Sheet) -> None:
     from rich.table import Table as Grid
     from rich.text import Text
 
-    title = Text(sheet.title, style="bold")
+    title = Text(visible(sheet.title), style="bold")
     tall = any("\n" in cell for row in sheet.rows for cell in row)
     shown = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
     # otherwise columns of words shrink to a few letters each; numbers may then break at spaces
@@ -168,13 +169,13 @@ def show(console: "Console", sheet: Sheet) -> None:
     for i, name in enumerate(sheet.header):
         words = i in sheet.text
         shown.add_column(
-            Text(name),
+            Text(visible(name)),
             justify="left" if words else "right",
             no_wrap=not words and not narrow,
             overflow="fold",
         )
     for i, row in enumerate(sheet.rows):
-        shown.add_row(*map(Text, row), end_section=tall or i + 1 in sheet.rules)
+        shown.add_row(*(Text(visible(one)) for one in row), end_section=tall or i + 1 in sheet.rules)
     console.print(shown)
     for sentence in sheet.notes:
         note(console, sentence)
@@ -186,4 +187,4 @@ def note(console: "Console", text: str) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    console.print(Padding(Text(text, style="dim"), (0, 0, 0, 2)))
+    console.print(Padding(Text(visible(text), style="dim"), (0, 0, 0, 2)))

@@ -1,7 +1,7 @@
 """Colours and axes that all figures share."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogFormatter
 
 from eegfm.files import refuse_links, whole
+from eegfm.words import visible
 
 BLUE, SKY, ORANGE, GREEN, PURPLE = "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7"
 
@@ -32,9 +35,32 @@ def save(figure: Figure, path: Path) -> Path:
     """Write a PNG at 120 dots per inch, and create its folder. Equal figures give equal bytes."""
     refuse_links(path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _write_literally(figure)
     with whole(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png", metadata={"Software": None})
     return path
+
+
+def _write_literally(figure: Figure) -> None:
+    """Draw every text as it is: two dollars in a name are no formula. Ticks of matplotlib's own may be one."""
+    own = set[int]()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            formatter = axis.get_major_formatter()
+            if isinstance(formatter, FuncFormatter):  # names: each tick asks for its own
+                axis.set_major_formatter(_visibly(formatter.func))
+                axis.get_majorticklabels()
+            elif isinstance(formatter, LogFormatter):  # powers of ten
+                own |= {id(label) for label in (*axis.get_majorticklabels(), *axis.get_minorticklabels())}
+    for text in figure.findobj(Text):
+        if id(text) not in own:
+            assert isinstance(text, Text)
+            text.set_parse_math(False)
+            text.set_text(visible(text.get_text()))
+
+
+def _visibly(name: Callable[..., str]) -> FuncFormatter:
+    return FuncFormatter(lambda value, position: visible(name(value, position)))
 
 
 def axis_range(values: Sequence[np.ndarray]) -> tuple[float, float]:

@@ -26,6 +26,7 @@ from eegfm.reporting.tables import (
     tables,
 )
 from eegfm.tasks.metric_names import PUBLISHED, short
+from eegfm.words import console, visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,30 +41,24 @@ def show(
     supplement: Supplement | None = None,
 ) -> None:
     """Print the whole report to the terminal."""
-    from rich.console import Console
-
     # in a pipe a table gets 160 columns: 80 would break its numbers over lines
-    console = Console(
-        highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
-    )
+    screen = console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
     for table in tables(groups):
-        _show_table(console, table)
+        _show_table(screen, table)
         if by_subject:
             for group in table.groups:
-                drawing_sheet.show(console, subject_sheet(group))
+                drawing_sheet.show(screen, subject_sheet(group))
     for sheet in supplement.sheets if supplement else []:
-        drawing_sheet.show(console, sheet)
+        drawing_sheet.show(screen, sheet)
     for sentence in supplement.sentences if supplement else []:
-        note(console, sentence)
+        note(screen, sentence)
     if problems:
-        console.print("[bold]Without a number here[/]")
+        screen.print("Without a number here", style="bold")
         for problem in problems:
-            console.print(
-                f"  {problem.folder.as_posix()}\n    {problem.what}", markup=False, soft_wrap=True
-            )
+            screen.print(f"  {problem.folder.as_posix()}\n    {problem.what}", soft_wrap=True)
 
 
-def _show_table(console: "Console", table: Table) -> None:
+def _show_table(screen: "Console", table: Table) -> None:
     from rich import box
     from rich.table import Table as Grid
     from rich.text import Text
@@ -71,16 +66,19 @@ def _show_table(console: "Console", table: Table) -> None:
     # the published metrics always; as many of the others as fit (18 columns each) beside a label of 40 columns
     extra = [metric for metric in table.metrics if metric not in PUBLISHED]
     main = [metric for metric in table.metrics if metric in PUBLISHED]
-    room = max(0, (console.width - 40) // 18 - len(main))
+    room = max(0, (screen.width - 40) // 18 - len(main))
     shown = main + extra[:room]
     grid = Grid(
-        title=Text(table.title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1)
+        title=Text(visible(table.title), style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
     )
     grid.add_column("", min_width=20)
     for metric in shown:
         grid.add_column(short(metric), no_wrap=True)
     for group in table.groups:
-        label = Text(group.label, style="bold")
+        label = Text(visible(group.label), style="bold")
         label.append("".join(f"\n{line}" for line in about(group)), style="not bold")
         label.append("".join(f"\n{mark}" for mark in marks(group)), style="not bold yellow")
         reasons = incomparable(group)
@@ -100,20 +98,20 @@ def _show_table(console: "Console", table: Table) -> None:
         grid.add_row(Text("published", style="italic dim"))
     for title, row in table.published.items():
         cells = [table.cite(row[metric]) if metric in row else NONE for metric in shown]
-        grid.add_row(Text(f"  {title}"), *(Text(cell) for cell in cells), style="dim")
-    console.print(grid)
-    note(console, LEGEND)
+        grid.add_row(Text(visible(f"  {title}")), *(Text(cell) for cell in cells), style="dim")
+    screen.print(grid)
+    note(screen, LEGEND)
     if len(shown) < len(table.metrics):
         left_out = ", ".join(short(metric) for metric in extra[room:])
-        note(console, f"on a wider screen, and in --csv and --markdown: {left_out}")
+        note(screen, f"on a wider screen, and in --csv and --markdown: {left_out}")
     for group in table.groups:
         if group.references:
-            note(console, f"{group.label}: {'; '.join(remarks(group))}")
+            note(screen, f"{group.label}: {'; '.join(remarks(group))}")
         for sentence in [*places(group), *controls(group)]:
-            note(console, f"{group.label}: {sentence}")
+            note(screen, f"{group.label}: {sentence}")
     for i, source in enumerate(table.sources, 1):
-        note(console, f"{raised(i)} {source}")
-    console.print()
+        note(screen, f"{raised(i)} {source}")
+    screen.print()
 
 
 def markdown(

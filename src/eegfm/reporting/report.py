@@ -119,7 +119,7 @@ def _write(path: Path, text: str) -> None:
     """Write a text with its line ends as they are, and make its folder; exit with a sentence if that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "w", newline="", encoding="utf-8") as file:
+        with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
     except OSError as error:
         sys.exit(f"{path} cannot be written: {error.strerror}.")

@@ -106,4 +106,4 @@ def _tested(part: EEGDataModule) -> str:
     """A digest of the names of a corpus's test windows: equal if two runs test on the same windows."""
     index = part.index
     keys = sorted(index.key(int(row)) for row in index.rows("test"))
-    return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(keys).encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -53,7 +53,7 @@ def data_at_hand(data: EEGData) -> dict[str, dict[str, Any]]:
     for part in data.corpora.values():
         index, digest = part.index, hashlib.sha256()
         for names in (index.recording, index.subject, index.split):
-            digest.update("\n".join(names.tolist()).encode())
+            digest.update("\n".join(names.tolist()).encode("utf-8", "surrogatepass"))
         for numbers in (index.onset_s, index.label, index.digest):
             digest.update(numbers.tobytes())
         found[part.benchmark.name] = {

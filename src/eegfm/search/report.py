@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from eegfm.files import cell, uncelled, write_text
 from eegfm.search.plan import Plan, as_overrides
 from eegfm.search.space import FIVE_SEEDS
+from eegfm.words import console
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -122,8 +123,6 @@ def _draw(plan: Plan, study: "Study") -> None:
 def show(results: Mapping[str, Any], plan: Plan) -> None:
     """Print the best trials as a table, then the command that trains the best settings with five seeds."""
     from rich import box
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     with open(plan.folder / "search.csv", newline="", encoding="utf-8") as file:
@@ -133,12 +132,11 @@ def show(results: Mapping[str, Any], plan: Plan) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in head[:-2]:
         if name != "state":
-            table.add_column(escape(name), overflow="fold")
+            table.add_column(name, overflow="fold")
     for row in rows[:SHOWN]:
         numbers = [f"{float(row[2]):.4f}", *row[3:-2]]
-        table.add_row(row[0], *(escape(_short(uncelled(text))) for text in numbers))
-    console = Console(highlight=False)
-    console.print(table)
+        table.add_row(row[0], *(_short(uncelled(text)) for text in numbers))
+    console().print(table)
     tried, best = results["tried"], results["best"]
     print(
         ", ".join(f"{n} {state}" for state, n in tried.items() if n)

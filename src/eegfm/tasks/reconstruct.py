@@ -194,6 +194,11 @@ def _by_name(
     """The mask of every window, which depends on its name and not on the rest of the batch."""
     found = []
     for window, key in zip(x.split(1), keys, strict=True):
-        seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") >> 1
+        seed = (
+            int.from_bytes(
+                hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
+            )
+            >> 1
+        )
         found.append(mask(window, Generator().manual_seed(seed)))
     return torch.cat(found)

@@ -11,6 +11,7 @@ from eegfm.analysis import maps
 from eegfm.build import Run
 from eegfm.contracts import Montage
 from eegfm.drawing import recordings, runs, style
+from eegfm.files import file_name
 from eegfm.runs.curves import read_curves
 from eegfm.runs.results import RunResult
 from eegfm.tasks.decision import decide
@@ -32,7 +33,7 @@ def draw_and_save(
     else:
         drawn = figures_of_windows(folder, run, test, result, title)
     saved = {
-        name: style.save(figure, folder / "figures" / f"{name}.png")
+        name: style.save(figure, folder / "figures" / f"{file_name(name)}.png")
         for name, figure in {**drawn, **of_places}.items()
     }
     if result.spatial:

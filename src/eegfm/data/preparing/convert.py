@@ -183,7 +183,7 @@ def _examine(
             check_amplitude(signal)
         except EegfmError as error:
             failures.append(Failure(source.recording, str(error)))
-            bar.console.print(f"[yellow]not usable:[/] {error}", highlight=False)
+            bar.console.print(f"not usable: {error}", style="yellow")
         else:
             kept.append((source, listed, index))
         bar.advance(task)

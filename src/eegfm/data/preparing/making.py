@@ -97,7 +97,7 @@ def make_parts(
         for source, reason in _results(benchmark, todo, steps, parts, sums, workers):
             if reason is not None:
                 reasons[source.recording] = reason
-                bar.console.print(f"[yellow]not usable:[/] {reason}", highlight=False)
+                bar.console.print(f"not usable: {reason}", style="yellow")
             bar.advance(task)
     return [
         Failure(source.recording, reasons[source.recording])

@@ -27,7 +27,8 @@ from rich.progress import (
 
 from eegfm.contracts import EegfmError
 from eegfm.data.store import SampleIndex
-from eegfm.files import write_json
+from eegfm.files import file_name, write_json
+from eegfm.words import console
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # the same errors as texts of LMDB and NumPy, which give no number; LMDB calls a cut write an I/O error
@@ -38,23 +39,23 @@ def write_part(
     parts: Path, name: str, samples: np.ndarray, index: SampleIndex, stamp: dict[str, Any], **facts: Any
 ) -> None:
     """Write a part. `stamp` says from what it was made; `facts` are kept with it."""
-    np.save(parts / f"{name}.npy", samples)
-    index.save(parts / f"{name}.npz", sync=False)
+    np.save(_file(parts, name, ".npy"), samples)
+    index.save(_file(parts, name, ".npz"), sync=False)
     facts = {"stamp": stamp, "sizes": _sizes(parts, name), **facts}
-    write_json(parts / f"{name}.json", facts, sync=False)  # last, since the stamp makes the part count
+    write_json(_file(parts, name, ".json"), facts, sync=False)  # last, since the stamp makes the part count
 
 
 def part_facts(parts: Path, name: str) -> dict[str, Any]:
     """The facts of a part; empty if there is no whole part."""
     try:
-        facts = json.loads((parts / f"{name}.json").read_text(encoding="utf-8"))
+        facts = json.loads(_file(parts, name, ".json").read_text(encoding="utf-8"))
         return facts if facts["sizes"] == _sizes(parts, name) else {}
     except (OSError, ValueError):
         return {}
 
 
 def _sizes(parts: Path, name: str) -> list[int]:
-    return [(parts / f"{name}{suffix}").stat().st_size for suffix in (".npy", ".npz")]
+    return [_file(parts, name, suffix).stat().st_size for suffix in (".npy", ".npz")]
 
 
 def part_stamp(parts: Path, name: str) -> dict[str, Any] | None:
@@ -62,10 +63,18 @@ def part_stamp(parts: Path, name: str) -> dict[str, Any] | None:
     return part_facts(parts, name).get("stamp")
 
 
+def read_part_index(parts: Path, name: str) -> SampleIndex:
+    return SampleIndex.load(_file(parts, name, ".npz"))
+
+
 def read_part(parts: Path, name: str) -> tuple[np.ndarray, SampleIndex]:
-    index = SampleIndex.load(parts / f"{name}.npz")
+    index = read_part_index(parts, name)
     mapped = "r" if len(index) else None  # an empty array cannot be mapped
-    return np.load(parts / f"{name}.npy", mmap_mode=mapped, allow_pickle=False), index
+    return np.load(_file(parts, name, ".npy"), mmap_mode=mapped, allow_pickle=False), index
+
+
+def _file(parts: Path, name: str, suffix: str) -> Path:
+    return parts / f"{file_name(name)}{suffix}"
 
 
 @contextmanager
@@ -87,7 +96,7 @@ def disk_full_explained(folder: Path, kept: str = "Finished recordings are kept"
 
 def bar_of(shown: bool) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[unit]}"),
@@ -95,4 +104,5 @@ def bar_of(shown: bool) -> Progress:
         TextColumn("left:"),
         TimeRemainingColumn(),
         disable=not shown,
+        console=console(),
     )

@@ -21,6 +21,7 @@ from eegfm.data.preparing.parts import (
     disk_full_explained,
     part_facts,
     read_part,
+    read_part_index,
 )
 from eegfm.data.preparing.sums import sums_beside
 from eegfm.data.recipe import Recipe
@@ -117,7 +118,7 @@ def _assemble(
     allow_partial: bool,
 ) -> SampleStore:
     facts = {source.recording: part_facts(parts, source.recording) for source in kept}
-    indices = {source.recording: SampleIndex.load(parts / f"{source.recording}.npz") for source in kept}
+    indices = {source.recording: read_part_index(parts, source.recording) for source in kept}
     sha256 = {source.path: facts[source.recording]["files"][0]["sha256"] for source in kept}
     alike = copies(benchmark, kept, sha256).named()
     if alike:
