@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from eegfm.runs.status import Status, look, queue
+from eegfm.runs.liveness import queue
+from eegfm.runs.status import Status, look
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 pytest.importorskip("submitit", reason="the extra `slurm` is not installed")

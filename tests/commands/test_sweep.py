@@ -1,14 +1,16 @@
 """What a sweep submits, and what it tells about its cells. `tests/cluster` runs cells on a real SLURM."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from eegfm.commands.submitting import cells_of, submit
-from eegfm.commands.sweep import cancel, collect, main, status
+from eegfm.commands.submitting import cells_of, submit, work
+from eegfm.commands.sweep import cancel, collect, expected_end, main, status
 from eegfm.contracts import EegfmError
 from eegfm.runs.status import Status, read_status, write_status
 from tests.made_run import make_run
@@ -111,6 +113,66 @@ def test_what_is_finished_runs_or_waits_is_left_alone(monkeypatch, tmp_path, cap
     assert [read_status(cell.folder).state for cell in cells] == ["done", "done", "queued", "queued"]
 
 
+KILLED = """
+import os, signal, sys
+from eegfm.commands import submitting
+real, n = submitting.{function}, 0
+def until(*args, **kwargs):
+    global n
+    n += 1
+    if n > {after}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*args, **kwargs)
+submitting.{function} = until
+submitting.submit(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "after"), [("write_status", 0), ("write_status", 2), ("write_text", 0)]
+)
+def test_what_a_killed_submission_has_not_handed_over_is_sent_when_it_is_typed_again(
+    monkeypatch, tmp_path, capsys, four, function, after
+):
+    """Killed before any cell is marked, in between, and behind all of them, before a worker is started."""
+    monkeypatch.chdir(tmp_path)
+    words = [*SWEEP, "hydra/launcher=local"]
+    killed = subprocess.run([sys.executable, "-c", KILLED.format(function=function, after=after), *words])
+    assert killed.returncode == -signal.SIGKILL
+    sent = []
+    monkeypatch.setattr("eegfm.commands.submitting._to_the_background", lambda cells, n: sent.extend(cells))
+    submit(words)
+    assert "4 cells: 4 submitted" in capsys.readouterr().out and len(sent) == 4
+    assert {read_status(cell.folder).state for cell in four} == {"queued"}
+    sent.clear()
+    submit(words)  # they wait for this process, which is there
+    assert "4 cells: 0 submitted, 4 queued" in capsys.readouterr().out and not sent
+
+
+def test_a_worker_says_at_once_which_cells_are_its_own_and_leaves_the_others_alone(
+    monkeypatch, tmp_path, four
+):
+    """Whoever started it may have been killed before it could; two workers never share a cell."""
+    monkeypatch.chdir(tmp_path)
+    mine, other = four[:2]
+    for cell in (mine, other):
+        cell.folder.mkdir(parents=True)
+        write_status(cell.folder, Status(state="queued", pid=1, host=os.uname().nodename))
+    todo = mine.folder / "sweep.json"
+    todo.write_text(json.dumps([[str(mine.folder), ["seed=x"]], [str(other.folder), ["seed=x"]]]))
+    seen = []
+
+    def training(command, **_):
+        seen.append(command[-1])
+        assert {read_status(cell.folder).pid for cell in (mine, other)} == {os.getpid()}
+        write_status(other.folder, Status(state="queued", pid=1))
+
+    monkeypatch.setattr("eegfm.commands.submitting.subprocess.run", training)
+    work(todo)
+    assert seen == ["seed=x"] and not todo.exists()
+    assert (read_status(mine.folder).state, read_status(other.folder).state) == ("failed", "queued")
+
+
 @pytest.fixture
 def cells(tmp_path):
     """A cell of each kind, the running one an idle process."""
@@ -153,6 +215,29 @@ def test_the_table_says_of_every_cell_what_has_become_of_it(cells, monkeypatch, 
     out = capsys.readouterr().out
     assert "10/40" in out and "0.5" in out and "[No epoch] was kept" in out and "SIGTERM at step 3" in out
     assert "1 running, 1 queued, 1 preempted, 1 lost, 1 failed, 1 done" in out
+
+
+def test_the_table_stands_whatever_a_status_says(tmp_path, monkeypatch, capsys):
+    """A state of a later version, one that is markup, a cut file, and times that are none."""
+    monkeypatch.setenv("COLUMNS", "160")
+    later = Status(state="hibernating", reason="until [dawn]")
+    begun = Status(state="running", steps=9, steps_per_s=1.0)
+    for name, one in {
+        "a": later,
+        "b": replace(later, state="[/x]", job="[/y]"),
+        "c": begun,
+        "d": None,
+    }.items():
+        (tmp_path / name).mkdir()
+        if one is None:
+            (tmp_path / name / "status.json").write_text('{"state": "que')
+        else:
+            write_status(tmp_path / name, one)
+    assert len(status(tmp_path)) == 4
+    out = capsys.readouterr().out
+    assert "hibernating" in out and "[dawn]" in out and "[/x]" in out and "[/y]" in out
+    assert "1 lost, 1 unknown, 1 [/x], 1 hibernating" in out
+    assert expected_end(replace(begun, updated_at="noon")) == "–"
 
 
 def test_what_is_missing_is_listed_below_the_report(cells, capsys):

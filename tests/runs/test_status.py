@@ -12,6 +12,7 @@ import pytest
 
 from eegfm.commands.sweep import expected_end
 from eegfm.contracts import EegfmError
+from eegfm.runs.liveness import began_at, lives
 from eegfm.runs.status import LOCK, STALE_S, Status, at_work, look, progress, read_status, write_status
 
 WORKER = """
@@ -136,6 +137,25 @@ def test_a_queued_run_whose_job_or_process_is_gone_has_failed(tmp_path):
     ended.wait()
     write_status(tmp_path, Status(state="queued", pid=ended.pid, host=os.uname().nodename))
     assert look(tmp_path).state == "failed"
+
+
+def test_a_number_that_another_process_has_now_is_not_the_one_that_was_to_begin_a_run(tmp_path):
+    """This process has the number of the status, and began at another time."""
+    here = {"pid": os.getpid(), "host": os.uname().nodename}
+    write_status(tmp_path, Status(state="queued", **here, began=began_at(os.getpid())))
+    assert look(tmp_path).state == "queued"
+    write_status(tmp_path, Status(state="queued", **here, began=began_at(os.getpid()) - 3600))
+    assert look(tmp_path).state == "failed"
+    assert not lives(2**30, 0.0) and began_at(2**30) == 0.0
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b'{"state": "run', b"\xff", b"[]", b'{"state": 3}', b'{"state": "x", "new": 1}']
+)
+def test_a_damaged_status_is_told_and_does_not_hide_its_run(tmp_path, content):
+    (tmp_path / "status.json").write_bytes(content)
+    status = look(tmp_path)
+    assert status.state == "unknown" and "status.json cannot be read" in status.reason
 
 
 def test_the_expected_end_is_what_is_left_at_the_present_rate(tmp_path):

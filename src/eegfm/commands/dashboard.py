@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eegfm.files import write_text
+from eegfm.words import print_anything
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the page. Exits with 1 and a sentence if there is nothing to show or the file cannot be written."""
+    print_anything()
     options = _parser().parse_args(argv)
     from eegfm.reporting.costs import with_prefix
     from eegfm.reporting.dashboard import page
-    from eegfm.runs.status import queue
+    from eegfm.runs.liveness import queue
 
     folder: Path = options.folder.parent if options.folder.is_file() else options.folder
     to: Path = options.to or folder / "dashboard.html"
@@ -33,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_text(to, html)
     except OSError as error:
         sys.exit(f"{to} cannot be written: {error.strerror}. Choose another place: --to <file.html>")
-    print(f"{to.resolve()} ({with_prefix(len(html.encode()))}B). Open it in any browser.")
+    print(f"{to.resolve()} ({with_prefix(to.stat().st_size)}B). Open it in any browser.")
     if options.wandb:
         from eegfm.reporting.wandb_page import save
 

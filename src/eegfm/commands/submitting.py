@@ -1,6 +1,7 @@
 """The function of `eegfm sweep submit`: submit the cells of a sweep to SLURM or to background processes."""
 
 import json
+import os
 import runpy
 import shutil
 import socket
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from eegfm.contracts import EegfmError
+from eegfm.files import write_text
 from eegfm.process import arguments
-from eegfm.runs.status import Status, look, now, queue, read_status, write_status
+from eegfm.runs.liveness import began_at, queue
+from eegfm.runs.status import Status, look, now, read_status, write_status
 
 SEARCHES = "searches"  # the folder of an experiment's searches, beside its cells
-ORDER = ("running", "queued", "preempted", "lost", "failed", "pruned", "done")
+ORDER = ("running", "queued", "preempted", "lost", "unknown", "failed", "pruned", "done")
 # settings of submitit's AutoExecutor for any cluster; all others are SLURM's and get the prefix "slurm_"
 OF_EVERY_CLUSTER = ("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes",
                     "name", "stderr_to_stdout")  # fmt: skip
@@ -61,26 +64,30 @@ def submit(overrides: Sequence[str], parallel: int | None = None) -> None:
     for cell in todo:
         cell.folder.mkdir(parents=True, exist_ok=True)
         before = read_status(cell.folder) or Status(state="queued")
-        queued = replace(before, state="queued", reason="", job="", host=socket.gethostname(), pid=0)
-        write_status(cell.folder, replace(queued, overrides=cell.overrides, queued_at=now()))
+        queued = replace(before, state="queued", reason="", job="", host=socket.gethostname())
+        # ours until it is handed over, so that a killed submission is seen to be gone
+        ours = {"pid": os.getpid(), "began": began_at(os.getpid())}
+        write_status(cell.folder, replace(queued, **ours, overrides=cell.overrides, queued_at=now()))
     if todo:
         try:
             _to_slurm(todo, parallel) if on_slurm else _to_the_background(todo, parallel or 1)
         except BaseException as error:
             for cell in todo:
-                mark_as(cell.folder, "failed", f"not submitted: {error}")
+                status = read_status(cell.folder)
+                if status is None or (status.state == "queued" and status.pid == os.getpid()):
+                    mark_as(cell.folder, "failed", f"not submitted: {error}")
             raise
-    others = [f"{n} {state}" for state in ORDER if (n := count_of(skipped, state))]
+    others = [f"{count_of(skipped, state)} {state}" for state in states_of(skipped)]
     print(f"{len(cells)} cells: {', '.join([f'{len(todo)} submitted', *others])}")
     for experiment in dict.fromkeys(cell.experiment for cell in cells):
         print(f"next        eegfm sweep status {experiment}")
 
 
 def _needs_no_submission(status: Status) -> bool:
-    """Whether a cell is finished, at work or waiting; SLURM itself restarts a preempted job."""
-    return status.state in ("done", "running", "queued") or (
-        status.state == "preempted" and bool(status.job)
-    )
+    """Whether a cell is finished, at work or waiting for somebody; SLURM itself restarts a preempted job."""
+    if status.state == "queued":
+        return bool(status.job or status.pid)
+    return status.state in ("done", "running") or (status.state == "preempted" and bool(status.job))
 
 
 def cells_of(overrides: Sequence[str]) -> list[Cell]:
@@ -222,7 +229,7 @@ def _to_slurm(cells: Sequence[Cell], parallel: int | None) -> None:
         for cell, job in zip(group, jobs, strict=True):
             status = read_status(cell.folder)
             if status is not None and status.state == "queued":  # the job has not begun yet
-                write_status(cell.folder, replace(status, job=str(job.job_id)))
+                write_status(cell.folder, replace(status, job=str(job.job_id), pid=0, began=0.0))
 
 
 def _to_the_background(cells: Sequence[Cell], parallel: int) -> None:
@@ -230,7 +237,7 @@ def _to_the_background(cells: Sequence[Cell], parallel: int) -> None:
     for i in range(min(parallel, len(cells))):
         part = cells[i::parallel]
         todo = part[0].folder / "sweep.json"
-        todo.write_text(json.dumps([[str(cell.folder), cell.overrides] for cell in part]), encoding="utf-8")
+        write_text(todo, json.dumps([[str(cell.folder), cell.overrides] for cell in part]))
         process = subprocess.Popen(
             [sys.executable, "-m", "eegfm.commands.sweep", "work", str(todo)],
             stdin=subprocess.DEVNULL,
@@ -241,15 +248,22 @@ def _to_the_background(cells: Sequence[Cell], parallel: int) -> None:
         for cell in part:
             status = read_status(cell.folder)
             if status is not None and status.state == "queued":
-                write_status(cell.folder, replace(status, pid=process.pid))
+                taken = {"pid": process.pid, "began": began_at(process.pid)}
+                write_status(cell.folder, replace(status, **taken))
 
 
 def work(cells: Path) -> None:
     """Train one cell after another, each in its own process; its output goes to `sweep.out` in the cell's folder."""
-    for folder, overrides in json.loads(cells.read_text(encoding="utf-8")):
+    todo = json.loads(cells.read_text(encoding="utf-8"))
+    for folder, _ in todo:  # at once: whoever submitted them may have been killed before it could say so
         status = read_status(Path(folder))
-        if status is None or status.state != "queued":
-            continue  # cancelled, or started by another process
+        if status is not None and status.state == "queued":
+            ours = {"pid": os.getpid(), "began": began_at(os.getpid())}
+            write_status(Path(folder), replace(status, **ours))
+    for folder, overrides in todo:
+        status = read_status(Path(folder))
+        if status is None or status.state != "queued" or status.pid != os.getpid():
+            continue  # cancelled, or given to another process
         with open(Path(folder) / "sweep.out", "a", encoding="utf-8") as out:
             subprocess.run([sys.executable, "-m", "eegfm.train", *overrides], stdout=out, stderr=out)
         status = read_status(Path(folder))
@@ -262,6 +276,12 @@ def work(cells: Path) -> None:
 
 def mark_as(folder: Path, state: Any, reason: str) -> None:
     write_status(folder, replace(read_status(folder) or Status(state=state), state=state, reason=reason))
+
+
+def states_of(statuses: Mapping[Path, Status]) -> list[str]:
+    """The states that there are, in their order; those that this version does not know are last."""
+    found = {status.state for status in statuses.values()}
+    return [*(state for state in ORDER if state in found), *sorted(found - {*ORDER})]
 
 
 def count_of(statuses: Mapping[Path, Status], state: str) -> int:

@@ -26,9 +26,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from eegfm.commands.submitting import ORDER, SEARCHES, count_of, mark_as, submit, work
+from eegfm.commands.submitting import SEARCHES, count_of, mark_as, states_of, submit, work
 from eegfm.contracts import EegfmError
-from eegfm.runs.status import Status, look, queue
+from eegfm.runs.liveness import lives, queue
+from eegfm.runs.status import Status, look
+from eegfm.words import console, print_anything, visible
 
 NONE = "–"
 STYLE = {"done": "green", "running": "cyan", "failed": "bold red", "lost": "red", "preempted": "yellow"}
@@ -36,6 +38,7 @@ STYLE = {"done": "green", "running": "cyan", "failed": "bold red", "lost": "red"
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one of the four subcommands."""
+    print_anything()
     parser = argparse.ArgumentParser(
         prog="eegfm sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -89,29 +92,29 @@ def cells_below(folder: Path, jobs: Mapping[str, str] | None) -> dict[Path, Stat
 def status(folder: Path) -> dict[Path, Status]:
     """Print a row for each cell, running cells first, and how many cells there are in each state."""
     from rich import box
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     cells = cells_below(folder, queue())
-    console = Console(highlight=False)
+    screen = console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in ("cell", "state", "steps", "steps/s", "ends (UTC)", "starts", "job", "reason"):
         table.add_column(name, overflow="fold")
-    for run, status in sorted(cells.items(), key=lambda cell: ORDER.index(cell[1].state)):
+    states = states_of(cells)
+    for run, status in sorted(cells.items(), key=lambda cell: states.index(cell[1].state)):
         style = STYLE.get(status.state, "default")
         table.add_row(
-            escape(str(run.relative_to(folder)) if run != folder else run.name),
-            f"[{style}]{status.state}[/]",
+            str(run.relative_to(folder)) if run != folder else run.name,
+            Text(visible(status.state), style=style),
             f"{status.step}/{status.steps}" if status.steps else NONE,
             f"{status.steps_per_s:.3g}" if status.state == "running" and status.steps_per_s else NONE,
             expected_end(status),
             f"{status.starts}x" if status.starts else NONE,
             status.job or NONE,
-            escape(status.reason),
+            status.reason,
         )
-    console.print(table)
-    console.print(", ".join(f"{n} {state}" for state in ORDER if (n := count_of(cells, state))))
+    screen.print(table)
+    screen.print(", ".join(f"{count_of(cells, state)} {state}" for state in states))
     return cells
 
 
@@ -120,7 +123,10 @@ def expected_end(status: Status) -> str:
     if status.state != "running" or not status.steps or not status.steps_per_s:
         return NONE
     left_s = (status.steps - status.step) / status.steps_per_s
-    at = datetime.fromisoformat(status.updated_at) + timedelta(seconds=left_s)
+    try:
+        at = datetime.fromisoformat(status.updated_at) + timedelta(seconds=left_s)
+    except (ValueError, OverflowError):
+        return NONE
     return at.astimezone(UTC).strftime("%m-%d %H:%M")
 
 
@@ -166,7 +172,8 @@ def cancel(folder: Path) -> None:
         if status.job:
             continue
         if status.host == socket.gethostname():
-            os.kill(status.pid, signal.SIGTERM)
+            if lives(status.pid, status.began):
+                os.kill(status.pid, signal.SIGTERM)
         else:
             elsewhere.append(f"  {run}: kill {status.pid} on {status.host}")
     n_stopped = len(running) + len(requeued) - len(elsewhere)

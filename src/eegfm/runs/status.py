@@ -11,9 +11,7 @@ Nothing heavy is imported here: `eegfm sweep status` reads hundreds of these.
 
 import json
 import os
-import shutil
 import socket
-import subprocess
 import tempfile
 import threading
 import time
@@ -27,22 +25,25 @@ from typing import Any, Literal
 
 from eegfm.contracts import EegfmError
 from eegfm.files import refuse_links, try_lock, write_json_anyhow
+from eegfm.runs.liveness import began_at, how_it_ended, lives, queue
 
 FILE, LOCK = "status.json", "running.lock"
 BEAT_S, STALE_S = 30, 600
-ANSWER_S = 20  # SLURM's controller must not stop a table by not answering
 
-State = Literal["queued", "running", "preempted", "done", "pruned", "failed", "lost"]
+State = Literal["queued", "running", "preempted", "done", "pruned", "failed", "lost", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """The state of a run. "lost" is never written: a reader finds it when the process is gone.
+    """The state of a run. "lost" and "unknown" are never written: a reader finds that the process is gone, or
+    that the file cannot be read. A later version may write states that are not here.
 
     A search has given up a "pruned" run (see `eegfm.search.loop`); trained by itself, the run goes on from
     there.
 
-    `job` is the SLURM job ("12_3" in an array), "" outside of one. `step` of `steps` training steps are
+    `job` is the SLURM job ("12_3" in an array), "" outside of one. `pid` is the process on `host` that works
+    on the run or, of a queued one, that hands it over or will begin it; `began` is when that process began
+    (see `runs.liveness`). `step` of `steps` training steps are
     done, `steps_per_s` is the rate of the process that wrote them; `starts` counts the processes that have
     worked on the run. `overrides` are those of the cell, if `eegfm sweep submit` sent it off. Times are
     UTC.
@@ -53,6 +54,7 @@ class Status:
     job: str = ""
     host: str = ""
     pid: int = 0
+    began: float = 0.0
     starts: int = 0
     step: int = 0
     steps: int = 0
@@ -68,11 +70,16 @@ class Pruned(Exception):
 
 
 def read_status(folder: Path) -> Status | None:
-    """The status as it was written last; None if there is none."""
+    """The status as it was written last; None if there is none, or if it cannot be read."""
     try:
-        return Status(**json.loads((folder / FILE).read_text(encoding="utf-8")))
+        found = Status(**json.loads((folder / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+    pairs = zip(vars(found).values(), vars(Status(state="queued")).values(), strict=True)
+    alike = (
+        type(one) in (type(usual), int if isinstance(usual, float) else type(usual)) for one, usual in pairs
+    )
+    return found if all(alike) else None
 
 
 def write_status(folder: Path, status: Status) -> Status:
@@ -113,6 +120,7 @@ def at_work(folder: Path) -> Iterator[None]:
                 job=this_job(),
                 host=socket.gethostname(),
                 pid=os.getpid(),
+                began=began_at(os.getpid()),
                 starts=before.starts + 1,
                 steps_per_s=0.0,
                 started_at=now(),
@@ -265,30 +273,19 @@ def look(folder: Path, jobs: Mapping[str, str] | None = None) -> Status | None:
     if (folder / "result.json").exists() and (status is None or status.state != "running"):
         return replace(status or Status(state="done"), state="done", reason="")
     if status is None:
-        return None
+        damaged = f"{folder / FILE} cannot be read"
+        return Status(state="unknown", reason=damaged) if (folder / FILE).exists() else None
     if status.state == "running" and not works(folder, jobs):
         if jobs and jobs.get(status.job, "RUNNING") != "RUNNING":
             return replace(status, state="preempted", reason=f"job {status.job} waits to go on")
         return replace(status, state="lost", reason=_last_words(status))
     gone = status.job and jobs is not None and status.job not in jobs
-    if status.state == "queued" and (gone or _background_gone(status)):
+    here = not status.job and status.pid and status.host == socket.gethostname()
+    if status.state == "queued" and (gone or (here and not lives(status.pid, status.began))):
         return replace(status, state="failed", reason=_last_words(status))
     if status.state == "preempted" and gone:
         return replace(status, job="", reason=f"{status.reason}; then {_last_words(status)}")
     return status
-
-
-def _background_gone(status: Status) -> bool:
-    """Whether the process on this machine that was to begin a queued run is gone."""
-    if status.job or not status.pid or status.host != socket.gethostname():
-        return False
-    try:
-        os.kill(status.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    return False
 
 
 def works(folder: Path, jobs: Mapping[str, str] | None) -> bool:
@@ -307,16 +304,8 @@ def works(folder: Path, jobs: Mapping[str, str] | None) -> bool:
         os.close(descriptor)
 
 
-def queue() -> dict[str, str] | None:
-    """The state of every job in SLURM's queue, by id ("12_3" in an array); None if there is no SLURM."""
-    text = _ask("squeue", "--noheader", "--array", "--all", "--format=%i %T")
-    return (
-        None if text is None else {line.split()[0]: line.split()[1] for line in text.splitlines() if line}
-    )
-
-
 def _last_words(status: Status) -> str:
-    said = _how_it_ended(status.job) if status.job else ""
+    said = how_it_ended(status.job) if status.job else ""
     if said:
         return f"job {status.job}: {said}"
     if status.state == "running":
@@ -326,25 +315,3 @@ def _last_words(status: Status) -> str:
     if status.state == "queued":
         return f"job {status.job} left the queue before it began: cancelled, or it could not start"
     return f"job {status.job} left the queue"
-
-
-def _how_it_ended(job: str) -> str:
-    text = _ask(
-        "sacct", "--noheader", "--allocations", "--parsable2", f"--jobs={job}", "--format=State,ExitCode"
-    )
-    if text:
-        return text.splitlines()[-1].replace("|", ", exit code ")
-    text = _ask("scontrol", "--oneliner", "show", "job", job) or ""  # SLURM remembers it for some minutes
-    facts = dict(word.split("=", 1) for word in text.split() if "=" in word)
-    return f"{facts['JobState']}, exit code {facts['ExitCode']}" if "JobState" in facts else ""
-
-
-def _ask(*command: str) -> str | None:
-    """The output of one of SLURM's programs; None if it is not installed or does not answer."""
-    if shutil.which(command[0]) is None:
-        return None
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None

@@ -18,7 +18,8 @@ from eegfm.config.identity import run_name
 from eegfm.contracts import EegfmError
 from eegfm.files import locked
 from eegfm.runs.curves import read_curves
-from eegfm.runs.status import at_work, look, now, progress, queue, works
+from eegfm.runs.liveness import queue
+from eegfm.runs.status import at_work, look, now, progress, works
 from eegfm.search.plan import Plan, as_overrides
 from eegfm.search.space import as_text
 
