@@ -139,6 +139,7 @@ def make_run(
         started_from={},
         scan=[],
         overlap=[],
+        people={"people": {}, "whole": True},
         seen={},
         diagnostics={},
         adapt=None,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from eegfm.build import build_data, pretraining
 from eegfm.config.identity import named
@@ -89,9 +90,12 @@ def test_a_checkpoint_says_whom_it_has_seen_and_other_files_nothing(tmp_path):
         torch.save({"state_dict": {}, "seen": {"people": people, "whole": whole}}, path)
         assert seen_by(path) == (people, whole)
     torch.save({"state_dict": {}}, bare)
-    published.write_bytes(b"")
+    save_file({"x": torch.ones(1)}, published)
     for other in (bare, published, tmp_path / "nowhere.ckpt"):
         assert seen_by(other) == ({}, False)
+    for damaged in ([], {"people": ["a"]}, {"people": {"first": {"subjects": [1]}}, "whole": True}):
+        torch.save({"state_dict": {}, "seen": damaged}, path)
+        assert seen_by(path) == ({}, False)
 
 
 def test_what_is_not_known_is_in_the_log_and_what_is_found_is_refused_or_said(places, caplog):  # noqa: F811

@@ -41,7 +41,7 @@ OF_DATA = (
     "OTHER STEPS",
     "OTHER WINDOWS",
 )
-OF_WEIGHTS = (*OF_DATA, "OVERLAP", "SEEN")
+OF_WEIGHTS = (*OF_DATA, "OVERLAP", "UNKNOWN PEOPLE", "SEEN")
 OF_SCORES = (*OF_WEIGHTS, "CUT")
 SMALL = (
     "data=synthetic",
@@ -87,6 +87,7 @@ def test_a_fact_of_the_run_is_one_mark():
     for mark, fact in (
         ("RANDOM WEIGHTS", {"task": "probe", "started_from": {}}),
         ("OVERLAP", {"overlap": ["mental_arithmetic/S32"]}),
+        ("UNKNOWN PEOPLE", {"unknown": True}),
         ("SEEN", {"seen": {"mental_arithmetic": "told by its authors"}}),
         ("CUT", {"tested": 119}),
     ):
@@ -145,12 +146,13 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(place, titles):
-    """The folder of a trained run with every mark: it starts from weights that know everybody, on another split."""
+    """The folder of a trained run with every mark: it starts, on another split, from weights that know everybody, and
+    do not say whether that is all."""
     here = (f"paths.cache={place}/cache", f"paths.raw={place}/raw", f"paths.runs={place}/runs")
     before = untrained_run(place / "before", *SMALL, *here)
     kept = torch.load(before / "checkpoints" / "best.ckpt", weights_only=True)
     everybody = {"subjects": [f"S{i:02d}" for i in range(100)], "beside": []}
-    kept["seen"] = {"people": {"synthetic": everybody}, "whole": True}
+    kept["seen"] = {"people": {"synthetic": everybody}, "whole": False}
     torch.save(kept, before / "checkpoints" / "best.ckpt")
     config, choices = with_choices(
         *SMALL, *here, "trainer=smoke", f"weights={before}", "allow_overlap=true", "split=kfold",

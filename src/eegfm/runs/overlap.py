@@ -13,6 +13,7 @@ windows held out.
 import hashlib
 import logging
 from pathlib import Path
+from typing import Any
 
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGData, EEGDataModule
@@ -54,10 +55,7 @@ def seen_by(checkpoint: Path) -> tuple[People, bool]:
     """
     if checkpoint.suffix == ".safetensors" or not checkpoint.is_file():
         return {}, False
-    kept = read_checkpoint(checkpoint).get("seen")
-    if not isinstance(kept, dict) or not kept.keys() >= {"people", "whole"}:
-        return {}, False
-    return kept["people"], bool(kept["whole"])
+    return _said(read_checkpoint(checkpoint).get("seen"))
 
 
 def overlap(data: EEGData, people: People) -> list[str]:
@@ -96,6 +94,18 @@ def check_overlap(data: EEGData, people: People, *, whole: bool, weights: str, a
             "have not seen them; or, to have it said in every report: allow_overlap=true"
         )
     return found
+
+
+def _said(kept: Any) -> tuple[People, bool]:
+    """What a file says of the people; nobody, and not all, where it says nothing or something else."""
+    people = kept.get("people") if isinstance(kept, dict) else None
+    if not isinstance(people, dict):
+        return {}, False
+    for facts in people.values():
+        lists = list(facts.values()) if isinstance(facts, dict) else [None]
+        if not all(isinstance(one, list) and all(isinstance(name, str) for name in one) for one in lists):
+            return {}, False
+    return people, kept.get("whole") is True
 
 
 def _pool(part: EEGDataModule) -> str:

@@ -26,13 +26,14 @@ def reservations(
     task: str = "",
     started_from: Mapping[str, Any] | None = None,
     overlap: Sequence[str] = (),
+    unknown: bool = False,
     seen: Mapping[str, str] | None = None,
     tested: int | None = None,
 ) -> list[Reservation]:
     """The reservations about numbers on these data, the gravest first; empty if there are none.
 
-    The facts of the run, if there is one, are those of `RunResult`. `tested` is the number of test windows
-    behind the numbers, if they are of the test split.
+    The facts of the run, if there is one, are those of `RunResult`; `unknown`: not all people whom its weights
+    have seen are known. `tested` is the number of test windows behind the numbers, if they are of the test split.
     """
     found: list[Reservation] = []
 
@@ -48,6 +49,12 @@ def reservations(
     if overlap:
         names = ", ".join(overlap[:5]) + f" and {len(overlap) - 5} more" * (len(overlap) > 5)
         add("OVERLAP", f": the weights have seen {len(overlap)} of the test subjects ({names})")
+    if unknown:
+        add(
+            "UNKNOWN PEOPLE",
+            ": the weights do not say whom they were trained on, or not all; whether test subjects are "
+            "among them cannot be checked",
+        )
     if seen:
         found.append(trained_on(seen))
     if not facts.complete:
@@ -88,6 +95,7 @@ def reservations_of(result: RunResult) -> list[Reservation]:
         task=result.task,
         started_from=result.started_from,
         overlap=result.overlap,
+        unknown=not result.people.get("whole"),
         seen=result.seen,
         tested=sum(row["n_windows"] for row in result.by_subject.get("test", {}).values()),
     )

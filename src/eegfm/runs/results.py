@@ -34,9 +34,11 @@ class RunResult:
     choice. `started_from` is empty if the backbone started from random weights; else it holds "weights",
     the checkpoint, and "left_out", the tensors of the checkpoint that are not the backbone's. `overlap`
     lists test subjects that these weights were trained or validated on (see `runs.overlap`),
-    "tuab/aaaaaaaq". `seen` lists the tested benchmarks that published weights were trained on, and how that
-    is known (see `corpora_seen`). `diagnostics` holds numbers by control, empty if none were asked for (see
-    `analysis.controls`). `wall_s` is the time of the process that finished the run, without interrupted
+    "tuab/aaaaaaaq". `people` are those whom the kept weights have seen, this run's own among them, as
+    checkpoints say it (see `runs.overlap`); `people["whole"]` is false if those of the weights that it
+    started from are not known, or not all. `seen` lists the tested benchmarks that published weights were
+    trained on, and how that is known (see `corpora_seen`). `diagnostics` holds numbers by control, empty if
+    none were asked for (see `analysis.controls`). `wall_s` is the time of the process that finished the run, without interrupted
     processes. `scan` is how the model's Mamba-2 layers were computed (see `eegfm.nn.mamba2.scans_used`),
     empty if it has none. `spatial` is how a model that maps places weighs them, by corpus, at the start and
     at the end (see `analysis.maps.facts`), empty for other models. `flops` are the operations of one window
@@ -75,6 +77,7 @@ class RunResult:
     started_from: dict[str, Any]
     scan: list[str]
     overlap: list[str]
+    people: dict[str, Any]
     seen: dict[str, str]
     diagnostics: dict[str, dict[str, float]]
     adapt: str | None  # the option of that group, which says more than the task

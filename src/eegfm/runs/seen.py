@@ -63,14 +63,17 @@ def reservations_at(
     """
     facts, result = data.provenance(), place.result
     if result is None:
-        people, _ = seen_by(place.checkpoint)
+        people, whole = seen_by(place.checkpoint)
         seen = seen_here(config, config.get("weights"), facts)
-        return reservations(facts, overlap=overlap(data, people), seen=seen, tested=tested)
+        return reservations(
+            facts, overlap=overlap(data, people), unknown=not whole, seen=seen, tested=tested
+        )
     return reservations(
         facts,
         task=result.task,
         started_from=result.started_from,
         overlap=result.overlap,
+        unknown=not result.people.get("whole"),
         seen=result.seen,
         tested=tested,
     )

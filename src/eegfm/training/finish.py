@@ -76,6 +76,7 @@ def finish_run(
     outcome: Outcome,
     wall_s: float,
     choices: Mapping[str, Any],
+    people: dict[str, Any],
     overlap: list[str],
     seen: dict[str, str],
 ) -> RunResult:
@@ -92,6 +93,7 @@ def finish_run(
         task=choices["task"],
         started_from=run.started_from,
         overlap=overlap,
+        unknown=not people["whole"],
         seen=seen,
         tested=len(outcome.predictions["test"].keys),
     )
@@ -113,6 +115,7 @@ def finish_run(
         best_epoch=outcome.epoch,
         started_from=run.started_from,
         overlap=overlap,
+        people=people,
         seen=seen,
         benchmark=facts,
         parameters=outcome.parameters,

@@ -146,7 +146,7 @@ def _train(config: DictConfig, folder: Path, choices: Mapping[str, Any], asked: 
         run.task.data_at_hand = data_at_hand(run.data)
         run.task.config_yaml = (folder / "config.yaml").read_text(encoding="utf-8")
     outcome = fit(run, folder, choices, asked, run.config.get("search"))
-    return finish_run(run, folder, outcome, time.monotonic() - started, choices, overlap, seen)
+    return finish_run(run, folder, outcome, time.monotonic() - started, choices, people, overlap, seen)
 
 
 def _ready(config: DictConfig, choices: Mapping[str, Any]) -> Run:
