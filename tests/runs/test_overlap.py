@@ -1,6 +1,7 @@
 """Nobody is tested on whom the weights have seen: found by subject, through earlier runs, refused or said aloud."""
 
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,20 +9,29 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from eegfm.build import build_data, pretraining
+import eegfm
+from eegfm.build import build, build_data, pretraining
+from eegfm.commands.export import export
 from eegfm.config.identity import named
 from eegfm.contracts import EegfmError
 from eegfm.data.splits import FewShot, KFold
+from eegfm.export.model import write
 from eegfm.reporting.formats import markdown
 from eegfm.reporting.groups import group_runs
 from eegfm.reporting.remarks import incomparable, marks
 from eegfm.reporting.run_folders import read_runs
 from eegfm.runs.overlap import check_overlap, joined, overlap, people_of, seen_by
-from eegfm.runs.results import read_result
+from eegfm.runs.results import read_result, write_result
 from eegfm.training.run import train
 from tests import corpora
-from tests.composed import with_choices
+from tests.composed import composed, with_choices
 from tests.data.test_mix import FIRST, SECOND, places, ready  # noqa: F401
+from tests.stream_runs import untrained_run
+
+STAMP = (
+    "data=synthetic", "model=stamp", "encoder=spectrum", "model.depth=1", "model.width=8", "model.ff_width=8",
+    "model.input_norm=instance",
+)  # fmt: skip
 
 
 def alone(places, benchmark=FIRST, **own):  # noqa: F811
@@ -106,6 +116,26 @@ def test_what_is_not_known_is_in_the_log_and_what_is_found_is_refused_or_said(pl
     with pytest.raises(EegfmError, match=r"x\.ckpt was .* 1 of .*: first/e\. (.|\n)*allow_overlap=true"):
         check_overlap(tested, people, whole=True, weights="x.ckpt", allowed=False)
     assert check_overlap(tested, people, whole=True, weights="x.ckpt", allowed=True) == ["first/e"]
+
+
+def test_what_is_exported_says_whom_its_weights_have_seen_as_their_checkpoint_does(places, tmp_path):  # noqa: F811
+    """In a folder, and in its file alone, wherever that was copied."""
+    run, tested = untrained_run(tmp_path / "run", *STAMP), alone(places)
+    people = {"first": {"subjects": ["d", "e"], "beside": []}}
+    write_result(run, replace(read_result(run), people={"people": people, "whole": True}))
+    export(run, tmp_path / "out")
+    copied = shutil.copy(tmp_path / "out" / "model.safetensors", tmp_path / "copy.safetensors")
+    for named_so in (tmp_path / "out", tmp_path / "out" / "model.safetensors", copied):
+        started = build(composed(*STAMP), named_so).started_from["weights"]
+        assert seen_by(Path(started)) == (people, True)
+        with pytest.raises(EegfmError, match=r"1 of this run's test subjects: first/e"):
+            check_overlap(tested, *seen_by(Path(started)), weights=started, allowed=False)
+    # again into what was read: nothing is lost on the way
+    write(eegfm.load(tmp_path / "out"), tmp_path / "again")
+    assert seen_by(tmp_path / "again" / "model.safetensors") == (people, True)
+    write_result(run, replace(read_result(run), people={"people": people, "whole": False}))
+    export(run, tmp_path / "out")
+    assert seen_by(tmp_path / "out" / "model.safetensors") == (people, False)
 
 
 # ---- through train and report ----------------------------------------------------------------------------------------

@@ -100,6 +100,7 @@ def of_run(place: Place, *, tokens: bool = False) -> Portable:
         "backbone": _described(run.model),
         "head": None,
         "encoder_left_out": why,
+        "seen": result.people,
         "encoder_weights": _weights(run.encoder) or _weights(run.model.get("encoder") or {}),
         "steps": {
             part.benchmark.name: [

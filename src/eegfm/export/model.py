@@ -265,7 +265,10 @@ def write(model: Portable, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     # copies, because safetensors refuses tensors that share memory
     state = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
-    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    about = {"format": "pt"}
+    if "seen" in model.config:  # also with the weights, which may be copied without their config.json
+        about["seen"] = json.dumps(model.config["seen"])
+    save_file(state, folder / WEIGHTS, metadata=about)
     text = json.dumps(model.config, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
     # safetensors makes a file that only its owner may read

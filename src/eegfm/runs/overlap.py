@@ -1,8 +1,9 @@
 """The people that weights were trained on, so that no run tests on them unawares.
 
-A checkpoint lists the people that its run, and the runs that it started from, trained or validated on, by
-pool or benchmark (see `BenchmarkSpec.pool`). A run that starts from it is refused if its own test subjects
-are among them, unless allow_overlap=true, which every report then says.
+A checkpoint, and a file that was exported from it, lists the people that its run, and the runs that it
+started from, trained or validated on, by pool or benchmark (see `BenchmarkSpec.pool`). A run that starts
+from it is refused if its own test subjects are among them, unless allow_overlap=true, which every report
+then says.
 
 People are compared by their ids, and only within a pool or a benchmark: a person with different names in
 two corpora is not found. (A mix also compares files and windows of its own corpora: `eegfm.data.mixing.apart`.) If a
@@ -17,7 +18,7 @@ from typing import Any
 
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGData, EEGDataModule
-from eegfm.tasks.weights import read_checkpoint
+from eegfm.tasks.weights import SEEN, exported_people, read_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +54,11 @@ def seen_by(checkpoint: Path) -> tuple[People, bool]:
 
     A file that no run of ours wrote lists nobody.
     """
-    if checkpoint.suffix == ".safetensors" or not checkpoint.is_file():
+    if not checkpoint.is_file():
         return {}, False
-    return _said(read_checkpoint(checkpoint).get("seen"))
+    if checkpoint.suffix == ".safetensors":
+        return _said(exported_people(checkpoint))
+    return _said(read_checkpoint(checkpoint).get(SEEN))
 
 
 def overlap(data: EEGData, people: People) -> list[str]:
@@ -73,7 +76,7 @@ def overlap(data: EEGData, people: People) -> list[str]:
     return found
 
 
-def check_overlap(data: EEGData, people: People, *, whole: bool, weights: str, allowed: bool) -> list[str]:
+def check_overlap(data: EEGData, people: People, whole: bool, *, weights: str, allowed: bool) -> list[str]:
     """Return the overlap of these data and the people that weights have seen, unless it is refused.
 
     Raises:

@@ -14,11 +14,12 @@ from eegfm.tasks.kept import refuse_changed
 from eegfm.tasks.weights import config_of
 
 CHECKPOINTS = "checkpoints"  # the folder of checkpoints in a run folder
+EXPORTED = ("config.json", "model.safetensors")  # what `eegfm export` writes: a description and the weights
 
 
 @dataclass(frozen=True)
 class Place:
-    """A run folder or a file of weights, as a person named it; properties read it when they are used.
+    """A run folder, a file of weights or an exported folder, as a person named it; properties read it when used.
 
     `trust` are the modules that its config may name beside those of `conf/` (see `eegfm.config.from_file`).
     """
@@ -47,16 +48,19 @@ class Place:
 
     @property
     def checkpoint(self) -> Path:
-        """The file itself, or the epoch that a trained run has kept.
+        """The file itself, the epoch that a trained run has kept, or the weights of an exported folder.
 
         Raises:
             EegfmError: there is neither, the run has not saved a checkpoint yet, or it is not as the run wrote it.
         """
         if self.path.is_file():
             return self.unchanged(self.path)
+        if not self.is_run and all((self.path / name).is_file() for name in EXPORTED):
+            return self.path / EXPORTED[1]
         if not self.is_run:
             raise EegfmError(
-                f"No run and no checkpoint at {self}: wanted a run folder, or a .ckpt, .pth or .safetensors file."
+                f"No run and no checkpoint at {self}: wanted a run folder, a .ckpt, .pth or .safetensors file, or a "
+                "folder of eegfm export."
             )
         config = self.path / "config.yaml"
         keep = (read(text_of(config), str(config)).get("selection") or {}).get("keep", "best")

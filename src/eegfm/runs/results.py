@@ -38,15 +38,15 @@ class RunResult:
     checkpoints say it (see `runs.overlap`); `people["whole"]` is false if those of the weights that it
     started from are not known, or not all. `seen` lists the tested benchmarks that published weights were
     trained on, and how that is known (see `corpora_seen`). `diagnostics` holds numbers by control, empty if
-    none were asked for (see `analysis.controls`). `wall_s` is the time of the process that finished the run, without interrupted
-    processes. `scan` is how the model's Mamba-2 layers were computed (see `eegfm.nn.mamba2.scans_used`),
-    empty if it has none. `spatial` is how a model that maps places weighs them, by corpus, at the start and
-    at the end (see `analysis.maps.facts`), empty for other models. `flops` are the operations of one window
-    through the trained network (see `training.cost`), without an encoder whose output is stored; None for a
-    model that is no network. `devices` trained it together. `energy_wh` is the energy that their GPUs took
-    meanwhile, None if unknown (see `energy_j`). `checkpoints` is the SHA-256 of every file of `checkpoints/`
-    (see `eegfm.tasks.kept`). `environment()` describes its own fields; `peak_memory_mb`
-    is that of the first process (see there).
+    none were asked for (see `analysis.controls`). `wall_s` is the time of the process that finished the
+    run, without interrupted processes. `scan` is how the model's Mamba-2 layers were computed (see
+    `eegfm.nn.mamba2.scans_used`), empty if it has none. `spatial` is how a model that maps places weighs
+    them, by corpus, at the start and at the end (see `analysis.maps.facts`), empty for other models.
+    `flops` are the operations of one window through the trained network (see `training.cost`), without an
+    encoder whose output is stored; None for a model that is no network. `devices` trained it together.
+    `energy_wh` is the energy that their GPUs took meanwhile, None if unknown (see `energy_j`).
+    `checkpoints` is the SHA-256 of every file of `checkpoints/` (see `eegfm.tasks.kept`). `environment()`
+    describes its own fields; `peak_memory_mb` is that of the first process (see there).
     """
 
     name: str

@@ -1,5 +1,6 @@
 """Start a backbone from the weights of an earlier run, or from weights that its authors published."""
 
+import json
 import logging
 import pickle
 from collections.abc import Mapping
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ from eegfm.files import sha256_of
 from eegfm.tasks.kept import refuse_changed
 
 log = logging.getLogger(__name__)
+
+SEEN = "seen"  # a checkpoint's key, and of an exported file's metadata: whom the weights have seen
 
 
 @runtime_checkable
@@ -109,6 +112,21 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(held, dict):
         raise EegfmError(f"{path} holds a {type(held).__name__}: names and tensors are wanted.")
     return held
+
+
+def exported_people(path: Path) -> Any:
+    """What `eegfm export` has said in a safetensors file of whom its weights have seen; None where nothing is said.
+
+    Raises:
+        EegfmError: the file is damaged, or is not as its run wrote it.
+    """
+    refuse_changed(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            said = (file.metadata() or {}).get(SEEN)
+        return None if said is None else json.loads(said)
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise EegfmError(f"{path} is damaged, or no safetensors file: {error}") from None
 
 
 def config_of(path: Path) -> str:
