@@ -20,12 +20,13 @@ from eegfm.reporting.formats import markdown
 from eegfm.reporting.groups import group_runs
 from eegfm.reporting.remarks import incomparable, marks
 from eegfm.reporting.run_folders import read_runs
-from eegfm.runs.overlap import check_overlap, joined, overlap, people_of, seen_by
+from eegfm.runs.overlap import check_overlap, joined, not_told, overlap, people_of, seen_by
 from eegfm.runs.results import read_result, write_result
 from eegfm.training.run import train
 from tests import corpora
 from tests.composed import composed, with_choices
-from tests.data.test_mix import FIRST, SECOND, places, ready  # noqa: F401
+from tests.data.test_mix import FIRST, SECOND, SHARED, corpus, places, ready  # noqa: F401
+from tests.data.test_mix import write as write_corpus
 from tests.stream_runs import untrained_run
 
 STAMP = (
@@ -136,6 +137,36 @@ def test_what_is_exported_says_whom_its_weights_have_seen_as_their_checkpoint_do
     write_result(run, replace(read_result(run), people={"people": people, "whole": False}))
     export(run, tmp_path / "out")
     assert seen_by(tmp_path / "out" / "model.safetensors") == (people, False)
+
+
+def test_a_raw_file_is_found_under_another_name_in_another_corpus(places, tmp_path):  # noqa: F811
+    """Corpora of one pool, one of them with numbers in place of names: x is the file of b, y is nobody's."""
+    numbered = corpus("numbered", SHARED, 2.0, {"train": ("p",), "val": ("q",), "test": ("x", "y")}, "N")
+    raw = tmp_path / "raw" / "numbered"
+    write_corpus(numbered, raw)
+    write_corpus(FIRST, tmp_path / "raw" / "first")
+    assert overlap(alone(tmp_path, numbered), people_of(alone(tmp_path))) == []
+    (raw / "Nx.edf").write_bytes((tmp_path / "raw" / "first" / "Rb.edf").read_bytes())
+    shutil.rmtree(tmp_path / "cache" / "numbered")
+    assert overlap(alone(tmp_path, numbered), people_of(alone(tmp_path))) == ["numbered/x"]
+    assert overlap(alone(tmp_path), people_of(alone(tmp_path, numbered))) == []  # the first tests on e
+
+
+def test_a_run_from_weights_says_whom_the_corpora_of_a_pool_do_not_tell(places):  # noqa: F811
+    """Of either corpus, as a mix of both says it; a corpus knows its own."""
+    named_so = replace(FIRST, pool="hospital")
+    numbered = replace(SECOND, pool="hospital", pool_gap="its s has no name")
+    alone_first, alone_second = alone(places, named_so), alone(places, numbered)
+    gap = {"second": "its s has no name"}
+    assert not_told(alone_second, people_of(alone_first)) == gap
+    assert not_told(alone_first, people_of(alone_second)) == gap
+    assert not_told(alone_first, joined(people_of(alone_first), people_of(alone_second))) == gap
+    for data, other in (
+        (alone_second, alone_second),
+        (alone_first, alone_first),
+        (alone_second, alone(places)),
+    ):
+        assert not_told(data, people_of(other)) == {}
 
 
 # ---- through train and report ----------------------------------------------------------------------------------------

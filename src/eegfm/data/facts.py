@@ -18,7 +18,8 @@ class Leakage:
     other (negative: they overlap; None: no recording is shared), `nearest` their keys. `identical` are
     windows of different splits with the same bytes: keys with their splits. In a mix, `left_out` are the
     windows that were removed from a corpus because another corpus has them in a later split (see
-    `eegfm.data.mixing.apart.keep_apart`), and `not_told` says by corpus whom the others cannot recognise.
+    `eegfm.data.mixing.apart.keep_apart`). `not_told` says by corpus whom the others, of the mix or of what
+    the weights were trained on before, cannot recognise.
     """
 
     shared_subjects: dict[str, list[str]] = field(default_factory=dict)

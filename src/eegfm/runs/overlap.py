@@ -5,10 +5,11 @@ started from, trained or validated on, by pool or benchmark (see `BenchmarkSpec.
 from it is refused if its own test subjects are among them, unless allow_overlap=true, which every report
 then says.
 
-People are compared by their ids, and only within a pool or a benchmark: a person with different names in
-two corpora is not found. (A mix also compares files and windows of its own corpora: `eegfm.data.mixing.apart`.) If a
-protocol itself tests on training subjects, it accepts weights that were trained with exactly the same test
-windows held out.
+People are compared by their ids within a pool or a benchmark, and raw files by their SHA-256 everywhere: a
+person with different names in two corpora is found where a file is the same. Where ids of a pool are not the
+pool's own, the result says so. (A mix also compares windows of its own corpora: `eegfm.data.mixing.apart`.)
+If a protocol itself tests on training subjects, it accepts weights that were trained with exactly the same
+test windows held out.
 """
 
 import hashlib
@@ -16,14 +17,18 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGData, EEGDataModule
 from eegfm.tasks.weights import SEEN, exported_people, read_checkpoint
 
 log = logging.getLogger(__name__)
 
-# by pool or benchmark: {"subjects": [ids], "beside": [digests of the test windows that were held out]}
+# By pool or benchmark: "subjects", their ids; "beside", digests of the test windows that were held out; "files",
+# the first 16 digits of the SHA-256 of raw files; "corpora", the benchmarks; "gaps", "<benchmark>: <its pool_gap>".
 People = dict[str, dict[str, list[str]]]
+KINDS = ("subjects", "beside", "files", "corpora", "gaps")
 
 
 def people_of(data: EEGData) -> People:
@@ -32,7 +37,14 @@ def people_of(data: EEGData) -> People:
     for part in data.corpora.values():
         index = part.index
         seen = (index.split == "train") | (index.split == "val")
-        facts = {"subjects": sorted(set(index.subject[seen].tolist())), "beside": [_tested(part)]}
+        name, gap = part.benchmark.name, part.benchmark.pool_gap
+        facts = {
+            "subjects": sorted(set(index.subject[seen].tolist())),
+            "beside": [_tested(part)],
+            "files": sorted(_files(part, index.recording[seen])),
+            "corpora": [name],
+            "gaps": [f"{name}: {gap}"] * bool(gap),
+        }
         found = joined(found, {_pool(part): facts})
     return found
 
@@ -43,7 +55,7 @@ def joined(*several: People) -> People:
     return {
         name: {
             key: sorted({value for people in several for value in people.get(name, {}).get(key, [])})
-            for key in ("subjects", "beside")
+            for key in KINDS
         }
         for name in names
     }
@@ -62,16 +74,26 @@ def seen_by(checkpoint: Path) -> tuple[People, bool]:
 
 
 def overlap(data: EEGData, people: People) -> list[str]:
-    """The test subjects of these data who are among the people, each after the name of the benchmark."""
+    """The test subjects of these data who are among the people, each after the name of the benchmark.
+
+    A subject is among them by id, or by a recording whose raw file is one of theirs.
+    """
     found = []
     for part in data.corpora.values():
         index = part.index
         tested = set(index.subject[index.split == "test"].tolist())
+        own = {_pool(part), part.benchmark.name}
         seen: set[str] = set()
-        for name in {_pool(part), part.benchmark.name}:
-            known = people.get(name, {})
-            if not (part.within_subject and known.get("beside") == [_tested(part)]):
+        files: set[str] = set()
+        for name, known in people.items():
+            if name in own and part.within_subject and known.get("beside") == [_tested(part)]:
+                continue
+            files |= set(known.get("files", []))
+            if name in own:
                 seen |= set(known.get("subjects", []))
+        recordings = _files(part, index.recording[index.split == "test"])
+        same = [recording for file in files & recordings.keys() for recording in recordings[file]]
+        seen |= set(index.subject[np.isin(index.recording, same)].tolist())
         found += [f"{part.benchmark.name}/{subject}" for subject in sorted(tested & seen)]
     return found
 
@@ -96,6 +118,28 @@ def check_overlap(data: EEGData, people: People, whole: bool, *, weights: str, a
             f"{', '.join(found[:8])}{more}. Scores of them would not be those of new people. Start from weights that "
             "have not seen them; or, to have it said in every report: allow_overlap=true"
         )
+    return found
+
+
+def not_told(data: EEGData, people: People) -> dict[str, str]:
+    """By corpus, whom these data and those of the people cannot recognise in each other (see `Leakage`)."""
+    found = {}
+    for part in data.corpora.values():
+        known, name = people.get(part.benchmark.pool, {}), part.benchmark.name
+        if part.benchmark.pool_gap and set(known.get("corpora", [])) - {name}:
+            found[name] = part.benchmark.pool_gap
+        for corpus, _, gap in (said.partition(": ") for said in known.get("gaps", [])):
+            if corpus != name:
+                found[corpus] = gap
+    return found
+
+
+def _files(part: EEGDataModule, recordings: np.ndarray) -> dict[str, list[str]]:
+    """By a raw file's SHA-256, those of these recordings whose signal it holds; an imported store knows no files."""
+    wanted, found = set(recordings.tolist()), {}
+    for fact in part.open().manifest.recordings:
+        if fact["recording"] in wanted and fact.get("files"):
+            found.setdefault(fact["files"][0]["sha256"][:16], []).append(fact["recording"])
     return found
 
 
