@@ -2,7 +2,8 @@
 
 A person, raw file or window that one corpus tests on is neither trained nor validated on in another, and
 one that it validates on is not trained on: such windows are left out, and counted. A person is recognised
-in corpora of one pool (see `BenchmarkSpec.pool`) and in two forms of one benchmark.
+in corpora of one pool (see `BenchmarkSpec.pool`) and in two forms of one benchmark. A near copy of a
+recording is left out as a whole (see `eegfm.data.mixing.copies`).
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from jaxtyping import Bool
 
 from eegfm.benchmarks.spec import SPLITS
 from eegfm.data.census import leakage
+from eegfm.data.mixing.copies import signals
 from eegfm.data.module import EEGDataModule
 
 
@@ -21,11 +23,17 @@ def keep_apart(parts: Mapping[str, EEGDataModule]) -> list[dict[str, Any]]:
     """Take out of every opened corpus the windows that another has in a later split, and report them.
 
     Splits come in the order train, val, test. An entry for each corpus, split and reason: {"corpus", "split",
-    "windows", "subjects", "what"}; `what` is the first that is shared of "person", "raw file" and "window".
+    "windows", "subjects", "what"}; `what` is the first that is shared of "person", "raw file", "window" and
+    "near copy".
     """
     left_out = []
-    for what, name_rows in (("person", _persons), ("raw file", _files), ("window", _windows)):
-        names = {corpus: name_rows(corpus, part) for corpus, part in parts.items()}
+    for what, name_rows in (
+        ("person", _persons),
+        ("raw file", _files),
+        ("window", _windows),
+        ("near copy", signals),
+    ):
+        names = name_rows(parts)
         later = in_a_later_split(names, {corpus: part.index.split for corpus, part in parts.items()})
         for corpus, rows in later.items():
             index = parts[corpus].index
@@ -66,11 +74,18 @@ def in_a_later_split(
     return found
 
 
-def _persons(corpus: str, part: EEGDataModule) -> np.ndarray:
-    return np.char.add(f"{part.benchmark.pool or part.benchmark.name}/", part.index.subject)
+def _persons(parts: Mapping[str, EEGDataModule]) -> dict[str, np.ndarray]:
+    return {
+        corpus: np.char.add(f"{part.benchmark.pool or part.benchmark.name}/", part.index.subject)
+        for corpus, part in parts.items()
+    }
 
 
-def _files(corpus: str, part: EEGDataModule) -> np.ndarray:
+def _files(parts: Mapping[str, EEGDataModule]) -> dict[str, np.ndarray]:
+    return {corpus: _files_of(corpus, part) for corpus, part in parts.items()}
+
+
+def _files_of(corpus: str, part: EEGDataModule) -> np.ndarray:
     """The SHA-256 of the signal's file of every row; where it is not known (an imported store), a name of its own."""
     recordings = part.open().manifest.recordings
     sums = {r["recording"]: r["files"][0]["sha256"] for r in recordings if r.get("files")}
@@ -78,8 +93,8 @@ def _files(corpus: str, part: EEGDataModule) -> np.ndarray:
     return np.array([sums.get(name, f"{corpus}/{name}") for name in known.tolist()])[row_of]
 
 
-def _windows(corpus: str, part: EEGDataModule) -> np.ndarray:
-    return part.index.digest
+def _windows(parts: Mapping[str, EEGDataModule]) -> dict[str, np.ndarray]:
+    return {corpus: part.index.digest for corpus, part in parts.items()}
 
 
 def not_told(parts: Mapping[str, EEGDataModule]) -> dict[str, str]:
