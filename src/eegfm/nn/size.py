@@ -9,7 +9,7 @@ from torch.nn.modules import module as torch_modules
 
 from eegfm.contracts import EegfmError
 
-TENSORS = 100_000  # of a model; a thousand layers have ten thousand
+TENSORS = 20_000  # of a model; a thousand layers have ten thousand
 BYTES = 16  # of a number that is trained: itself, its gradient and two moments of AdamW
 TOO_LARGE = (
     "alloc",
