@@ -61,11 +61,13 @@ def _use_cache_at_hand(own: DictConfig, now: Path, result: RunResult | None) -> 
 
     Without a result, or where neither has the stores, the first of both that exists is taken.
     """
-    facts = [] if result is None else result.benchmark.each.values()
+    facts = [] if result is None else [*result.benchmark.each.values()]
     stores = [Path(*Path(one.store).parts[-2:]) for one in facts]  # <benchmark>/<fingerprint>
     for node in (own.data.get("corpora") or {"": own.data}).values():
         caches = [now, Path(node.cache)]
-        whole = [cache for cache in caches if stores and all((cache / one).is_dir() for one in stores)]
+        # where the variable that named the run's cache is not set, its result knows the folder
+        known = [*caches, *(Path(one.store).parent.parent for one in facts)]
+        whole = [cache for cache in known if stores and all((cache / one).is_dir() for one in stores)]
         node.cache = str([*whole, *(cache for cache in caches if cache.is_dir()), now][0])
 
 
