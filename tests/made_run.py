@@ -50,6 +50,7 @@ def facts(**changes: Any) -> BenchmarkFacts:
         "protocol": "cbramod@b9e9610",
         "published_steps": True,
         "fingerprint": "0123abcd",
+        "content": "0123456789abcdef",
         "store": "data/cache/mental_arithmetic/0123abcd",
         "complete": True,
         "simulated": False,

@@ -33,7 +33,9 @@ def _prepare(data: DictConfig, config: DictConfig) -> None:
 def show(store: SampleStore, benchmark: BenchmarkSpec, window_s: float | None) -> None:
     """Show a store and the reservations about it; `window_s` if its windows are not the benchmark's."""
     screen = console()
-    facts = BenchmarkFacts.of_store(store.folder, store.manifest, benchmark, window_s)
+    facts = BenchmarkFacts.of_store(
+        store.folder, store.manifest, benchmark, window_s, content=store.content
+    )
     screen.print(f"{benchmark.title} ({facts.protocol}) is prepared: {store.folder}", style="bold")
     for split, classes in facts.census.items():
         n = len(facts.subjects[split])

@@ -11,10 +11,12 @@ import pytest
 
 from eegfm.benchmarks.spec import Census
 from eegfm.contracts import EegfmError
+from eegfm.data.module import EEGDataModule
 from eegfm.data.preparing import origin
 from eegfm.data.preparing.pipeline import prepare
 from eegfm.data.ready import Preparation
 from eegfm.data.store import SampleStore
+from eegfm.encoders.spectrum import Spectrum
 from tests import corpus
 from tests.corpus import TINY
 
@@ -165,3 +167,31 @@ def test_a_file_that_the_sums_beside_it_refuse_is_left_out_and_the_store_passes_
     for _ in range(2):
         store = asked.store()
         assert [one["recording"] for one in store.manifest.unusable] == ["S02_1"] and len(store) == 54
+
+
+# ---- what a store is known by ----------------------------------------------------------------------------------------
+
+
+def test_a_store_is_known_by_its_content_and_an_encoders_by_that_of_its_windows(place, tmp_path):
+    def facts(raw: str, cache: str, encoder=None):
+        data = EEGDataModule(
+            benchmark=TINY,
+            raw=place / raw,
+            cache=place / cache,
+            seed=0,
+            encoder=encoder,
+            allow_partial=True,
+            progress=False,
+        )
+        data.prepare_data()
+        data.setup("fit")
+        return data.provenance()
+
+    shutil.copytree(place / "raw", place / "noisy")
+    swap_bytes(place / "noisy" / "S03_0.edf")
+    shutil.copytree(place / "raw", place / "fewer")
+    (place / "fewer" / "S03_0.edf").unlink()
+    found = [facts(name, name) for name in ("raw", "noisy", "fewer")] + [facts("raw", "raw", Spectrum())]
+    assert len({one.fingerprint for one in found[:3]}) == 1 and len({one.content for one in found[:3]}) == 3
+    assert found[3].content == found[0].content and found[3].fingerprint != found[0].fingerprint
+    assert facts("raw", "again").content == found[0].content

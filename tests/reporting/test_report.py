@@ -122,6 +122,7 @@ def test_where_a_run_lay_and_how_fast_it_was_does_not_part_it_from_its_seeds(
     "change",
     [
         {"fingerprint": "ffffffff"},
+        {"content": "ffffffffffffffff"},
         {"subjects": {"train": ["S00"], "val": ["S28"], "test": ["S32", "S33", "S34"]}},
         {"complete": False},
         {"within_subject": True},
@@ -131,7 +132,10 @@ def test_where_a_run_lay_and_how_fast_it_was_does_not_part_it_from_its_seeds(
 def test_runs_on_other_data_are_not_averaged(tmp_path: Path, change: dict) -> None:
     make_run(tmp_path / "a", 1)
     make_run(tmp_path / "b", 2, benchmark=change)
-    assert len(grouped(tmp_path)[0]) == 2
+    groups = grouped(tmp_path)[0]
+    assert len(groups) == 2
+    if "content" in change:
+        assert [group.label.endswith("(content ffffffffffffffff)") for group in groups].count(True) == 1
 
 
 def test_of_two_runs_of_one_seed_the_newest_counts_and_the_other_is_named(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def convert_store(config: DictConfig) -> None:
         allow_partial=data.allow_partial,
         progress=data.progress,
     )
-    facts = BenchmarkFacts.of_store(store.folder, store.manifest, data.benchmark)
+    facts = BenchmarkFacts.of_store(store.folder, store.manifest, data.benchmark, content=store.content)
     screen = console(soft_wrap=True)
     screen.print(
         f"{data.benchmark.title} ({data.benchmark.protocol}), {facts.imported}: {store.folder}",

@@ -85,6 +85,7 @@ class Leakage:
 class BenchmarkFacts:
     """The facts about a run's data, as `provenance()` of a data module returns them.
 
+    `fingerprint` is that of the store's recipe, `content` that of what is in it (see `SampleIndex.content`).
     `subjects` are those found, by split, of `subjects_total` in the protocol; `missing` and `unusable` are recordings.
     `census` counts windows by split and class, `census_differences` says where a partial corpus is not the protocol's.
     `within_subject`: some test subject is also a training subject. `split` is the division (see `eegfm.data.splits`)
@@ -101,6 +102,7 @@ class BenchmarkFacts:
     protocol: str
     published_steps: bool
     fingerprint: str
+    content: str
     store: str
     complete: bool
     simulated: bool
@@ -121,7 +123,13 @@ class BenchmarkFacts:
 
     @classmethod
     def of_store(
-        cls, folder: Path, manifest: Manifest, benchmark: BenchmarkSpec, window_s: float | None = None
+        cls,
+        folder: Path,
+        manifest: Manifest,
+        benchmark: BenchmarkSpec,
+        window_s: float | None = None,
+        *,
+        content: str,
     ) -> "BenchmarkFacts":
         """The facts of a store in the published splits; `window_s` if its windows are not the benchmark's."""
         return cls(
@@ -131,6 +139,7 @@ class BenchmarkFacts:
             published_steps=manifest.recipe.facts["published_steps"],
             window_s=window_s,
             fingerprint=manifest.recipe.fingerprint,
+            content=content,
             store=str(folder),
             complete=manifest.complete,
             simulated=manifest.simulated,

@@ -242,7 +242,11 @@ class EEGDataModule(EEGData):
         counts = count(self.index, len(self.benchmark.kinds))
         return replace(
             BenchmarkFacts.of_store(
-                self.store.folder, self.store.manifest, self.benchmark, self.preparation.other_s
+                self.store.folder,
+                self.store.manifest,
+                self.benchmark,
+                self.preparation.other_s,
+                content=self.store.content,
             ),
             not_compared=self.preparation.not_compared,
             subjects=counts["subjects"],

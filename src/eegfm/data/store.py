@@ -59,6 +59,16 @@ class SampleIndex:
         onset = f"{self.onset_s[row]:.4f}".rstrip("0").rstrip(".")
         return f"{self.recording[row]}/{onset}s"
 
+    @property
+    def content(self) -> str:
+        """Sixteen hexadecimal digits of a digest of every window's name, subject, split, label and bytes."""
+        digest = hashlib.sha256()
+        for names in (self.recording, self.subject, self.split):
+            digest.update("\n".join(names.tolist()).encode("utf-8", "surrogatepass"))
+        for numbers in (self.onset_s, self.label, self.digest):
+            digest.update(numbers.tobytes())
+        return digest.hexdigest()[:16]
+
     @classmethod
     def concatenate(cls, parts: Sequence["SampleIndex"]) -> "SampleIndex":
         return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
@@ -89,6 +99,7 @@ class SampleStore:
         self.manifest = Manifest.read(folder)
         self.recipe = self.manifest.recipe
         self.index = SampleIndex.load(folder / "index.npz")
+        self.content = self.index.content  # as it lies there, whatever a data module makes of the index
         self.shape = self.manifest.shape
         self.dtype = np.dtype(self.recipe.facts["dtype"]).newbyteorder("<")
         self.subjects: list[str] = sorted(set(self.index.subject.tolist()))

@@ -61,9 +61,9 @@ class Group:
 def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Problem]]:
     """Groups of runs that differ only in their seed, and the runs that are not counted.
 
-    The runs of a group share data, protocol, store, subjects, test windows, model, encoder, task, and everything that
-    `run_identity` keeps of the config except the seed. If two runs have one seed, the newer one counts and the older
-    one becomes a problem.
+    The runs of a group share data, protocol, store and what is in it, subjects, test windows, model, encoder, task, and
+    everything that `run_identity` keeps of the config except the seed. If two runs have one seed, the newer one counts
+    and the older one becomes a problem.
     """
     members: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
@@ -76,6 +76,7 @@ def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Problem]]:
             r.data,
             facts.protocol,
             facts.fingerprint,
+            facts.content,
             facts.complete,
             facts.simulated,
             facts.within_subject,
@@ -123,12 +124,19 @@ def _label(groups: Sequence[Group]) -> None:
         names = sorted({name for values in known for name in values} - {"seed"})
         differing = [name for name in names if _differs(name, known)]
         facts = [
-            (f"store {g.first.benchmark.fingerprint}", f"{n_subjects(g.first)} subjects") for g in alike
+            (
+                f"store {g.first.benchmark.fingerprint}",
+                f"{n_subjects(g.first)} subjects",
+                f"content {g.first.benchmark.content}",
+            )
+            for g in alike
         ]
-        for group, values, (store, subjects) in zip(alike, settings, facts, strict=True):
+        for group, values, (store, subjects, content) in zip(alike, settings, facts, strict=True):
             parts = [f"{name}={values.get(name)}" for name in differing] if values else ["no config.yaml"]
-            parts += [store] * (len({store for store, _ in facts}) > 1)
-            parts += [subjects] * (len({subjects for _, subjects in facts}) > 1)
+            parts += [store] * (len({store for store, *_ in facts}) > 1)
+            parts += [subjects] * (len({subjects for _, subjects, _ in facts}) > 1)
+            of_store = {one[2] for one in facts if one[:2] == (store, subjects)}
+            parts += [content] * (len(of_store) > 1)
             name = f"{model} · {encoder}" + f" · {way}" * several
             group.label = name + (f" ({', '.join(parts)})" if parts else "")
 

@@ -33,6 +33,7 @@ def _csv_row(group: Group, run: Run) -> dict[str, Any]:
         },
         "protocol": facts.protocol,
         "fingerprint": facts.fingerprint,
+        "content": facts.content,
         **{
             name: getattr(facts, name)
             for name in ("complete", "simulated", "imported", "within_subject", "published_steps")

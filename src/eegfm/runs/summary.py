@@ -71,7 +71,9 @@ def _data(screen: Console, facts: BenchmarkFacts, known: Sequence[Reservation]) 
             for split, ids in one.subjects.items()
         )
         corpus = f"{name}: " if name else ""
-        screen.print(f"{corpus}{one.protocol}, store {one.fingerprint}, windows: {people}")
+        screen.print(
+            f"{corpus}{one.protocol}, store {one.fingerprint} (content {one.content}), windows: {people}"
+        )
         if one.not_compared:
             screen.print(f"{corpus}{one.not_compared}", style="yellow")
     if facts.draws:

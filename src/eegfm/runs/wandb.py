@@ -94,6 +94,7 @@ def summary(result: "RunResult", interval: Mapping[str, tuple[float, float]]) ->
         "overlap": len(result.overlap),
         "seen": ", ".join(result.seen),
         "fingerprint": facts.fingerprint,
+        "content": facts.content,
         "protocol": facts.protocol,
         "commit": result.git["commit"],
         "uncommitted": result.git["dirty"],

@@ -44,6 +44,7 @@ def facts_of_all(
         published_steps=all(one.published_steps for one in facts),
         window_s=next((one.window_s for one in facts if one.window_s is not None), None),
         fingerprint="+".join(one.fingerprint for one in facts),
+        content="+".join(one.content for one in facts),
         store=", ".join(one.store for one in facts),
         complete=all(one.complete for one in facts),
         simulated=any(one.simulated for one in facts),
