@@ -3,6 +3,7 @@
 import sys
 import unicodedata
 from collections.abc import Sequence
+from difflib import get_close_matches
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
@@ -46,3 +47,11 @@ def print_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def unknown(typed: str, wrong: str, word: str, known: Sequence[str]) -> str:
+    """The sentence for a word that is not known: what was typed, what is wrong, and what is near or what there is."""
+    near = get_close_matches(word, known, n=1)
+    if near:
+        return f"{typed}: {wrong}. Did you mean {near[0]}?"
+    return f"{typed}: {wrong}." + f" There are: {', '.join(known)}." * bool(known)

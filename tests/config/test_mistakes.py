@@ -35,6 +35,14 @@ MISTAKES = [
         "data/corpora=[tuab,tueev]: data/corpora has no tueev. Did you mean tuev?",
     ),
     ("model=null", "model=null: one of these is needed: bandpower, "),
+    ("model=", "model=: one of these is needed: bandpower, "),
+    ("=3", "=3: a setting is written name=value."),
+    ("+modle=stamp", "modle: there is no modle. Did you mean model?"),
+    ("+seed=4", "seed is there already: type it without +."),
+    ("~task", "task cannot be left out."),
+    ("~model", "~model: model cannot be left out."),
+    ("~data", "~data: data cannot be left out."),
+    ("~seed", "~seed: seed cannot be left out."),
     ("seed=abc", "seed=abc: a whole number is wanted here."),
     ("diagnostics=maybe", "diagnostics=maybe: true or false is wanted here."),
     ("selection.keep=bset", "selection.keep=bset: one of these is wanted here: best, last."),
@@ -70,6 +78,10 @@ print(json.dumps([said, sorted(heavy)]))
 """
 QUICK = ("--config-dir", "own", "trainer=quick")  # options of a person's own
 SEVERAL = [
+    (
+        ("callbacks=early_stopping", "callbacks.early_stopping.patience=abc"),
+        "callbacks.early_stopping.patience=abc: a whole number of 0 or more is wanted here.",
+    ),
     (
         ("model=eegm2", "model.width_scale=8", "task=probe", "task.layr=pool3"),
         "task.layr=pool3: task has no layr.",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
@@ -9,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from eegfm.config.identity import SEEN
 from eegfm.config.signatures import arguments
 from eegfm.contracts import EegfmError
+from eegfm.words import unknown
 
 LIMITS = {  # for constructors of other packages: a kind, the least value, and other accepted values
     "trainer.max_epochs": (int, 1, (-1, None)),
@@ -21,7 +23,19 @@ LIMITS = {  # for constructors of other packages: a kind, the least value, and o
     "task.head_lr": (float, 0, (None,)),
     "data.batch_size": (int, 1, ()),
     "save_steps": (int, 1, (None,)),
+    "callbacks.early_stopping.patience": (int, 0, ()),
+    "callbacks.early_stopping.min_delta": (float, 0, ()),
 }
+NEEDED = (
+    "paths",
+    "data",
+    "encoder",
+    "split",
+    "task",
+    "model",
+    "trainer",
+    "seed",
+)  # no training without these
 
 
 def refuse_wrong_values(config: DictConfig) -> None:
@@ -30,6 +44,7 @@ def refuse_wrong_values(config: DictConfig) -> None:
     if missing:
         verb, typed = "is" if len(missing) == 1 else "are", " ".join(f"{key}=..." for key in missing)
         raise EegfmError(f"{' and '.join(missing)} {verb} missing. Type {typed}")
+    _refuse_unknown(config)
     for path, node in _made(config):
         check_types(node, path)
     for key, (kind, least, beside) in LIMITS.items():
@@ -40,6 +55,20 @@ def refuse_wrong_values(config: DictConfig) -> None:
             wanted = [f"{_say(kind)} of {least} or more", *map(_plainly, beside)]
             said = " or ".join([", ".join(wanted[:-1]), wanted[-1]][len(wanted) == 1 :])
             raise EegfmError(f"{path}={_plainly(value)}: {said} is wanted here.")
+
+
+def _refuse_unknown(config: DictConfig) -> None:
+    """Refuse a top-level key that nothing reads (`+modle=stamp`), and a training without one of its parts (`~task`)."""
+    schema = OmegaConf.get_type(config)
+    if not is_dataclass(schema):  # a command without a schema
+        return
+    known = [field.name for field in fields(schema)]
+    for key in map(str, config):
+        if key not in known:
+            raise EegfmError(unknown(key, f"there is no {key}", key, known))
+    for key in NEEDED:
+        if key not in config or config[key] == {}:
+            raise EegfmError(f"{key} cannot be left out.")
 
 
 def _made(node: DictConfig, path: str = "") -> Iterator[tuple[str, DictConfig]]:

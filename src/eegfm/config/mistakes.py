@@ -7,7 +7,6 @@ part of the config. So this module looks for the wrong word again, in the tree t
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import yaml
@@ -21,7 +20,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from eegfm.config.make import NEEDED
 from eegfm.config.schema import config_dir
+from eegfm.words import unknown
 
 KEY = re.compile(r"[+~]{0,2}[\w./@]+=")
 PATH = re.compile(r"(/|~/|\.{1,2}/)")
@@ -133,6 +134,8 @@ def mistake(
             except HydraException:
                 return _unreadable(typed)
         tree = Tree(GlobalHydra.instance().config_loader(), config_name, more)
+        if refused := next(filter(None, map(_nothing_to_set, arguments)), ""):
+            return refused
         groups = [one for one in arguments if tree.options(one.key)]
         others = [one for one in arguments if one not in groups]
         try:
@@ -150,8 +153,21 @@ def mistake(
 def _unreadable(text: str) -> str:
     key, sign, value = text.partition("=")
     if not sign:
-        return f"{text}: a setting is written name=value."
+        return _unnamed(text)
     return f"{text}: this cannot be read. Put the value into quotes of its own: {key}='\"{value}\"'"
+
+
+def _nothing_to_set(argument: Argument) -> str:
+    """The sentence for a value without a name, and for `~name` where the name is needed."""
+    if not argument.key:
+        return _unnamed(argument.typed)
+    if argument.override.is_delete() and argument.key in NEEDED:
+        return f"{argument.typed}: {argument.key} cannot be left out."
+    return ""
+
+
+def _unnamed(text: str) -> str:
+    return f"{text}: a setting is written name=value."
 
 
 def _wrong_option(tree: Tree, argument: Argument) -> str:
@@ -165,10 +181,10 @@ def _wrong_option(tree: Tree, argument: Argument) -> str:
         value = override.value()
         values = value if isinstance(value, list) else [value]
     for one in values:
-        if one is None:
+        if one in (None, ""):
             return f"{argument.typed}: one of these is needed: {', '.join(options)}."
         if str(one) not in options:
-            return _unknown(argument.typed, f"{argument.key} has no {one}", str(one), options)
+            return unknown(argument.typed, f"{argument.key} has no {one}", str(one), options)
     return ""
 
 
@@ -192,7 +208,7 @@ def _wrong_key(tree: Tree, groups: Iterable[Argument], settings: Iterable[Argume
                 if not before:
                     known = sorted({*known, *tree.inside("", ObjectType.GROUP)} - {"hydra", "recipe"})
                 wrong = f"{'.'.join(before)} has no {part}" if before else f"there is no {part}"
-                return _unknown(argument.typed, wrong, part, known)
+                return unknown(argument.typed, wrong, part, known)
             node = node[part]
             before.append(part)
     return ""
@@ -220,16 +236,11 @@ def _sweep(argument: Argument) -> str:
     )
 
 
-def _unknown(typed: str, wrong: str, word: str, known: Sequence[str]) -> str:
-    near = get_close_matches(word, known, n=1)
-    if near:
-        return f"{typed}: {wrong}. Did you mean {near[0]}?"
-    return f"{typed}: {wrong}." + f" There are: {', '.join(known)}." * bool(known)
-
-
 def _without_advice(error: Exception) -> str:
     """Hydra's own message, without its search path and its advice to append; empty for other errors."""
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return ""
     text = str(error).partition("\nConfig search path:")[0]
+    if added := re.match(r"Could not append to config\. An item is already at '(.*)'\.", text):
+        return f"{added[1]} is there already: type it without +."
     return "\n".join(line for line in text.splitlines() if line and not line.startswith("To append"))
