@@ -4,8 +4,8 @@ import sys
 from importlib import import_module
 
 from eegfm.commands import COMMANDS
-from eegfm.process import arguments
-from eegfm.words import print_anything
+from eegfm.support.process import arguments
+from eegfm.support.words import print_anything
 
 HELP = """eegfm: pre-train, adapt and honestly compare EEG foundation models
 

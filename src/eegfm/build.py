@@ -15,9 +15,9 @@ from eegfm.config.written import as_written
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGDataModule
 from eegfm.nn.size import bounded
-from eegfm.process import environment
 from eegfm.runs.place import Place
 from eegfm.runs.results import read_result
+from eegfm.support.process import environment
 from eegfm.tasks.fitted import FILE, FitsInOneGo, take
 from eegfm.tasks.weights import config_of, load_backbone, published_weights, read_state
 

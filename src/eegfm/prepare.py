@@ -14,7 +14,7 @@ from eegfm.data.facts import BenchmarkFacts
 from eegfm.data.ready import as_part
 from eegfm.data.store import SampleStore
 from eegfm.runs.reservations import reservations
-from eegfm.words import console
+from eegfm.support.words import console
 
 
 def prepare(config: DictConfig) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from eegfm.words import print_anything
+from eegfm.support.words import print_anything
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -16,7 +16,7 @@ from eegfm.data.preparing.pipeline import prepare
 from eegfm.data.verifying.checks import Check
 from eegfm.data.verifying.verify import verify
 from eegfm.signal.steps import BandPass, Resample
-from eegfm.words import console
+from eegfm.support.words import console
 from tests import corpora
 from tests.command_line import call, call_afresh
 from tests.composed import composed

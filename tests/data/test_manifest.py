@@ -11,7 +11,7 @@ from eegfm.data.preparing.embed import embed
 from eegfm.data.preparing.pipeline import prepare
 from eegfm.data.store import SampleStore
 from eegfm.encoders.spectrum import Spectrum
-from eegfm.files import write_json
+from eegfm.support.files import write_json
 from tests import corpus
 from tests.corpus import TINY
 

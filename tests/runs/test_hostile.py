@@ -89,7 +89,7 @@ EVIL = {
     "our own way to run a command": (
         "model", {"_target_": "eegfm.runs.status._ask", "_args_": ["touch", "canary"]},
     ),
-    "our own functions": ("model", {"_target_": "eegfm.files.write_text", "path": "canary", "text": ""}),
+    "our own functions": ("model", {"_target_": "eegfm.support.files.write_text", "path": "canary", "text": ""}),
     "a function that a module of ours imports": ("model.move", {"_target_": "eegfm.runs.status.subprocess.getoutput"}),
     "joblib": ("encoder", {"_target_": "joblib.load", "filename": "evil"}),
     "pandas": ("encoder", {"_target_": "pandas.read_pickle", "filepath_or_buffer": "evil"}),
@@ -280,7 +280,10 @@ def test_a_model_of_absurd_size_is_a_sentence(theirs, path, value):
 
 EXPORTED = {
     "a command": ("backbone", {"class": "subprocess.getoutput", "arguments": {"cmd": "touch canary"}}),
-    "a class of ours that is no model": ("backbone", {"class": "eegfm.files.write_text", "arguments": {}}),
+    "a class of ours that is no model": (
+        "backbone",
+        {"class": "eegfm.support.files.write_text", "arguments": {}},
+    ),
     "a width": ("backbone.arguments.width", 10**9),
     "a wide layer": ("backbone.arguments.ff_width", 10**7),
     "a depth": ("backbone.arguments.depth", 10**9),

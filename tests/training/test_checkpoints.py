@@ -11,9 +11,9 @@ import torch
 
 import eegfm
 from eegfm.contracts import EegfmError
-from eegfm.files import remove_unfinished, sha256_of
 from eegfm.runs.results import read_result
 from eegfm.runs.status import read_status
+from eegfm.support.files import remove_unfinished, sha256_of
 from eegfm.tasks.kept import refuse_changed, wanted_sums, write_kept
 from eegfm.training.checkpoints import WholeCheckpoints
 from tests.command_line import call

@@ -16,19 +16,19 @@ from eegfm.build import put_trained, untrained
 from eegfm.contracts import EegfmError
 from eegfm.drawing.embeddings import embedding_map
 from eegfm.drawing.style import save
-from eegfm.files import write_json
 from eegfm.nn.scaling import size_of
-from eegfm.process import environment
 from eegfm.runs.evaluations import folder_of_evaluation
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import titled
 from eegfm.runs.seen import reservations_at
+from eegfm.support.files import write_json
+from eegfm.support.process import environment
+from eegfm.support.words import console
 from eegfm.tasks.classify import FitsInput
 from eegfm.tasks.features import Features
 from eegfm.tasks.metrics import refuse_unlabelled
 from eegfm.tasks.probe import Probe, stratified, table
 from eegfm.tasks.reconstruct import Reconstruct
-from eegfm.words import console
 
 AT_MOST = 500  # windows
 

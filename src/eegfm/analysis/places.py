@@ -29,7 +29,7 @@ from lightning.pytorch import Callback
 from torch import Tensor, nn
 
 from eegfm.contracts import MapsPlaces, Montage
-from eegfm.files import whole
+from eegfm.support.files import whole
 from eegfm.tasks.classify import Classify
 
 FILE = "spatial.npz"

@@ -28,9 +28,9 @@ from jaxtyping import Float
 
 from eegfm.benchmarks.spec import BenchmarkSpec, Census, Source, SplitName, Window
 from eegfm.contracts import EegfmError
-from eegfm.files import whole
 from eegfm.signal.montage import montage_of
 from eegfm.signal.recording import Recording
+from eegfm.support.files import whole
 
 PROTOCOL = (
     "eegfm-synthetic@1"  # written into every raw file; rises with any change to the simulated numbers

@@ -11,7 +11,7 @@ from eegfm.contracts import EegfmError
 from eegfm.data.facts import BenchmarkFacts
 from eegfm.data.preparing.convert import convert
 from eegfm.runs.reservations import reservations
-from eegfm.words import console
+from eegfm.support.words import console
 
 
 def convert_store(config: DictConfig) -> None:

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from eegfm.files import write_text
-from eegfm.words import print_anything
+from eegfm.support.files import write_text
+from eegfm.support.words import print_anything
 
 
 def main(argv: Sequence[str] | None = None) -> None:

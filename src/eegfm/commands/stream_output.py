@@ -13,9 +13,9 @@ from omegaconf import DictConfig
 
 from eegfm.build import Run
 from eegfm.contracts import EegfmError
-from eegfm.files import cell
 from eegfm.signal.formats.edf_writer import EdfWriter
 from eegfm.signal.pieces import Piece, Pieces
+from eegfm.support.files import cell
 from eegfm.tasks.decision import decide
 from eegfm.tasks.stream import Back, Seconds, cross_faded, judged, streamed
 

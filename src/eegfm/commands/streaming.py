@@ -21,7 +21,6 @@ from eegfm.commands.stream_output import (
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.parts import bar_of
 from eegfm.drawing import recordings, style
-from eegfm.files import refuse_links, write_json
 from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import Reservation, reservations_of, titled
@@ -30,12 +29,13 @@ from eegfm.signal.pieces import Pieces
 from eegfm.signal.quality import check_amplitude
 from eegfm.signal.recording import FETCH_AGAIN, Recording
 from eegfm.signal.steps import Step
+from eegfm.support.files import refuse_links, write_json
+from eegfm.support.words import some, visible
 from eegfm.tasks.classify import Classify
 from eegfm.tasks.fitted import FitsInOneGo
 from eegfm.tasks.forecast import Forecast
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.stream import can_stream, export
-from eegfm.words import some, visible
 
 UNKNOWN = Reservation("UNKNOWN", "UNKNOWN: no finished run says what these weights were trained on")
 

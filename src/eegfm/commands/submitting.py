@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from eegfm.contracts import EegfmError
-from eegfm.files import write_text
-from eegfm.process import arguments
 from eegfm.runs.liveness import began_at, queue
 from eegfm.runs.status import Status, look, now, read_status, write_status
+from eegfm.support.files import write_text
+from eegfm.support.process import arguments
 
 SEARCHES = "searches"  # the folder of an experiment's searches, beside its cells
 ORDER = ("running", "queued", "preempted", "lost", "unknown", "failed", "pruned", "done")

@@ -30,7 +30,7 @@ from eegfm.commands.submitting import SEARCHES, count_of, mark_as, states_of, su
 from eegfm.contracts import EegfmError
 from eegfm.runs.liveness import lives, queue
 from eegfm.runs.status import Status, look
-from eegfm.words import console, print_anything, visible
+from eegfm.support.words import console, print_anything, visible
 
 NONE = "–"
 STYLE = {"done": "green", "running": "cyan", "failed": "bold red", "lost": "red", "preempted": "yellow"}

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from eegfm.contracts import EegfmError
-from eegfm.process import environment
+from eegfm.support.process import environment
 
 ANSWER_S = 15
 EMPTY = 7  # bytes of a fragment with only W&B's signature: its process was killed before it wrote anything

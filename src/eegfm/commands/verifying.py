@@ -21,7 +21,7 @@ from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleStore
 from eegfm.data.verifying.checks import Check, Remedies
 from eegfm.data.verifying.verify import last_verified, verify
-from eegfm.words import console
+from eegfm.support.words import console
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -26,9 +26,9 @@ from eegfm.config.make import refuse_wrong_values
 from eegfm.config.mistakes import for_hydra, mistake
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
-from eegfm.files import full_disk
-from eegfm.process import arguments, environment
-from eegfm.words import print_anything
+from eegfm.support.files import full_disk
+from eegfm.support.process import arguments, environment
+from eegfm.support.words import print_anything
 
 TRACES = "HYDRA_FULL_ERROR"  # with it Hydra raises an error instead of printing it
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from eegfm.config.identity import SEEN
 from eegfm.config.signatures import arguments
 from eegfm.contracts import EegfmError
-from eegfm.words import unknown
+from eegfm.support.words import unknown
 
 LIMITS = {  # for constructors of other packages: a kind, the least value, and other accepted values
     "trainer.max_epochs": (int, 1, (-1, None)),

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from eegfm.config.make import NEEDED
 from eegfm.config.schema import config_dir
-from eegfm.words import unknown
+from eegfm.support.words import unknown
 
 KEY = re.compile(r"[+~]{0,2}[\w./@]+=")
 PATH = re.compile(r"(/|~/|\.{1,2}/)")

@@ -26,7 +26,7 @@ from jaxtyping import Float, Int
 from eegfm.contracts import EegfmError
 from eegfm.data.manifest import FILE, Manifest
 from eegfm.data.recipe import Recipe
-from eegfm.files import sync_to_disk, write_json
+from eegfm.support.files import sync_to_disk, write_json
 
 PAGE = 4096  # bytes of an LMDB page on common platforms; only the size estimate depends on it
 

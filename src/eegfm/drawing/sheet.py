@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from eegfm.files import cell
-from eegfm.words import visible
+from eegfm.support.files import cell
+from eegfm.support.words import visible
 
 if TYPE_CHECKING:
     from rich.console import Console

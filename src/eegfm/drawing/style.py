@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogFormatter
 
-from eegfm.files import refuse_links, whole
-from eegfm.words import visible
+from eegfm.support.files import refuse_links, whole
+from eegfm.support.words import visible
 
 BLUE, SKY, ORANGE, GREEN, PURPLE = "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7"
 

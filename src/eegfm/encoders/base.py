@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
-from eegfm.files import sha256_of
+from eegfm.support.files import sha256_of
 
 SFREQ = 200.0
 SECOND = 200  # samples

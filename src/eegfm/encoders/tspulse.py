@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from eegfm.contracts import EegfmError
 from eegfm.encoders.base import SECOND, Precision, Pretrained, load_strictly
 from eegfm.encoders.ttm import INSTALL, root_logger_kept
-from eegfm.files import sha256_of
+from eegfm.support.files import sha256_of
 
 PACKAGE = "tsfm_public"
 UNIT = 100.0  # microvolts, as in STAMP

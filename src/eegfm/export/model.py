@@ -20,10 +20,10 @@ from torch.nn import functional as F
 from eegfm.contracts import EegfmError, SampleSpec
 from eegfm.export.described import CONFIG, FILES, FITTED, WEIGHTS, made, refuse_other, say_input, spec_of
 from eegfm.export.fitted import Classical, FittedHead
-from eegfm.files import refuse_links
 from eegfm.nn.head import class_probabilities, make_head
 from eegfm.nn.scaling import size_of
 from eegfm.nn.size import bounded
+from eegfm.support.files import refuse_links
 from eegfm.tasks.features import Features
 
 SERIES = 1024  # seconds that an encoder takes at once

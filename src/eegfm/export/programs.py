@@ -19,7 +19,7 @@ from torch.export import ExportedProgram
 
 from eegfm.contracts import EegfmError
 from eegfm.export.model import Portable
-from eegfm.process import level
+from eegfm.support.process import level
 
 NEAR = 1e-3  # the largest allowed difference from the module, as a fraction of its largest output
 INSTALL = "pip install 'eegfm[onnx]'"

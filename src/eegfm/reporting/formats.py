@@ -25,8 +25,8 @@ from eegfm.reporting.tables import (
     subject_sheet,
     tables,
 )
+from eegfm.support.words import console, visible
 from eegfm.tasks.metric_names import PUBLISHED, short
-from eegfm.words import console, visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from eegfm.contracts import EegfmError
 from eegfm.drawing.sheet import Sheet, markdown
-from eegfm.process import environment
 from eegfm.reporting import against
 from eegfm.reporting.groups import Group, group_runs
 from eegfm.reporting.remarks import marks, remarks
@@ -23,6 +22,7 @@ from eegfm.reporting.scores import LEGEND, NONE, interval, score
 from eegfm.runs.evaluations import FOLDER as EVALUATIONS
 from eegfm.runs.reservations import reservations_of
 from eegfm.runs.wandb import CONFUSION, PREDICTIONS, SUBJECTS
+from eegfm.support.process import environment
 from eegfm.tasks.metric_names import METRICS, NO_SCORE, short
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from eegfm.contracts import EegfmError
-from eegfm.files import uncelled
 from eegfm.runs.intervals import scores_by_draw
 from eegfm.runs.predictions import PredictionTable, read_predictions
 from eegfm.runs.results import RunResult, unreadable
+from eegfm.support.files import uncelled
 from eegfm.tasks.metric_names import NEEDS_TWO_CLASSES
 
 ALIKE = 1e-6  # the files keep every digit; other versions of a library round otherwise

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from eegfm.data.module import EEGData
-from eegfm.files import sha256_of, write_json
 from eegfm.runs.machine import environment
 from eegfm.runs.place import Place
 from eegfm.runs.same_run import data_at_hand
+from eegfm.support.files import sha256_of, write_json
 from eegfm.tasks.fitted import FILE, FitsInOneGo
 
 FOLDER, MADE_FROM = "evaluations", "made_from.json"

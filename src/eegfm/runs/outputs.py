@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from eegfm.contracts import SampleSpec
-from eegfm.files import cell, whole
 from eegfm.runs.predictions import write_predictions
+from eegfm.support.files import cell, whole
 from eegfm.tasks.errors import Reconstructions
 from eegfm.tasks.metric_names import NEEDS_TWO_CLASSES
 from eegfm.tasks.metrics import Predictions, scores, scores_by_subject

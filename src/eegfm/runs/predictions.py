@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from eegfm.files import cell, uncelled, whole
 from eegfm.runs.results import unreadable
+from eegfm.support.files import cell, uncelled, whole
 
 AGAIN = "To write it anew, delete the result.json beside it and type the command of the run again."
 

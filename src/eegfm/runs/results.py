@@ -16,7 +16,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from eegfm.contracts import EegfmError
 from eegfm.data.facts import BenchmarkFacts, Leakage
-from eegfm.files import write_json
+from eegfm.support.files import write_json
 
 SCHEMA = 1
 

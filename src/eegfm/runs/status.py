@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eegfm.contracts import EegfmError
-from eegfm.files import refuse_links, try_lock, write_json_anyhow
 from eegfm.runs.liveness import began_at, how_it_ended, lives, queue
+from eegfm.support.files import refuse_links, try_lock, write_json_anyhow
 
 FILE, LOCK = "status.json", "running.lock"
 BEAT_S, STALE_S = 30, 600

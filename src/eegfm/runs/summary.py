@@ -11,8 +11,8 @@ from rich.text import Text
 from eegfm.data.facts import BenchmarkFacts
 from eegfm.runs.reservations import Reservation, diagnostic_sentences, reservations_of, spatial_sentences
 from eegfm.runs.results import SUBJECT_FACTS, RunResult
+from eegfm.support.words import console
 from eegfm.tasks.metric_names import METRICS, chance
-from eegfm.words import console
 
 
 def show(result: RunResult, folder: Path, note: str | None = None) -> None:

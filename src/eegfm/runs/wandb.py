@@ -15,12 +15,12 @@ from omegaconf import OmegaConf
 
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError
-from eegfm.files import write_text
 from eegfm.runs.curves import read_curves
 from eegfm.runs.intervals import intervals
 from eegfm.runs.predictions import PredictionTable, read_predictions
 from eegfm.runs.reservations import reservations_of
 from eegfm.runs.results import SUBJECT_FACTS, RunResult, json_values
+from eegfm.support.files import write_text
 from eegfm.tasks.decision import decide
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from eegfm.files import cell, uncelled, write_text
 from eegfm.search.plan import Plan, as_overrides
 from eegfm.search.space import FIVE_SEEDS
-from eegfm.words import console
+from eegfm.support.files import cell, uncelled, write_text
+from eegfm.support.words import console
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from eegfm.contracts import EegfmError
-from eegfm.files import sha256_of, whole, write_text
+from eegfm.support.files import sha256_of, whole, write_text
 
 SUFFIX = ".sha256"
 

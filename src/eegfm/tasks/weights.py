@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
 from eegfm.encoders.base import published_file
-from eegfm.files import sha256_of
+from eegfm.support.files import sha256_of
 from eegfm.tasks.kept import refuse_changed
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from eegfm.analysis import maps
 from eegfm.build import Run
 from eegfm.contracts import Montage
 from eegfm.drawing import recordings, runs, style
-from eegfm.files import file_name
 from eegfm.runs.curves import read_curves
 from eegfm.runs.results import RunResult
+from eegfm.support.files import file_name
 from eegfm.tasks.decision import decide
 from eegfm.tasks.errors import Reconstructions
 from eegfm.tasks.metrics import Predictions

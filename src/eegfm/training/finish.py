@@ -13,7 +13,6 @@ from eegfm.analysis import maps
 from eegfm.analysis.places import look, maps_places, read_frames
 from eegfm.build import Run
 from eegfm.config.identity import chosen
-from eegfm.files import write_json
 from eegfm.nn.mamba2 import scans_used
 from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.outputs import write_and_score
@@ -22,6 +21,7 @@ from eegfm.runs.place import CHECKPOINTS
 from eegfm.runs.reservations import reservations, titled
 from eegfm.runs.results import RunResult, write_result
 from eegfm.runs.wandb import send
+from eegfm.support.files import write_json
 from eegfm.tasks.fitted import FitsInOneGo
 from eegfm.tasks.kept import kept_sums
 from eegfm.training.cost import forward_flops

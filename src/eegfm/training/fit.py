@@ -16,10 +16,10 @@ from eegfm.build import Run
 from eegfm.config.identity import chosen
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError
-from eegfm.files import remove_unfinished
 from eegfm.runs.same_run import data_at_hand, refuse_other_data
 from eegfm.runs.wandb import begin, wandb_of
 from eegfm.search.study import callbacks_of
+from eegfm.support.files import remove_unfinished
 from eegfm.tasks.errors import Reconstructions
 from eegfm.tasks.fitted import FitsInOneGo
 from eegfm.tasks.fitted import keep as keep_fitted

@@ -15,8 +15,8 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
-from eegfm.files import sync_to_disk, whole
 from eegfm.runs.curves import read_curves
+from eegfm.support.files import sync_to_disk, whole
 
 
 class KeepCurves(Callback):

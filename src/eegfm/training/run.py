@@ -21,8 +21,6 @@ from eegfm.build import Run, build, build_data, on_one_device, pretraining
 from eegfm.config.identity import PRETRAIN, named
 from eegfm.config.written import as_written
 from eegfm.contracts import EegfmError
-from eegfm.files import full_disk, only_one, write_text
-from eegfm.process import environment, level
 from eegfm.runs.overlap import check_overlap, joined, people_of, seen_by
 from eegfm.runs.reservations import trained_on
 from eegfm.runs.results import RunResult, read_result, write_result
@@ -31,6 +29,8 @@ from eegfm.runs.seen import seen_here
 from eegfm.runs.status import Pruned, at_work
 from eegfm.runs.summary import show
 from eegfm.runs.wandb import end
+from eegfm.support.files import full_disk, only_one, write_text
+from eegfm.support.process import environment, level
 from eegfm.tasks.fitted import FitsInOneGo
 from eegfm.training.finish import finish_run
 from eegfm.training.fit import fit, train_by_gradient

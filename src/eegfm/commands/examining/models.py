@@ -13,7 +13,7 @@ from eegfm.config.schema import config_dir, configured_paths
 from eegfm.contracts import Montage, SampleSpec
 from eegfm.encoders.base import published_file
 from eegfm.nn.mamba2 import Mamba2
-from eegfm.process import level
+from eegfm.support.process import level
 
 
 def models(folder: Path | None = None) -> Iterator[Row]:

@@ -19,8 +19,8 @@ from jaxtyping import Float, Int
 from eegfm.data.module import EEGDataModule
 from eegfm.data.store import SampleIndex, SampleStore
 from eegfm.data.verifying.near_copies import NearCopies, probe_rows
-from eegfm.files import write_json
 from eegfm.signal.montage import today
+from eegfm.support.files import write_json
 
 FOLDER = "near_copies"  # in the cache: what was found in two stores, by the content of both
 WORTH_S = 1.0  # what took longer is kept there

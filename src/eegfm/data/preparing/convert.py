@@ -34,10 +34,10 @@ from eegfm.data.preparing.pipeline import refuse_partial, shown, subjects_total,
 from eegfm.data.preparing.reference import PER_SECOND, Numpy, Pickled, opened
 from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleIndex, SampleStore, digests, write_store
-from eegfm.files import only_one
 from eegfm.signal.quality import check_amplitude, check_recording
 from eegfm.signal.recording import Recording
-from eegfm.words import some
+from eegfm.support.files import only_one
+from eegfm.support.words import some
 
 Examined = list[tuple[Source, list[Listed], SampleIndex]]
 

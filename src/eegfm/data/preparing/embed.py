@@ -24,7 +24,7 @@ from eegfm.data.preparing.parts import (
     write_part,
 )
 from eegfm.data.store import SampleIndex, SampleStore, write_store
-from eegfm.files import only_one
+from eegfm.support.files import only_one
 
 log = logging.getLogger(__name__)
 

@@ -20,11 +20,11 @@ from eegfm.data.preparing.parts import (
 )
 from eegfm.data.preparing.sums import SUMS
 from eegfm.data.store import SampleIndex, digests
-from eegfm.files import sha256_of
 from eegfm.signal.quality import check_amplitude, check_recording
 from eegfm.signal.recording import FETCH_AGAIN
 from eegfm.signal.steps import Step
 from eegfm.signal.windows import cut
+from eegfm.support.files import sha256_of
 
 log = logging.getLogger(__name__)
 

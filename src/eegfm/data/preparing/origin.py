@@ -16,8 +16,8 @@ from typing import Any
 from eegfm.benchmarks.spec import BenchmarkSpec, Source
 from eegfm.contracts import EegfmError
 from eegfm.data.store import SampleStore
-from eegfm.files import sha256_of, write_json
-from eegfm.words import some
+from eegfm.support.files import sha256_of, write_json
+from eegfm.support.words import some
 
 log = logging.getLogger(__name__)
 

@@ -27,8 +27,8 @@ from rich.progress import (
 
 from eegfm.contracts import EegfmError
 from eegfm.data.store import SampleIndex
-from eegfm.files import file_name, write_json
-from eegfm.words import console
+from eegfm.support.files import file_name, write_json
+from eegfm.support.words import console
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # the same errors as texts of LMDB and NumPy, which give no number; LMDB calls a cut write an I/O error

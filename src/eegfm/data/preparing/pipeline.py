@@ -26,9 +26,9 @@ from eegfm.data.preparing.parts import (
 from eegfm.data.preparing.sums import sums_beside
 from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleIndex, SampleStore, write_store
-from eegfm.files import only_one
 from eegfm.signal.steps import Step
-from eegfm.words import some
+from eegfm.support.files import only_one
+from eegfm.support.words import some
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.data.store import SampleStore
 from eegfm.data.verifying.checks import Check
-from eegfm.words import some
+from eegfm.support.words import some
 
 SPECTRA = 512  # windows whose spectra are measured, spread evenly over the store
 AMPLITUDE_UV = (0.1, 500.0)  # the typical absolute value of a channel; a factor of 1e6 away means volts

@@ -10,9 +10,9 @@ from eegfm.data.preparing.pipeline import is_there
 from eegfm.data.preparing.sums import SUMS, sums_beside
 from eegfm.data.store import SampleStore
 from eegfm.data.verifying.checks import Check, Meter, Remedies, Verdict, how_to_get
-from eegfm.files import sha256_of
 from eegfm.signal.quality import check_recording
-from eegfm.words import some
+from eegfm.support.files import sha256_of
+from eegfm.support.words import some
 
 
 @dataclass

@@ -14,7 +14,7 @@ from eegfm.data.store import SampleStore, digests
 from eegfm.data.verifying.checks import Check, Meter, Remedies, Verdict
 from eegfm.data.verifying.gates import Signal, check_signal
 from eegfm.data.verifying.near_copies import NearCopies, NearCopy, probe_rows
-from eegfm.words import some
+from eegfm.support.words import some
 
 CHUNK = 2**24  # bytes of windows that are read at a time
 

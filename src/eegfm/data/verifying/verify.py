@@ -26,7 +26,7 @@ from eegfm.data.store import SampleStore
 from eegfm.data.verifying.checks import Check, Meter, Remedies
 from eegfm.data.verifying.raw import check_raw
 from eegfm.data.verifying.store import check_store
-from eegfm.files import only_one, write_json
+from eegfm.support.files import only_one, write_json
 
 log = logging.getLogger(__name__)
 

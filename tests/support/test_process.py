@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from eegfm.process import arguments, environment, level
+from eegfm.support.process import arguments, environment, level
 
 
 def test_variables_are_as_they_were_whatever_happens_to_them_meanwhile(monkeypatch):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eegfm.drawing.sheet import csv_text
-from eegfm.files import cell, locked, uncelled, whole, write_json, write_text
+from eegfm.support.files import cell, locked, uncelled, whole, write_json, write_text
 
 ASK = """
 import fcntl, sys

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from eegfm.drawing.style import new_figure, save
-from eegfm.files import file_name
-from eegfm.words import console, visible
+from eegfm.support.files import file_name
+from eegfm.support.words import console, visible
 
 HOSTILE = [
     "[/EEG] Fp1",
