@@ -138,7 +138,7 @@ def test_three_real_headsets_in_one_mix(eeg_data, tmp_path):
     assert [len(montage.names) for montage in data.spec.montages] == [19, 64, 14]
     seen = {}
     for batch in data.train_dataloader():
-        montage = data.montages[batch.corpus]  # without A2-A1, which is no place
+        montage = data.channels.montages[batch.corpus]  # without A2-A1, which is no place
         assert batch.x.shape[1:] == (len(montage.names), data.corpora[batch.corpus].benchmark.n_times)
         np.testing.assert_allclose(batch.coords, montage.coords, atol=1e-6)
         seen[batch.corpus] = seen.get(batch.corpus, 0) + len(batch.x)
