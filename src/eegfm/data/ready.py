@@ -40,6 +40,10 @@ class Preparation:
     download: bool = False
     progress: bool = True
 
+    def __post_init__(self) -> None:
+        for name in ("raw", "cache"):  # the working directory may become another
+            object.__setattr__(self, name, getattr(self, name).absolute())
+
     @cached_property
     def sized(self) -> BenchmarkSpec:
         """The benchmark with windows of the wanted length. Raises EegfmError: see `of_length`."""

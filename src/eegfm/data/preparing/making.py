@@ -13,6 +13,8 @@ import numpy as np
 
 from eegfm.benchmarks.spec import BenchmarkSpec, LeftOut, Source
 from eegfm.contracts import EegfmError
+from eegfm.data.preparing.consistent import refuse_windows
+from eegfm.data.preparing.origin import files_of
 from eegfm.data.preparing.parts import (
     bar_of,
     part_stamp,
@@ -60,6 +62,7 @@ def _process(
             "Put the steps right (data.steps)."
         )
     wanted = benchmark.windows(recording, source)
+    refuse_windows(benchmark, source, wanted)
     windows = np.empty((len(wanted), len(benchmark.channels), benchmark.n_times), dtype="<f4")
     for i, window in enumerate(wanted):
         windows[i] = cut(recording, window.onset_s, benchmark.window_s)
@@ -176,10 +179,9 @@ def make_part(
     except Exception as error:  # a reader may raise anything on a damaged file; the other recordings go on
         log.debug("%s", source.path, exc_info=True)
         return f"{source.path} could not be processed ({type(error).__name__}: {error}). Fetch it again."
-    facts["files"] = [
-        {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
-        for path in source.files
-    ]
+    facts["files"] = files_of(source)
+    if _raw_stamp(source) != stamp or any(file["sha256"] is None for file in facts["files"]):
+        return f"{source.path} or what belongs to it changed while it was read. Run the same command again."
     for path, file in zip(source.files, facts["files"], strict=True):
         if sums.get(path, file["sha256"]) != file["sha256"]:
             return f"{path} is not the published file: its SHA-256 is not the one in {SUMS}. {FETCH_AGAIN}"
@@ -194,10 +196,17 @@ def _no_windows(benchmark: BenchmarkSpec) -> tuple[np.ndarray, SampleIndex]:
 
 
 def _raw_stamp(source: Source) -> dict[str, Any]:
-    """The facts that a part depends on: sizes and times of its raw files, its subject and its split."""
-    stats = [path.stat() for path in source.files]
+    """The facts that a part depends on: sizes and times of its raw files (None: gone), its subject and its split."""
     return {
-        "files": [[stat.st_size, stat.st_mtime_ns] for stat in stats],
+        "files": [_size_and_time(path) for path in source.files],
         "subject": source.subject,
         "split": source.split,
     }
+
+
+def _size_and_time(path: Path) -> list[int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return [stat.st_size, stat.st_mtime_ns]

@@ -15,6 +15,7 @@ from eegfm.benchmarks.spec import BenchmarkSpec, Source
 from eegfm.contracts import EegfmError
 from eegfm.data.census import census_differences, copies, count, leakage
 from eegfm.data.manifest import Manifest
+from eegfm.data.preparing.consistent import refuse_contradictions, refuse_gone, refuse_spellings
 from eegfm.data.preparing.making import Failure, make_parts
 from eegfm.data.preparing.origin import files_of, has_files, refuse_other_files, remember
 from eegfm.data.preparing.parts import (
@@ -68,6 +69,7 @@ def prepare(
         if benchmark.make is not None:
             benchmark.make(raw)
         sources = benchmark.sources(raw)
+        refuse_contradictions(benchmark, sources)
         present = [source for source in sources if is_there(source)]
         if store is not None:
             found = refuse_other_files(benchmark, raw, store, present)
@@ -90,6 +92,7 @@ def prepare(
             chosen = benchmark.steps if steps is None else tuple(steps)
             sums = sums_beside(raw, (path for source in present for path in source.files))
             failures = make_parts(benchmark, present, chosen, parts, sums, workers, progress)
+            refuse_gone(benchmark, raw)
             if failures and not allow_partial:
                 raise EegfmError(_failure_sentence(benchmark, failures, len(present)))
             failed = {failure.recording for failure in failures}
@@ -135,6 +138,7 @@ def _assemble(
             + (_failure_sentence(benchmark, failures, len(sources)) if failures else "")
         )
     whole = SampleIndex.concatenate(list(indices.values()))
+    refuse_spellings(benchmark, zip(whole.subject.tolist(), whole.split.tolist(), strict=True))
     wrong = [] if missing or failures else census_differences(benchmark, whole, len(sources))
     if wrong and not allow_partial:
         raise EegfmError(
