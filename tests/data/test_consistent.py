@@ -116,3 +116,15 @@ def test_relative_paths_are_those_of_the_directory_where_they_were_typed(raw, mo
     (raw.parent / "elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
     assert asked.store().folder.is_relative_to(raw.parent / "cache")
+
+
+def test_a_simulated_benchmark_keeps_off_a_folder_of_somebodys_recordings(tmp_path):
+    """`data=` was forgotten beside data.raw=<their folder>: nothing is written there, and no old store is served."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "night.edf").write_bytes(b"")
+    before = sorted(path.name for path in (tmp_path / "theirs").iterdir())
+    made = replace(TINY, make=corpus.write)
+    prepare(made, tmp_path / "own", tmp_path / "cache", progress=False)
+    with pytest.raises(EegfmError, match=r"night\.edf.*data=<name>"):
+        prepare(made, tmp_path / "theirs", tmp_path / "cache", progress=False)
+    assert sorted(path.name for path in (tmp_path / "theirs").iterdir()) == before

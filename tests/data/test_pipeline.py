@@ -224,10 +224,12 @@ def test_windows_of_one_recording_may_belong_to_several_splits_where_the_protoco
         return [replace(source, split=None) for source in corpus.sources(root)]
 
     census = Census(windows=60, per_split={"train": 20, "val": 20, "test": 20}, source="tests")
-    shared = replace(TINY, windows=windows, sources=sources, census=census)
+    shared = replace(
+        TINY, windows=windows, sources=sources, census=census, splits=None, split_rule="every third window"
+    )
     with pytest.raises(EegfmError, match=r"the splits leak: subject 01 in train and val and test"):
         prepare(shared, raw, tmp_path / "cache", progress=False)
-    declared = replace(shared, within_subject=True, split_rule="every third window")
+    declared = replace(shared, within_subject=True)
     store = prepare(declared, raw, tmp_path / "cache", progress=False)
     found = leakage(store.index, TINY.window_s)
     assert store.complete and store.manifest.within_subject

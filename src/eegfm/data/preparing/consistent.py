@@ -7,6 +7,7 @@ import numpy as np
 
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, Source, Window
 from eegfm.contracts import EegfmError
+from eegfm.support.words import some
 
 
 def refuse_contradictions(benchmark: BenchmarkSpec, sources: Sequence[Source]) -> None:
@@ -24,6 +25,17 @@ def refuse_contradictions(benchmark: BenchmarkSpec, sources: Sequence[Source]) -
     refuse_spellings(
         benchmark, ((source.subject, source.split) for source in sources if source.split is not None)
     )
+
+
+def refuse_strangers(benchmark: BenchmarkSpec, raw: Path) -> None:
+    """Raise EegfmError if a simulated benchmark is given a folder with other files than its own."""
+    own = {path.name for source in benchmark.sources(raw) for path in source.files}
+    others = sorted(path.name for path in raw.glob("[!.]*") if path.name not in own)
+    if others:
+        raise EegfmError(
+            f"{raw} holds {some(others, 3)}, and {benchmark.title} is simulated: it makes its own files. Name the "
+            "benchmark of your recordings with data=<name>, or leave data.raw out."
+        )
 
 
 def refuse_spellings(benchmark: BenchmarkSpec, pairs: Iterable[tuple[str, str]]) -> None:

@@ -26,7 +26,6 @@ from eegfm.signal.quality import check_amplitude, check_recording
 from eegfm.signal.recording import FETCH_AGAIN
 from eegfm.signal.steps import Step
 from eegfm.signal.windows import cut
-from eegfm.support.files import sha256_of
 
 log = logging.getLogger(__name__)
 

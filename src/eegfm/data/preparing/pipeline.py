@@ -15,7 +15,12 @@ from eegfm.benchmarks.spec import BenchmarkSpec, Source
 from eegfm.contracts import EegfmError
 from eegfm.data.census import census_differences, copies, count, leakage
 from eegfm.data.manifest import Manifest
-from eegfm.data.preparing.consistent import refuse_contradictions, refuse_gone, refuse_spellings
+from eegfm.data.preparing.consistent import (
+    refuse_contradictions,
+    refuse_gone,
+    refuse_spellings,
+    refuse_strangers,
+)
 from eegfm.data.preparing.making import Failure, make_parts
 from eegfm.data.preparing.origin import files_of, has_files, refuse_other_files, remember
 from eegfm.data.preparing.parts import (
@@ -61,6 +66,8 @@ def prepare(
     """
     recipe = Recipe.of(benchmark, steps)
     folder = cache / recipe.folder
+    if benchmark.make is not None:
+        refuse_strangers(benchmark, raw)
     with only_one(folder):
         store = SampleStore(folder) if SampleStore.is_at(folder) else None
         # files that are simulated again hold the time, so their bytes differ
