@@ -10,7 +10,7 @@ import typing
 import pytest
 from hydra.utils import get_object
 
-from eegfm.config.mistakes import for_hydra
+from eegfm.config.mistakes import for_hydra, without_folder
 from eegfm.config.schema import config_dir
 from eegfm.config.signatures import arguments
 from tests.composed import composed
@@ -36,6 +36,8 @@ MISTAKES = [
     ),
     ("model=null", "model=null: one of these is needed: bandpower, "),
     ("model=", "model=: one of these is needed: bandpower, "),
+    ("paths.runs=", "paths.runs=: this names no folder. Type paths.runs=<folder>, or leave it out."),
+    ("hydra.run.dir=''", "hydra.run.dir=: this names no folder."),
     ("=3", "=3: a setting is written name=value."),
     ("+modle=stamp", "modle: there is no modle. Did you mean model?"),
     ("+seed=4", "seed is there already: type it without +."),
@@ -211,3 +213,8 @@ def _is_plain(hint: object) -> bool:
 
 def test_of_what_is_not_ours_nothing_is_said():
     assert arguments("torch.optim.AdamW") is None and arguments("eegfm.nowhere.Nothing") is None
+
+
+def test_a_folder_that_the_environment_names_by_nothing_is_told():
+    assert without_folder([], {"EEGFM_RUNS": ""}).startswith("EEGFM_RUNS=: this names no folder.")
+    assert without_folder(["paths.runs=here", "seed="], {"EEGFM_RUNS": "/runs", "EEGFM_OTHER": ""}) == ""

@@ -23,7 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from eegfm.config.make import refuse_wrong_values
-from eegfm.config.mistakes import for_hydra, mistake
+from eegfm.config.mistakes import for_hydra, mistake, without_folder
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 from eegfm.support.files import full_disk
@@ -76,6 +76,8 @@ def door(
             return None
         register()
         typed, more = settings_of(sys.argv[1:])
+        if nowhere := without_folder(typed, os.environ):
+            sys.exit(nowhere)
         own = {text: f"values.{text}" if text.partition("=")[0] in values else text for text in typed}
         settings = {text: for_hydra(named, config_name) for text, named in own.items()}
         composed = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)

@@ -26,6 +26,7 @@ from eegfm.support.words import unknown
 
 KEY = re.compile(r"[+~]{0,2}[\w./@]+=")
 PATH = re.compile(r"(/|~/|\.{1,2}/)")
+FOLDER = re.compile(r"paths\.\w+|hydra\.(run|sweep)\.(dir|subdir)|EEGFM_(DATA|CACHE|RUNS|WEIGHTS)")
 WANTED = {
     "Integer": "a whole number",
     "Float": "a number",
@@ -69,6 +70,14 @@ def _wants_quotes(typed: str, value: str) -> bool:
         return is_path or "(" not in value  # choice(1,2 is a mistyped sweep
     # /a,/b is a sweep over two paths; /a,b is one path
     return override.is_choice_sweep() and is_path and not all(map(PATH.match, value.split(",")))
+
+
+def without_folder(typed: Iterable[str], environment: Mapping[str, str]) -> str:
+    """The sentence for a folder that is set to nothing: a run would go to the root of the disk; else empty."""
+    for name, value in [*(text.split("=", 1) for text in typed if "=" in text), *environment.items()]:
+        if FOLDER.fullmatch(name) and not value.strip("'\" "):
+            return f"{name}=: this names no folder. Type {name}=<folder>, or leave it out."
+    return ""
 
 
 # ---- what is wrong with it -------------------------------------------------------------------------------------------
