@@ -34,10 +34,9 @@ def search(index: SampleIndex, windows: np.ndarray, sfreq: float, probes: np.nda
     copies = NearCopies(index, probes, windows[probes], sfreq)
     for rows in np.array_split(np.arange(len(windows)), max(1, len(windows) // 200)):
         copies.add(rows, windows[rows])
-    pairs = copies.pairs()
     alike, near_copies.ALIKE = near_copies.ALIKE, 0.0
     try:
-        return copies.compare(pairs, windows[pairs[:, 0]], windows[pairs[:, 1]])
+        return [*copies.found(windows.__getitem__)]
     finally:
         near_copies.ALIKE = alike
 

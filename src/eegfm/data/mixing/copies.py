@@ -4,7 +4,6 @@ Two corpora are compared where their windows are: the same channels in any order
 encoder before them. How a copy is found, and how surely, stands in `eegfm.data.verifying.near_copies`.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from eegfm.data.module import EEGDataModule
-from eegfm.data.store import SampleIndex, SampleStore
+from eegfm.data.store import SampleIndex
 from eegfm.data.verifying.near_copies import NearCopies, probe_rows
 from eegfm.signal.montage import today
 from eegfm.support.files import write_json
@@ -57,7 +56,7 @@ def _comparable(one: EEGDataModule, other: EEGDataModule) -> bool:
 
 def _pairs(one: EEGDataModule, other: EEGDataModule) -> list[list[str]]:
     """Recordings of two corpora that hold one signal: found in their stores, or where it was found before."""
-    contents = "-".join(_content(part.open()) for part in (one, other))
+    contents = "-".join(part.open().content for part in (one, other))
     kept = Path(one.preparation.cache) / FOLDER / f"{contents}.json"
     with suppress(OSError, ValueError):  # there is none; or it is damaged, and made again
         return [[str(mine), str(theirs)] for mine, theirs in json.loads(kept.read_text(encoding="utf-8"))]
@@ -68,14 +67,6 @@ def _pairs(one: EEGDataModule, other: EEGDataModule) -> list[list[str]]:
             kept.parent.mkdir(exist_ok=True)
             write_json(kept, found, sync=False)
     return found
-
-
-def _content(store: SampleStore) -> str:
-    """A digest of the windows of a store, and of how they are divided into recordings."""
-    index, digest = store.index, hashlib.sha256(store.recipe.fingerprint.encode())
-    for array in (index.digest, index.onset_s, np.char.encode(index.recording, "utf-8")):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _search(one: EEGDataModule, other: EEGDataModule) -> list[list[str]]:
@@ -102,10 +93,8 @@ def _search(one: EEGDataModule, other: EEGDataModule) -> list[list[str]]:
     for start in range(0, len(corpora), n):
         rows = np.arange(start, min(start + n, len(corpora)))
         copies.add(rows, read(rows))
-    pairs, found = copies.pairs(), set()
-    for start in range(0, len(pairs), 128):
-        chunk = pairs[start : start + 128]
-        for copy in copies.compare(chunk, read(chunk[:, 0]), read(chunk[:, 1])):
-            mine, theirs = sorted((copy.row, copy.like))
-            found.add((str(recordings[mine]), str(recordings[theirs])))
+    found = set()
+    for copy in copies.found(read):
+        mine, theirs = sorted((copy.row, copy.like))
+        found.add((str(recordings[mine]), str(recordings[theirs])))
     return [list(names) for names in sorted(found)]

@@ -16,6 +16,7 @@ noise, another gain, the other sign, or any shift is found in 99.5 to 100 % of i
 windows take 1.4 s.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ from jaxtyping import Float, Int
 from eegfm.data.store import SampleIndex
 
 PROBES = 1024  # windows, evenly over the store, that are looked for in all other recordings
+AT_ONCE = 128  # pairs whose windows are in memory
 PLAUSIBLE = 0.2  # agreement of bits (1: all, 0: by chance) from which signals are compared; copies have 0.5 and more
 ALIKE = 0.7  # the correlation of whitened signals from which two windows hold one signal
 LOW_HZ, HIGH_HZ = 1.0, 40.0
@@ -118,22 +120,16 @@ class NearCopies:
         pairs = np.unique(np.stack([self._rows[self._owner[found]], self.likeliest[found]], axis=1), axis=0)
         return pairs[self._digest[pairs[:, 0]] != self._digest[pairs[:, 1]]]
 
-    def compare(
-        self,
-        pairs: Int[np.ndarray, "pair 2"],
-        first: Float[np.ndarray, "pair channel time"],
-        second: Float[np.ndarray, "pair channel time"],
-    ) -> list[NearCopy]:
-        """The pairs whose signals are alike, from the samples of both in microvolts."""
-        signals = [
-            whitened(slower(windows, self._sfreq)[0], self._amplitude) for windows in (first, second)
-        ]
-        copies = []
-        for (row, like), a, b in zip(pairs.tolist(), *signals, strict=True):
-            correlation, lag, gain = at_best_lag(a, b)
-            if correlation >= ALIKE:
-                copies.append(NearCopy(row, like, correlation, -lag / self._rate, gain))
-        return copies
+    def found(self, read: Callable[[np.ndarray], np.ndarray]) -> Iterator[NearCopy]:
+        """The pairs whose signals are alike; `read` gives the samples of rows in microvolts."""
+        pairs = self.pairs()
+        for start in range(0, len(pairs), AT_ONCE):
+            chunk = pairs[start : start + AT_ONCE]
+            signals = [whitened(slower(read(rows), self._sfreq)[0], self._amplitude) for rows in chunk.T]
+            for (row, like), a, b in zip(chunk.tolist(), *signals, strict=True):
+                correlation, lag, gain = at_best_lag(a, b)
+                if correlation >= ALIKE:
+                    yield NearCopy(row, like, correlation, -lag / self._rate, gain)
 
 
 def probe_rows(index: SampleIndex, n: int = PROBES) -> Int[np.ndarray, " probe"]:

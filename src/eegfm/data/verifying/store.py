@@ -186,13 +186,11 @@ def _leaks(benchmark: BenchmarkSpec, store: SampleStore) -> list[Check]:
 
 def _near_copies(benchmark: BenchmarkSpec, store: SampleStore, copies: NearCopies) -> Check:
     """Recordings that hold one signal under two names, though no byte need be the same."""
-    wanted, pairs = "no signal under two names", copies.pairs()
+    wanted = "no signal under two names"
     found: dict[tuple[str, str], list[NearCopy]] = defaultdict(list)
-    for start in range(0, len(pairs), 128):
-        chunk = pairs[start : start + 128]
-        for copy in copies.compare(chunk, store.read(chunk[:, 0]), store.read(chunk[:, 1])):
-            names = sorted(store.index.recording[[copy.row, copy.like]].tolist())
-            found[names[0], names[1]].append(copy)
+    for copy in copies.found(store.read):
+        names = sorted(store.index.recording[[copy.row, copy.like]].tolist())
+        found[names[0], names[1]].append(copy)
     known = [set(group) for group in benchmark.duplicates]
     undeclared = {
         names: of for names, of in found.items() if not any(set(names) <= group for group in known)
