@@ -17,6 +17,7 @@ import shutil
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import lmdb
@@ -98,8 +99,7 @@ class SampleStore:
         self.folder = folder
         self.manifest = Manifest.read(folder)
         self.recipe = self.manifest.recipe
-        self.index = SampleIndex.load(folder / "index.npz")
-        self.content = self.index.content  # as it lies there, whatever a data module makes of the index
+        self.index = self._stored = SampleIndex.load(folder / "index.npz")
         self.shape = self.manifest.shape
         self.dtype = np.dtype(self.recipe.facts["dtype"]).newbyteorder("<")
         self.subjects: list[str] = sorted(set(self.index.subject.tolist()))
@@ -141,6 +141,11 @@ class SampleStore:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @cached_property
+    def content(self) -> str:
+        """The content of the index as it lies in the folder, whatever a data module makes of `index`."""
+        return self._stored.content
 
     @property
     def complete(self) -> bool:
