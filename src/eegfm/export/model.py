@@ -5,7 +5,6 @@ folder, no store, no Hydra and no Lightning. The config may name only classes of
 is unpickled. `eegfm.export.from_run` makes such a model from a run; `eegfm export` writes the folder.
 """
 
-import hashlib
 import json
 import warnings
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from eegfm.export.fitted import Classical, FittedHead
 from eegfm.nn.head import class_probabilities, make_head
 from eegfm.nn.scaling import size_of
 from eegfm.nn.size import bounded
-from eegfm.support.files import refuse_links
+from eegfm.support.files import refuse_links, sha256_of
 from eegfm.tasks.features import Features
 
 SERIES = 1024  # seconds that an encoder takes at once
@@ -253,8 +252,7 @@ def filled(model: Portable, state: Mapping[str, Tensor], source: str) -> Portabl
 
 def tag_of(folder: Path) -> str:
     """A name for the weights in a folder, from the first digits of their file's SHA-256."""
-    with (folder / WEIGHTS).open("rb") as file:
-        return f"weights-{hashlib.file_digest(file, 'sha256').hexdigest()[:8]}"
+    return f"weights-{sha256_of(folder / WEIGHTS)[:8]}"
 
 
 def write(model: Portable, folder: Path) -> None:

@@ -35,14 +35,19 @@ def refuse_changed(path: Path, sums: list[str] | None = None) -> None:
         EegfmError: the file is not the one that was written.
     """
     wanted = wanted_sums(path) if sums is None else sums
-    if not wanted:
-        return
+    if wanted:
+        _sum_among(path, wanted)
+
+
+def _sum_among(path: Path, wanted: list[str]) -> str:
+    """The SHA-256 of a file; raises EegfmError if it is none of these."""
     found = sha256_of(path)
     if found not in wanted:
         raise EegfmError(
             f"{path} is not as it was written: its SHA-256 is {found}, wanted {' or '.join(wanted)}. It is damaged, "
             "or another file. Put a good copy in its place. A run whose checkpoints/ is deleted trains from its start."
         )
+    return found
 
 
 def kept_sums(folder: Path) -> dict[str, str]:
@@ -50,8 +55,7 @@ def kept_sums(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.glob("*")):
         if path.with_name(path.name + SUFFIX).is_file():
-            refuse_changed(path)
-            found[path.name] = sha256_of(path)
+            found[path.name] = _sum_among(path, wanted_sums(path))
     return found
 
 
