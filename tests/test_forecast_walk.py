@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from eegfm.commands import streaming
+from eegfm.commands.work.stream import _trained
 from eegfm.contracts import EegfmError
 from eegfm.runs.results import read_result
 from tests.test_walk import door
@@ -75,9 +75,7 @@ def test_a_forecast_does_not_stream(forecast, place, monkeypatch):
     """It would give back the ends of windows alone."""
     monkeypatch.chdir(place)
     with pytest.raises(EegfmError, match="task=reconstruct is wanted, not Forecast"):
-        streaming._trained(
-            forecast, OmegaConf.create({"paths": OmegaConf.load(forecast / "config.yaml").paths})
-        )
+        _trained(forecast, OmegaConf.create({"paths": OmegaConf.load(forecast / "config.yaml").paths}))
 
 
 @pytest.mark.long

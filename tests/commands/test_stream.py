@@ -13,7 +13,7 @@ import torch
 from eegfm.benchmarks.synthetic import CHANNELS
 from eegfm.benchmarks.tuh import ELECTRODES
 from eegfm.build import build
-from eegfm.commands import streaming
+from eegfm.commands.work.stream import stream as work
 from eegfm.contracts import EegfmError
 from eegfm.drawing import recordings
 from eegfm.runs.place import Place
@@ -37,7 +37,7 @@ def door(place: Path, name: str, *arguments: str) -> subprocess.CompletedProcess
 
 def stream(*overrides: str) -> None:
     """The command without its process and its telling: errors come as they are raised."""
-    streaming.stream(composed(*overrides, door="stream"))
+    work(composed(*overrides, door="stream"))
 
 
 def table(path: Path) -> list[dict[str, str]]:

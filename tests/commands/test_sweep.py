@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from eegfm.commands.submitting import cells_of, submit, work
 from eegfm.commands.sweep import cancel, collect, expected_end, main, status
+from eegfm.commands.work.submit import cells_of, submit, work
 from eegfm.contracts import EegfmError
 from eegfm.runs.status import Status, read_status, write_status
 from tests.made_run import make_run
@@ -115,16 +115,16 @@ def test_what_is_finished_runs_or_waits_is_left_alone(monkeypatch, tmp_path, cap
 
 KILLED = """
 import os, signal, sys
-from eegfm.commands import submitting
-real, n = submitting.{function}, 0
+from eegfm.commands.work import submit
+real, n = submit.{function}, 0
 def until(*args, **kwargs):
     global n
     n += 1
     if n > {after}:
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*args, **kwargs)
-submitting.{function} = until
-submitting.submit(sys.argv[1:])
+submit.{function} = until
+submit.submit(sys.argv[1:])
 """
 
 
@@ -140,7 +140,9 @@ def test_what_a_killed_submission_has_not_handed_over_is_sent_when_it_is_typed_a
     killed = subprocess.run([sys.executable, "-c", KILLED.format(function=function, after=after), *words])
     assert killed.returncode == -signal.SIGKILL
     sent = []
-    monkeypatch.setattr("eegfm.commands.submitting._to_the_background", lambda cells, n: sent.extend(cells))
+    monkeypatch.setattr(
+        "eegfm.commands.work.submit._to_the_background", lambda cells, n: sent.extend(cells)
+    )
     submit(words)
     assert "4 cells: 4 submitted" in capsys.readouterr().out and len(sent) == 4
     assert {read_status(cell.folder).state for cell in four} == {"queued"}
@@ -167,7 +169,7 @@ def test_a_worker_says_at_once_which_cells_are_its_own_and_leaves_the_others_alo
         assert {read_status(cell.folder).pid for cell in (mine, other)} == {os.getpid()}
         write_status(other.folder, Status(state="queued", pid=1))
 
-    monkeypatch.setattr("eegfm.commands.submitting.subprocess.run", training)
+    monkeypatch.setattr("eegfm.commands.work.submit.subprocess.run", training)
     work(todo)
     assert seen == ["seed=x"] and not todo.exists()
     assert (read_status(mine.folder).state, read_status(other.folder).state) == ("failed", "queued")

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import DictConfig
 
 from eegfm.benchmarks.synthetic import SYNTHETIC
-from eegfm.commands.verifying import Surveyed, overview, show_checks, show_overview
+from eegfm.commands.work.verify import Surveyed, overview, show_checks, show_overview
 from eegfm.config.schema import benchmark_options
 from eegfm.data.preparing.pipeline import prepare
 from eegfm.data.verifying.checks import Check

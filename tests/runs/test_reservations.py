@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from eegfm import report
 from eegfm.analysis.evaluate import evaluate
 from eegfm.build import build_data
-from eegfm.commands import streaming
 from eegfm.commands.export import export
+from eegfm.commands.work.stream import stream
 from eegfm.config.identity import named
 from eegfm.data.module import EEGDataModule
 from eegfm.prepare import show as show_store
@@ -224,7 +224,7 @@ def test_a_stream_shows_all_marks(run, asked, tmp_path, titles, capsys):
     file = write_recording(tmp_path / "night.edf", list(spec.montage.names), 200, 60)
     titles.take()
     out = tmp_path / "out"
-    streaming.stream(
+    stream(
         composed(f"run={asked}", f"file={file}", f"out={out}", "steps=none", "device=cpu", door="stream")
     )
     assert missing(capsys.readouterr().out, OF_WEIGHTS) == []

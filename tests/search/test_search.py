@@ -14,8 +14,8 @@ pytest.importorskip("optuna", reason="the extra `search` is not installed")
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from eegfm.commands.submitting import searchers_of
 from eegfm.commands.sweep import collect, status
+from eegfm.commands.work.submit import searchers_of
 from eegfm.config.identity import run_identity
 from eegfm.contracts import EegfmError
 from eegfm.runs.status import look

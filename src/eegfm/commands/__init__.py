@@ -1,7 +1,7 @@
 """The table of all `eegfm <command>`s, and the commands themselves except train, prepare, evaluate and report.
 
-A command with a Hydra config has two files: `verify.py` declares the command and names its function by path, so
-that `--help` loads no torch; `verifying.py` holds that function.
+Here is one file for each command, named as the command: what a person types, and the text of `--help`. It loads no
+torch, so that `--help` answers at once. What a command then does is in `work/`, in a file of the same name.
 """
 
 COMMANDS = {  # name: (module, what it does)

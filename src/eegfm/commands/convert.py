@@ -6,7 +6,7 @@ does not change the LMDB. To train on the imported store, add data.imported=true
 
 from eegfm.config.doors import door
 
-main = door("convert", "eegfm.commands.converting:convert_store", purpose=__doc__)
+main = door("convert", "eegfm.commands.work.convert:convert_store", purpose=__doc__)
 
 if __name__ == "__main__":
     main()

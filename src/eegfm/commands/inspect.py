@@ -9,7 +9,7 @@ first if it is missing.
 
 from eegfm.config.doors import door
 
-main = door("inspect", "eegfm.commands.inspecting:inspect", purpose=__doc__)
+main = door("inspect", "eegfm.commands.work.inspect:inspect", purpose=__doc__)
 
 if __name__ == "__main__":
     main()

@@ -26,7 +26,7 @@ memory. The stream computes the model exactly; whether the model is good at such
 
 from eegfm.config.doors import door
 
-main = door("stream", "eegfm.commands.streaming:stream", purpose=__doc__)
+main = door("stream", "eegfm.commands.work.stream:stream", purpose=__doc__)
 
 if __name__ == "__main__":
     main()

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from eegfm.commands.submitting import SEARCHES, count_of, mark_as, states_of, submit, work
+from eegfm.commands.work.submit import SEARCHES, count_of, mark_as, states_of, submit, work
 from eegfm.contracts import EegfmError
 from eegfm.runs.liveness import lives, queue
 from eegfm.runs.status import Status, look

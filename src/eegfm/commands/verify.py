@@ -8,7 +8,7 @@ before its first training.
 
 from eegfm.config.doors import door
 
-main = door("verify", "eegfm.commands.verifying:verify_benchmarks", purpose=__doc__)
+main = door("verify", "eegfm.commands.work.verify:verify_benchmarks", purpose=__doc__)
 
 if __name__ == "__main__":
     main()

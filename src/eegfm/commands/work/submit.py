@@ -1,4 +1,4 @@
-"""The function of `eegfm sweep submit`: submit the cells of a sweep to SLURM or to background processes."""
+"""What `eegfm sweep submit` does: submit the cells of a sweep to SLURM or to background processes."""
 
 import json
 import os

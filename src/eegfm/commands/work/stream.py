@@ -1,4 +1,4 @@
-"""The function of `eegfm stream`: run a trained model over a recording of hours, in constant memory."""
+"""What `eegfm stream` does: run a trained model over a recording of hours, in constant memory."""
 
 import time
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from eegfm.build import Run, put_trained, untrained
-from eegfm.commands.stream_output import (
+from eegfm.commands.work.stream_output import (
     PIECE_S,
     classify,
     coords_of,

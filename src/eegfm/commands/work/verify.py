@@ -1,4 +1,4 @@
-"""The function of `eegfm verify`: check one benchmark, or show an overview of all."""
+"""What `eegfm verify` does: check one benchmark, or show an overview of all."""
 
 import shlex
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""The function of `eegfm inspect`."""
+"""What `eegfm inspect` does: write the page of a data set."""
 
 from pathlib import Path
 

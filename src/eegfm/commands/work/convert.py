@@ -1,4 +1,4 @@
-"""The function of `eegfm convert`."""
+"""What `eegfm convert` does: import an LMDB, then show its counts and the command that trains on it."""
 
 import shlex
 from pathlib import Path

@@ -1,0 +1,1 @@
+"""What the commands do: `work/verify.py` holds the functions of `eegfm verify`."""
