@@ -78,7 +78,7 @@ class EEGBatch(NamedTuple):
     subject: 'Int[Tensor, " batch"]'  # position in the store's sorted list of subject ids
     key: list[str]  # names the window: "Subject05_2/35.0s"
     corpus: str = ""  # of a mix (see `SampleSpec.corpora`): the one that all these samples are of
-    part: float = 1.0  # of several processes, what the mean of these counts for (see `eegfm.data.shared`)
+    part: float = 1.0  # how much the mean of these counts among several processes (`eegfm.data.processes`)
 
 
 @runtime_checkable

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from eegfm.contracts import EEGBatch
-from eegfm.data.shared import block, refuse_too_many, share
+from eegfm.data.processes import block, refuse_too_many, share
 from eegfm.data.store import SampleStore
 
 
@@ -56,7 +56,7 @@ class SplitDataset(Dataset[EEGBatch]):
 
 
 class Order(DistributedSampler[Any]):
-    """The batches of an epoch; each process gets its share (see `eegfm.data.shared`).
+    """The batches of an epoch; each process gets its share (see `eegfm.data.processes`).
 
     The order depends on nothing but the seed and the epoch; without a seed, windows come in stored order. `skip`
     continues an interrupted epoch; the length stays that of the whole epoch.

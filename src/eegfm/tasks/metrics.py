@@ -135,7 +135,7 @@ class Scores(Metric):
 
     The states are lists that torchmetrics concatenates over processes, so every process computes the score
     of the whole split. A sampler that pads its shards with repeated windows (torch's DistributedSampler)
-    would count those twice: our loaders deliver every window once (`eegfm.data.shared`).
+    would count those twice: our loaders deliver every window once (`eegfm.data.processes`).
     """
 
     is_differentiable = False

@@ -30,8 +30,8 @@ from eegfm.training.checkpoints import WholeCheckpoints
 from eegfm.training.cost import energy_j
 from eegfm.training.keep_curves import KeepCurves
 from eegfm.training.preemption import Asked, KeepProgress, SaveAndLeave
+from eegfm.training.processes import cluster, rank, together
 from eegfm.training.progress import progress
-from eegfm.training.ranks import cluster, rank, together
 from eegfm.training.selection import keep
 
 log = logging.getLogger(__name__)

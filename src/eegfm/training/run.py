@@ -35,8 +35,7 @@ from eegfm.tasks.fitted import FitsInOneGo
 from eegfm.training.finish import finish_run
 from eegfm.training.fit import fit, train_by_gradient
 from eegfm.training.preemption import Asked, listening
-from eegfm.training.ranks import follow as told
-from eegfm.training.ranks import rank, stay_alone, until_first_works
+from eegfm.training.processes import rank, stay_alone, told_by_first, until_first_works
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +172,7 @@ def _follow(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> Non
 
 def follow() -> None:
     """Train in a process that rank 0 has started for its run."""
-    config, folder, choices = told()
+    config, folder, choices = told_by_first()
     try:
         _follow(OmegaConf.create(config), folder, choices)
     except EegfmError as error:

@@ -105,7 +105,7 @@ def stay_alone() -> None:
         dist.destroy_process_group()
 
 
-def follow() -> tuple[dict[str, Any], Path, dict[str, Any]]:
+def told_by_first() -> tuple[dict[str, Any], Path, dict[str, Any]]:
     """The message of rank 0 to this process: config, run folder, and the options chosen by group."""
     told = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_first, daemon=True).start()

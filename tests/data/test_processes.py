@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from eegfm.contracts import EegfmError
 from eegfm.data.loaders import Windows
-from eegfm.data.shared import block, refuse_too_many, share
+from eegfm.data.processes import block, refuse_too_many, share
 
 
 @settings(deadline=None)
