@@ -18,7 +18,7 @@ from eegfm.nn.size import bounded
 from eegfm.runs.place import Place
 from eegfm.runs.results import read_result
 from eegfm.support.process import environment
-from eegfm.tasks.fitted import FILE, FitsInOneGo, take
+from eegfm.tasks.fitted import FILE, FitsInOneGo, read_fitted
 from eegfm.tasks.weights import config_of, load_backbone, published_weights, read_state
 
 
@@ -56,7 +56,7 @@ def pretraining(config: DictConfig, choices: Mapping[str, Any]) -> tuple[DictCon
 class Run:
     """The objects of one training: `task` learns from `data`. `make_trainer` is called when the folder is known.
 
-    `config` is resolved; `kept` is what may be written down of it (see `eegfm.config.written`).
+    `config` is resolved; `written` is what may be written down of it (see `eegfm.config.written`).
     """
 
     task: Any
@@ -66,7 +66,7 @@ class Run:
     started_from: dict[str, Any] = field(
         default_factory=dict
     )  # the checkpoint and the tensors left out, if any
-    kept: dict[str, Any] = field(default_factory=dict)
+    written: dict[str, Any] = field(default_factory=dict)
 
 
 def build(config: DictConfig, weights: str | Path | None) -> Run:
@@ -132,7 +132,7 @@ def put_trained(task: Any, place: Place) -> None:
     if start:
         load_backbone(task.backbone, Place.of(start["weights"]).checkpoint)
     place.unchanged(place.folder / FILE)
-    take(task, place.folder)
+    read_fitted(task, place.folder)
 
 
 def refuse_another_scale(config: DictConfig, wanted: Any, who: str) -> None:

@@ -24,7 +24,7 @@ from eegfm.nn.masks import Spans
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.tasks.schedules import one_cycle
 from eegfm.training.fit import save_steps
-from eegfm.training.selection import keep
+from eegfm.training.selection import checkpoint_callbacks
 from tests.data import ddp_mix
 from tests.data.test_mix import mix, places, ready, task_of  # noqa: F401
 from tests.tasks.toy import trainer
@@ -236,7 +236,7 @@ def test_a_run_that_saves_every_few_steps_loses_no_more_than_those(places, tmp_p
     def fitted(folder: Path, stop: int | None = None, ckpt=None) -> Traced:
         task = task_of(data := mix(places))
         task.__class__, task.trace = Traced, []
-        callbacks = keep(folder, monitor="val/loss", mode="min", rule={}, every=2)
+        callbacks = checkpoint_callbacks(folder, monitor="val/loss", mode="min", rule={}, every=2)
         if stop is not None:
             callbacks.append(Stop(stop))
         fit = trainer(tmp_path, max_epochs=2, callbacks=callbacks, enable_checkpointing=True)

@@ -14,7 +14,7 @@ from eegfm.contracts import EegfmError, Montage, SampleSpec
 from eegfm.models.classical import covariances, preferred, validation_score
 from eegfm.models.majority import Majority
 from eegfm.tasks.estimate import Estimate
-from eegfm.tasks.fitted import keep, take
+from eegfm.tasks.fitted import read_fitted, write_fitted
 from eegfm.tasks.metrics import scores
 
 pytest.importorskip("pyriemann", reason="model=csp_lda and model=tangent need pyriemann")
@@ -248,8 +248,8 @@ def test_a_task_fits_it_and_predicts_by_key_and_again_from_its_file(name, tmp_pa
     found = task.predict(Data(), "test")
     assert found.keys[:2] == ["r/0s", "r/1s"] and found.probability.shape == (12, 2)
     assert task.parameters["trainable"] == task.backbone.n_parameters
-    keep(task, tmp_path)
+    write_fitted(task, tmp_path)
     again = Estimate(built(name), spec())
-    take(again, tmp_path)
+    read_fitted(again, tmp_path)
     np.testing.assert_array_equal(again.predict(Data(), "test").probability, found.probability)
     assert again.parameters == task.parameters

@@ -190,7 +190,7 @@ def test_nothing_of_a_file_is_resolved(theirs, what):
         lambda: str(plain(Place.of(theirs).config)),
         lambda: str(trained(Place.of(theirs).config, Place.of(theirs)).config),
         lambda: str(Place.of(theirs).checkpoint),
-        lambda: str(build(composed(*SMALL, f"weights={theirs}"), theirs).kept),
+        lambda: str(build(composed(*SMALL, f"weights={theirs}"), theirs).written),
         lambda: str(eegfm.load(theirs).config),
     ):
         try:

@@ -297,7 +297,7 @@ def test_a_fit_that_falls_behind_is_given_up_and_goes_on_where_it_was(place):
     from eegfm.search.prune import Prune
     from eegfm.search.storage import Trials
     from eegfm.training.keep_curves import KeepCurves
-    from eegfm.training.selection import keep
+    from eegfm.training.selection import checkpoint_callbacks
 
     class Straight(lightning.LightningModule):
         """A task whose validation metric is `level` times the number of the epoch."""
@@ -328,7 +328,8 @@ def test_a_fit_that_falls_behind_is_given_up_and_goes_on_where_it_was(place):
         trainer = lightning.Trainer(
             max_epochs=4, accelerator="cpu", logger=False, enable_progress_bar=False, num_sanity_val_steps=0,
             enable_model_summary=False,
-            callbacks=[KeepCurves(folder), pruning, *keep(last.parent, monitor="val/auroc", mode="max", rule={})],
+            callbacks=[KeepCurves(folder), pruning,
+                       *checkpoint_callbacks(last.parent, monitor="val/auroc", mode="max", rule={})],
         )  # fmt: skip
         with at_work(folder):
             trainer.fit(Straight(level), loader, loader, ckpt_path=last if last.exists() else None)

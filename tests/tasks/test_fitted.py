@@ -10,7 +10,7 @@ from skops.io import dump
 from eegfm.contracts import EegfmError
 from eegfm.models.majority import Majority
 from eegfm.tasks.estimate import Estimate
-from eegfm.tasks.fitted import FILE, keep, take
+from eegfm.tasks.fitted import FILE, read_fitted, write_fitted
 
 from .autoencoder import SPEC
 
@@ -21,13 +21,13 @@ def task():
 
 def test_a_run_that_has_kept_nothing_says_so(tmp_path):
     with pytest.raises(EegfmError, match="has not ended"):
-        take(task(), tmp_path)
+        read_fitted(task(), tmp_path)
 
 
 def test_a_damaged_file_is_refused(tmp_path):
     fitted = task()
     fitted.backbone.frequency = np.array([0.25, 0.75])
-    keep(fitted, tmp_path)
+    write_fitted(fitted, tmp_path)
     path, draw = tmp_path / FILE, random.Random(5)
     assert {one.name for one in path.parent.iterdir()} == {"fitted.skops", "fitted.skops.sha256"}
     good = path.read_bytes()
@@ -36,11 +36,11 @@ def test_a_damaged_file_is_refused(tmp_path):
         damaged[position // 8] ^= 1 << position % 8
         path.write_bytes(damaged)
         with pytest.raises(EegfmError, match=r"fitted\.skops is not as it was written"):
-            take(task(), tmp_path)
+            read_fitted(task(), tmp_path)
     (path.parent / "fitted.skops.sha256").unlink()
     path.write_bytes(good[:-50])
     with pytest.raises(EegfmError, match="cannot be read"):
-        take(task(), tmp_path)
+        read_fitted(task(), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_what_is_of_another_model_or_could_run_is_refused(held, sentence, tmp_pa
     (tmp_path / FILE).parent.mkdir()
     dump(held, tmp_path / FILE)
     with pytest.raises(EegfmError, match=sentence):
-        take(task(), tmp_path)
+        read_fitted(task(), tmp_path)

@@ -13,7 +13,7 @@ from torch import nn
 from eegfm.contracts import EegfmError, SampleSpec
 from eegfm.tasks import heads
 from eegfm.tasks.features import PER_CHANNEL, QUANTILES, Features, time_statistics
-from eegfm.tasks.fitted import keep, take
+from eegfm.tasks.fitted import read_fitted, write_fitted
 from eegfm.tasks.heads import HEADS
 from eegfm.tasks.probe import Probe, stratified
 from tests.nn.tokens import as_a_person
@@ -295,13 +295,13 @@ def test_a_probe_scores_a_split_in_stored_order_and_again_from_its_file(head, la
     assert probe.parameters["total"] == n + probe.parameters["trainable"]
     if layer and head != "mlp":  # 5 and 7 Hz, through random filters
         assert ((found.probability[:, 1] > 0.5) == found.label).mean() > 0.8
-    keep(probe, tmp_path)
+    write_fitted(probe, tmp_path)
     again = Probe(backbone(), SPEC, layer=layer, head=head, scale=30.0, device="cpu", seed=0)
-    take(again, tmp_path)
+    read_fitted(again, tmp_path)
     np.testing.assert_array_equal(again.predict(Stored(), "test").probability, found.probability)
     assert again.parameters == probe.parameters
     with pytest.raises(EegfmError, match="other weights of Autoencoder"):
-        take(Probe(backbone(seed=1), SPEC, layer=layer, head=head, device="cpu", seed=0), tmp_path)
+        read_fitted(Probe(backbone(seed=1), SPEC, layer=layer, head=head, device="cpu", seed=0), tmp_path)
 
 
 @pytest.mark.parametrize("head", HEADS)

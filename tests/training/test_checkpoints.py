@@ -14,7 +14,7 @@ from eegfm.contracts import EegfmError
 from eegfm.runs.results import read_result
 from eegfm.runs.status import read_status
 from eegfm.support.files import remove_unfinished, sha256_of
-from eegfm.tasks.kept import refuse_changed, wanted_sums, write_kept
+from eegfm.tasks.checksums import refuse_changed, wanted_sums, write_with_sum
 from eegfm.training.checkpoints import WholeCheckpoints
 from tests.command_line import call
 
@@ -139,7 +139,7 @@ def test_one_changed_bit_is_refused_by_name(tmp_path):
 
 def test_a_changed_sum_is_not_taken_for_a_changed_file(tmp_path):
     path = tmp_path / "best.ckpt"
-    write_kept(path, b"weights")
+    write_with_sum(path, b"weights")
     beside = tmp_path / "best.ckpt.sha256"
     assert beside.read_text() == f"{sha256_of(path)}  best.ckpt\n", "as sha256sum writes it"
     for text in ("", "abc", beside.read_text().replace("  ", " ")):
@@ -151,7 +151,7 @@ def test_a_changed_sum_is_not_taken_for_a_changed_file(tmp_path):
 def test_while_a_file_is_replaced_both_have_their_sum(tmp_path, monkeypatch):
     """A kill between the two writings must not make a good file a stranger."""
     path = tmp_path / "last.ckpt"
-    write_kept(path, b"old")
+    write_with_sum(path, b"old")
     old = sha256_of(path)
 
     def killed(*_):
@@ -161,10 +161,10 @@ def test_while_a_file_is_replaced_both_have_their_sum(tmp_path, monkeypatch):
         with monkeypatch.context() as patched:
             patched.setattr(Path, "write_bytes", killed)
             with pytest.raises(KeyboardInterrupt):
-                write_kept(path, b"new %d" % n)
+                write_with_sum(path, b"new %d" % n)
         refuse_changed(path)
         assert wanted_sums(path)[-1] == old
-    write_kept(path, b"newest")
+    write_with_sum(path, b"newest")
     assert wanted_sums(path) == [sha256_of(path)]
 
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from eegfm.data.loaders import Windows, ignore_stop_signals
 from eegfm.training.keep_curves import KeepCurves
 from eegfm.training.preemption import KeepProgress, Preempted, SaveAndLeave, listening
-from eegfm.training.selection import keep
+from eegfm.training.selection import checkpoint_callbacks
 from tests.data.test_mix import mix, places, task_of  # noqa: F401
 from tests.data.test_mix_sampling import Traced
 from tests.tasks.toy import trainer
@@ -50,7 +50,7 @@ def fitted(places, folder: Path, *asks: Callback, accumulate=1, every=None, devi
             accumulate_grad_batches=accumulate,
             enable_checkpointing=True,
             callbacks=[KeepCurves(folder), *asks, SaveAndLeave(asked, last),
-                       *keep(folder, monitor="val/loss", mode="min", rule={}, every=every)],
+                       *checkpoint_callbacks(folder, monitor="val/loss", mode="min", rule={}, every=every)],
         )  # fmt: skip
         found = last if last.exists() else None
         try:

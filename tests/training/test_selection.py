@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from eegfm.training.selection import keep
+from eegfm.training.selection import checkpoint_callbacks
 
 
 class Scripted(lightning.LightningModule):
@@ -41,7 +41,7 @@ def fit(
             folder = folder.rename(moved)
         trainer = lightning.Trainer(
             max_epochs=epochs,
-            callbacks=keep(folder, monitor="val/auroc", mode=mode, rule=rule),
+            callbacks=checkpoint_callbacks(folder, monitor="val/auroc", mode=mode, rule=rule),
             logger=False,
             accelerator="cpu",
             enable_progress_bar=False,

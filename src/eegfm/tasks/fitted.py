@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from eegfm.contracts import EegfmError
-from eegfm.tasks.kept import refuse_changed, write_kept
+from eegfm.tasks.checksums import refuse_changed, write_with_sum
 from eegfm.tasks.metrics import Predictions
 
 FILE = "checkpoints/fitted.skops"
@@ -49,16 +49,16 @@ class FitsInOneGo(Protocol):
         ...
 
 
-def keep(task: FitsInOneGo, folder: Path) -> None:
+def write_fitted(task: FitsInOneGo, folder: Path) -> None:
     """Write what the fit has found, with its sum."""
     from skops.io import dumps  # it imports all of scikit-learn
 
     found = {name: getattr(task.fitted, name) for name in task.fitted.found}
-    write_kept(folder / FILE, dumps({"found": found, "backbone": _norms(task.backbone)}))
+    write_with_sum(folder / FILE, dumps({"found": found, "backbone": _norms(task.backbone)}))
 
 
-def take(task: FitsInOneGo, folder: Path) -> None:
-    """Load into a task what `keep` has written.
+def read_fitted(task: FitsInOneGo, folder: Path) -> None:
+    """Load into a task what `write_fitted` has written.
 
     Raises:
         EegfmError: the file is absent or damaged, belongs to another model or another backbone, or holds a

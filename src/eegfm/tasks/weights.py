@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from eegfm.contracts import EegfmError
 from eegfm.encoders.base import published_file
 from eegfm.support.files import sha256_of
-from eegfm.tasks.kept import refuse_changed
+from eegfm.tasks.checksums import refuse_changed
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from eegfm.tasks.kept import refuse_changed, write_kept
+from eegfm.tasks.checksums import refuse_changed, write_with_sum
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -23,7 +23,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         # in memory first: torch's own writer ends a process whose disk is full by an error without a reason
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        write_kept(Path(path), content.getbuffer())
+        write_with_sum(Path(path), content.getbuffer())
 
     def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
         refuse_changed(Path(path))

@@ -22,8 +22,8 @@ from eegfm.runs.reservations import reservations, titled
 from eegfm.runs.results import RunResult, write_result
 from eegfm.runs.wandb import send
 from eegfm.support.files import write_json
+from eegfm.tasks.checksums import sums_of
 from eegfm.tasks.fitted import FitsInOneGo
-from eegfm.tasks.kept import kept_sums
 from eegfm.training.cost import forward_flops
 from eegfm.training.figures import draw_and_save
 from eegfm.training.fit import Outcome
@@ -128,7 +128,7 @@ def finish_run(
         diagnostics={},  # filled in after the run is finished
         devices=outcome.devices,
         energy_wh=outcome.energy_wh,
-        checkpoints=kept_sums(folder / CHECKPOINTS),
+        checkpoints=sums_of(folder / CHECKPOINTS),
         scan=scans_of(run.task),
         adapt=choices.get("adapt"),
         spatial=spatial,

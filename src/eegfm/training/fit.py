@@ -20,10 +20,9 @@ from eegfm.runs.same_run import data_at_hand, refuse_other_data
 from eegfm.runs.wandb import begin, wandb_of
 from eegfm.search.study import callbacks_of
 from eegfm.support.files import remove_unfinished
+from eegfm.tasks.checksums import refuse_changed
 from eegfm.tasks.errors import Reconstructions
-from eegfm.tasks.fitted import FitsInOneGo
-from eegfm.tasks.fitted import keep as keep_fitted
-from eegfm.tasks.kept import refuse_changed
+from eegfm.tasks.fitted import FitsInOneGo, write_fitted
 from eegfm.tasks.metrics import Predictions
 from eegfm.tasks.weights import read_checkpoint
 from eegfm.training.checkpoints import WholeCheckpoints
@@ -32,7 +31,7 @@ from eegfm.training.keep_curves import KeepCurves
 from eegfm.training.preemption import Asked, KeepProgress, SaveAndLeave
 from eegfm.training.processes import cluster, rank, together
 from eegfm.training.progress import progress
-from eegfm.training.selection import keep
+from eegfm.training.selection import checkpoint_callbacks
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +103,9 @@ def train_by_gradient(
             *chosen_callbacks(run.config, monitor=f"val/{metric}", mode=mode),
             SaveAndLeave(asked, last),  # after the callbacks that have to see the batch
             *pruning,
-            *keep(checkpoints, monitor=f"val/{metric}", mode=mode, rule=selection, every=save_steps(run)),
+            *checkpoint_callbacks(
+                checkpoints, monitor=f"val/{metric}", mode=mode, rule=selection, every=save_steps(run)
+            ),
         ],
         default_root_dir=folder,
         enable_progress_bar=sys.stdout.isatty(),
@@ -187,7 +188,7 @@ def fit_in_one_go(run: Run, folder: Path, choices: Mapping[str, Any]) -> Outcome
     predictions = {"val": run.task.predict(run.data, "val")}
     run.data.setup("test")
     predictions["test"] = run.task.predict(run.data, "test")
-    keep_fitted(run.task, folder)
+    write_fitted(run.task, folder)
     return Outcome(
         predictions=predictions,
         epoch=None,
@@ -215,7 +216,7 @@ def begin_logger(run: Run, folder: Path, choices: Mapping[str, Any]) -> Any:
         groups = ("model", "encoder", "data", "task", "adapt")
         options = {key: chosen(choices, key) for key in groups if choices.get(key)}  # panels group by these
         logger.experiment.config.update(
-            {**run.kept, "option": options, "provenance": asdict(run.data.provenance())},
+            {**run.written, "option": options, "provenance": asdict(run.data.provenance())},
             allow_val_change=True,
         )
 

@@ -138,7 +138,7 @@ def _train(config: DictConfig, folder: Path, choices: Mapping[str, Any], asked: 
     run = _ready(config, choices)
     people, overlap = _people(run, config.allow_overlap)
     seen = _seen(run)
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.kept)), sync=True)
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.written)), sync=True)
     started = time.monotonic()
     if not isinstance(run.task, FitsInOneGo):  # for its checkpoints
         run.task.people = people

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 
 
-def keep(
+def checkpoint_callbacks(
     folder: Path,
     *,
     monitor: str,

@@ -14,7 +14,7 @@ from eegfm.support.files import sha256_of, whole, write_text
 SUFFIX = ".sha256"
 
 
-def write_kept(path: Path, content: bytes | memoryview) -> None:
+def write_with_sum(path: Path, content: bytes | memoryview) -> None:
     """Write the file and its sum to the disk; a power failure leaves the old ones or the new ones."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = hashlib.sha256(content).hexdigest()
@@ -50,8 +50,8 @@ def _sum_among(path: Path, wanted: list[str]) -> str:
     return found
 
 
-def kept_sums(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file that is kept in a folder, by its name; raises EegfmError if one has changed."""
+def sums_of(folder: Path) -> dict[str, str]:
+    """By name the SHA-256 of every file that has its sum beside it; raises EegfmError if one has changed."""
     found = {}
     for path in sorted(folder.glob("*")):
         if path.with_name(path.name + SUFFIX).is_file():
