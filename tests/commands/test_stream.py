@@ -79,7 +79,7 @@ def one_pass(run: Path, file: Path) -> tuple[np.ndarray, np.ndarray]:
 def test_a_causal_model_gives_the_recording_back_as_in_one_pass(made, run, tmp_path, capsys):
     """Errors of every second and channel, and the reconstruction itself, to the digits of an EDF file."""
     file = made / "night.edf"
-    stream(f"run={made / run}", f"file={file}", f"out={tmp_path}", "keep=true", "device=cpu")
+    stream(f"run={made / run}", f"file={file}", f"out={tmp_path}", "edf=true", "device=cpu")
     said = capsys.readouterr().out
     assert (
         "0.03 h, 19 channels" in said
@@ -226,7 +226,7 @@ def test_seconds_behind_a_gap_are_those_of_the_file(made, run, suffix, tmp_path,
         f"run={made / run}",
         f"file={file}",
         f"out={tmp_path / 'out'}",
-        "keep=true",
+        "edf=true",
         "mark=0.5",
         "device=cpu",
     )
@@ -245,7 +245,7 @@ def test_seconds_behind_a_gap_are_those_of_the_file(made, run, suffix, tmp_path,
             f"run={made / run}",
             f"file={tmp_path / 'alone.edf'}",
             f"out={tmp_path / 'b'}",
-            "keep=true",
+            "edf=true",
             "device=cpu",
         )
         wanted = read_edf(tmp_path / "b" / "reconstruction.edf", channels=CHANNELS).data
@@ -372,9 +372,7 @@ def test_a_trained_causal_model_streams_and_is_exported(place):
     assert done.returncode == 0, done.stderr
     run = only_run(place, "samba-*")
     write_recording(place / "night.edf", [f"EEG {name}-REF" for name in CHANNELS], 200, 30)
-    done = door(
-        place, "stream", f"run={run}", "file=night.edf", "out=here", "keep=true", "export=small.pt2"
-    )
+    done = door(place, "stream", f"run={run}", "file=night.edf", "out=here", "edf=true", "export=small.pt2")
     assert done.returncode == 0, done.stderr
     assert "small.pt2" in done.stdout and "causal stream" in done.stdout
     x, y = one_pass(run, place / "night.edf")

@@ -9,7 +9,7 @@ the whole recording; any other model in overlapping windows that are cross-faded
   hop_s=<seconds>      from one window to the next (default: a window to classify, half a window to reconstruct)
   steps=none           the file is already processed: it has the run's sampling rate and channels
   mark=3.0             annotate a second if its error exceeds this multiple of the recording's median error
-  keep=true            also write the reconstruction as EDF, to 0.1 µV, one file for each piece without a gap
+  edf=true             also write the reconstruction as EDF, to 0.1 µV, one file for each piece without a gap
   device=cpu           or cuda (default: a GPU if there is one)
   export=<file.pt2>    write a causal model, with its state as input and output, as a program that needs only torch
 

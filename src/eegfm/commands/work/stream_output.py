@@ -147,12 +147,12 @@ def reconstruct(
     with _table(output.table, ["second", *output.columns]) as (write, flush):
         for piece in _long_enough(pieces, 1 if hop is None else window, output):
             seconds = Seconds(len(names), sfreq)
-            keep = nullcontext()
-            if config.keep:
+            writer = nullcontext()
+            if config.edf:
                 # an EDF file of ours has no gaps: each piece is one of its own
                 name = "" if len(pieces.all) == 1 else f"_{second_of(piece.onset_s)}s"
                 output.written.append(f"reconstruction{name}.edf")
-                keep = EdfWriter(out / output.written[-1], names, sfreq)
+                writer = EdfWriter(out / output.written[-1], names, sfreq)
 
             def rows(ready: "Iterator[tuple[int, np.ndarray]]", piece: "Piece" = piece) -> None:
                 for second, square in ready:
@@ -162,11 +162,11 @@ def reconstruct(
                     values = (repr(float(value)) for value in square**0.5)
                     write([second_of(begin_s[-1]), repr(overall[-1]), *values])
 
-            with keep as kept:
+            with writer as edf:
                 for start, true, pred in back_of(piece):
                     rows(seconds.add((pred - true).astype(np.float64) ** 2))
-                    if kept is not None:
-                        kept.write(pred)
+                    if edf is not None:
+                        edf.write(pred)
                     if start % round(PIECE_S * sfreq) < true.shape[1]:
                         flush()
                     upto(done + start + true.shape[1])
