@@ -22,9 +22,9 @@ from eegfm.report import main
 from eegfm.reporting.groups import group_runs
 from eegfm.reporting.remarks import controls, marks
 from eegfm.reporting.run_folders import find_runs, read_runs
+from eegfm.runs.corpora_seen import corpora_seen, corpora_seen_here
 from eegfm.runs.reservations import diagnostic_sentences
 from eegfm.runs.results import read_result, write_result
-from eegfm.runs.seen import corpora_seen, seen_here
 from eegfm.tasks.metrics import scores
 from tests.composed import composed
 from tests.made_run import facts, make_run
@@ -112,9 +112,9 @@ def test_a_model_has_seen_what_it_declares_where_it_starts_from_its_authors_weig
     assert corpora_seen(config, tmp_path / "gone.ckpt") == {}
     tuev = facts(benchmark="tuev")
     mix = facts(benchmark="mix", corpora={name: facts(benchmark=name) for name in ("tuab", "faced")})
-    assert set(seen_here(config, "published", tuev)) == {"tuev"}
-    assert set(seen_here(config, "published", mix)) == {"tuab"}
-    assert seen_here(config, "pretrain", tuev) == {}
+    assert set(corpora_seen_here(config, "published", tuev)) == {"tuev"}
+    assert set(corpora_seen_here(config, "published", mix)) == {"tuab"}
+    assert corpora_seen_here(config, "pretrain", tuev) == {}
 
 
 def test_of_a_file_of_several_models_the_named_ones_declaration_holds():

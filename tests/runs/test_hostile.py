@@ -18,8 +18,8 @@ from eegfm.build import build, trained
 from eegfm.config.identity import plain
 from eegfm.contracts import EegfmError
 from eegfm.export.model import write
+from eegfm.runs.corpora_seen import corpora_seen
 from eegfm.runs.place import Place
-from eegfm.runs.seen import corpora_seen
 from tests.command_line import call, environment
 from tests.config.test_build import OPTIONS, composed
 from tests.stream_runs import untrained_run

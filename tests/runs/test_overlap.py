@@ -20,7 +20,7 @@ from eegfm.reporting.formats import markdown
 from eegfm.reporting.groups import group_runs
 from eegfm.reporting.remarks import incomparable, marks
 from eegfm.reporting.run_folders import read_runs
-from eegfm.runs.overlap import check_overlap, joined, not_told, overlap, people_of, seen_by
+from eegfm.runs.overlap import check_overlap, joined, not_told, overlap, people_of, people_seen
 from eegfm.runs.results import read_result, write_result
 from eegfm.training.run import train
 from tests import corpora
@@ -99,14 +99,14 @@ def test_a_checkpoint_says_whom_it_has_seen_and_other_files_nothing(tmp_path):
     path, bare, published = (tmp_path / name for name in ("best.ckpt", "bare.pth", "model.safetensors"))
     for whole in (True, False):
         torch.save({"state_dict": {}, "seen": {"people": people, "whole": whole}}, path)
-        assert seen_by(path) == (people, whole)
+        assert people_seen(path) == (people, whole)
     torch.save({"state_dict": {}}, bare)
     save_file({"x": torch.ones(1)}, published)
     for other in (bare, published, tmp_path / "nowhere.ckpt"):
-        assert seen_by(other) == ({}, False)
+        assert people_seen(other) == ({}, False)
     for damaged in ([], {"people": ["a"]}, {"people": {"first": {"subjects": [1]}}, "whole": True}):
         torch.save({"state_dict": {}, "seen": damaged}, path)
-        assert seen_by(path) == ({}, False)
+        assert people_seen(path) == ({}, False)
 
 
 def test_what_is_not_known_is_in_the_log_and_what_is_found_is_refused_or_said(places, caplog):  # noqa: F811
@@ -128,15 +128,15 @@ def test_what_is_exported_says_whom_its_weights_have_seen_as_their_checkpoint_do
     copied = shutil.copy(tmp_path / "out" / "model.safetensors", tmp_path / "copy.safetensors")
     for named_so in (tmp_path / "out", tmp_path / "out" / "model.safetensors", copied):
         started = build(composed(*STAMP), named_so).started_from["weights"]
-        assert seen_by(Path(started)) == (people, True)
+        assert people_seen(Path(started)) == (people, True)
         with pytest.raises(EegfmError, match=r"1 of this run's test subjects: first/e"):
-            check_overlap(tested, *seen_by(Path(started)), weights=started, allowed=False)
+            check_overlap(tested, *people_seen(Path(started)), weights=started, allowed=False)
     # again into what was read: nothing is lost on the way
     write(eegfm.load(tmp_path / "out"), tmp_path / "again")
-    assert seen_by(tmp_path / "again" / "model.safetensors") == (people, True)
+    assert people_seen(tmp_path / "again" / "model.safetensors") == (people, True)
     write_result(run, replace(read_result(run), people={"people": people, "whole": False}))
     export(run, tmp_path / "out")
-    assert seen_by(tmp_path / "out" / "model.safetensors") == (people, False)
+    assert people_seen(tmp_path / "out" / "model.safetensors") == (people, False)
 
 
 def test_a_raw_file_is_found_under_another_name_in_another_corpus(places, tmp_path):  # noqa: F811

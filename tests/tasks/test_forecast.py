@@ -56,11 +56,14 @@ def test_the_future_is_not_looked_at(head, scale):
     with torch.no_grad():
         found, again = task(batch.x, batch.coords), task(other, batch.coords)
         assert found.shape == (4, N_CHANNELS, FUTURE) and torch.equal(found, again)
-        seen = task.see(batch, training=False)
-    torch.testing.assert_close((seen.pred * seen.size)[..., PAST:], found)
-    assert head is None or torch.equal(seen.pred[..., :PAST], seen.true[..., :PAST])
-    assert torch.equal(seen.given[..., :PAST], seen.true[..., :PAST]) and not seen.given[..., PAST:].any()
-    assert torch.equal(seen.hidden[0, 0].nonzero()[:, 0], torch.arange(PAST, N_TIMES))
+        passed = task.forward_pass(batch, training=False)
+    torch.testing.assert_close((passed.pred * passed.size)[..., PAST:], found)
+    assert head is None or torch.equal(passed.pred[..., :PAST], passed.true[..., :PAST])
+    assert (
+        torch.equal(passed.given[..., :PAST], passed.true[..., :PAST])
+        and not passed.given[..., PAST:].any()
+    )
+    assert torch.equal(passed.hidden[0, 0].nonzero()[:, 0], torch.arange(PAST, N_TIMES))
     other[..., PAST - 1] += 1000  # the past is
     with torch.no_grad():
         assert not torch.equal(found, task(other, batch.coords))
@@ -69,8 +72,8 @@ def test_the_future_is_not_looked_at(head, scale):
 def test_the_loss_is_that_of_the_future():
     task = task_of(loss={"l1": 1.0}).eval()
     batch = Data().splits["val"].__getitems__(range(4))
-    loss, terms, seen = task._loss(batch, training=False)
-    torch.testing.assert_close(loss, l1(seen.pred[..., PAST:], seen.true[..., PAST:]))
+    loss, terms, passed = task._loss(batch, training=False)
+    torch.testing.assert_close(loss, l1(passed.pred[..., PAST:], passed.true[..., PAST:]))
     assert set(terms) == {"l1"}
 
 
@@ -170,8 +173,8 @@ def test_corpora_of_a_mix_may_differ_in_channels_and_length(tmp_path):
         coords = torch.tensor(PLACES[:n_channels], dtype=torch.float32)
         label = torch.zeros(4, dtype=torch.long)
         batch = EEGBatch(x, coords, label, label, [f"{corpus}{i}" for i in range(4)], corpus)
-        loss, _, seen = task._loss(batch, training=False)
-        task._gather(loss.detach(), seen, batch)
+        loss, _, passed = task._loss(batch, training=False)
+        task._gather(loss.detach(), passed, batch)
     found = task.errors.reconstructions([]).metrics()
     assert found["zero_rmse_uv/three"] == pytest.approx(3) and found["rmse_uv/two"] == pytest.approx(2)
     assert found["persistence_rmse_uv"] == 0

@@ -117,7 +117,7 @@ def test_hidden_and_visible_errors_and_the_straight_lines_are_of_their_own_sampl
     task = task_of(Scaled(1.0), mask=HALF)
     found, _ = outcome(task, tmp_path)
     batch = Data().splits["val"].__getitems__(range(SIZES["val"]))
-    hidden = task.see(batch, training=False).hidden
+    hidden = task.forward_pass(batch, training=False).hidden
     assert (hidden.sum(-1) == N_TIMES // 2).all()
     x = batch.x
     np.testing.assert_allclose(found.square["visible"], 0, atol=1e-6)
@@ -171,9 +171,9 @@ def test_the_loss_is_on_all_samples_or_on_the_hidden_ones(tmp_path):
         task = task_of(mask=HALF, loss={"l1": 1.0}, loss_on=loss_on)
         with torch.random.fork_rng():
             torch.manual_seed(5)
-            loss, terms, seen = task._loss(batch, training=True)
-        where = seen.hidden if loss_on == "masked" else torch.ones_like(seen.hidden)
-        expected = (seen.pred - seen.true).abs()[where].mean()
+            loss, terms, passed = task._loss(batch, training=True)
+        where = passed.hidden if loss_on == "masked" else torch.ones_like(passed.hidden)
+        expected = (passed.pred - passed.true).abs()[where].mean()
         torch.testing.assert_close(loss, expected)
         torch.testing.assert_close(terms["l1"], expected)
 
@@ -227,8 +227,8 @@ def test_a_mask_that_hides_nothing_of_a_window_gives_no_nan(tmp_path):
     """SAMBA's own, on windows of 32 samples."""
     task = task_of(Scaled(), mask=masks_published.Semantic, loss={"l1": 1.0})
     batch = Data().splits["val"].__getitems__(range(4))
-    loss, terms, seen = task._loss(batch._replace(x=batch.x[..., :32]), training=False)
-    assert not seen.hidden.any() and terms["l1_hidden"] == 0
+    loss, terms, passed = task._loss(batch._replace(x=batch.x[..., :32]), training=False)
+    assert not passed.hidden.any() and terms["l1_hidden"] == 0
     torch.testing.assert_close(terms["l1_visible"], loss.detach())
 
 
@@ -236,11 +236,11 @@ def test_without_a_mask_it_is_the_published_auto_encoding(tmp_path):
     """Scaled by its quantile, whole, through L1 plus the unnormalised spectral term."""
     task = task_of(loss={"l1": 1.0, "spectral": 1.0}, scale="quantile")
     batch = Data().splits["val"].__getitems__(range(6))
-    seen = task.see(batch, training=True)
-    assert seen.hidden is None and torch.equal(seen.given, seen.true)
+    passed = task.forward_pass(batch, training=True)
+    assert passed.hidden is None and torch.equal(passed.given, passed.true)
     loss = task._loss(batch, training=True)[0].detach()
-    torch.testing.assert_close(loss, l1(seen.pred, seen.true) + spectral(seen.pred, seen.true))
-    said = l1(seen.pred, seen.true) + N_TIMES * mse(seen.pred, seen.true)
+    torch.testing.assert_close(loss, l1(passed.pred, passed.true) + spectral(passed.pred, passed.true))
+    said = l1(passed.pred, passed.true) + N_TIMES * mse(passed.pred, passed.true)
     torch.testing.assert_close(loss, said.detach(), rtol=0.03, atol=0)
     found, _ = outcome(task, tmp_path)
     assert set(found.square) == {"all"} and "hidden_rmse_uv" not in found.metrics()

@@ -17,10 +17,10 @@ from eegfm.contracts import EegfmError
 from eegfm.drawing.embeddings import embedding_map
 from eegfm.drawing.style import save
 from eegfm.nn.scaling import size_of
+from eegfm.runs.corpora_seen import reservations_at
 from eegfm.runs.evaluations import folder_of_evaluation
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import titled
-from eegfm.runs.seen import reservations_at
 from eegfm.support.files import write_json
 from eegfm.support.process import environment
 from eegfm.support.words import console

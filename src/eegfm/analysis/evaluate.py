@@ -10,11 +10,11 @@ from eegfm.analysis.explain import explain
 from eegfm.benchmarks.spec import SPLITS, SplitName
 from eegfm.build import Run, on_one_device, trained
 from eegfm.contracts import EegfmError
+from eegfm.runs.corpora_seen import reservations_at
 from eegfm.runs.evaluations import folder_of_evaluation
 from eegfm.runs.outputs import write_and_score
 from eegfm.runs.place import Place
 from eegfm.runs.results import RunResult, json_values
-from eegfm.runs.seen import reservations_at
 from eegfm.runs.summary import show_scores
 from eegfm.support.files import write_json
 from eegfm.tasks.fitted import FitsInOneGo

@@ -22,12 +22,12 @@ from eegfm.contracts import Attends, EegfmError
 from eegfm.drawing import classifiers as drawing_classifiers
 from eegfm.drawing import runs, style
 from eegfm.drawing.html import PLAIN, document, note, paragraph, picture, table
+from eegfm.runs.corpora_seen import reservations_at
 from eegfm.runs.evaluations import folder_of_evaluation
 from eegfm.runs.outputs import subject_scores
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import titled
 from eegfm.runs.results import json_values
-from eegfm.runs.seen import reservations_at
 from eegfm.runs.wandb import send_figures, wandb_of
 from eegfm.support.files import write_json, write_text
 from eegfm.support.words import console

@@ -102,7 +102,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True, enum_to_str=True))
 
 
-SEEN = "seen"
+CORPORA_SEEN = "seen"
 
 
 def without_seen(node: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -110,5 +110,5 @@ def without_seen(node: Mapping[Any, Any]) -> dict[Any, Any]:
     return {
         key: without_seen(value) if isinstance(value, Mapping) else value
         for key, value in node.items()
-        if key != SEEN
+        if key != CORPORA_SEEN
     }

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
 
-from eegfm.config.identity import SEEN
+from eegfm.config.identity import CORPORA_SEEN
 from eegfm.config.signatures import arguments
 from eegfm.contracts import EegfmError
 from eegfm.support.words import unknown
@@ -117,7 +117,7 @@ def check_types(node: DictConfig, path: str) -> None:
         if one._target_.startswith("eegfm."):
             check_types(one, inner)
     for key, value in values.items():  # type: ignore[union-attr]
-        if str(key).startswith("_") or key == SEEN:  # a declaration is no argument
+        if str(key).startswith("_") or key == CORPORA_SEEN:  # a declaration is no argument
             continue
         if key not in known:
             raise EegfmError(
@@ -134,7 +134,7 @@ def _undeclared(node: DictConfig) -> DictConfig:
     nodes: list[Any] = [copy]
     while nodes:
         one = nodes.pop()
-        one.pop(SEEN, None)
+        one.pop(CORPORA_SEEN, None)
         own = [
             key
             for key in one

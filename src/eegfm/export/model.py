@@ -117,10 +117,10 @@ class Portable(nn.Module):
                 f"A window of {n_times} samples leaves no past from which to predict. Use longer windows."
             )
         size = size_of(x[..., :past], self.scale)
-        seen = x[..., :past] / size
+        given = x[..., :past] / size
         if self.head is None:
-            return self.backbone(F.pad(seen, (0, n_times - past)), coords)[..., past:] * size
-        return self.head(self.backbone(seen, coords), n_times - past) * size
+            return self.backbone(F.pad(given, (0, n_times - past)), coords)[..., past:] * size
+        return self.head(self.backbone(given, coords), n_times - past) * size
 
     def _inputs(self, x: Tensor, coords: Tensor | None) -> tuple[Tensor, Tensor]:
         """The backbone's inputs on this module's device: windows or an encoder's vectors of them, and places."""

@@ -21,7 +21,7 @@ import numpy as np
 
 from eegfm.contracts import EegfmError
 from eegfm.data.module import EEGData, EEGDataModule
-from eegfm.tasks.weights import SEEN, exported_people, read_checkpoint
+from eegfm.tasks.weights import PEOPLE_SEEN, exported_people, read_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def joined(*several: People) -> People:
     }
 
 
-def seen_by(checkpoint: Path) -> tuple[People, bool]:
+def people_seen(checkpoint: Path) -> tuple[People, bool]:
     """The people that the weights of a checkpoint have seen, and whether the list is complete.
 
     A file that no run of ours wrote lists nobody.
@@ -70,7 +70,7 @@ def seen_by(checkpoint: Path) -> tuple[People, bool]:
         return {}, False
     if checkpoint.suffix == ".safetensors":
         return _said(exported_people(checkpoint))
-    return _said(read_checkpoint(checkpoint).get(SEEN))
+    return _said(read_checkpoint(checkpoint).get(PEOPLE_SEEN))
 
 
 def overlap(data: EEGData, people: People) -> list[str]:

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from eegfm.contracts import EegfmError
-from eegfm.tasks.weights import SEEN
+from eegfm.tasks.weights import PEOPLE_SEEN
 
 OptimizerFactory = Callable[[Iterable[Any]], Optimizer]  # of parameters, or of groups of them
 ScheduleFactory = Callable[[Optimizer, int], LRScheduler]
@@ -155,7 +155,7 @@ class Task(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config_yaml
         if self.people is not None:
-            checkpoint[SEEN] = self.people
+            checkpoint[PEOPLE_SEEN] = self.people
         if self.data_at_hand is not None:
             checkpoint["data"] = self.data_at_hand
         loop = self.trainer.fit_loop

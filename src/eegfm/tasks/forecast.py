@@ -26,7 +26,7 @@ from eegfm.nn.options import check_option
 from eegfm.nn.scaling import Scale, size_of
 from eegfm.tasks.base import OptimizerFactory, ScheduleFactory
 from eegfm.tasks.errors import Errors, rows_of
-from eegfm.tasks.reconstruct import Reconstruct, Seen
+from eegfm.tasks.reconstruct import ForwardPass, Reconstruct
 
 HeadName = Literal["convolution", "mamba"]
 # answers without a model: hold the last sample; the mean of the past; zero
@@ -110,39 +110,39 @@ class Forecast(Reconstruct):
         size = size_of(x[..., :past], self.scale)
         return self._foretold(x / size, coords, past)[..., past:] * size
 
-    def see(self, batch: EEGBatch, *, training: bool) -> Seen:
+    def forward_pass(self, batch: EEGBatch, *, training: bool) -> ForwardPass:
         """Whole windows, with the future hidden. With a head, the past of the output is that of the input."""
         past = self.past(batch.x.shape[-1])
         size = size_of(batch.x[..., :past], self.scale)
         true = batch.x / size
         hidden = (torch.arange(true.shape[-1], device=true.device) >= past).expand(true.shape)
-        return Seen(true, hide(true, hidden), self._foretold(true, batch.coords, past), size, hidden)
+        return ForwardPass(true, hide(true, hidden), self._foretold(true, batch.coords, past), size, hidden)
 
     def _foretold(
         self, true: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"], past: int
     ) -> Float[Tensor, "batch channel time"]:
-        seen, n_future = true[..., :past], true.shape[-1] - past
+        given, n_future = true[..., :past], true.shape[-1] - past
         if self.head is None:
-            return self._given_back(F.pad(seen, (0, n_future)), coords)
-        future = self.head(self._given_back(seen, coords), n_future)
-        return torch.cat([seen, future.to(true.dtype)], dim=-1)
+            return self._given_back(F.pad(given, (0, n_future)), coords)
+        future = self.head(self._given_back(given, coords), n_future)
+        return torch.cat([given, future.to(true.dtype)], dim=-1)
 
     def _loss(
         self, batch: EEGBatch, *, training: bool
-    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]], Seen]:
-        seen = self.see(batch, training=training)
-        past = self.past(seen.true.shape[-1])
-        return *self.criterion(seen.pred[..., past:], seen.true[..., past:]), seen
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]], ForwardPass]:
+        passed = self.forward_pass(batch, training=training)
+        past = self.past(passed.true.shape[-1])
+        return *self.criterion(passed.pred[..., past:], passed.true[..., past:]), passed
 
-    def _gather(self, loss: Float[Tensor, ""], seen: Seen, batch: EEGBatch) -> None:
-        past = self.past(seen.true.shape[-1])
-        before, true = seen.true[..., :past], seen.true[..., past:]
+    def _gather(self, loss: Float[Tensor, ""], passed: ForwardPass, batch: EEGBatch) -> None:
+        past = self.past(passed.true.shape[-1])
+        before, true = passed.true[..., :past], passed.true[..., past:]
         beside = (before[..., -1:], before.mean(-1, keepdim=True), torch.zeros_like(true[..., :1]))
         self.errors.update(
             loss,
-            seen.pred[..., past:],
+            passed.pred[..., past:],
             true,
-            seen.size,
+            passed.size,
             batch.subject,
             corpus=batch.corpus,
             beside=beside,

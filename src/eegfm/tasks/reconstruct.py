@@ -32,8 +32,11 @@ MaskFactory = Callable[[SampleSpec], Mask]
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """A batch in the model's unit, which is `size` microvolts. `hidden` is None where there is no mask."""
+class ForwardPass:
+    """A batch before and after the model, in the model's unit, which is `size` microvolts.
+
+    `given` is the input, `hidden` is None where there is no mask.
+    """
 
     true: Float[Tensor, "batch channel time"]
     given: Float[Tensor, "batch channel time"]
@@ -108,7 +111,7 @@ class Reconstruct(Task):
         size = size_of(x, self.scale)
         return self.backbone(x / size, coords) * size
 
-    def see(self, batch: EEGBatch, *, training: bool) -> Seen:
+    def forward_pass(self, batch: EEGBatch, *, training: bool) -> ForwardPass:
         """Scale, mask and reconstruct a batch. Training draws the mask from torch's noise, else names fix it."""
         size = size_of(batch.x, self.scale)
         true = batch.x / size
@@ -116,7 +119,7 @@ class Reconstruct(Task):
         if self.mask is not None:
             hidden = self.mask(true) if training else _by_name(self.mask, true, batch.key)
         given = true if hidden is None else hide(true, hidden)
-        return Seen(true, given, self._given_back(given, batch.coords), size, hidden)
+        return ForwardPass(true, given, self._given_back(given, batch.coords), size, hidden)
 
     def training_step(self, batch: EEGBatch, batch_idx: int) -> Float[Tensor, ""]:
         loss, terms, _ = self._loss(batch, training=True)
@@ -158,28 +161,28 @@ class Reconstruct(Task):
 
     def _loss(
         self, batch: EEGBatch, *, training: bool
-    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]], Seen]:
-        seen = self.see(batch, training=training)
-        where = seen.hidden if self.loss_on == "masked" else None
-        loss, terms = self.criterion(seen.pred, seen.true, where)
-        if seen.hidden is not None:
-            terms |= apart(seen.pred, seen.true, seen.hidden, terms)
-        return loss, terms, seen
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]], ForwardPass]:
+        passed = self.forward_pass(batch, training=training)
+        where = passed.hidden if self.loss_on == "masked" else None
+        loss, terms = self.criterion(passed.pred, passed.true, where)
+        if passed.hidden is not None:
+            terms |= apart(passed.pred, passed.true, passed.hidden, terms)
+        return loss, terms, passed
 
     def _start(self) -> None:
         self.errors.reset()
         self._keys = []
 
     def _evaluate(self, batch: EEGBatch, split: str) -> None:
-        loss, terms, seen = self._loss(batch, training=False)
-        self._gather(loss, seen, batch)
+        loss, terms, passed = self._loss(batch, training=False)
+        self._gather(loss, passed, batch)
         self._keys += batch.key
         self.log_mean({f"{split}/{name}": value for name, value in terms.items()}, len(batch.x))
 
-    def _gather(self, loss: Float[Tensor, ""], seen: Seen, batch: EEGBatch) -> None:
-        drawn = None if seen.hidden is None else interpolate(seen.true, seen.hidden)
+    def _gather(self, loss: Float[Tensor, ""], passed: ForwardPass, batch: EEGBatch) -> None:
+        drawn = None if passed.hidden is None else interpolate(passed.true, passed.hidden)
         self.errors.update(
-            loss, seen.pred, seen.true, seen.size, batch.subject, seen.hidden, drawn, batch.corpus
+            loss, passed.pred, passed.true, passed.size, batch.subject, passed.hidden, drawn, batch.corpus
         )
 
     def _finish(self, split: str) -> None:

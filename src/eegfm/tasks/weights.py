@@ -19,7 +19,7 @@ from eegfm.tasks.checksums import refuse_changed
 
 log = logging.getLogger(__name__)
 
-SEEN = "seen"  # a checkpoint's key, and of an exported file's metadata: whom the weights have seen
+PEOPLE_SEEN = "seen"  # a checkpoint's key, and of an exported file's metadata: whom the weights have seen
 
 
 @runtime_checkable
@@ -123,7 +123,7 @@ def exported_people(path: Path) -> Any:
     refuse_changed(path)
     try:
         with safe_open(path, framework="pt") as file:
-            said = (file.metadata() or {}).get(SEEN)
+            said = (file.metadata() or {}).get(PEOPLE_SEEN)
         return None if said is None else json.loads(said)
     except (SafetensorError, ValueError, RecursionError) as error:
         raise EegfmError(f"{path} is damaged, or no safetensors file: {error}") from None

@@ -74,9 +74,9 @@ def figures_of_windows(
         batch = rows.__getitems__(np.linspace(0, n - 1, min(3, n)).round().astype(int).tolist())
         batch = batch._replace(x=batch.x.to(task.device), coords=batch.coords.to(task.device))
         with torch.no_grad():
-            seen = task.see(batch, training=False)
-        uv = [(x * seen.size).float().cpu().numpy() for x in (seen.true, seen.given, seen.pred)]
-        hidden = None if seen.hidden is None else seen.hidden.cpu().numpy()
+            passed = task.forward_pass(batch, training=False)
+        uv = [(x * passed.size).float().cpu().numpy() for x in (passed.true, passed.given, passed.pred)]
+        hidden = None if passed.hidden is None else passed.hidden.cpu().numpy()
         drawn[f"reconstruction_{corpus}" if corpus else "reconstruction"] = recordings.reconstruction(
             *uv,
             hidden=hidden,

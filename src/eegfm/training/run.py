@@ -21,11 +21,11 @@ from eegfm.build import Run, build, build_data, on_one_device, pretraining
 from eegfm.config.identity import PRETRAIN, named
 from eegfm.config.written import as_written
 from eegfm.contracts import EegfmError
-from eegfm.runs.overlap import check_overlap, joined, people_of, seen_by
+from eegfm.runs.corpora_seen import corpora_seen_here
+from eegfm.runs.overlap import check_overlap, joined, people_of, people_seen
 from eegfm.runs.reservations import trained_on
 from eegfm.runs.results import RunResult, read_result, write_result
 from eegfm.runs.same_run import data_at_hand, refuse_another_run
-from eegfm.runs.seen import seen_here
 from eegfm.runs.status import Pruned, at_work
 from eegfm.runs.summary import show
 from eegfm.runs.wandb import end
@@ -196,7 +196,7 @@ def _diagnosed(
 
 def _seen(run: Run) -> dict[str, str]:
     """The tested benchmarks that this run's published weights were trained on, and how that is known."""
-    found = seen_here(run.config, run.started_from.get("weights"), run.data.provenance())
+    found = corpora_seen_here(run.config, run.started_from.get("weights"), run.data.provenance())
     if found:
         log.warning("%s.", trained_on(found))
     return found
@@ -232,7 +232,7 @@ def _people(run: Run, allowed: bool) -> tuple[dict[str, Any], list[str]]:
     people, whole, overlap = {}, True, []
     if run.started_from:
         weights = run.started_from["weights"]
-        people, whole = seen_by(Path(weights))
+        people, whole = people_seen(Path(weights))
         overlap = check_overlap(run.data, people, whole=whole, weights=weights, allowed=allowed)
     return {"people": joined(people, people_of(run.data)), "whole": whole}, overlap
 

@@ -1,14 +1,14 @@
-"""The benchmarks that a run's published weights were trained on, and reservations about its weights."""
+"""The benchmarks that published weights were trained on, as declared; the people seen are in `overlap`."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from eegfm.config.from_file import read
-from eegfm.config.identity import PRETRAIN, PUBLISHED, SEEN
+from eegfm.config.identity import CORPORA_SEEN, PRETRAIN, PUBLISHED
 from eegfm.contracts import EegfmError
 from eegfm.data.facts import BenchmarkFacts
-from eegfm.runs.overlap import overlap, seen_by
+from eegfm.runs.overlap import overlap, people_seen
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import Reservation, reservations
 from eegfm.tasks.weights import config_of
@@ -32,7 +32,7 @@ def corpora_seen(config: Mapping[str, Any], weights: str | Path | None, deep: in
         checkpoint = Place.of(weights).checkpoint
         theirs = config_of(checkpoint)
     if not theirs:
-        declared = config.get(SEEN) or {}
+        declared = config.get(CORPORA_SEEN) or {}
         own = declared.get(str((config.get("model") or {}).get("name")))
         found |= {name: how for name, how in declared.items() if isinstance(how, str)}
         return found | (dict(own) if isinstance(own, Mapping) else {})
@@ -45,7 +45,7 @@ def corpora_seen(config: Mapping[str, Any], weights: str | Path | None, deep: in
     return found | corpora_seen(before, None if start == PRETRAIN else start, deep + 1)
 
 
-def seen_here(
+def corpora_seen_here(
     config: Mapping[str, Any], weights: str | Path | None, facts: BenchmarkFacts
 ) -> dict[str, str]:
     """The part of `corpora_seen` that concerns the data of these facts."""
@@ -63,8 +63,8 @@ def reservations_at(
     """
     facts, result = data.provenance(), place.result
     if result is None:
-        people, whole = seen_by(place.checkpoint)
-        seen = seen_here(config, config.get("weights"), facts)
+        people, whole = people_seen(place.checkpoint)
+        seen = corpora_seen_here(config, config.get("weights"), facts)
         return reservations(
             facts, overlap=overlap(data, people), unknown=not whole, seen=seen, tested=tested
         )
@@ -83,10 +83,10 @@ def _declared(node: Mapping[Any, Any]) -> dict[str, str]:
     """The declarations of the nodes below this one, except those of random weights."""
     found: dict[str, str] = {}
     for key, value in node.items():
-        if key == SEEN or not isinstance(value, Mapping):
+        if key == CORPORA_SEEN or not isinstance(value, Mapping):
             continue
         if value.get("weights") != "random":
-            declared = value.get(SEEN)
+            declared = value.get(CORPORA_SEEN)
             found |= dict(declared) if isinstance(declared, Mapping) else {}
         found |= _declared(value)
     return found
