@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from eegfm.runs.liveness import queue
 from eegfm.runs.results import read_result
+from eegfm.runs.slurm import queue
 from eegfm.runs.status import Status, look
 from tests.cluster.test_sweep import PATIENCE_S, slurm, sweep  # noqa: F401
 

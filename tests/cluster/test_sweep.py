@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from eegfm.runs.liveness import queue
+from eegfm.runs.slurm import queue
 from eegfm.runs.status import Status, look
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]

@@ -20,8 +20,9 @@ from eegfm.reporting import dashboard_facts
 from eegfm.reporting.dashboard import page
 from eegfm.reporting.dashboard_facts import collected
 from eegfm.runs.intervals import intervals
+from eegfm.runs.lock import LOCK
 from eegfm.runs.predictions import read_predictions
-from eegfm.runs.status import LOCK, Status, write_status
+from eegfm.runs.status import Status, write_status
 from tests.made_run import config, make_run
 
 PIXEL = base64.b64decode(

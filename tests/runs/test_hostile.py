@@ -87,10 +87,10 @@ EVIL = {
     "a command for a logger": ("logger", RUN),
     "a shell": ("model", {"_target_": "os.system", "command": "touch canary"}),
     "our own way to run a command": (
-        "model", {"_target_": "eegfm.runs.status._ask", "_args_": ["touch", "canary"]},
+        "model", {"_target_": "eegfm.runs.slurm._ask", "_args_": ["touch", "canary"]},
     ),
     "our own functions": ("model", {"_target_": "eegfm.support.files.write_text", "path": "canary", "text": ""}),
-    "a function that a module of ours imports": ("model.move", {"_target_": "eegfm.runs.status.subprocess.getoutput"}),
+    "a function that a module of ours imports": ("model.move", {"_target_": "eegfm.runs.slurm.subprocess.getoutput"}),
     "joblib": ("encoder", {"_target_": "joblib.load", "filename": "evil"}),
     "pandas": ("encoder", {"_target_": "pandas.read_pickle", "filepath_or_buffer": "evil"}),
     "torch": ("encoder", {"_target_": "torch.load", "f": "evil", "weights_only": False}),

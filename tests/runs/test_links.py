@@ -11,8 +11,9 @@ from eegfm.commands.dashboard import main as dashboard
 from eegfm.commands.export import main as export
 from eegfm.contracts import EegfmError
 from eegfm.drawing import style
+from eegfm.runs.lock import LOCK
 from eegfm.runs.predictions import write_predictions
-from eegfm.runs.status import LOCK, at_work
+from eegfm.runs.status import at_work
 from eegfm.support.files import locked
 from tests.made_run import make_run
 from tests.runs.test_hostile import SMALL

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(argv)
     from eegfm.reporting.costs import with_prefix
     from eegfm.reporting.dashboard import page
-    from eegfm.runs.liveness import queue
+    from eegfm.runs.slurm import queue
 
     folder: Path = options.folder.parent if options.folder.is_file() else options.folder
     to: Path = options.to or folder / "dashboard.html"

@@ -47,7 +47,7 @@ def sync(folders: Sequence[Path]) -> None:
     Raises:
         EegfmError: no run was logged offline there, W&B does not answer or knows no account, or a run was not sent.
     """
-    from eegfm.runs.liveness import queue
+    from eegfm.runs.slurm import queue
 
     jobs = queue()
     runs = offline_runs(folders)

@@ -23,7 +23,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri
 def page(folder: Path, to: Path, jobs: Mapping[str, str] | None = None) -> str:
     """The HTML page of the runs at or below a folder.
 
-    `to` is where the caller will write the page, for the links in it; `jobs` is `eegfm.runs.liveness.queue()`.
+    `to` is where the caller will write the page, for the links in it; `jobs` is `eegfm.runs.slurm.queue()`.
 
     Raises:
         ValueError: the folder does not exist, or holds no run.

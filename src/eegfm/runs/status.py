@@ -1,10 +1,4 @@
-"""`status.json`, the state of a run, for a sweep's table; and the lock of the one process that writes it.
-
-The lock is `running.lock`, which exists while a process writes the folder. The kernel holds it for the
-process (POSIX record locks, which NFS carries from node to node and forked loader workers do not inherit),
-so a killed process loses it. Some file systems keep such locks on one node, or have none: the file
-therefore names its owner, and the owner sets its time every half minute. A lock of another node is stale
-when SLURM says that its job no longer runs, or else when its time is more than ten minutes old.
+"""`status.json`, the state of a run: written by the process at work on it, read for a sweep's table.
 
 Nothing heavy is imported here: `eegfm sweep status` reads hundreds of these.
 """
@@ -12,23 +6,21 @@ Nothing heavy is imported here: `eegfm sweep status` reads hundreds of these.
 import json
 import os
 import socket
-import tempfile
-import threading
-import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from eegfm.contracts import EegfmError
-from eegfm.runs.liveness import began_at, how_it_ended, lives, queue
-from eegfm.support.files import refuse_links, try_lock, write_json_anyhow
+from eegfm.runs.liveness import began_at, lives
+from eegfm.runs.lock import held, works
+from eegfm.runs.slurm import how_it_ended, this_job
+from eegfm.support.files import write_json_anyhow
 
-FILE, LOCK = "status.json", "running.lock"
-BEAT_S, STALE_S = 30, 600
+FILE = "status.json"
 
 State = Literal["queued", "running", "preempted", "done", "pruned", "failed", "lost", "unknown"]
 
@@ -93,12 +85,6 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def this_job() -> str:
-    """The SLURM job of this process, as `squeue -r` names it; "" outside of one."""
-    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
-
-
 # ---- the one that writes ---------------------------------------------------------------------------------------------
 
 
@@ -109,7 +95,7 @@ def at_work(folder: Path) -> Iterator[None]:
     Raises:
         EegfmError: another process is at work on the folder.
     """
-    with _held(folder):
+    with held(folder):
         before = read_status(folder) or Status(state="queued")
         write_status(
             folder,
@@ -161,105 +147,6 @@ def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error)[:500]} ({Path(where.filename).name}:{where.lineno})"
 
 
-# ---- the lock --------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    refuse_links(*folder.iterdir(), *(folder / "checkpoints").glob("*"))
-    path, me = folder / LOCK, {"host": socket.gethostname(), "pid": os.getpid(), "job": this_job()}
-    descriptor = _take(path, me)
-    stop = threading.Event()
-    threading.Thread(target=_beat, args=(path, stop), daemon=True).start()
-    try:
-        yield
-    finally:
-        stop.set()
-        # unlinked before it is unlocked: a process that opened it meanwhile sees that the name is gone
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def _take(path: Path, me: Mapping[str, Any]) -> int:
-    # try again: a killed process holds it until the kernel is done with it, a reader for an instant
-    for _ in range(20):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        if _locked(descriptor) and _is(descriptor, path):
-            owner = _parsed(os.pread(descriptor, 4096, 0))
-            alive = owner is not None and _alive_elsewhere(owner, path, queue())
-            if alive:
-                os.close(descriptor)
-                break
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(me).encode(), 0)
-            os.fsync(descriptor)
-            if not me["job"]:
-                return descriptor
-            time.sleep(1)  # if nodes do not see each other's locks, the last to write has it
-            if _record(path) == me and _locked(descriptor):
-                return descriptor
-        os.close(descriptor)
-        time.sleep(0.1)
-    owner = _record(path) or {}
-    raise EegfmError(
-        f"Another process is at work on {path.parent} (host {owner.get('host', 'unknown')}, process "
-        f"{owner.get('pid', 'unknown')}{', job ' + owner['job'] if owner.get('job') else ''}). Leave it to that one; "
-        f"where it is certainly gone: rm {path}"
-    )
-
-
-def _is(descriptor: int, path: Path) -> bool:
-    """Whether the open file is still the one of that name."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _locked(descriptor: int, *, shared: bool = False) -> bool:
-    """Whether the kernel gives the lock; also True if the file system has no locks."""
-    try:
-        return try_lock(descriptor, shared=shared)
-    except OSError:
-        return True
-
-
-def _record(path: Path) -> dict[str, Any] | None:
-    """The owner of the lock. An owner that reads it must lock again: closing the file unlocks it."""
-    try:
-        return _parsed(path.read_bytes())
-    except OSError:
-        return None
-
-
-def _parsed(text: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(text)
-        return found if {"host", "pid", "job"} <= found.keys() else None
-    except (ValueError, AttributeError):  # empty, or cut short: its process died over it
-        return None
-
-
-def _alive_elsewhere(owner: Mapping[str, Any], path: Path, jobs: Mapping[str, str] | None) -> bool:
-    """Whether the owner of a lock that the kernel would give us still works, on a node it does not see."""
-    if owner["host"] == socket.gethostname() or (owner["job"] and owner["job"] == this_job()):
-        return False  # the second: this job was sent off again
-    if owner["job"] and jobs is not None:
-        return jobs.get(owner["job"]) in ("RUNNING", "COMPLETING")
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent) as probe:  # by the clock of the file server
-            return os.stat(probe.name).st_mtime - path.stat().st_mtime < STALE_S
-    except OSError:
-        return path.exists() and time.time() - path.stat().st_mtime < STALE_S
-
-
-def _beat(path: Path, stop: threading.Event) -> None:
-    while not stop.wait(BEAT_S):
-        with suppress(OSError):  # the file server may be away for a while
-            os.utime(path)
-
-
 # ---- the one that reads ----------------------------------------------------------------------------------------------
 
 
@@ -286,22 +173,6 @@ def look(folder: Path, jobs: Mapping[str, str] | None = None) -> Status | None:
     if status.state == "preempted" and gone:
         return replace(status, job="", reason=f"{status.reason}; then {_last_words(status)}")
     return status
-
-
-def works(folder: Path, jobs: Mapping[str, str] | None) -> bool:
-    """Whether a process is at work on a run folder."""
-    path = folder / LOCK
-    owner = _record(path)
-    if owner is None:
-        return False
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        return not _locked(descriptor, shared=True) or _alive_elsewhere(owner, path, jobs)
-    finally:
-        os.close(descriptor)
 
 
 def _last_words(status: Status) -> str:

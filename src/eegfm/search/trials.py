@@ -17,8 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 from eegfm.config.identity import run_name
 from eegfm.contracts import EegfmError
 from eegfm.runs.curves import read_curves
-from eegfm.runs.liveness import queue
-from eegfm.runs.status import at_work, look, now, progress, works
+from eegfm.runs.lock import works
+from eegfm.runs.slurm import queue
+from eegfm.runs.status import at_work, look, now, progress
 from eegfm.search.plan import Plan, as_overrides
 from eegfm.search.space import as_text
 from eegfm.support.files import locked

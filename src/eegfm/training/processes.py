@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from eegfm.contracts import EegfmError
-from eegfm.runs.status import read_status, this_job, write_status
+from eegfm.runs.slurm import this_job
+from eegfm.runs.status import read_status, write_status
 from eegfm.support.process import environment
 
 LEAVE_S = 60  # for the others to end after rank 0, or for rank 0 to see that one has died
