@@ -1,6 +1,6 @@
 """`make bench`: how fast it is, side by side with the plain way where there is one. Prints tables; fails nothing.
 
-python -m tests.bench [store|prepare|copies|step|embed|scan|eegm2|samba|stream|harness|help]    on a quiet machine
+python -m tests.bench [store|prepare|copies|step|embed|scan|eegm2|samba|stream|harness|coverage|help]    (quiet machine)
 """
 
 import pickle
@@ -274,6 +274,13 @@ def copies() -> None:
     main()
 
 
+def coverage() -> None:
+    """How often the printed intervals hold the true score: see tests/bench/coverage.py."""
+    from tests.bench.coverage import main
+
+    main()
+
+
 ALL = {
     "store": store,
     "prepare": prepare,
@@ -285,6 +292,7 @@ ALL = {
     "samba": samba,
     "stream": stream,
     "harness": harness,
+    "coverage": coverage,
     "help": help,
 }
 

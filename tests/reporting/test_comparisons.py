@@ -12,6 +12,7 @@ from scipy import stats
 from eegfm.reporting.comparisons import (
     ALL_SIGNS_UP_TO,
     FEWEST,
+    FEWEST_DATA,
     compare,
     d_z,
     holm,
@@ -48,7 +49,7 @@ def test_the_smallest_p_of_an_exact_test_is_that_of_all_subjects_on_one_side(n):
     assert p_value(d) == p_value(-d) == 2 / 2**n
 
 
-@given(st.lists(st.floats(0.01, 1), min_size=FEWEST, max_size=6))
+@given(st.lists(st.floats(0.01, 1), min_size=FEWEST, max_size=7))
 @settings(max_examples=20, deadline=None)
 def test_no_level_is_exceeded_where_the_models_are_alike(sizes):
     """Every sign is as likely as the other then: of all 2^n, no more than a share of p have a p-value up to p."""
@@ -114,10 +115,16 @@ def test_few_subjects_have_differences_and_nothing_else(n):
         assert math.isnan(pair.low) if n == 1 else pair.low <= pair.difference <= pair.high
 
 
-def test_the_interval_of_two_subjects_is_from_one_to_the_other():
-    table = {"a": {"x": 0.9, "y": 0.7}, "b": {"x": 0.5, "y": 0.6}}
-    (pair,) = compare(table).pairs
-    assert (pair.low, pair.difference, pair.high) == pytest.approx((0.1, 0.25, 0.4))
+@pytest.mark.parametrize("n", [2, 3, 8])
+def test_the_interval_of_a_difference_is_scipys_of_a_paired_t_test(n):
+    random = np.random.default_rng(n)
+    a, b = random.random(n), random.random(n)
+    (pair,) = compare(
+        {k: dict(zip("abcdefgh", v.tolist(), strict=False)) for k, v in (("a", a), ("b", b))}
+    ).pairs
+    sign = 1 if pair.first == "a" else -1
+    low, high = stats.ttest_rel(sign * a, sign * b).confidence_interval(0.95)
+    assert (pair.low, pair.high) == pytest.approx((low, high))
 
 
 def test_a_family_is_all_pairs_or_those_with_the_reference():
@@ -182,9 +189,9 @@ def test_what_friedman_does_not_tell_apart_stays_together():
 
 
 def test_few_data_sets_are_ranked_and_not_tested():
-    found = ranks(dict(list(demsar().items())[: FEWEST - 1]))
+    found = ranks(dict(list(demsar().items())[: FEWEST_DATA - 1]))
     assert math.isnan(found.p) and math.isnan(found.critical_difference) and not found.alike
-    assert found.rank.shape == (FEWEST - 1, 4)
+    assert found.rank.shape == (FEWEST_DATA - 1, 4)
 
 
 @given(st.lists(st.floats(1, 6), min_size=2, max_size=6).map(sorted), st.floats(0.1, 3))

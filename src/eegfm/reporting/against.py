@@ -122,8 +122,8 @@ def _runs(group: Group) -> str:
 def _notes(table_rows: Sequence[Row]) -> list[str]:
     notes = [
         "paper and ours: mean ± standard deviation over seeds (ours: ddof 0); difference: ours minus the paper's, "
-        "if both have the same data, split and protocol; 95 % over subjects: interval of ours over test subjects, "
-        "by bootstrap, too short with few subjects"
+        "if both have the same data, split and protocol; 95 % over subjects: interval of ours over test "
+        "subjects and seeds"
     ]
     settings = {
         f"{row.group.label} beside {row.reference.title}, settings, ours (published): {', '.join(row.settings)}": None

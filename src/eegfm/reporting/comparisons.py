@@ -3,8 +3,9 @@
 A pair is tested over subjects, whose scores are means over seeds: windows of one person are alike, and seeds are no new
 people. Up to twelve subjects the test tries every way of swapping the two models' scores within subjects (the exact
 sign-flip test of the mean difference, Fisher 1935); with more it is Wilcoxon's signed-rank test. p-values are corrected
-for all pairs of a family (Holm 1979). Fewer than five subjects are not tested, because even the smallest possible p,
-2/2^n, is large. The tests do not cover other seeds or other training data.
+for all pairs of a family (Holm 1979). Fewer than six subjects are not tested: even the smallest possible p, 2/2^n, is
+then above 0.05. The interval of a difference is Student's t over subjects. Neither covers other seeds or other
+training data.
 
 Effects: Cohen's d_z, the mean difference in standard deviations (ddof 1) of the differences (Lakens 2013,
 doi:10.3389/fpsyg.2013.00863), which one outlying subject can change a lot; and the matched rank-biserial correlation
@@ -23,10 +24,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import stdtrit
 
-from eegfm.runs.intervals import draws, percentiles
+from eegfm.runs.intervals import COVERED
 
-FEWEST = 5  # subjects, or data sets, that a test needs
+FEWEST = 6  # subjects that a test needs: with five the smallest possible p is 2/2^5 = 0.06
+FEWEST_DATA = 5  # data sets
 ALL_SIGNS_UP_TO = 12  # subjects: 4,096 ways
 LEVEL = 0.05
 DIGITS = 12  # scores that differ by less count as equal: sums over seeds have rounding errors
@@ -107,8 +110,8 @@ def _pair(first: str, second: str, difference: Float[np.ndarray, " subject"]) ->
     d = np.round(difference, DIGITS)
     low, high = math.nan, math.nan
     if len(d) > 1:
-        counts, weight = draws(len(d))
-        low, high = percentiles(counts @ d / len(d), weight)
+        half = float(stdtrit(len(d) - 1, (1 + COVERED) / 2) * d.std(ddof=1)) / math.sqrt(len(d))
+        low, high = float(d.mean()) - half, float(d.mean()) + half
     pair = Pair(first, second, float(d.mean()), low, high, int((d > 0).sum()), int((d < 0).sum()))
     if len(d) < FEWEST:
         return pair
@@ -157,7 +160,9 @@ def holm(p: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Ranks:
-    """Ranks of models on each data set (1 is the best, ties share a rank). Below `FEWEST` data sets the tests are NaN.
+    """Ranks of models on each data set (1 is the best, ties share a rank).
+
+    Below `FEWEST_DATA` data sets the tests are NaN.
 
     Models are sorted by mean rank. `alike` holds stretches of them (first and last position) whose mean ranks lie
     within the critical difference; it is one stretch of all models if Friedman's test finds no difference at `LEVEL`.
@@ -190,7 +195,7 @@ def ranks(scores: Mapping[str, Mapping[str, float]]) -> Ranks:
     order = np.argsort(rank.mean(axis=0), kind="stable")
     models, rank = [models[i] for i in order], rank[:, order]
     n, k = rank.shape
-    if n < FEWEST:
+    if n < FEWEST_DATA:
         return Ranks(models, data, rank, math.nan, math.nan, math.nan, [])
     chi2, p, apart = 0.0, 1.0, nemenyi(k, n)
     if (rank != rank[:, :1]).any():

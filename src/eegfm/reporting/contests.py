@@ -183,8 +183,8 @@ def _sentences(contest: Contest, others: Sequence[Group]) -> list[str]:
     family, n, metric = contest.family, len(contest.family.subjects), spoken(contest.metric)
     sentences = [
         f"difference: mean over test subjects of each subject's {metric}, itself a mean over seeds; [95 % interval "
-        f"over subjects, by bootstrap{', too short for so few' * (n <= 2 * FEWEST)}, for each pair alone]; better for: "
-        "the number of subjects for whom the first model is better. This does not cover other seeds or training data"
+        "over subjects, by Student's t, for each pair alone]; better for: the "
+        "number of subjects for whom the first model is better. This does not cover other seeds or training data"
     ]
     if contest.metric != chosen_by(contest.groups[0]) and _one_class(contest):
         sentences.append(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from eegfm.drawing.sheet import Sheet
-from eegfm.reporting.comparisons import FEWEST, LEVEL, Ranks, ranks
+from eegfm.reporting.comparisons import FEWEST_DATA, LEVEL, Ranks, ranks
 from eegfm.reporting.contests import Contest, chosen_by, small
 from eegfm.reporting.groups import mean
 from eegfm.reporting.remarks import reservations_about
@@ -23,7 +23,7 @@ def ranking(contests: Sequence[Contest], metric: str | None) -> tuple[Ranks | No
     for contest in sorted(contests, key=lambda contest: len(contest.groups)):
         if len(contest.groups) >= MODELS:
             largest[contest.groups[0].first.data] = contest
-    wanted = f"ranks need {MODELS} models or more on 2 data sets or more (a test needs {FEWEST})"
+    wanted = f"ranks need {MODELS} models or more on 2 data sets or more (a test needs {FEWEST_DATA})"
     if len(largest) < 2:
         n = len(largest)
         return None, [
@@ -70,7 +70,7 @@ def friedman(ranked: Ranks) -> str:
 def _test_sentences(ranked: Ranks) -> list[str]:
     if math.isnan(ranked.p):
         return [
-            f"no test: {len(ranked.data)} data sets; Friedman's and Nemenyi's tests need at least {FEWEST}"
+            f"no test: {len(ranked.data)} data sets; Friedman's and Nemenyi's tests need at least {FEWEST_DATA}"
         ]
     if ranked.p >= LEVEL:
         return [friedman(ranked), f"the test tells no model from another (level {LEVEL})"]

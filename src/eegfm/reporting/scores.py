@@ -8,8 +8,8 @@ from eegfm.tasks.metric_names import NO_SCORE
 
 NONE = "–"
 LEGEND = (
-    "mean ± population standard deviation (ddof 0, as published) over seeds; [95 % interval over test subjects, by "
-    "bootstrap: too short with few subjects]; (lowest … highest test subject)"
+    "mean ± population standard deviation (ddof 0, as published) over seeds; [95 % interval over test subjects "
+    "and seeds]; (lowest … highest test subject)"
 )
 
 
