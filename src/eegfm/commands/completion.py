@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from eegfm.commands import COMMANDS
+from eegfm.config.own import found_here, searchpath
 from eegfm.config.schema import config_dir, register
 
 SCRIPT = """\
@@ -69,25 +70,28 @@ def candidates(line: str) -> list[str]:
     command = "train" if given[:2] == ["sweep", "submit"] else given[0]
     if word.startswith("-") or not (config_dir() / f"{command}.yaml").is_file():
         return []
-    register()
+    own = found_here()
+    register(own)
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        settings = [text for text in given if "=" in text]
-        completions = _options(word) if "=" in word else _names(command, word, settings)
+        settings = [*searchpath(own), *(text for text in given if "=" in text)]
+        completions = _options(command, word, settings) if "=" in word else _names(command, word, settings)
     return sorted(text for text in completions if text.startswith(word))
 
 
-def _options(word: str) -> list[str]:
+def _options(command: str, word: str, settings: Sequence[str]) -> list[str]:
     """The group of `word` with each of its options; also those of a subfolder, as data=published/tuev."""
     group = word.partition("=")[0]
     loader = GlobalHydra.instance().config_loader()
-    folders = [
-        "",
-        *(f"{name}/" for name in loader.get_group_options(group, ObjectType.GROUP) if name == "published"),
-    ]
+    searched = [text for text in settings if text.startswith("hydra.searchpath=")]
+
+    def inside(group: str, kind: ObjectType) -> list[str]:
+        return loader.get_group_options(group, kind, command, searched)
+
+    folders = ["", *(f"{name}/" for name in inside(group, ObjectType.GROUP) if name == "published")]
     return [
         f"{group}={folder}{option}"
         for folder in folders
-        for option in loader.get_group_options(f"{group}/{folder}".rstrip("/"), ObjectType.CONFIG)
+        for option in inside(f"{group}/{folder}".rstrip("/"), ObjectType.CONFIG)
     ]
 
 

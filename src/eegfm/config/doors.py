@@ -24,6 +24,7 @@ from omegaconf import DictConfig
 
 from eegfm.config.make import refuse_wrong_values
 from eegfm.config.mistakes import for_hydra, mistake, without_folder
+from eegfm.config.own import found_here, searchpath
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 from eegfm.support.files import full_disk
@@ -71,20 +72,29 @@ def door(
 
     def main() -> Any:
         print_anything()
+        typed, given = settings_of(sys.argv[1:])
+        searched = any(text.startswith("hydra.searchpath=") for text in typed)  # by a person who says where
+        own = given or (None if searched else found_here())
         if {"-h", "--help"} & set(sys.argv[1:]):
-            print(help_screen(config_name, purpose or ""))
+            print(help_screen(config_name, purpose or "", own))
             return None
-        register()
-        typed, more = settings_of(sys.argv[1:])
+        try:
+            more = searchpath(own)
+        except EegfmError as error:
+            sys.exit(str(error))
+        register(own)
         if nowhere := without_folder(typed, os.environ):
             sys.exit(nowhere)
-        own = {text: f"values.{text}" if text.partition("=")[0] in values else text for text in typed}
-        settings = {text: for_hydra(named, config_name) for text, named in own.items()}
+        named = {text: f"values.{text}" if text.partition("=")[0] in values else text for text in typed}
+        settings = {text: for_hydra(name, config_name) for text, name in named.items()}
         composed = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
         asked = os.environ.get(TRACES) == "1"
         program, *rest = sys.argv
+        rest = [settings.get(text, text) for text in rest]
+        if more and not given:
+            rest = ["--config-dir", str(own), *rest]
         # meanwhile Hydra gets these arguments, and raises errors instead of printing them and exiting
-        with arguments(program, *(settings.get(text, text) for text in rest)), environment(**{TRACES: "1"}):
+        with arguments(program, *rest), environment(**{TRACES: "1"}):
             try:
                 return composed(refusing)()
             except EegfmError as error:
@@ -100,24 +110,31 @@ def door(
     return main
 
 
-def settings_of(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The settings among a command's arguments, and the settings that its options stand for."""
+def settings_of(arguments: Sequence[str]) -> tuple[list[str], Path | None]:
+    """The settings among a command's arguments, and the folder of a person's own options that it names."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     for names in (("--config-dir", "-cd"), ("--config-path", "-cp"), ("--config-name", "-cn"), ("--package", "-p"),
                   ("--cfg", "-c"), ("--experimental-rerun",)):  # fmt: skip
         parser.add_argument(*names)
     parser.add_argument("--info", "-i", nargs="?")
     options, rest = parser.parse_known_args(arguments)
-    more = [f"hydra.searchpath=[file://{Path(options.config_dir).resolve()}]"] if options.config_dir else []
-    return [text for text in rest if not text.startswith("-")], more
+    given = Path(options.config_dir) if options.config_dir else None
+    return [text for text in rest if not text.startswith("-")], given
 
 
-def help_screen(config_name: str, purpose: str) -> str:
-    """The command's purpose, then every group that its config composes, with a sentence on each option."""
+def help_screen(config_name: str, purpose: str, own: Path | None = None) -> str:
+    """The command's purpose, then every group that its config composes, with a sentence on each option.
+
+    Options in `own`, a person's folder, follow ours.
+    """
     text = (config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8")
     groups = re.findall(r"^  - (\w+):", text, flags=re.MULTILINE)
     options = {
-        group: {f"  {group}={path.stem}": path for path in sorted((config_dir() / group).glob("*.yaml"))}
+        group: {
+            f"  {group}={path.stem}": path
+            for folder in filter(None, (config_dir(), own))
+            for path in sorted((folder / group).glob("*.yaml"))
+        }
         for group in groups
         if (config_dir() / group).is_dir()
     }

@@ -87,13 +87,16 @@ class RunSchema:
     resources: Resources = field(default_factory=Resources)
 
 
-def register() -> None:
-    """Tell Hydra the schema and the name of a run's folder. Commands call this before they compose."""
+def register(own: Path | None = None) -> None:
+    """Tell Hydra the schema and the name of a run's folder. Commands call this before they compose.
+
+    `own` is the folder of a person's own options, if there is one.
+    """
     ConfigStore.instance().store("run_schema", RunSchema)
     OmegaConf.register_new_resolver("eegfm.run_name", run_name, use_cache=False, replace=True)
     OmegaConf.register_new_resolver("eegfm.first", _first, replace=True)
     # data=mix data/corpora=[tuab,tuev] is short for +data@data.corpora.tuab=tuab +data@data.corpora.tuev=tuev
-    for name in (path.stem for path in benchmark_options()):
+    for name in (path.stem for folder in {None, own} for path in benchmark_options(folder)):
         ConfigStore.instance().store(name, {"defaults": [{f"/data@{name}": name}]}, group="data/corpora")
 
 
@@ -102,7 +105,7 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def benchmark_options() -> list[Path]:
-    """The files of data=..., sorted, without the mixes: each is one benchmark."""
-    files = sorted((config_dir() / "data").glob("*.yaml"))
-    return [path for path in files if "\nbenchmark:" in path.read_text(encoding="utf-8")]
+def benchmark_options(folder: Path | None = None) -> list[Path]:
+    """The files of data=..., sorted, without the mixes: each is one benchmark. `folder`: a person's own options."""
+    files = sorted(((folder or config_dir()) / "data").glob("*.yaml"))
+    return [path for path in files if "\nbenchmark:" in path.read_text(encoding="utf-8", errors="replace")]

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from eegfm.analysis.controls import diagnose, refuse_undiagnosable
 from eegfm.build import Run, build, build_data, on_one_device, pretraining
-from eegfm.config.identity import PRETRAIN, named
+from eegfm.config.identity import PRETRAIN, chosen, named
 from eegfm.config.written import as_written
 from eegfm.contracts import EegfmError
 from eegfm.runs.corpora_seen import corpora_seen_here
@@ -153,11 +153,23 @@ def _ready(config: DictConfig, choices: Mapping[str, Any]) -> Run:
     weights = _pretrained(config, choices) if config.weights == PRETRAIN else config.weights
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     run = build(config, weights)
+    _refuse_another_name(run, chosen(choices, "data"))
     if config.diagnostics:
         refuse_undiagnosable(run)
     run.data.prepare_data()
     run.data.setup("fit")
     return run
+
+
+def _refuse_another_name(run: Run, option: str) -> None:
+    """Raise EegfmError if the data are of another name than the option: folder, report and store would differ."""
+    data = run.data.corpora.get("")
+    if data is not None and data.benchmark.name != option:
+        name = data.benchmark.name
+        raise EegfmError(
+            f"data={option} is benchmark {name!r} here: its runs would be filed under {option} and its store under "
+            f"{name}. Keep it in conf/data/{name}.yaml, and type data={name}"
+        )
 
 
 @_surroundings()

@@ -104,28 +104,31 @@ def cells_of(overrides: Sequence[str]) -> list[Cell]:
 
     from eegfm.config.identity import run_name
     from eegfm.config.mistakes import for_hydra, mistake
+    from eegfm.config.own import found_here, searchpath
     from eegfm.config.schema import config_dir, register
 
-    register()
+    own = found_here()  # the job finds it as well
+    register(own)
+    more = searchpath(own)
     settings = {text: for_hydra(text, "train") for text in overrides}
     cells: dict[Path, Cell] = {}
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            for cell_overrides in _of_an_experiment(_each([*settings.values()])):
-                config = compose("train", cell_overrides, return_hydra_config=True)
+            for cell_overrides in _of_an_experiment(_each([*settings.values()]), more):
+                config = compose("train", [*more, *cell_overrides], return_hydra_config=True)
                 launcher: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
                 if config.hydra.runtime.choices.get("search"):
                     raise EegfmError("This experiment is a search. Add: search=optuna")
                 folder = Path(config.paths.runs) / run_name(_root_=config)
-                own = _of_the_job(cell_overrides)
+                of_job = _of_the_job(cell_overrides)
                 if (
                     config.hydra.mode is not None
                 ):  # with an experiment's MULTIRUN the job would run the whole sweep
-                    own.append("hydra.mode=RUN")
-                cells.setdefault(folder, Cell(folder, own, launcher))
+                    of_job.append("hydra.mode=RUN")
+                cells.setdefault(folder, Cell(folder, of_job, launcher))
     except (HydraException, OmegaConfBaseException) as error:
         remedy = "\nType: pip install hydra-submitit-launcher submitit" * ("submitit" in str(error))
-        reason = mistake(error, "train", settings)
+        reason = mistake(error, "train", settings, more)
         raise EegfmError(f"Nothing was submitted. {reason}{remedy}") from error
     return [*cells.values()]
 
@@ -143,12 +146,15 @@ def _each(overrides: Sequence[str]) -> Iterator[list[str]]:
     yield from map(list, product(*choices))
 
 
-def _of_an_experiment(cells: Iterable[list[str]]) -> Iterator[list[str]]:
+def _of_an_experiment(cells: Iterable[list[str]], more: Sequence[str]) -> Iterator[list[str]]:
     """Multiply the cells by the values that their experiment sweeps over (`hydra.sweeper.params`); typed keys win."""
     from hydra import compose
 
     for overrides in cells:
-        params = compose("train", overrides, return_hydra_config=True).hydra.sweeper.get("params") or {}
+        params = (
+            compose("train", [*more, *overrides], return_hydra_config=True).hydra.sweeper.get("params")
+            or {}
+        )
         typed = {text.partition("=")[0].lstrip("+~") for text in overrides}
         yield from _each(
             [*(f"{key}={value}" for key, value in params.items() if key not in typed), *overrides]
@@ -169,23 +175,28 @@ def searchers_of(overrides: Sequence[str], n: int) -> list[Cell]:
     from omegaconf.errors import OmegaConfBaseException
 
     from eegfm.config.mistakes import for_hydra, mistake
+    from eegfm.config.own import found_here, searchpath
     from eegfm.config.schema import config_dir, register
     from eegfm.search.plan import plan_of
     from eegfm.search.trials import worker_folder
 
-    register()
+    own = found_here()
+    register(own)
+    more = searchpath(own)
     settings = {text: for_hydra(text, "train") for text in overrides}
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
             loader = GlobalHydra.instance().config_loader()
-            config = loader.load_configuration("train", [*settings.values()], run_mode=RunMode.MULTIRUN)
+            config = loader.load_configuration(
+                "train", [*more, *settings.values()], run_mode=RunMode.MULTIRUN
+            )
             params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
             folder = plan_of(config, loader, [*params, *config.hydra.overrides.task]).folder
             launcher: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise EegfmError(f"Nothing was submitted. {mistake(error, 'train', settings)}") from error
-    own = _of_the_job([*settings.values()])
-    return [Cell(worker_folder(folder, i), [*own, f"search.worker={i}"], launcher) for i in range(n)]
+        raise EegfmError(f"Nothing was submitted. {mistake(error, 'train', settings, more)}") from error
+    of_job = _of_the_job([*settings.values()])
+    return [Cell(worker_folder(folder, i), [*of_job, f"search.worker={i}"], launcher) for i in range(n)]
 
 
 def _of_the_job(overrides: Sequence[str]) -> list[str]:

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra import compose
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.config.corpora import one_corpus, preparation_of
 from eegfm.config.make import make
+from eegfm.config.own import searched, searchpath
 from eegfm.config.schema import benchmark_options
 from eegfm.contracts import EegfmError
 from eegfm.data.manifest import FILE, Manifest
@@ -103,10 +107,27 @@ def overview(config: DictConfig) -> list[Surveyed]:
         benchmark = make(node.benchmark, "data.benchmark")
         options.append((benchmark.simulated, path.stem, benchmark, Path(node.raw)))
     cache = Path(config.paths.cache)
-    return [
+    ours = [
         survey(name, benchmark, raw, cache)
         for _, name, benchmark, raw in sorted(options, key=lambda option: option[:2])
     ]
+    own = [(folder, path.stem) for folder in searched() for path in benchmark_options(folder)]
+    return [*ours, *(_own(folder, name, config) for folder, name in own)]
+
+
+def _own(folder: Path, name: str, config: DictConfig) -> "Surveyed":
+    """The row of a person's own recordings; one that is not right yet says so."""
+    try:
+        composed = compose("verify", [*searchpath(folder), f"data={name}"])
+        node = OmegaConf.merge({"paths": config.paths}, {"data": composed.data}).data
+        benchmark = make(node.benchmark, "data.benchmark")
+        return survey(name, benchmark, Path(node.raw), Path(config.paths.cache))
+    except (
+        EegfmError,
+        HydraException,
+        OmegaConfBaseException,
+    ):  # `eegfm verify data=<name>` tells the reason
+        return Surveyed(name, "unclear", NONE, NONE, NONE, 0, 0, "", "", "eegfm verify data={}")
 
 
 def survey(name: str, benchmark: "BenchmarkSpec", raw: Path, cache: Path) -> Surveyed:
