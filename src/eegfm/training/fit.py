@@ -25,6 +25,7 @@ from eegfm.tasks.errors import Reconstructions
 from eegfm.tasks.fitted import FitsInOneGo, write_fitted
 from eegfm.tasks.metrics import Predictions
 from eegfm.tasks.weights import read_checkpoint
+from eegfm.training.batch_norm import SettleBatchNorm
 from eegfm.training.checkpoints import WholeCheckpoints
 from eegfm.training.cost import energy_j
 from eegfm.training.keep_curves import KeepCurves
@@ -99,6 +100,7 @@ def train_by_gradient(
             *progress(sys.stdout),
             KeepCurves(folder),
             *_keeping_places(run, folder),
+            SettleBatchNorm(),
             KeepProgress(folder),
             *chosen_callbacks(run.config, monitor=f"val/{metric}", mode=mode),
             SaveAndLeave(asked, last),  # after the callbacks that have to see the batch
