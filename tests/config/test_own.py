@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from eegfm.commands.work.submitting import cells_of
 from hydra.core.hydra_config import HydraConfig
 
 from eegfm.commands.completion import candidates
+from eegfm.commands.work.submit import cells_of
 from eegfm.config.doors import help_screen
 from eegfm.config.own import found_here, searchpath
 from eegfm.config.schema import config_dir
