@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from eegfm.benchmarks.mental_arithmetic import CHANNELS as MENTAL_ARITHMETIC
 from eegfm.benchmarks.physionet_mi import CHANNELS as PHYSIONET_MI
 from eegfm.contracts import EegfmError
-from eegfm.signal.montage import TEN_TEN, from_above, layout, montage_of, template_frame
+from eegfm.signal.montage import TEN_TEN, electrode_of, from_above, layout, montage_of, template_frame
 
 TEMPLATE = "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005"
 
@@ -260,3 +260,31 @@ def test_other_names_frames_and_files_are_refused(tmp_path):
 def test_a_layout_is_the_callers_own():
     layout("distinct").coords[:] = 0
     assert layout("distinct").coords.max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("EEG FP1-REF", "Fp1"),
+        ("Fc5.", "FC5"),
+        ("T3", "T7"),
+        ("EEG T5-LE", "P7"),
+        ("C3-A2", "C3"),
+        ("POL afz", "AFz"),
+        ("EEG-Fz", "Fz"),
+        ("FP1 - F7", "Fp1-F7"),
+        ("cb1", "CB1"),
+        ("EEG A2-A1", None),
+        ("ECG ECG", None),
+        ("EOG left", None),
+        ("E12", None),
+        ("Status", None),
+        ("EEG-0", None),
+        ("-", None),
+        ("", None),
+    ],
+)
+def test_the_electrode_that_a_name_in_a_file_means(written, meant):
+    assert electrode_of(written) == meant
+    if meant:
+        assert np.isfinite(montage_of([meant]).coords).all()

@@ -9,6 +9,7 @@ adult head at its own size, not a unit sphere.
 """
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
@@ -30,6 +31,12 @@ HEAD_CENTRE = (0.0, 0.016, 0.045)  # metres, head frame
 OUTLINE = 100.0  # degrees from the top
 
 Frame = Literal["head", "template"]
+
+# what files write before and behind an electrode: "EEG Fp1", "EEG-Fz", "POL C3"; "Fp1-REF", "Fp1-LE", "C3-A2"
+DECORATION = re.compile(r"^(eeg|pol)[\s:_-]+", re.IGNORECASE)
+REFERENCE = re.compile(
+    r"\s*[-_:/]\s*(ref\d*|le|a1|a2|m1|m2|a12|a1a2|a1\+a2|m1m2|avg?|average|car|ave|gnd)$", re.IGNORECASE
+)
 
 # The 64 electrodes of BCI2000 in their order, used in PhysioNet's motor imagery and in many caps since.
 TEN_TEN = tuple(
@@ -125,6 +132,22 @@ def today(name: str) -> str:
     return "-".join(TODAY.get(part, part) for part in parts)
 
 
+def electrode_of(name: str) -> str | None:
+    """The electrode that a file's name of a channel means, in the spelling of the 10-05 system; None for no such name.
+
+    "EEG FP1-REF" and "Fp1." are Fp1, "T3" is T7, "C3-A2" is C3, and "FP1-F7" is the bipolar row Fp1-F7.
+    """
+    bare = DECORATION.sub("", name.strip().rstrip(".").strip())
+    if bare in NOT_A_PLACE:
+        return None
+    plain = REFERENCE.sub("", bare).strip()
+    parts = [part.strip() for part in (plain, *plain.split("-", 1))]
+    whole, *ends = [_spelling().get(TODAY.get(part.casefold(), part.casefold())) for part in parts]
+    if whole is not None:
+        return whole
+    return f"{ends[0]}-{ends[1]}" if len(ends) == 2 and None not in ends else None
+
+
 def _electrodes(name: str) -> list[str]:
     """The electrode of a row, or the anode and the cathode of a bipolar row."""
     return name.split("-", 1)
@@ -133,6 +156,13 @@ def _electrodes(name: str) -> list[str]:
 def _place(electrode: str) -> Float[np.ndarray, " 3"] | None:
     name = electrode.casefold()
     return _places().get(ALSO_KNOWN_AS.get(name, name))
+
+
+@cache
+def _spelling() -> Mapping[str, str]:
+    """Every name of the template by its casefolded form, and those that are known for another place."""
+    names = {name.casefold(): name for name in _template("1005").ch_names}
+    return names | {name: name.upper() for name in ALSO_KNOWN_AS}
 
 
 @cache

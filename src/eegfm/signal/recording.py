@@ -60,13 +60,14 @@ class Recording:
         *,
         channels: Mapping[str, str] | Sequence[str] | None = None,
         path: Path | None = None,
+        montage: Montage | None = None,
     ) -> "Recording":
         """The recording that MNE has read; only here do volts become microvolts.
 
         `channels` names the rows to keep, in the wanted order: a mapping from the file's names to ours, or
         names that are the same in both; None keeps every row. Annotations become events, counted from the
-        first sample. Raises EegfmError if a channel is missing or our name is no name of a place (see
-        `montage_of`).
+        first sample. `montage` places the rows where they were measured; without it, our names do. Raises
+        EegfmError if a channel is missing or, without `montage`, our name is no name of a place (see `montage_of`).
         """
         if channels is None:
             channels = raw.ch_names
@@ -87,7 +88,8 @@ class Recording:
             Event(float(start), float(duration), str(description))
             for start, duration, description in zip(starts, notes.duration, notes.description, strict=True)
         )
-        return cls(data, float(raw.info["sfreq"]), montage_of(tuple(ours.values())), events, path)
+        montage = montage_of(tuple(ours.values())) if montage is None else montage
+        return cls(data, float(raw.info["sfreq"]), montage, events, path)
 
     @classmethod
     def of_epochs(

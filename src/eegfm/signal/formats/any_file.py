@@ -1,71 +1,113 @@
 """A recording of any format that is read here, for whatever takes people's own files."""
 
-import itertools
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import mne
-import numpy as np
-from mne.io.constants import FIFF
 
 from eegfm.contracts import EegfmError
+from eegfm.signal.formats import brainvision, eeglab, fif, nihon
 from eegfm.signal.formats.cnt import open_cnt
 from eegfm.signal.formats.edf import open_edf
 from eegfm.signal.formats.gdf import open_gdf
-from eegfm.signal.formats.opened import Opened, Stretch
-from eegfm.signal.formats.units import Fault
+from eegfm.signal.formats.of_mne import opened, read_by_mne, stim_of
+from eegfm.signal.formats.opened import Opened
+from eegfm.signal.formats.units import Fault, text_of
 from eegfm.signal.recording import FETCH_AGAIN
 
-OWN = {".edf": open_edf, ".bdf": open_edf, ".gdf": open_gdf, ".cnt": open_cnt}
-# annotations of MNE's readers behind which the recording goes on at another time, which is not known
-BREAKS = ("boundary", "bad boundary", "edge boundary", "new segment/")
-SKIPPED = "bad_acq_skip"  # nothing was recorded: a FIF file's reader gives zeros
+OWN: dict[str, Callable[[Path], Opened]] = {
+    ".edf": open_edf,
+    ".bdf": open_edf,
+    ".gdf": open_gdf,
+    ".cnt": open_cnt,
+    ".vhdr": brainvision.open_brainvision,
+    ".set": eeglab.open_eeglab,
+    ".fif": fif.open_fif,
+    ".eeg": nihon.open_nihon,
+}
+# files that a header names, which is opened instead
+NAMED = (".eeg", ".vmrk", ".dat", ".avg", ".seg")
 
 
 def open_any(path: Path) -> Opened:
     """The file, by the reader of its format; one that has none here is read by MNE's.
 
-    Raises EegfmError if the file is not there, damaged, or unreadable.
+    A file of samples or markers alone is opened by the header that names it. Raises EegfmError if the file is not
+    there, damaged, or unreadable.
     """
     if not path.is_file():
         raise EegfmError(f"No file at {path}. Name a recording: file=<file.edf>")
     try:
-        own = OWN.get(path.suffix.lower())
-        return _of_mne(path) if own is None else own(path)
+        head = head_of(path)
+        found = OWN.get(_suffix(head), _of_mne)(head)
+        return _with_kinds(found)
     except EegfmError as error:
         # that advice is for a corpus's files, and this file may be anybody's
-        raise EegfmError(str(error).replace(FETCH_AGAIN, "").strip()) from None
+        raise EegfmError(str(error).replace(FETCH_AGAIN, "").strip()) from error.__cause__
+
+
+def head_of(path: Path) -> Path:
+    """The file to open for this one: the header that names it, or the file itself.
+
+    Raises EegfmError for a .eeg that is no recording of Nihon Kohden and that no header beside it names.
+    """
+    suffix = _suffix(path)
+    if suffix == ".fdt":
+        head = path.with_suffix(".set")
+        return head if head.is_file() else path
+    if suffix not in NAMED or (suffix == ".eeg" and nihon.is_nihon(path)):
+        return path
+    own = path.with_suffix(".vhdr")
+    heads = [own, *sorted(other for other in path.parent.glob("*.vhdr") if other != own)]
+    for head in heads:
+        if head.is_file() and path.name in _text(head):
+            return head
+    if suffix == ".eeg":
+        raise EegfmError(
+            f"{path} is no recording of Nihon Kohden, and no .vhdr beside it names it as BrainVision's samples. Fetch "
+            "its header as well."
+        )
+    return path
+
+
+def beside(path: Path) -> tuple[Path, ...]:
+    """Further files that are read with this one: markers, samples, the following parts. Some may not be there.
+
+    Raises EegfmError for a header of BrainVision that cannot be read.
+    """
+    suffix = _suffix(path)
+    if suffix == ".vhdr":
+        return brainvision.beside(path)
+    if suffix == ".set":
+        return eeglab.beside(path)
+    if suffix == ".fif":
+        return fif.parts(path)[1:]
+    return nihon.beside(path) if suffix == ".eeg" else ()
+
+
+def _suffix(path: Path) -> str:
+    name = path.name.lower()
+    return ".fif" if name.endswith(".fif.gz") else path.suffix.lower()
+
+
+def _text(head: Path) -> str:
+    return text_of(head.read_bytes())
 
 
 def _of_mne(path: Path) -> Opened:
-    """A file of another format: parts that were joined are stretches, channels that are no voltage have a fault."""
-    try:
-        raw = mne.io.read_raw(path, preload=False, verbose="error")
-    except Exception as error:  # a reader may raise anything on a file that is none of its kind
-        raise EegfmError(
-            f"{path} cannot be read by MNE ({type(error).__name__}: {error}). Name an EDF file, or another recording."
-        ) from error
-    sfreq = float(raw.info["sfreq"])
-    there = np.ones(raw.n_times, dtype=bool)
-    edges = {0, raw.n_times}
-    for onset_s, length_s, text in zip(
-        raw.annotations.onset - raw.first_time,
-        raw.annotations.duration,
-        raw.annotations.description,
-        strict=True,
-    ):
-        first = min(max(round(onset_s * sfreq), 0), raw.n_times)
-        if text.casefold() == SKIPPED:
-            there[first : max(first, round((onset_s + length_s) * sfreq))] = False
-        elif text.casefold().startswith(BREAKS):
-            edges.add(first)
-    edges |= set((np.flatnonzero(np.diff(there)) + 1).tolist())
-    places = sorted(edges)
-    stretches = [Stretch(a, b, a / sfreq) for a, b in itertools.pairwise(places) if there[a]]
-    if not stretches:
-        raise EegfmError(f"{path} holds nothing but missing samples.")
-    faults = {
-        channel["ch_name"]: [Fault("is no voltage", "Choose a channel of EEG.")]
-        for channel in raw.info["chs"]
-        if channel["unit"] != FIFF.FIFF_UNIT_V
-    }
-    return Opened(path, path.suffix.removeprefix(".").upper(), raw, stretches, faults=faults)
+    """A file of another format."""
+    raw, notes = read_by_mne(
+        path, "a recording by MNE", lambda: mne.io.read_raw(path, preload=False, verbose="warning")
+    )
+    return opened(path, path.suffix.removeprefix(".").upper(), raw, notes=notes)
+
+
+def _with_kinds(found: Opened) -> Opened:
+    """The file with MNE's types of channels, and the codes of its channels of triggers among its events."""
+    if found.kinds:
+        return found
+    kinds = dict(zip(found.names, found.raw.get_channel_types(), strict=True))
+    stim = stim_of(found.raw)
+    triggers = {name: [Fault("is a channel of triggers", "Choose a channel of EEG.")] for name in stim}
+    return replace(found, kinds=kinds, stim=stim, faults={**found.faults, **triggers})

@@ -61,7 +61,14 @@ def open_cnt(path: Path, *, data_format: Width | None = None) -> Opened:
     faults = {
         name: [scaleless] for name, scale in zip(raw.ch_names, setup.scales, strict=False) if not scale
     }
-    return Opened(path, "Neuroscan CNT", raw, [Stretch(0, raw.n_times, 0.0)], faults=faults)
+    return Opened(
+        path,
+        "Neuroscan CNT",
+        raw,
+        [Stretch(0, raw.n_times, 0.0)],
+        faults=faults,
+        number_uv=dict.fromkeys(raw.ch_names, 1.0),
+    )
 
 
 def _told_width(path: Path) -> Width:

@@ -46,7 +46,17 @@ def open_edf(path: Path, *, padding: int = 0, preload: bool = False) -> Opened:
         raise EegfmError(
             f"{path} holds {stretches[-1].after:,} samples by its header, and MNE reads {raw.n_times:,}. {FETCH_AGAIN}"
         )
-    return Opened(path, header.kind, raw, stretches, events, header.factors(), header.faults(), notes)
+    return Opened(
+        path,
+        header.kind,
+        raw,
+        stretches,
+        events,
+        header.factors(),
+        header.faults(),
+        notes,
+        header.number_uv(),
+    )
 
 
 def channel_names(path: Path, *, padding: int = 0) -> tuple[str, ...]:

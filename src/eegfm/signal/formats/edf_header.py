@@ -72,16 +72,20 @@ class Header:
             what = "cut short" if found < wanted else "longer than its header says"
             raise EegfmError(f"{path} is {what}: {found:,} bytes found, {wanted:,} wanted. {FETCH_AGAIN}")
 
+    def number_uv(self) -> dict[str, float]:
+        """By MNE's name, the microvolts that MNE takes one number for."""
+        return {
+            name: round(OF_MNE.get(self.units[i].strip().decode("latin-1"), 1.0) * 1e6)
+            for name, i in self.mne_names.items()
+        }
+
     def factors(self) -> dict[str, float]:
         """By MNE's name, what its value must be multiplied by, where it is not 1."""
-        factors = {}
+        factors, number_uv = {}, self.number_uv()
         for name, i in self.mne_names.items():
             unit = microvolts_of(field_of(self.units[i]))
-            if unit is not None:
-                by_mne = OF_MNE.get(self.units[i].strip().decode("latin-1"), 1.0)
-                factor = unit / round(by_mne * 1e6)
-                if factor != 1:
-                    factors[name] = factor
+            if unit is not None and unit / number_uv[name] != 1:
+                factors[name] = unit / number_uv[name]
         return factors
 
     def faults(self) -> Mapping[str, list[Fault]]:

@@ -61,6 +61,9 @@ def open_gdf(path: Path, *, preload: bool = False) -> Opened:
         stretches,
         factors=header.factors(raw.ch_names),
         faults=header.faults(raw.ch_names),
+        number_uv={
+            name: round(volts * 1e6) for name, volts in zip(raw.ch_names, header.mne_volts, strict=True)
+        },
     )
 
 

@@ -25,10 +25,14 @@ MICRO = ("\u00b5", "\u03bc", "\x83\u00ca")
 
 
 class Fault(NamedTuple):
-    """Why a channel cannot be read, as what is said of it, and what to do."""
+    """Why a channel cannot be read, as what is said of it, and what to do.
+
+    `of_unit`: it can, once somebody says what one number of it is (see `Opened.in_units`).
+    """
 
     what: str
     remedy: str
+    of_unit: bool = False
 
 
 def text_of(content: bytes) -> str:
@@ -63,4 +67,5 @@ def unit_fault(unit: str) -> Fault:
     return Fault(
         f"{named}, which says nothing of microvolts",
         'Write the true unit into its header (of an EDF file, edfio does: signal.physical_dimension = "uV").',
+        of_unit=True,
     )
