@@ -6,6 +6,7 @@ import os
 import pickle
 import resource
 import struct
+import sys
 import time
 import tracemalloc
 from collections import OrderedDict
@@ -224,6 +225,9 @@ BOMBS = {  # Python itself would hash, print or make room for it, for longer tha
     "a length of 2**40": b"\x80\x05\x8e" + (2**40).to_bytes(8, "little") + b".",
     "a bytearray of 2**40": b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b".",
     "a frame of 2**40": b"\x80\x05\x95" + (2**40).to_bytes(8, "little") + b".",
+    "numbers of one hash as keys": b"\x80\x02}(" + b"".join(
+        b"\x8a\x0c" + (i * sys.hash_info.modulus).to_bytes(12, "little") + b"N" for i in range(100_000)
+    ) + b"u.",
     "a name of a megabyte": b"\x80\x02c" + b"os" * 2**19 + b"\nsystem\n.",
     "a thousand copies of a megabyte": (
         b"\x80\x02c_codecs\nencode\nX" + (2**20).to_bytes(4, "little") + b"a" * 2**20

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import PurePosixPath
+from zipfile import ZIP_DEFLATED
 
 import numpy as np
 import pytest
@@ -54,4 +55,12 @@ def test_what_is_of_another_model_or_could_run_is_refused(held, sentence, tmp_pa
     (tmp_path / FILE).parent.mkdir()
     dump(held, tmp_path / FILE)
     with pytest.raises(EegfmError, match=sentence):
+        read_fitted(task(), tmp_path)
+
+
+def test_a_file_that_unpacks_to_more_than_it_is_is_not_read(tmp_path):
+    (tmp_path / FILE).parent.mkdir()
+    held = {"found": {"frequency": np.zeros(10**6)}, "backbone": {}}
+    dump(held, tmp_path / FILE, compression=ZIP_DEFLATED)
+    with pytest.raises(EegfmError, match="compressed"):
         read_fitted(task(), tmp_path)

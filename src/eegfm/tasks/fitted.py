@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 
 from eegfm.contracts import EegfmError
+from eegfm.tasks.bounded import refuse_swollen
 from eegfm.tasks.checksums import refuse_changed, write_with_sum
 from eegfm.tasks.metrics import Predictions
 
@@ -74,10 +75,13 @@ def read_fitted(task: FitsInOneGo, folder: Path) -> None:
         )
     refuse_changed(path)
     try:
+        refuse_swollen(path)
         held = load(path, trusted=TRUSTED)
     except UntrustedTypesFoundException as error:
         raise EegfmError(f"{path} was not written by eegfm, and is not loaded: {error}") from None
     except (BadZipFile, KeyError, ValueError, ImportError) as error:
+        if isinstance(error, EegfmError):
+            raise
         raise EegfmError(
             f"{path} cannot be read ({error!r}). Delete {folder} and train it again."
         ) from None

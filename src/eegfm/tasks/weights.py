@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from eegfm.contracts import EegfmError
 from eegfm.encoders.base import published_file
 from eegfm.support.files import sha256_of
+from eegfm.tasks.bounded import refuse_bomb
 from eegfm.tasks.checksums import refuse_changed
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         EegfmError: the file holds something else, or is not as its run wrote it.
     """
     refuse_changed(path)
+    refuse_bomb(path)
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

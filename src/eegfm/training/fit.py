@@ -20,6 +20,7 @@ from eegfm.runs.same_run import data_at_hand, refuse_other_data
 from eegfm.runs.wandb import begin, wandb_of
 from eegfm.search.study import callbacks_of
 from eegfm.support.files import remove_unfinished
+from eegfm.tasks.bounded import refuse_bomb
 from eegfm.tasks.checksums import refuse_changed
 from eegfm.tasks.errors import Reconstructions
 from eegfm.tasks.fitted import FitsInOneGo, write_fitted
@@ -88,6 +89,7 @@ def train_by_gradient(
     if last.exists():
         for path in sorted(checkpoints.glob("*.ckpt")):  # the best one as well, before hours go by
             refuse_changed(path)
+            refuse_bomb(path)
         began_on = read_checkpoint(last).get("data")
         if began_on is not None:
             refuse_other_data(folder, began_on, data_at_hand(data))

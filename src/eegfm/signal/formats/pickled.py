@@ -8,16 +8,17 @@ bytes as addresses.
 
 Time and memory follow the size of the file. A few bytes can describe a tuple of 2**60 elements that share their
 places: it is never walked through, hashed or printed. So keys are texts and numbers only, which Python's
-unpickler can be told to check and C's cannot. (C's also makes its memo as long as the file says.)
+unpickler can be told to check and C's cannot. (C's also makes its memo as long as the file says.) And numbers can be
+chosen to be looked for in one place of a dict, each behind all others, so there are few of them.
 """
 
 import io
 import os
 import pickle
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from eegfm.signal.recording import FETCH_AGAIN
 READ = "NumPy arrays of numbers or characters, lists, tuples, dicts, numbers and strings are read"
 COPIES = 4  # of the file's bytes: an array is made of bytes that were perhaps decoded first
 SAID = 200  # characters of what a file says, in a message
+NUMBERS = 20_000  # that are keys, in a file: at worst they take seconds
 
 
 def read_pickled(path: Path) -> Any:
@@ -46,14 +48,14 @@ def unpickle(data: bytes, *, name: str | Path) -> Any:
     return _load(io.BytesIO(data), name)
 
 
-def _load(file: IO[bytes], name: str | Path) -> Any:
+def _load(file: io.BufferedIOBase, name: str | Path) -> Any:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    room = _Room(COPIES * size + 2**20)
+    room = Room(COPIES * size + 2**20)
     try:
         # latin1: the bytes of an array that Python 2 pickled
-        return _finished(_Unpickler(_Whole(file, size), room).load(), {})
-    except _Refused as refused:
+        return _finished(_Unpickler(Whole(file, size), room).load(), {})
+    except Refused as refused:
         raise EegfmError(
             f"{name} is a pickle that {refused}. {READ}, and nothing in a file is run."
         ) from refused
@@ -66,26 +68,34 @@ def _short(text: str) -> str:
     return text if len(text) <= SAID else f"{text[:SAID]} ..."
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """The pickle asks for something that it may not have; the message says for what."""
 
 
-class _Room:
-    """The bytes that arrays and decoded texts of one pickle may still take."""
+class Room:
+    """What one pickle may still take: bytes of arrays and decoded texts, and numbers that are keys."""
 
     def __init__(self, left: int) -> None:
-        self.left = left
+        self.left, self.numbers = left, NUMBERS
 
     def take(self, n: int) -> None:
         self.left -= n
         if self.left < 0:
-            raise _Refused("makes far more bytes than it holds")
+            raise Refused("makes far more bytes than it holds")
+
+    def key(self, key: Any) -> None:
+        """A tuple's hash is not kept: that of one whose elements share their places takes for ever."""
+        if not isinstance(key, str | bytes | int | float | complex | np.generic | None):
+            raise Refused(f"has a {type(key).__name__.strip('_')} for a key")
+        self.numbers -= not isinstance(key, str | bytes)
+        if self.numbers < 0:
+            raise Refused(f"has more than {NUMBERS:,} numbers for keys")
 
 
-class _Whole:
+class Whole:
     """A file that gives what is asked for or raises, and gives no room for more bytes than it has."""
 
-    def __init__(self, file: IO[bytes], size: int) -> None:
+    def __init__(self, file: io.BufferedIOBase, size: int) -> None:
         self._file, self._size = file, size
 
     def read(self, n: int) -> bytes:
@@ -95,19 +105,19 @@ class _Whole:
         return data
 
     def readline(self) -> bytes:
-        line = self._file.readline()
+        line = self._file.readline(self._size)
         if not line.endswith(b"\n"):
             raise EOFError("it is cut short")
         return line
 
 
-_InPython: Any = vars(pickle)["_Unpickler"]  # see the module: the public one is C's
+InPython: Any = vars(pickle)["_Unpickler"]  # see the module: the public one is C's
 
 
-class _Unpickler(_InPython):
-    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(_InPython.dispatch)
+class _Unpickler(InPython):
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(InPython.dispatch)
 
-    def __init__(self, file: _Whole, room: _Room) -> None:
+    def __init__(self, file: Whole, room: Room) -> None:
         super().__init__(file, encoding="latin1")
         self._room = room
 
@@ -115,23 +125,23 @@ class _Unpickler(_InPython):
         try:
             return _Name(_NAMES[module_name, global_name], self._room)
         except KeyError:
-            raise _Refused(f"asks for {_short(f'{module_name}.{global_name}')}") from None
+            raise Refused(f"asks for {_short(f'{module_name}.{global_name}')}") from None
 
     def persistent_load(self, pid: Any) -> NoReturn:
-        raise _Refused("refers to objects outside itself")
+        raise Refused("refers to objects outside itself")
 
     def load_setitem(self) -> None:
-        _check_key(self.stack[-2])
+        self._room.key(self.stack[-2])
         super().load_setitem()
 
     def load_setitems(self) -> None:
         for key in self.stack[::2]:
-            _check_key(key)
+            self._room.key(key)
         super().load_setitems()
 
     def load_dict(self) -> None:
         for key in self.stack[::2]:
-            _check_key(key)
+            self._room.key(key)
         super().load_dict()
 
     def load_bytearray8(self) -> None:
@@ -139,7 +149,7 @@ class _Unpickler(_InPython):
         self.append(bytearray(self.read(int.from_bytes(self.read(8), "little"))))
 
     def load_set(self) -> NoReturn:
-        raise _Refused("holds a set")
+        raise Refused("holds a set")
 
     dispatch[pickle.SETITEM[0]] = load_setitem
     dispatch[pickle.SETITEMS[0]] = load_setitems
@@ -148,25 +158,19 @@ class _Unpickler(_InPython):
     dispatch[pickle.EMPTY_SET[0]] = dispatch[pickle.FROZENSET[0]] = load_set
 
 
-def _check_key(key: Hashable) -> None:
-    """A tuple's hash is not kept: that of one whose elements share their places takes for ever."""
-    if not isinstance(key, str | bytes | int | float | complex | np.generic | None):
-        raise _Refused(f"has a {type(key).__name__.strip('_')} for a key")
-
-
 class _Name:
     """The object behind a name that a pickle may use: the pickle can call it and cannot change it."""
 
     __slots__ = ("_call", "_room")
 
-    def __init__(self, call: Callable[..., Any], room: _Room) -> None:
+    def __init__(self, call: Callable[..., Any], room: Room) -> None:
         self._call, self._room = call, room
 
     def __call__(self, *args: Any) -> Any:
         return self._call(self._room, *args)
 
     def __setstate__(self, state: Any) -> NoReturn:
-        raise _Refused("tries to change what it may use")
+        raise Refused("tries to change what it may use")
 
 
 class _Dtype:
@@ -174,15 +178,15 @@ class _Dtype:
 
     __slots__ = ("dtype",)
 
-    def __init__(self, _room: _Room, code: Any, *_: Any) -> None:
+    def __init__(self, _room: Room, code: Any, *_: Any) -> None:
         if not isinstance(code, str) or not re.fullmatch(r"[biufcSU]\d{1,9}", code):
             said = repr(_short(code)) if isinstance(code, str) else f"a {type(code).__name__}"
-            raise _Refused(f"holds an array of {said}")
+            raise Refused(f"holds an array of {said}")
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple) -> None:
         if tuple(state[2:5]) != (None, None, None):
-            raise _Refused("holds an array of structures")
+            raise Refused("holds an array of structures")
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
@@ -191,7 +195,7 @@ class _Array:
 
     __slots__ = ("_room", "array")
 
-    def __init__(self, room: _Room, *_: Any) -> None:
+    def __init__(self, room: Room, *_: Any) -> None:
         self._room = room
         self.array: Any = None
 
@@ -200,9 +204,9 @@ class _Array:
         self.array = _array(self._room, data, dtype, shape, "F" if fortran else "C")
 
 
-def _array(room: _Room, data: Any, dtype: _Dtype, shape: tuple, order: Any) -> np.ndarray:
+def _array(room: Room, data: Any, dtype: _Dtype, shape: tuple, order: Any) -> np.ndarray:
     if not isinstance(data, str | bytes | bytearray):
-        raise _Refused("holds an array that is not made of bytes")
+        raise Refused("holds an array that is not made of bytes")
     room.take(len(data))  # the bytes may be another's, and a change of their order copies them
     if isinstance(data, str):  # written by Python 2
         data = data.encode("latin1")
@@ -212,9 +216,7 @@ def _array(room: _Room, data: Any, dtype: _Dtype, shape: tuple, order: Any) -> n
     return array.astype(dtype.dtype.newbyteorder("="), copy=False)
 
 
-def _frombuffer(
-    room: _Room, data: Any, dtype: _Dtype, shape: tuple, order: Any, axes: Any = None
-) -> _Array:
+def _frombuffer(room: Room, data: Any, dtype: _Dtype, shape: tuple, order: Any, axes: Any = None) -> _Array:
     """NumPy's own function of that name, which protocol 5 calls; order "K" comes with a permutation of the axes."""
     made = _Array(room)
     if order == "K":
@@ -225,20 +227,20 @@ def _frombuffer(
     return made
 
 
-def _scalar(room: _Room, dtype: _Dtype, data: Any) -> Any:
+def _scalar(room: Room, dtype: _Dtype, data: Any) -> Any:
     return _array(room, data, dtype, (1,), "C")[0]
 
 
-def _latin1(room: _Room, text: str, encoding: str) -> bytes:
+def _latin1(room: Room, text: str, encoding: str) -> bytes:
     """Decode bytes as protocols 0 to 2 write them."""
     if encoding not in ("latin1", "latin-1"):
-        raise _Refused("encodes text in another way than Latin-1")
+        raise Refused("encodes text in another way than Latin-1")
     room.take(len(text))
     return text.encode("latin1")
 
 
 def _never(*_: Any) -> NoReturn:
-    raise _Refused("makes an array in a way that NumPy does not")
+    raise Refused("makes an array in a way that NumPy does not")
 
 
 _NAMES: dict[tuple[str, str], Callable[..., Any]] = {
@@ -281,7 +283,7 @@ def _finished(value: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
         return seen[id(value)][1]
     if isinstance(value, str | bytes | bytearray | int | float | complex | np.generic | None):
         return value
-    raise _Refused(
+    raise Refused(
         "holds an unfinished array"
         if isinstance(value, _Array)
         else f"holds a {type(value).__name__.strip('_')}"
