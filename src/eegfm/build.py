@@ -13,7 +13,7 @@ from eegfm.config.identity import PRETRAIN, PUBLISHED, plain, without_hydra
 from eegfm.config.make import make
 from eegfm.config.written import as_written
 from eegfm.contracts import EegfmError
-from eegfm.data.module import EEGDataModule
+from eegfm.data.base import EEGData
 from eegfm.nn.size import bounded
 from eegfm.runs.place import Place
 from eegfm.runs.results import read_result
@@ -60,7 +60,7 @@ class Run:
     """
 
     task: Any
-    data: "EEGDataModule"
+    data: EEGData
     make_trainer: Callable[..., Any]
     config: dict[str, Any]
     started_from: dict[str, Any] = field(
@@ -146,7 +146,7 @@ def refuse_another_scale(config: DictConfig, wanted: Any, who: str) -> None:
         )
 
 
-def build_data(config: DictConfig) -> "EEGDataModule":
+def build_data(config: DictConfig) -> EEGData:
     """The data module of a composed config, with its encoder and its division."""
     split = make(config.split, "split") if "split" in config else None
     return make(config.data, "data")(encoder=make(config.encoder, "encoder"), split=split)

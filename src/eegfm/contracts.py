@@ -64,6 +64,12 @@ class SampleSpec:
         return self.shape[0]
 
     @property
+    def montage_of(self) -> dict[str, Montage]:
+        """The montage of the batches of each corpus (`EEGBatch.corpus`); one that is alone has the name ""."""
+        names = self.corpora or ("",)
+        return dict(zip(names, self.montages or (self.montage,) * len(names), strict=True))
+
+    @property
     def n_logits(self) -> int:
         """One logit for two classes, else one a class."""
         return 1 if len(self.classes) == 2 else len(self.classes)

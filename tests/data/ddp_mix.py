@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from tests.data.test_mix import mix
+from tests.data.small_mix import mix
 from tests.data.test_mix_own import task_of
 from tests.tasks.toy import trainer
 

@@ -12,7 +12,7 @@ from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.data.mixing import copies
 from eegfm.signal.montage import today
 from tests.corpus import write_edf
-from tests.data.test_mix import FIRST, SECONDS, SHARED, corpus, ready
+from tests.data.small_mix import FIRST, SECONDS, SHARED, corpus, ready
 from tests.data.test_near_copies import background
 
 OTHER_ORDER = ("C3", "T7", "cz", "FZ")

@@ -21,7 +21,7 @@ from eegfm.tasks.errors import mean_there
 from eegfm.tasks.reconstruct import Reconstruct
 from eegfm.training.figures import figures_of_windows
 from eegfm.training.keep_curves import KeepCurves
-from tests.data.test_mix import FIRST, SECOND, TWO, mix, places, ready, signal, write  # noqa: F401
+from tests.data.small_mix import FIRST, SECOND, TWO, mix, ready, signal, write
 from tests.tasks.toy import trainer
 
 PLACES = ("Fz", "T3", "C3", "Cz", "O1")  # of both, each once, under the name that came first
@@ -44,7 +44,7 @@ def task_of(data, **options) -> Reconstruct:
     return Reconstruct(Halving(), data.spec, **recipe | options)
 
 
-def test_batches_have_the_channels_and_the_places_of_their_corpus(places):  # noqa: F811
+def test_batches_have_the_channels_and_the_places_of_their_corpus(places):
     data = ready(places, channels="own")
     spec = data.spec
     assert spec.montage.names == PLACES and spec.shape == (5, 200)
@@ -60,7 +60,7 @@ def test_batches_have_the_channels_and_the_places_of_their_corpus(places):  # no
             np.testing.assert_allclose(x, expected, atol=0.05)
 
 
-def test_errors_are_of_the_places_that_a_corpus_has(places, tmp_path):  # noqa: F811
+def test_errors_are_of_the_places_that_a_corpus_has(places, tmp_path):
     """The backbone halves everything, so the error of a channel is half of its own size."""
     data = mix(places, channels="own")
     task = task_of(data)
@@ -89,7 +89,7 @@ def test_errors_are_of_the_places_that_a_corpus_has(places, tmp_path):  # noqa: 
         assert float(row["rmse_uv"]) == pytest.approx(np.sqrt(np.mean(values)), rel=1e-6)
 
 
-def test_a_reconstruction_that_is_not_a_number_is_told_from_a_channel_that_is_not_there(places, tmp_path):  # noqa: F811
+def test_a_reconstruction_that_is_not_a_number_is_told_from_a_channel_that_is_not_there(places, tmp_path):
     data = mix(places, channels="own")
     task = task_of(data)
     with torch.no_grad():
@@ -104,7 +104,7 @@ def test_means_are_of_what_is_there():
     np.testing.assert_array_equal(mean_there(values, axis=0), [3, np.nan, 3])
 
 
-def test_a_model_of_one_montage_says_what_to_type(places):  # noqa: F811
+def test_a_model_of_one_montage_says_what_to_type(places):
     with pytest.raises(EegfmError, match=r"data\.channels=common.*model=samba"):
         Eegm2(mix(places, channels="own").spec)
 
@@ -150,7 +150,7 @@ class Shown(Halving):
         return super().forward(self.seen(x), coords)
 
 
-def test_a_corpus_of_a_mix_can_be_probed_while_all_are_learned(places, tmp_path):  # noqa: F811
+def test_a_corpus_of_a_mix_can_be_probed_while_all_are_learned(places, tmp_path):
     recipe = {"optimizer": partial(AdamW, lr=0.0), "loss": {"mse": 1.0}, "scale": 30.0, "seed": 0}
     observe = {"every": 1, "corpus": "second", "layer": "seen", "head": "ridge"}
     data = mix(places, channels="own")

@@ -26,7 +26,7 @@ from eegfm.tasks.schedules import one_cycle
 from eegfm.training.fit import save_steps
 from eegfm.training.selection import checkpoint_callbacks
 from tests.data import ddp_mix
-from tests.data.test_mix import mix, places, ready, task_of  # noqa: F401
+from tests.data.small_mix import mix, ready, task_of
 from tests.tasks.toy import trainer
 
 SIZES = st.dictionaries(st.sampled_from("abc"), st.integers(1, 40), min_size=1)
@@ -56,7 +56,7 @@ def test_shares_are_the_weights_to_within_a_window_and_add_up(sizes, data):
         assert abs(found[corpus] - n * of[corpus] / sum(of.values())) < 1
 
 
-def test_weights_are_refused_where_they_say_nothing_or_too_little(places):  # noqa: F811
+def test_weights_are_refused_where_they_say_nothing_or_too_little(places):
     for weights in ({"first": 1}, {"first": 1, "second": 0}, {"first": 1, "second": 1, "third": 1}):
         with pytest.raises(EegfmError, match=r"data\.weights=\{first: 1, second: 1\}"):
             mix(places, weights=weights)
@@ -93,7 +93,7 @@ def test_every_window_comes_once_before_any_comes_twice_also_over_epochs(sizes, 
         )
 
 
-def test_a_mix_draws_by_weight_and_says_so(places):  # noqa: F811
+def test_a_mix_draws_by_weight_and_says_so(places):
     data = ready(places, weights={"first": 3, "second": 1}, epoch_windows=60)
     seen = Counter(batch.corpus for batch in data.train_dataloader() for _ in batch.key)
     assert seen == {"first": 45, "second": 15}  # of 18 and 24: two and a half times, and in part
@@ -142,7 +142,7 @@ def test_processes_share_every_batch(sizes, batch_size, n_ranks):
 
 @pytest.mark.slow
 @pytest.mark.long  # Lightning loads twice more
-def test_two_processes_train_on_the_batches_of_one_and_validate_as_one(places):  # noqa: F811
+def test_two_processes_train_on_the_batches_of_one_and_validate_as_one(places):
     """Through Lightning's own DDP, over gloo: it neither wraps the sampler nor keeps the epoch from it."""
     ddp_mix.run(places, 1)
     done = subprocess.run(
@@ -169,7 +169,7 @@ def test_two_processes_train_on_the_batches_of_one_and_validate_as_one(places): 
         assert found["val"] == pytest.approx(one["val"], rel=1e-5)
 
 
-def test_more_processes_than_windows_of_a_batch_are_a_sentence(places):  # noqa: F811
+def test_more_processes_than_windows_of_a_batch_are_a_sentence(places):
     data = ready(places, batch_size=2)
     data.trainer = type("Three", (), {"global_rank": 0, "world_size": 3})()
     with pytest.raises(EegfmError, match=r"data\.batch_size=2 is shared by 3 processes"):
@@ -201,7 +201,7 @@ class Traced(Reconstruct):
 
 
 @pytest.mark.parametrize("num_workers", [0, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_fit_goes_on_in_the_middle_of_an_epoch_as_if_nothing_had_been(places, tmp_path, num_workers):  # noqa: F811
+def test_a_fit_goes_on_in_the_middle_of_an_epoch_as_if_nothing_had_been(places, tmp_path, num_workers):
     """Resumed at the first, middle or last step of an epoch, or within a later one, it is equal to the bit."""
 
     def fitted(ckpt=None, callbacks=()):
@@ -230,7 +230,7 @@ def test_a_fit_goes_on_in_the_middle_of_an_epoch_as_if_nothing_had_been(places, 
             assert torch.equal(value, resumed.state_dict()[name]), (step, name)
 
 
-def test_a_run_that_saves_every_few_steps_loses_no_more_than_those(places, tmp_path):  # noqa: F811
+def test_a_run_that_saves_every_few_steps_loses_no_more_than_those(places, tmp_path):
     """Stopped after five steps of nine with save_steps=2, it goes on from the fourth and ends as if uninterrupted."""
 
     def fitted(folder: Path, stop: int | None = None, ckpt=None) -> Traced:
@@ -270,7 +270,7 @@ class Stop(Callback):
             raise Stopped
 
 
-def test_saving_every_no_steps_is_refused(places):  # noqa: F811
+def test_saving_every_no_steps_is_refused(places):
     data = mix(places)
     with pytest.raises(EegfmError, match=r"save_steps=0: .*above 0"):
         save_steps(Run(None, data, None, {"save_steps": 0}))
@@ -279,7 +279,7 @@ def test_saving_every_no_steps_is_refused(places):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_workers_of_a_resumed_fit_of_one_benchmark_draw_the_order_of_its_epoch(places, tmp_path):  # noqa: F811
+def test_workers_of_a_resumed_fit_of_one_benchmark_draw_the_order_of_its_epoch(places, tmp_path):
     """Lightning asks for an iterator before it tells the epoch; workers would begin with the first epoch's order."""
 
     def fitted(epochs: int, ckpt=None):

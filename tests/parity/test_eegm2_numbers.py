@@ -205,7 +205,7 @@ def test_acmse_is_too_small_by_samples_over_channels_as_in_the_published_tables(
     """At 100 s the factor is 800: the paper's 6.87e-13 is 5.49e-10."""
     logged, meant = LOGGED[n_times]
     assert meant / logged == pytest.approx(n_times / 16, rel=1e-4)
-    errors = Errors((16, n_times), masked=False)
+    errors = Errors((16, n_times), masked=False, rows={"": range(16)})
     true, pred = randn(5, 16, n_times), randn(5, 16, n_times, seed=1)
     errors.update(mse(pred, true), pred, true, torch.ones(1, 1, 1), torch.zeros(5, dtype=torch.int64))
     found = errors.reconstructions(["w"] * 5)

@@ -25,8 +25,8 @@ from eegfm.runs.results import read_result, write_result
 from eegfm.training.run import train
 from tests import corpora
 from tests.composed import composed, with_choices
-from tests.data.test_mix import FIRST, SECOND, SHARED, corpus, places, ready  # noqa: F401
-from tests.data.test_mix import write as write_corpus
+from tests.data.small_mix import FIRST, SECOND, SHARED, corpus, places, ready  # noqa: F401
+from tests.data.small_mix import write as write_corpus
 from tests.stream_runs import untrained_run
 
 STAMP = (

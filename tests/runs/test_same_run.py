@@ -11,7 +11,7 @@ from eegfm.runs.results import read_result
 from eegfm.runs.same_run import data_at_hand, refuse_another_run, refuse_other_data
 from eegfm.tasks.weights import read_checkpoint
 from tests.command_line import call, start
-from tests.data.test_mix import FIRST, ready, write
+from tests.data.small_mix import FIRST, ready, write
 from tests.made_run import config, make_run
 
 SMALL = (

@@ -13,7 +13,7 @@ from eegfm.data.loaders import Windows, ignore_stop_signals
 from eegfm.training.keep_curves import KeepCurves
 from eegfm.training.preemption import KeepProgress, Preempted, SaveAndLeave, listening
 from eegfm.training.selection import checkpoint_callbacks
-from tests.data.test_mix import mix, places, task_of  # noqa: F401
+from tests.data.small_mix import mix, places, task_of  # noqa: F401
 from tests.data.test_mix_sampling import Traced
 from tests.tasks.toy import trainer
 from tests.training.test_selection import Scripted

@@ -65,7 +65,8 @@ def diagnose(
     numbers: dict[str, dict[str, float]] = {}
     for name, within_person in CONTROLS.items():
         run = _fresh(config, weights)
-        if not run.data.shuffle_labels(within_subject=within_person):
+        (corpus,) = run.data.corpora.values()  # only a corpus that is alone has labels
+        if not corpus.shuffle_labels(within_subject=within_person):
             log.info(
                 "Labels cannot be shuffled within a person: no person has training windows of two classes."
             )
@@ -100,7 +101,8 @@ def _person_controls(run: Run, folder: Path) -> dict[str, dict[str, float]]:
     task, data = run.task, run.data
     put_trained(task, Place.of(folder))
     data.setup("test")
-    rows = data.dataset("test")
+    (corpus,) = data.corpora.values()
+    rows = corpus.dataset("test")
     subject, label = rows.subject[rows.rows], rows.labels
     alone = person_alone(label, subject, len(data.spec.classes))
     numbers = {"person_alone": scores(alone, label, len(data.spec.classes))}

@@ -50,14 +50,15 @@ def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
     data, classes = run.data, run.data.spec.classes
     refuse_unlabelled(classes, "draw an embedding map")
     features = _features(run.task)
+    (corpus,) = data.corpora.values()  # only a corpus that is alone has labels
     data.prepare_data()
     data.setup("fit")
     if isinstance(features.backbone, FitsInput):
         # statistics belong to the data, not to the weights: a backbone with random weights gets them too
-        features.backbone.fit_input(x / size_of(x, features.scale) for x in data.train_inputs())
+        features.backbone.fit_input(x / size_of(x, features.scale) for x in corpus.train_inputs())
     if split == "test":
         data.setup("test")
-    rows = data.dataset(split)
+    rows = corpus.dataset(split)
     part = stratified(rows.labels, AT_MOST, config.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     features.backbone.to(device)

@@ -1,15 +1,14 @@
 """The order of an epoch's batches, and the loaders that follow it.
 
 The order is a function of the seed and the epoch alone, and a checkpoint holds how many batches of the epoch were
-trained on. So an interrupted epoch continues after its last step.
+trained on (`eegfm.data.base`). So an interrupted epoch continues after its last step.
 """
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-import lightning.pytorch as lightning
 import numpy as np
 import torch
 from jaxtyping import Int
@@ -18,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from eegfm.contracts import EEGBatch
-from eegfm.data.processes import block, refuse_too_many, share
+from eegfm.data.processes import block, share
 from eegfm.data.store import SampleStore
 
 
@@ -132,48 +131,6 @@ class Loader(DataLoader[EEGBatch]):
 
     def __iter__(self) -> Iterator[EEGBatch]:  # pyright: ignore[reportIncompatibleMethodOverride]
         yield from super().__iter__()
-
-
-class OrderedData(lightning.LightningDataModule):
-    """A data module whose loaders follow an `Order`; it knows this process's share and the epoch's progress.
-
-    A checkpoint holds the progress, since Lightning restores the number of an epoch but starts its batches again.
-    """
-
-    batch_size: int
-    _interrupted: Mapping[str, int] = {}
-
-    def state_dict(self) -> dict[str, int]:
-        """The epoch and the number of batches trained in it; empty between epochs."""
-        if self.trainer is None:
-            return {}
-        done = self.trainer.fit_loop.batch_idx + 1
-        # after a whole epoch, the epoch number is already that of the next
-        return (
-            {"epoch": self.trainer.current_epoch, "batches": done}
-            if done < self.trainer.num_training_batches
-            else {}
-        )
-
-    def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
-        """Let the next training loader continue the interrupted epoch."""
-        self._interrupted = dict(state_dict)
-
-    def _going_on(self, order: Order) -> Order:
-        """Make the order of an interrupted epoch start after its trained batches; returns the order."""
-        if self._interrupted:
-            order.skip(self._interrupted["epoch"], self._interrupted["batches"])
-        return order
-
-    def _ranks(self, windows: Mapping[str, int]) -> dict[str, int]:
-        """This process's rank among several, as arguments of an `Order`; empty for one process.
-
-        `windows` holds the number of windows of each split that is scored.
-        """
-        if self.trainer is None or self.trainer.world_size == 1:
-            return {}
-        refuse_too_many(self.trainer.world_size, self.batch_size, dict(windows))
-        return {"rank": self.trainer.global_rank, "n_ranks": self.trainer.world_size}
 
 
 def as_is(batch: Any) -> EEGBatch:

@@ -16,13 +16,14 @@ import torch
 
 from eegfm.benchmarks.spec import SplitName
 from eegfm.contracts import EegfmError, Encodes, SampleSpec
+from eegfm.data.base import EEGData
 from eegfm.data.facts import BenchmarkFacts
 from eegfm.data.loaders import Loader
 from eegfm.data.mixing.apart import keep_apart, not_told
 from eegfm.data.mixing.batches import Batches, Part, Parts, check_weights, shares
 from eegfm.data.mixing.channels import Channels, choose
 from eegfm.data.mixing.facts import Named, facts_of_all
-from eegfm.data.module import EEGData, EEGDataModule
+from eegfm.data.module import EEGDataModule
 from eegfm.data.ready import as_part
 from eegfm.data.splits import Division
 
@@ -74,7 +75,7 @@ class Mix(EEGData):
         self._corpora = {name: make(**every, **_ratio(make, train_ratio)) for name, make in corpora.items()}
         self.seed, self.batch_size, self.num_workers = seed, batch_size, num_workers
         check_weights(tuple(self.corpora), weights)
-        self.weights, self.epoch_windows = weights, epoch_windows
+        self.weights, self.epoch_windows, self.encoder = weights, epoch_windows, encoder
         specs = {name: part.spec for name, part in self.corpora.items()}
         if len({spec.sfreq for spec in specs.values()}) > 1:
             rates = ", ".join(f"{name} {spec.sfreq:g} Hz" for name, spec in specs.items())

@@ -11,49 +11,16 @@ from torch import Tensor
 
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, SplitName
 from eegfm.contracts import EegfmError, Encodes, SampleSpec
+from eegfm.data.base import EEGData
 from eegfm.data.census import count, leakage
 from eegfm.data.facts import BenchmarkFacts, Leakage
-from eegfm.data.loaders import Loader, OrderedData, SplitDataset, Windows
+from eegfm.data.loaders import Loader, SplitDataset, Windows
 from eegfm.data.ready import Preparation
 from eegfm.data.recipe import Recipe
 from eegfm.data.resident import ResidentLoader
 from eegfm.data.splits import Division, subset
 from eegfm.data.store import SampleIndex, SampleStore
 from eegfm.signal.steps import Step
-
-
-class EEGData(OrderedData):
-    """What a run learns from: the splits of one corpus (`EEGDataModule`) or of several (`eegfm.data.mix.Mix`).
-
-    Nobody has to ask which: one corpus is a mix of one. `corpora` has the data module of each corpus by name; the name
-    of one that is alone is "".
-    """
-
-    seed: int
-
-    @property
-    def corpora(self) -> "Mapping[str, EEGDataModule]":
-        raise NotImplementedError
-
-    def datasets(self, split: SplitName) -> Mapping[str, Any]:
-        """A split in stored order, by corpus that has some of it. The test split opens in the test stage only."""
-        raise NotImplementedError
-
-    def train_dataloader(self) -> Loader | ResidentLoader:
-        return self._loader("train", self.seed)
-
-    def val_dataloader(self) -> Loader | ResidentLoader:
-        return self._loader("val")
-
-    def test_dataloader(self) -> Loader | ResidentLoader:
-        return self._loader("test")
-
-    def split_dataloader(self, split: SplitName) -> Loader | ResidentLoader:
-        """Any split in stored order, for evaluation."""
-        return self._loader(split)
-
-    def _loader(self, split: SplitName, seed: int | None = None) -> Loader | ResidentLoader:
-        raise NotImplementedError
 
 
 class EEGDataModule(EEGData):

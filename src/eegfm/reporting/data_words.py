@@ -21,15 +21,13 @@ from eegfm.drawing.html import (
     table,
 )
 from eegfm.reporting.data_measured import Measured
-from eegfm.runs.reservations import reservations
+from eegfm.runs.reservations import leak_of_protocol, reservations
 
 
 def marks_of(benchmark: BenchmarkSpec, facts: BenchmarkFacts) -> list[str]:
     """The reservations about the data, as sentences; "complete" first if no recording is missing."""
-    leak = [f"LEAK OF THE PROTOCOL: {benchmark.subject_leak}"] if benchmark.subject_leak else []
-    return (
-        ["complete"] * facts.complete + [reservation.sentence for reservation in reservations(facts)] + leak
-    )
+    leak = [leak_of_protocol(benchmark.subject_leak)] if benchmark.subject_leak else []
+    return ["complete"] * facts.complete + [one.sentence for one in (*reservations(facts), *leak)]
 
 
 def lead(data: EEGDataModule, facts: BenchmarkFacts) -> str:

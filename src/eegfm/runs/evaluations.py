@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from eegfm.data.module import EEGData
+from eegfm.data.base import EEGData
 from eegfm.runs.machine import environment
 from eegfm.runs.place import Place
 from eegfm.runs.same_run import data_at_hand

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from eegfm.contracts import EegfmError
-from eegfm.data.module import EEGData, EEGDataModule
+from eegfm.data.base import EEGData
+from eegfm.data.module import EEGDataModule
 from eegfm.tasks.weights import PEOPLE_SEEN, exported_people, read_checkpoint
 
 log = logging.getLogger(__name__)

@@ -20,6 +20,9 @@ class Reservation:
         return self.sentence
 
 
+UNKNOWN_WEIGHTS = Reservation("UNKNOWN", "UNKNOWN: no finished run says what these weights were trained on")
+
+
 def reservations(
     facts: BenchmarkFacts,
     *,
@@ -86,6 +89,11 @@ def trained_on(seen: Mapping[str, str]) -> Reservation:
     """The reservation that published weights were trained on a tested benchmark: see `RunResult.seen`."""
     how = "; ".join(f"{name}: {said}" for name, said in seen.items())
     return Reservation("SEEN", f"SEEN: the weights were trained on what is tested here ({how})")
+
+
+def leak_of_protocol(said: str) -> Reservation:
+    """The reservation that a protocol itself may put a person into two splits: see `BenchmarkSpec.subject_leak`."""
+    return Reservation("LEAK OF THE PROTOCOL", f"LEAK OF THE PROTOCOL: {said}")
 
 
 def reservations_of(result: RunResult) -> list[Reservation]:

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from eegfm.config.from_file import read, text_of
 from eegfm.config.identity import run_identity
 from eegfm.contracts import EegfmError
-from eegfm.data.module import EEGData
+from eegfm.data.base import EEGData
 from eegfm.data.recipe import differences
 from eegfm.runs.place import CHECKPOINTS
 from eegfm.tasks.weights import config_of

@@ -13,7 +13,7 @@ channels was meant. Windows of unlocked EEG average to almost nothing, so `acmse
 reconstruction; it is here for comparison with the published numbers, in the unit that the model sees.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,8 +43,8 @@ class Reconstructions:
     straight line fills them; or the error of other answers over "all" samples, by their names (see
     `Errors`). `absolute` is the mean absolute error in µV, `variance` the mean square of the window about
     its mean in µV². `subject` is the position in the store's sorted list of subject ids. `loss` is that of
-    the window's batch. For a mix, `corpus` is the position of the window's corpus in `corpora`, and there
-    is no `acmse`, which averages windows of one length.
+    the window's batch. `corpus` is the position of the window's corpus in `corpora`, whose only name is ""
+    where a corpus is alone. `acmse` averages windows of one length: None if there are several corpora.
     """
 
     keys: list[str]
@@ -54,17 +54,17 @@ class Reconstructions:
     variance: Float[np.ndarray, "window channel"]
     loss: Float[np.ndarray, " window"]
     acmse: float | None
-    corpora: tuple[str, ...] = ()
-    corpus: Int[np.ndarray, " window"] | None = None
+    corpora: tuple[str, ...]
+    corpus: Int[np.ndarray, " window"]
 
     def metrics(self) -> dict[str, float]:
-        """The split's loss, errors and `acmse`; a mix adds losses and errors by corpus: "rmse_uv/tuab"."""
+        """The split's loss, errors and `acmse`; corpora with names add their own: "rmse_uv/tuab"."""
         found = {"loss": float(self.loss.mean()), **self._errors(slice(None))}
         if self.acmse is not None:
             found["acmse"] = self.acmse
         for i, name in enumerate(self.corpora):
             of_corpus = self.corpus == i
-            if of_corpus.any():
+            if name and of_corpus.any():
                 values = {"loss": float(self.loss[of_corpus].mean()), **self._errors(of_corpus)}
                 found |= {f"{key}/{name}": value for key, value in values.items()}
         return found
@@ -105,10 +105,9 @@ class Reconstructions:
 class Errors(Metric):
     """Gather the errors of a split. torchmetrics concatenates or sums the states over processes.
 
-    `shape` is that of the windows, except where `corpora` names the corpora of a mix: there lengths may
-    differ from batch to batch. `rows` holds for each corpus the rows of its windows in `shape`; it is empty
-    where every corpus has all rows. `beside` names answers other than the model's, which are scored with it
-    ("mean" as "mean_rmse_uv").
+    `shape` is that of the windows; with several corpora, lengths may differ from batch to batch. `rows` holds
+    for each corpus, by name, the rows of `shape` that its windows have. `beside` names answers other than the
+    model's, which are scored with it ("mean" as "mean_rmse_uv").
     """
 
     is_differentiable = False
@@ -128,17 +127,19 @@ class Errors(Metric):
         *,
         masked: bool,
         beside: Sequence[str] = (),
-        corpora: Sequence[str] = (),
-        rows: Sequence[Sequence[int]] = (),
+        rows: Mapping[str, Sequence[int]],
     ) -> None:
         super().__init__()
-        self.n_channels, self.rows = shape[0], tuple(map(tuple, rows))
+        self.n_channels = shape[0]
+        self.corpora, self.rows = tuple(rows), tuple(map(list, rows.values()))
+        self.one_length = len(rows) == 1
         self.columns = ("all", *(PARTS if masked else ()), *beside, *NO_SQUARES)
-        self.corpora = tuple(corpora)
         for name in ("subject", "corpus", "loss", "table"):  # the table: [window, column, channel]
             self.add_state(name, default=[], dist_reduce_fx="cat")
         for name in ("true_sum", "pred_sum"):
-            self.add_state(name, default=torch.zeros(() if corpora else tuple(shape)), dist_reduce_fx="sum")
+            self.add_state(
+                name, default=torch.zeros(tuple(shape) if self.one_length else ()), dist_reduce_fx="sum"
+            )
 
     def update(
         self,
@@ -167,16 +168,14 @@ class Errors(Metric):
         columns += [((other - true) * size).square().mean(-1) for other in beside]
         columns += [error.abs().mean(-1), (true * size).var(-1, correction=0)]
         table = torch.stack(columns, dim=1)
-        if self.rows:
-            own = table
-            table = own.new_full((*own.shape[:2], self.n_channels), torch.nan)
-            table[:, :, list(self.rows[self.corpora.index(corpus)])] = own
-        self.table.append(table)
+        position = self.corpora.index(corpus)
+        whole = table.new_full((*table.shape[:2], self.n_channels), torch.nan)
+        whole[:, :, self.rows[position]] = table
+        self.table.append(whole)
         self.subject.append(subject)
         self.loss.append(loss.detach().expand(len(true)))
-        if self.corpora:
-            self.corpus.append(torch.full_like(subject, self.corpora.index(corpus)))
-        else:
+        self.corpus.append(torch.full_like(subject, position))
+        if self.one_length:
             self.true_sum += true.sum(0)
             self.pred_sum += pred.sum(0)
 
@@ -201,11 +200,9 @@ class Errors(Metric):
                 "There is no window to score. Check the split and its limits (trainer.limit_*_batches)."
             )
         table = dim_zero_cat(self.table).double().cpu().numpy()
-        corpus = dim_zero_cat(self.corpus).cpu().numpy() if self.corpora else None
-        wrong = ~np.isfinite(table)
-        if self.rows:
-            has = np.array([np.isin(np.arange(self.n_channels), own) for own in self.rows])
-            wrong &= has[corpus][:, None]
+        corpus = dim_zero_cat(self.corpus).cpu().numpy()
+        has = np.array([np.isin(np.arange(self.n_channels), own) for own in self.rows])
+        wrong = ~np.isfinite(table) & has[corpus][:, None]
         bad = int(wrong.any(axis=(1, 2)).sum())
         if bad:
             raise EegfmError(
@@ -215,7 +212,7 @@ class Errors(Metric):
             )
         column = {name: table[:, i] for i, name in enumerate(self.columns)}
         acmse = None
-        if not self.corpora:
+        if self.one_length:
             waves = (self.true_sum - self.pred_sum).double() / len(table)
             # mean over time, sum over channels, divided by the number of samples: as published
             acmse = float(waves.square().mean(-1).sum() / waves.shape[-1])
@@ -246,7 +243,9 @@ def mean_there(values: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray,
     return np.where(there, values, 0.0).sum(axis=axis) / np.where(n > 0, n, np.nan)
 
 
-def rows_of(spec: SampleSpec) -> list[list[int]]:
-    """For each corpus of a mix with its own montage, the rows of `spec.montage` that are its channels."""
+def rows_of(spec: SampleSpec) -> dict[str, list[int]]:
+    """For each corpus, the rows of `spec.montage` that are its channels."""
     position = {name: row for row, name in enumerate(spec.montage.names)}
-    return [[position[name] for name in montage.names] for montage in spec.montages]
+    return {
+        corpus: [position[name] for name in montage.names] for corpus, montage in spec.montage_of.items()
+    }

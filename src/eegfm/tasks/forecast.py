@@ -80,7 +80,7 @@ class Forecast(Reconstruct):
         self.ratio = ratio
         n_channels, n_times = spec.shape
         shape = (n_channels, n_times - self.past(n_times))
-        self.errors = Errors(shape, masked=False, beside=BESIDE, corpora=spec.corpora, rows=rows_of(spec))
+        self.errors = Errors(shape, masked=False, beside=BESIDE, rows=rows_of(spec))
         self.head: nn.Module | None = None
         if head is not None:
             check_option("task.head", head, get_args(HeadName))

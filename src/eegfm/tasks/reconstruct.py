@@ -99,7 +99,7 @@ class Reconstruct(Task):
         self.loss_on = loss_on
         self.criterion = WeightedSum(loss)
         self.mask = None if mask is None else mask(spec)
-        self.errors = Errors(spec.shape, masked=mask is not None, corpora=spec.corpora, rows=rows_of(spec))
+        self.errors = Errors(spec.shape, masked=mask is not None, rows=rows_of(spec))
         self.observe = Observe(spec, scale=scale, seed=seed, **(observe or {}))
         self.outputs: Reconstructions | None = None
         self._keys: list[str] = []

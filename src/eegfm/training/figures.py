@@ -68,7 +68,6 @@ def figures_of_windows(
     """Three validation windows, input and output; the error over the scalp; the terms of the loss."""
     task, drawn = run.task.eval(), {}
     spec, montage, sfreq = run.data.spec, run.data.spec.montage, run.data.spec.sfreq
-    own = maps.montages(spec, "")  # by corpus, if corpora keep their own
     for corpus, rows in run.data.datasets("val").items():
         n = len(rows)
         batch = rows.__getitems__(np.linspace(0, n - 1, min(3, n)).round().astype(int).tolist())
@@ -80,7 +79,7 @@ def figures_of_windows(
         drawn[f"reconstruction_{corpus}" if corpus else "reconstruction"] = recordings.reconstruction(
             *uv,
             hidden=hidden,
-            names=own.get(corpus, montage).names,
+            names=spec.montage_of[corpus].names,
             sfreq=sfreq,
             keys=batch.key,
             title=f"{title}, validation" + f", {corpus}" * bool(corpus),
