@@ -4,7 +4,16 @@ import importlib
 import importlib.abc
 import sys
 
-EXTRAS = {"optuna", "submitit", "braindecode", "pyriemann", "wandb_workspaces", "chronos", "tsfm_public"}
+EXTRAS = {
+    "optuna",
+    "submitit",
+    "braindecode",
+    "pyriemann",
+    "wandb_workspaces",
+    "chronos",
+    "tsfm_public",
+    "mne_bids",
+}
 
 
 class Absent(importlib.abc.MetaPathFinder):
