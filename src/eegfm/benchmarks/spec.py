@@ -131,6 +131,9 @@ class BenchmarkSpec:
             corpus's own.
         pool_gap: whose ids are not the pool's, in words.
         one_label: a recording is cut end to end and has one label, so that windows of any length have it too.
+        places: the places of the stored rows where the names do not say them.
+        own: a person's own recordings, which nobody has counted: the first complete preparation does, and more is asked
+            of the whole (see `eegfm.data.counted`).
         reference_key: a window's key in a store of the reference's own scripts, and the split that lists it there ->
             the key's content, or None if it is no key of this benchmark. Left out if the reference makes no store of
             this protocol, because we repaired it or divided it differently.
@@ -165,6 +168,8 @@ class BenchmarkSpec:
     pool: str = ""
     pool_gap: str = ""
     one_label: bool = False
+    places: Montage | None = None
+    own: bool = False
     reference_key: Callable[[str, SplitName], ReferenceWindow | None] | None = None
 
     def __post_init__(self) -> None:
@@ -189,7 +194,7 @@ class BenchmarkSpec:
     @property
     def montage(self) -> Montage:
         """Names and places of the stored rows."""
-        return montage_of(self.channels)
+        return montage_of(self.channels) if self.places is None else self.places
 
     @property
     def n_times(self) -> int:

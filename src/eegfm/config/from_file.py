@@ -202,8 +202,19 @@ def _refuse_target(node: dict[str, Any], path: str, who: str, trust: Sequence[st
     if "_target_" not in node:
         return
     target = str(node["_target_"])
-    if any(target == one or target.startswith(f"{one}.") for one in trust):
+
+    def trusted(name: str) -> bool:
+        return any(name == one or name.startswith(f"{one}.") for one in trust)
+
+    if trusted(target):
         return
+    reader = node.get("reader")  # of somebody's own recordings: a function by its name
+    if reader is not None and not (isinstance(reader, str) and trusted(reader)):
+        typed = f" If you trust who wrote it, type trust={str(reader).rpartition('.')[0]}"
+        raise EegfmError(
+            f"{who}: {path}.reader is {_short(reader)}, a function outside of eegfm. So a file could run anything: it "
+            f"was not imported.{typed * (DOTTED.fullmatch(str(reader)) is not None)}"
+        )
     dotted = DOTTED.fullmatch(target) is not None
     known = _named().get(target)
     if known is None and dotted and target.startswith(STEPS) and is_class(target):

@@ -53,7 +53,10 @@ class Copies:
 
     def named(self) -> list[str]:
         """The files of each group that the benchmark does not declare."""
-        return [" = ".join(path.name for path in group) for group in self.undeclared]
+        return [
+            " = ".join(f"{path.name} ({recording})" for path, recording in group.items())
+            for group in self.undeclared
+        ]
 
 
 def copies(benchmark: BenchmarkSpec, sources: Iterable[Source], sha256: Mapping[Path, str]) -> Copies:

@@ -274,6 +274,11 @@ class EEGDataModule(EEGData):
                 f"{said} The corpus has no subject for it; it serves for pre-training together with others: "
                 f"data=mix data/corpora=[...,{self.benchmark.name}]"
             )
+        if self.benchmark.own and self.split is None:
+            raise EegfmError(
+                f"{said} Say in its file who is in it (split: {{train: [...], val: [...], test: [...]}}), or divide "
+                "the recordings anew: split=kfold, split=loso, split=recordings"
+            )
         who = (
             f"Its subjects are {', '.join(published[split][:8])} ...: add them"
             if published

@@ -8,7 +8,12 @@ from eegfm.contracts import EegfmError
 from eegfm.signal.montage import today
 
 
-def matched(there: Sequence[str], wanted: Sequence[str], path: Path) -> dict[str, str]:
+def matched(
+    there: Sequence[str],
+    wanted: Sequence[str],
+    path: Path,
+    remedy: str = "Choose a recording of that montage, or rename its channels.",
+) -> dict[str, str]:
     """Match a file's channels with the wanted ones: the file's name -> ours, in the wanted order.
 
     An exact name comes first. Otherwise case, a leading "EEG ", a trailing reference "-REF" or "-LE" and
@@ -31,7 +36,7 @@ def matched(there: Sequence[str], wanted: Sequence[str], path: Path) -> dict[str
     if missing:
         raise EegfmError(
             f"{path} lacks {len(missing)} of the {len(wanted)} channels of this run: {', '.join(missing)}. "
-            f"It has {', '.join(there)}. Choose a recording of that montage, or rename its channels."
+            f"It has {', '.join(there)}. {remedy}"
         )
     if unclear:
         raise EegfmError(

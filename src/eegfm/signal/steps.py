@@ -147,6 +147,16 @@ class AverageReference:
 
 
 @dataclass(frozen=True)
+class RemoveMean:
+    """Subtract the mean of each row over each piece: the offset of a recording, or of each trial of one."""
+
+    version: ClassVar[int] = 1
+
+    def __call__(self, recording: Recording) -> Recording:
+        return recording.by_piece(lambda data: data - data.mean(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True)
 class Bipolar:
     """Rows that are differences of two electrodes: "FP1-F7" is FP1 minus F7."""
 

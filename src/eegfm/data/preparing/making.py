@@ -172,7 +172,8 @@ def make_part(
         facts["left_out"] = str(reason)
         windows, index = _no_windows(benchmark)
     except EegfmError as error:
-        return str(error)
+        # nobody publishes a person's own file: what to do is said for all of them at the end
+        return str(error).replace(FETCH_AGAIN, "").strip() if benchmark.own else str(error)
     except OSError as error:
         return f"{source.path} cannot be read ({error.strerror or error}). Fetch it again, or check its permissions."
     except Exception as error:  # a reader may raise anything on a damaged file; the other recordings go on

@@ -14,6 +14,8 @@ from pathlib import Path
 from eegfm.benchmarks.spec import BenchmarkSpec, Source
 from eegfm.contracts import EegfmError
 from eegfm.data.census import census_differences, copies, count, leakage
+from eegfm.data.counted import faults, file_of, with_census
+from eegfm.data.counted import remember as remember_counts
 from eegfm.data.manifest import Manifest
 from eegfm.data.preparing.consistent import (
     refuse_contradictions,
@@ -129,12 +131,15 @@ def _assemble(
 ) -> SampleStore:
     facts = {source.recording: part_facts(parts, source.recording) for source in kept}
     indices = {source.recording: read_part_index(parts, source.recording) for source in kept}
-    sha256 = {source.path: facts[source.recording]["files"][0]["sha256"] for source in kept}
-    alike = copies(benchmark, kept, sha256).named()
+    used = [source for source in kept if "left_out" not in facts[source.recording]]
+    sha256 = {source.path: facts[source.recording]["files"][0]["sha256"] for source in used}
+    alike = copies(benchmark, used, sha256).named()
     if alike:
+        leave = "name the copy under leave_out: {<pattern>: <reason>}"
         raise EegfmError(
             f"{benchmark.title}: files that must differ have the same bytes: {'; '.join(alike)}. One of each is a copy "
-            "under a wrong name. Fetch it again, or delete the copy and type data.allow_partial=true."
+            "under a wrong name. Fetch it again, or "
+            + (leave if benchmark.own else "delete the copy and type data.allow_partial=true.")
         )
     n_rows = sum(len(index) for index in indices.values())
     if n_rows == 0:
@@ -146,8 +151,12 @@ def _assemble(
         )
     whole = SampleIndex.concatenate(list(indices.values()))
     refuse_spellings(benchmark, zip(whole.subject.tolist(), whole.split.tolist(), strict=True))
-    wrong = [] if missing or failures else census_differences(benchmark, whole, len(sources))
+    counted = with_census(benchmark, folder)
+    wrong = [] if missing or failures else census_differences(counted, whole, len(sources))
+    wrong += faults(benchmark, sources, whole)
     if wrong and not allow_partial:
+        if benchmark.own:
+            raise EegfmError(_own_sentence(counted, folder, wrong))
         raise EegfmError(
             f"{benchmark.name}: all files are there, but the counts are not those of the census "
             f"({benchmark.census.source}): {'; '.join(wrong)}. Is this the edition that {benchmark.protocol} uses? "
@@ -201,6 +210,8 @@ def _assemble(
     )
     store = write_store(folder, manifest, (read_part(parts, source.recording) for source in kept))
     remember(store, ((source, facts[source.recording]) for source in kept))
+    if store.complete:
+        remember_counts(benchmark, folder, whole, len(sources))
     return store
 
 
@@ -249,6 +260,24 @@ def _missing_sentence(
     )
 
 
+_OWN_REMEDY = (
+    "\nOr say in their YAML what is right of them (units, raw_sfreq, aliases, windows), or why they are not used: "
+    "leave_out: {<pattern>: <reason>}"
+)
+
+
+def _own_sentence(benchmark: BenchmarkSpec, folder: Path, wrong: Sequence[str]) -> str:
+    path = file_of(folder)
+    recount = (
+        f"If the recordings were changed on purpose, delete {path}, and the next preparation counts anew.\n"
+    )
+    return (
+        f"{benchmark.title}: {'; '.join(wrong)}.\n"
+        + (recount if path.exists() else "")
+        + "To use them anyway, marked as partial in every report: data.allow_partial=true"
+    )
+
+
 def _first_missing(source: Source) -> str:
     return next(path.name for path in source.files if not path.is_file())
 
@@ -264,10 +293,13 @@ def _failure_sentence(benchmark: BenchmarkSpec, failures: Sequence[Failure], n: 
         f"{benchmark.title}: {len(failures)} of {n} recordings are not usable:\n{shown(failures)}\n"
         "The other recordings are prepared and kept. Repair these files and run the same command again. To leave "
         "them out, marked as partial in every report: data.allow_partial=true"
+        + (_OWN_REMEDY if benchmark.own else "")
     )
 
 
 def _how_to_get(benchmark: BenchmarkSpec, raw: Path) -> str:
+    if benchmark.own:
+        return f"These are {benchmark.access} If they lie elsewhere: data.raw=<folder>"
     download = " data.download=true fetches it." if benchmark.open_files else ""
     return (
         f"{benchmark.access}{download}\n"

@@ -70,5 +70,7 @@ class Remedies:
 
 
 def how_to_get(benchmark: BenchmarkSpec) -> str:
+    if benchmark.own:
+        return f"These are {benchmark.access} If they lie elsewhere: data.raw=<folder>"
     fetch = " data.download=true fetches it." if benchmark.open_files else ""
     return f"{benchmark.access}{fetch} If the files lie elsewhere: data.raw=<folder>"

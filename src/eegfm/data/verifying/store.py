@@ -9,6 +9,7 @@ import numpy as np
 
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec
 from eegfm.data.census import count, leakage
+from eegfm.data.counted import with_census
 from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleStore, digests
 from eegfm.data.verifying.checks import Check, Meter, Remedies, Verdict
@@ -123,7 +124,8 @@ def _chunks(store: SampleStore) -> Iterator[np.ndarray]:
 
 def _counts(benchmark: BenchmarkSpec, store: SampleStore) -> list[Check]:
     """Compare recordings and windows, by split and class, with the census; a partial store may have fewer."""
-    census, counted = benchmark.census, count(store.index, len(benchmark.kinds))
+    census = with_census(benchmark, store.folder).census
+    counted = count(store.index, len(benchmark.kinds))
     wrong: Verdict = "off" if store.complete else "warning"
     # an imported store does not know of recordings that the protocol leaves out
     n_recordings = census.recordings if store.manifest.imported is None else None

@@ -1,0 +1,1 @@
+"""A person's own recordings, declared in a YAML file: see `declared`."""
