@@ -2,6 +2,9 @@
 
 from copy import deepcopy
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from unittest import mock
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -17,8 +20,21 @@ def composed(*overrides: str, door: str = "train", hydra: bool = False) -> DictC
 @lru_cache(maxsize=300)
 def _composed(door: str, overrides: tuple[str, ...], hydra: bool) -> DictConfig:
     register()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+    with (
+        initialize_config_dir(str(config_dir()), version_base="1.3"),
+        mock.patch.object(OmegaConf, "load", read),  # a config is made of forty files, which hundreds share
+    ):
         return compose(door, overrides=list(overrides), return_hydra_config=hydra)
+
+
+def read(file: Any) -> Any:
+    """`OmegaConf.load`, which parses a file of conf/ once."""
+    path = Path(getattr(file, "name", file))
+    return deepcopy(_parsed(path)) if path.is_relative_to(config_dir()) else _load(file)
+
+
+_load = OmegaConf.load
+_parsed = lru_cache(maxsize=None)(_load)
 
 
 def with_choices(*overrides: str) -> tuple[DictConfig, dict[str, str]]:

@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
+import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
@@ -20,6 +22,7 @@ from eegfm.contracts import EegfmError
 from eegfm.reporting.published import published
 from tests.command_line import call, call_afresh
 from tests.composed import composed
+from tests.config.test_who_wins import leaves
 
 GROUPS = ("data", "model", "encoder", "task", "trainer", "logger", "adapt", "row", "experiment")
 OPTIONS = {group: sorted(path.stem for path in (config_dir() / group).glob("*.yaml")) for group in GROUPS}
@@ -31,33 +34,30 @@ def resolved(*overrides: str) -> dict:
     return plain
 
 
-def pairs():
-    """Every model with every data set; those of one model and of one data set are quick enough for `make check`."""
-    for model, data in itertools.product(OPTIONS["model"], OPTIONS["data"]):
-        if data != "mix":  # which is of nothing yet
-            fast = model == "eegm2" or data == "tuab"
-            yield pytest.param(model, data, marks=[] if fast else [pytest.mark.slow])
-
-
-@pytest.mark.parametrize(("model", "data"), pairs())
-def test_every_model_composes_with_every_data_set(model, data):
-    config = composed(f"model={model}", f"data={data}")
-    for node in ("data", "encoder", "task", "model"):
+@pytest.mark.parametrize("model", OPTIONS["model"])
+def test_every_model_composes_and_takes_the_windows_of_every_data_set(model):
+    """An option of data says nothing of a model, so that each needs composing once. `mix` is of nothing yet."""
+    config = composed(f"model={model}", "data=tuab")
+    for node in ("encoder", "task", "model"):
         if "_target_" in config[node]:
             check_types(config[node], node)
     package = getattr(get_object(config.model._target_), "package", "torch")
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
-    spec = build_data(config).spec
-    if model == "stamp_lora":  # its encoder stops here without weights
-        with pytest.raises(EegfmError, match="encoder=moment: there is no"):
-            make(config.model, "model")
-        return
-    assert make(config.model, "model")(spec) is not None
+    for data in {*OPTIONS["data"]} - {"mix"}:
+        config.data = composed("model=eegm2", f"data={data}").data
+        check_types(config.data, "data")
+        spec = build_data(config).spec
+        if model == "stamp_lora":  # its encoder stops here without weights
+            with pytest.raises(EegfmError, match="encoder=moment: there is no"):
+                make(config.model, "model")
+            continue
+        with torch.device("meta"):
+            assert make(config.model, "model")(spec) is not None
 
 
-def file_of(experiment: str) -> DictConfig:
-    node = OmegaConf.load(config_dir() / "experiment" / f"{experiment}.yaml")
+def file_of(option: str, group: str = "experiment") -> DictConfig:
+    node = OmegaConf.load(config_dir() / group / f"{option}.yaml")
     assert isinstance(node, DictConfig)
     return node
 
@@ -73,7 +73,8 @@ def swept(experiment: str) -> dict[str, list[str]]:
     return found
 
 
-def check_cell(*overrides: str) -> None:
+def check_cell(*overrides: str) -> DictConfig:
+    """The config composes, and so does that of the pre-training which it starts from, if any."""
     config = composed(*overrides)
     OmegaConf.to_container(config, resolve=True)
     for node in ("data", "encoder", "task", "model"):
@@ -81,13 +82,30 @@ def check_cell(*overrides: str) -> None:
     if config.weights == "pretrain":
         before, _ = pretraining(config, {})
         check_types(before.task, "pretrain.task")
+    return config
+
+
+def check_holds(file: Path, config: DictConfig, *later: str) -> None:
+    """Everything that a file of conf/ says, as it is written, is in the config, but for keys that came later."""
+    said = OmegaConf.load(file)
+    for key in ("defaults", "hydra"):
+        said.pop(key, None)
+    found = leaves(OmegaConf.to_container(config, enum_to_str=True))
+    for key, value in leaves(OmegaConf.to_container(said)).items() if said else ():
+        assert key in later or found[key] == value, key
 
 
 @pytest.mark.parametrize("experiment", OPTIONS["experiment"])
-def test_every_experiment_composes(experiment):
-    """The config of its last cell composes, and so does the pre-training that it starts from, if any."""
-    last = [f"{name}={values[-1]}" for name, values in swept(experiment).items()]
-    check_cell(f"experiment={experiment}", *last)
+def test_every_experiment_composes_and_what_it_says_holds(experiment):
+    """In its last cell."""
+    last = {name: values[-1] for name, values in swept(experiment).items()}
+    config = check_cell(f"experiment={experiment}", *(f"{name}={value}" for name, value in last.items()))
+    check_holds(config_dir() / "experiment" / f"{experiment}.yaml", config, *last)
+
+
+@pytest.mark.parametrize("adapt", OPTIONS["adapt"])
+def test_what_an_adaptation_says_holds(adapt):
+    check_holds(config_dir() / "adapt" / f"{adapt}.yaml", composed(f"adapt={adapt}"))
 
 
 @pytest.mark.slow
@@ -104,13 +122,14 @@ def test_every_value_that_an_experiment_sweeps_composes(experiment):
 
 @pytest.mark.parametrize("row", OPTIONS["row"])
 def test_a_row_is_its_model_and_its_encoder_within_an_experiment(row):
-    text = (config_dir() / "row" / f"{row}.yaml").read_text(encoding="utf-8")
-    said = dict(re.findall(r"override /(model|encoder): (\w+)", text))
-    alone = composed(*(f"{group}={option}" for group, option in said.items()))
+    file = config_dir() / "row" / f"{row}.yaml"
+    said = dict(re.findall(r"override /(model|encoder): (\w+)", file.read_text(encoding="utf-8")))
     config = composed("experiment=mental_arithmetic_table", f"row={row}")
-    assert config.model._target_ == alone.model._target_
-    assert config.encoder._target_ == alone.encoder._target_
+    check_holds(file, config)
     assert config.trainer.max_epochs == 15  # the experiment's, for the recipe's 50
+    assert config.model._target_ == file_of(said["model"], "model").model._target_
+    encoder = said.get("encoder", "raw")  # which every other model names itself
+    assert config.encoder._target_ == file_of(encoder, "encoder")._target_
 
 
 @pytest.mark.parametrize("encoder", OPTIONS["encoder"])
@@ -327,8 +346,6 @@ def test_a_published_choice_has_the_name_of_its_benchmark():
 
 def test_a_run_starts_from_the_published_weights_in_the_unit_that_they_want(tmp_path):
     """A file of CBraMod's published layout, which is what weights=published looks for."""
-    import torch
-
     from tests.models.cbramod import state_of_the_layout
 
     file = tmp_path / "cbramod" / "pretrained_weights.pth"
