@@ -78,7 +78,7 @@ def test_figures_of_an_evaluation_go_to_the_wandb_run_of_the_training(run):
 
 
 def test_a_run_that_was_not_logged_there_sends_nothing(run):
-    """The folder says that a run was logged and the config says how; one without the other is not enough."""
+    """The folder says that a run was logged and the command line says where; one without the other is not enough."""
     folder, config, picture = run
     to_wandb(config, Place.of(folder), {SPLIT: picture})
     assert not (folder / "wandb").exists()

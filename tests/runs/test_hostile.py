@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 import eegfm
 from eegfm.build import build, trained
 from eegfm.config.identity import plain
+from eegfm.config.schema import config_dir
 from eegfm.contracts import EegfmError
 from eegfm.export.model import write
 from eegfm.runs.corpora_seen import corpora_seen
@@ -84,7 +85,6 @@ EVIL = {
     "a command for a task": ("task", RUN),
     "a command for a split": ("split", RUN),
     "a command for a trainer": ("trainer", RUN),
-    "a command for a logger": ("logger", RUN),
     "a shell": ("model", {"_target_": "os.system", "command": "touch canary"}),
     "our own way to run a command": (
         "model", {"_target_": "eegfm.runs.slurm._ask", "_args_": ["touch", "canary"]},
@@ -127,7 +127,7 @@ def test_a_file_makes_nothing_that_conf_does_not_name(theirs, what):
     assert sorted(theirs.parent.rglob("*")) == before
 
 
-@pytest.mark.parametrize("what", ["callbacks.x", "search", "pretrain.task", "resources", "paper"])
+@pytest.mark.parametrize("what", ["callbacks.x", "search", "pretrain.task", "resources", "paper", "logger"])
 def test_what_is_not_needed_any_more_is_not_made(theirs, what):
     change(theirs, what, RUN)
     Place.of(theirs).config  # noqa: B018
@@ -339,3 +339,20 @@ def test_no_command_runs_what_a_file_names(theirs, command):
     assert done.returncode == 1 and "conf/ does not" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr and SECRET not in done.stdout + done.stderr
     assert sorted(theirs.parent.rglob("*")) == before and os.getcwd() == str(theirs.parent)
+
+
+@pytest.mark.slow
+def test_a_run_does_not_choose_where_figures_of_it_are_sent(tmp_path):
+    """Its folder says that it was logged, and its config to whom; the person at the keyboard has typed neither."""
+    theirs = untrained_run(tmp_path / "theirs", *SMALL, "model.input_norm=instance")
+    (theirs / "wandb").mkdir()
+    logger = OmegaConf.to_container(OmegaConf.load(config_dir() / "logger" / "wandb.yaml"))
+    change(theirs, "logger", {**logger, "project": "theirs", "entity": "them"})
+    asked = ("eegfm.evaluate", "run=theirs", "explain=true")
+    done = call(*asked, cwd=theirs.parent)
+    assert done.returncode == 0 and "type logger=wandb" in done.stdout, done.stderr
+    assert not list((theirs / "wandb").iterdir())
+    done = call(*asked, "logger=wandb", "logger.project=mine", cwd=theirs.parent)
+    assert done.returncode == 0, done.stderr
+    (log,) = theirs.glob("wandb/offline-run-*/*.wandb")
+    assert b"mine" in log.read_bytes() and b"them" not in log.read_bytes()

@@ -38,7 +38,7 @@ def evaluate(config: DictConfig) -> None:
         draw(own, place, split)
         return
     if config.explain:
-        explain(own, place, split)
+        explain(own, place, split, {"logger": config.logger})
         return
     run = trained(own, place)
     run.data.prepare_data()

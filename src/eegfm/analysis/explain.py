@@ -5,6 +5,7 @@ show its mean by class. On data whose sources are known, the attention over chan
 field, as in `eegfm.analysis.maps`. This does not judge the encoder, whose tokens are of one channel each.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -37,12 +38,15 @@ from eegfm.tasks.metric_names import spoken
 from eegfm.tasks.metrics import probabilities, scores
 
 
-def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
+def explain(
+    config: DictConfig, place: Place, split: SplitName, typed: Mapping[str, Any] | None = None
+) -> Path:
     """Write `explain_<split>.html`, its numbers as JSON and the attention as `attention_<split>.npz`; returns the page.
 
     `config` is the run's own. The files go to a folder of their own (see `runs.evaluations`). The file of attention
-    holds "key" and "label" by window, and "attention" [window, head, second, channel] in float16. If the run
-    was logged to W&B, the figures go to the same W&B run, as `explain_<split>/<figure>`.
+    holds "key" and "label" by window, and "attention" [window, head, second, channel] in float16. If the run was
+    logged to W&B, and `logger` of `typed` says where, the figures go to the same W&B run, as
+    `explain_<split>/<figure>`: the run's own config may be somebody else's, and sends nothing anywhere.
 
     Raises:
         EegfmError: the run is not a trained classifier.
@@ -103,15 +107,19 @@ def explain(config: DictConfig, place: Place, split: SplitName) -> Path:
     for sentence in _sentences(numbers):
         screen.print(sentence)
     screen.print(f"page {page}", soft_wrap=True)
-    to_wandb(config, place, {f"explain_{split}/{name}": path for name, path in pictures.items()})
+    to_wandb(typed or {}, place, {f"explain_{split}/{name}": path for name, path in pictures.items()})
     return page
 
 
-def to_wandb(config: DictConfig, place: Place, pictures: dict[str, Path]) -> None:
-    """Log pictures to the W&B run of the run at `place`, if that run was logged to W&B."""
+def to_wandb(typed: Mapping[str, Any], place: Place, pictures: dict[str, Path]) -> None:
+    """Log pictures to the W&B run of the run at `place`, if that run was logged to W&B and a person has typed it."""
     folder = place.folder.resolve()
-    logger = wandb_of(config, folder) if (folder / "wandb").is_dir() else False
-    if logger:
+    if not (folder / "wandb").is_dir():
+        return
+    logger = wandb_of(typed, folder)
+    if not logger:
+        console().print("for W&B as well, type logger=wandb, and its project as in training", style="dim")
+    else:
         send_figures(logger, pictures)
 
 

@@ -27,7 +27,7 @@ LARGEST = 2**32  # of a number: a seed may be as large
 MOST = {"num_workers": 1024, "prepare_workers": 1024, "batch_size": 2**20}
 PLACE = re.compile(r"\$\{paths\.(raw|weights|cache|runs)\}")
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
-BUILT = ("data", "encoder", "split", "task", "model", "trainer", "logger")  # what a finished run is used by
+BUILT = ("data", "encoder", "split", "task", "model", "trainer")  # what a finished run is used by
 STEPS = "eegfm.signal.steps."  # data.steps names any of them
 
 
@@ -52,7 +52,7 @@ def read(text: str, who: str) -> dict[str, Any]:
         raise EegfmError(f"{who} is damaged, or no config of a run ({type(error).__name__}).") from None
     if not isinstance(found, dict):
         raise EegfmError(f"{who} is damaged, or no config of a run: names and values are wanted.")
-    for name in ("seen", "paths", "selection", *BUILT):
+    for name in ("seen", "paths", "selection", "logger", *BUILT):
         if not isinstance(found.get(name), dict | None):
             raise EegfmError(f"{who}: {name} is a {type(found[name]).__name__}, and settings are wanted.")
     return {str(name): value for name, value in found.items()}
@@ -72,7 +72,7 @@ def buildable(text: str, who: str, trust: Sequence[str] = ()) -> DictConfig:
     """The config of a run, for building its model and data here.
 
     `paths` are those of this machine. A cache or raw folder that is not there is looked for in them. What trained the
-    run (callbacks, a search, a pre-training) is left out.
+    run (callbacks, a search, a pre-training) is left out, and where it sent its curves to.
 
     Args:
         text: the config as YAML.
@@ -83,7 +83,7 @@ def buildable(text: str, who: str, trust: Sequence[str] = ()) -> DictConfig:
         EegfmError: see `read`; or it names something that `conf/` does not, or a size that no run has.
     """
     found = read(text, who)
-    for name in ("callbacks", "search", "pretrain"):
+    for name in ("callbacks", "search", "pretrain", "logger"):
         found[name] = {}
     found = _disarmed(found)
     for name in BUILT:
