@@ -19,6 +19,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -27,7 +28,7 @@ from eegfm.config.mistakes import for_hydra, mistake, without_folder
 from eegfm.config.own import found_here, searchpath
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
-from eegfm.support.files import full_disk
+from eegfm.support.files import full_disk, refuse_links
 from eegfm.support.process import arguments, environment
 from eegfm.support.words import print_anything
 
@@ -108,6 +109,16 @@ def door(
                 sys.exit(found)
 
     return main
+
+
+class WritesThroughNoLink(Callback):
+    """Refuses a sweep whose record, which Hydra is about to write, is a symbolic link."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            refuse_links(Path(config.hydra.sweep.dir) / "multirun.yaml")
+        except EegfmError as error:  # Hydra makes warnings of other exceptions
+            sys.exit(str(error))
 
 
 def settings_of(arguments: Sequence[str]) -> tuple[list[str], Path | None]:

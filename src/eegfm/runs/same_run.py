@@ -28,6 +28,11 @@ def refuse_another_run(folder: Path, config: Mapping[str, Any]) -> None:
     if not text and last.is_file():
         text = config_of(last)
     if not text:
+        if (folder / "result.json").exists():
+            raise EegfmError(
+                f"{folder} holds the result of a run and no config.yaml that says of which. Name another folder, or "
+                "put the file back."
+            )
         return
     try:
         held = read(text, str(path))

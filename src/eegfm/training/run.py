@@ -6,7 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from eegfm.support.process import environment, level
 from eegfm.tasks.fitted import FitsInOneGo
 from eegfm.training.finish import finish_run
 from eegfm.training.fit import fit, train_by_gradient
+from eegfm.training.opened import opened
 from eegfm.training.preemption import Asked, listening
 from eegfm.training.processes import rank, stay_alone, told_by_first, until_first_works
 
@@ -43,7 +44,9 @@ log = logging.getLogger(__name__)
 def main(config: DictConfig) -> float | None:
     """Train one run; returns the chosen epoch's validation metric, for sweepers."""
     runtime = HydraConfig.get().runtime
-    return train(config, Path(runtime.output_dir), runtime.choices)
+    folder = Path(runtime.output_dir)
+    with nullcontext() if rank() else opened(folder, config):
+        return train(config, folder, runtime.choices)
 
 
 @contextmanager

@@ -1,0 +1,48 @@
+"""The folder of a run that a command has named, before anything is written into it.
+
+Hydra itself would write its record of the command (`.hydra/`) and its log there as soon as a command begins, through
+links and into anybody's folder. So `conf/train.yaml` tells it to leave the folder alone, and both are written here.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from eegfm.config.written import as_written
+from eegfm.runs.same_run import refuse_another_run
+from eegfm.support.files import refuse_links, write_text
+
+RECORD, LOG = ".hydra", "train.log"
+
+
+@contextmanager
+def opened(folder: Path, config: DictConfig) -> Iterator[None]:
+    """Keep in a run's folder what Hydra has composed, and what is logged while the block runs.
+
+    Raises:
+        EegfmError: the folder holds another run, or one of these files is a link. Then nothing was written.
+    """
+    record, log = folder / RECORD, folder / LOG
+    refuse_another_run(folder, as_written(config))
+    refuse_links(record, log, *record.glob("*"))
+    record.mkdir(exist_ok=True)
+    hydra = HydraConfig.instance().cfg
+    for name, node in (("config", config), ("hydra", hydra), ("overrides", HydraConfig.get().overrides.task)):
+        write_text(record / f"{name}.yaml", OmegaConf.to_yaml(node))
+    root = logging.getLogger()
+    shown = [one.formatter for one in root.handlers if one.formatter is not None]
+    if not shown:  # a person has turned logging off
+        yield
+        return
+    handler = logging.FileHandler(log, encoding="utf-8")
+    handler.setFormatter(shown[0])
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
