@@ -23,6 +23,7 @@ from eegfm.signal.steps import (
     PolyphaseResample,
     Resample,
     WrapEnds,
+    step_of,
 )
 
 NAMES = ("Fz", "Cz", "Pz", "Oz")
@@ -245,3 +246,32 @@ def test_steps_are_facts():
     assert BandPass(0.3, None) == BandPass(low=0.3, high=None) != BandPass(0.3, 75)
     assert len({Resample(200.0), Resample(200.0), Notch(50.0)}) == 2
     assert all(isinstance(step.version, int) for step in (Resample, BandPass, Notch, AverageReference))
+
+
+# ---- a step as text --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        AverageReference(), BandPass(0.3, None), BandPass(low=1, high=40.0), Bipolar(("FP1-F7", "F7-T3")),
+        CausalButterworth(5, 0.3, 50.0), CutAtEvents(), Despike(1e4), FourierResample(200.0), Keep(2.0, 6.0),
+        Notch(60.0), PolyphaseResample(200.0), Resample(200.0), WrapEnds(2.0),
+    ],
+    ids=lambda step: type(step).__name__,
+)  # fmt: skip
+def test_a_step_comes_back_from_its_text(step):
+    assert step_of(repr(step)) == step
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "Resample", "Resample(200.0)", "Resample(sfreq=__import__('os'))", "Recording(data=1)", "Step()",
+        "replace(obj=1)", "eegfm.signal.steps.Resample(sfreq=200.0)", "Resample(sfreq=200.0", "Notch(hz=50)",
+        "Resample(sfreq=200.0) or 1", "BandPass(low=None, high=None)", "Resample(sfreq=" + "(" * 9999,
+    ],
+)  # fmt: skip
+def test_a_text_that_is_no_step_is_refused_and_not_run(text):
+    with pytest.raises(EegfmError):
+        step_of(text)

@@ -21,6 +21,11 @@ COMMANDS = {  # name: (module, what it does)
     ),
     "convert": ("eegfm.commands.convert", "import an LMDB that CBraMod's or STAMP's own scripts made"),
     "evaluate": ("eegfm.evaluate", "score a run folder or a checkpoint on any split"),
+    "predict": (
+        "eegfm.commands.predict",
+        "apply a trained model to recordings: probabilities by window, a decision by recording",
+    ),
+    "embed": ("eegfm.commands.embed", "write one vector for each window of recordings"),
     "stream": (
         "eegfm.commands.stream",
         "run a trained model over a recording of hours, in constant memory",

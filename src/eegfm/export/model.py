@@ -9,7 +9,7 @@ import json
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,11 @@ from eegfm.nn.scaling import size_of
 from eegfm.nn.size import bounded
 from eegfm.support.files import refuse_links, sha256_of
 from eegfm.tasks.features import Features
+
+if TYPE_CHECKING:
+    import mne
+
+    from eegfm.tasks.recording import PredictedRecording
 
 SERIES = 1024  # seconds that an encoder takes at once
 VOLTS = 0.05  # µV: a batch that stays below is in another unit, because amplifier noise is larger
@@ -104,6 +109,14 @@ class Portable(nn.Module):
         if not hasattr(self.backbone, "embed"):
             raise EegfmError(f"{self.config['backbone']['class']} gives no vector for a window.")
         return self._embedded(*self._inputs(x, coords))
+
+    def predict(
+        self, recording: "mne.io.BaseRaw | str | Path", *, hop_s: float | None = None
+    ) -> "PredictedRecording":
+        """Class probabilities along a recording, the table of `eegfm predict`: see `eegfm.export.recording.predict`."""
+        from eegfm.export.recording import predict  # imports MNE, which takes seconds
+
+        return predict(self, recording, hop_s=hop_s)
 
     def _embedded(self, x: Tensor, coords: Tensor) -> Tensor:
         return self.backbone.embed(x if self.scale is None else x / size_of(x, self.scale), coords)

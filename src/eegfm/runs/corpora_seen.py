@@ -10,7 +10,7 @@ from eegfm.contracts import EegfmError
 from eegfm.data.facts import BenchmarkFacts
 from eegfm.runs.overlap import overlap, people_seen
 from eegfm.runs.place import Place
-from eegfm.runs.reservations import Reservation, reservations
+from eegfm.runs.reservations import UNKNOWN_WEIGHTS, Reservation, reservations, reservations_of
 from eegfm.tasks.weights import config_of
 
 DEEP = 20  # runs that each started from the one before
@@ -77,6 +77,11 @@ def reservations_at(
         seen=result.seen,
         tested=tested,
     )
+
+
+def reservations_elsewhere(place: Place) -> list[Reservation]:
+    """The reservations about what the weights of a place say of recordings that are not its data."""
+    return [UNKNOWN_WEIGHTS] if place.result is None else reservations_of(place.result)
 
 
 def _declared(node: Mapping[Any, Any]) -> dict[str, str]:

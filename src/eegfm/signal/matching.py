@@ -1,17 +1,25 @@
-"""The channels of anybody's file, matched with those that are wanted."""
+"""The channels of anybody's file, matched with those that are wanted, or brought to their places."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from eegfm.contracts import EegfmError
-from eegfm.signal.montage import today
+import numpy as np
+from jaxtyping import Float
+
+from eegfm.contracts import EegfmError, Montage
+from eegfm.signal.montage import electrode_of, montage_of, today
+
+Places = Mapping[str, Float[np.ndarray, " 3"]]  # by channel, metres in the head frame, as a file has them
+
+NEAR_M = 0.015  # neighbours of the 10-10 system are about 35 mm apart: nearer than half of that is the same place
 
 
 def matched(
     there: Sequence[str],
     wanted: Sequence[str],
     path: Path,
+    places: Places | None = None,
     remedy: str = "Choose a recording of that montage, or rename its channels.",
 ) -> dict[str, str]:
     """Match a file's channels with the wanted ones: the file's name -> ours, in the wanted order.
@@ -19,6 +27,9 @@ def matched(
     An exact name comes first. Otherwise case, a leading "EEG ", a trailing reference "-REF" or "-LE" and
     trailing dots are ignored, and T3, T4, T5, T6 equal T7, T8, P7, P8. If the file holds a name several
     times, the first is taken ("T8-P8-0"). References are not compared.
+
+    A channel that is not there by name is taken by its place, where the file has `places`: the nearest electrode
+    that no name has taken, if it is within `NEAR_M`.
 
     Raises EegfmError, with their names, if channels are missing or match more than one.
     """
@@ -33,6 +44,11 @@ def matched(
             unclear.append(f"{name} ({' or '.join(alike)})")
         else:
             missing.append(name)
+    if missing and places:
+        near = _nearest(missing, {name: place for name, place in places.items() if name not in found})
+        missing = [name for name in missing if name not in near.values()]
+        order = {name: i for i, name in enumerate(wanted)}
+        found = dict(sorted((found | near).items(), key=lambda pair: order[pair[1]]))
     if missing:
         raise EegfmError(
             f"{path} lacks {len(missing)} of the {len(wanted)} channels of this run: {', '.join(missing)}. "
@@ -42,6 +58,46 @@ def matched(
         raise EegfmError(
             f"{path} has several channels for one of the run: {', '.join(unclear)}. Rename one."
         )
+    return found
+
+
+def everywhere(there: Sequence[str], places: Places, path: Path) -> tuple[dict[str, str], Montage]:
+    """All channels of a file that have a place, for a model that reads places: the file's name -> ours, and places.
+
+    A name that means an electrode (see `electrode_of`) has the place of that electrode, as in training. Another name has
+    the place that the file gives it. Of several channels at one place the first is taken.
+
+    Raises EegfmError if no channel has a place.
+    """
+    found: dict[str, tuple[str, Float[np.ndarray, " 3"]]] = {}
+    taken = set()
+    for name in there:
+        ours = electrode_of(name)
+        if (ours is None and name not in places) or today(ours or name) in taken:
+            continue
+        taken.add(today(ours or name))
+        found[name] = (ours or name, places[name] if ours is None else montage_of([ours]).coords[0])
+    if not found:
+        raise EegfmError(
+            f"{path} has no channel whose name is a place of the 10-05 system, and no digitised places: it has "
+            f"{', '.join(there)}. Rename its channels."
+        )
+    names, coords = zip(*found.values(), strict=True)
+    return dict(zip(found, names, strict=True)), Montage(names, np.array(coords))
+
+
+def _nearest(missing: Sequence[str], places: Places) -> dict[str, str]:
+    """The electrodes that lie where missing channels are, each for one: the file's name -> ours, the nearest first."""
+    placed = [name for name in missing if electrode_of(name) is not None]
+    pairs = sorted(
+        (float(np.linalg.norm(place - coords)), other, name)
+        for name, coords in zip(placed, montage_of(placed).coords, strict=True)
+        for other, place in places.items()
+    )
+    found: dict[str, str] = {}
+    for distance, other, name in pairs:
+        if distance <= NEAR_M and other not in found and name not in found.values():
+            found[other] = name
     return found
 
 

@@ -7,9 +7,10 @@ zero-phase in one pass, over the whole recording with its ends reflected. The ot
 published protocols. Every piece of a recording is processed separately.
 """
 
+import ast
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import mne
 import numpy as np
@@ -18,6 +19,8 @@ import scipy  # its parts load when they are used, so never in a command that pr
 from eegfm.contracts import EegfmError
 from eegfm.signal.montage import montage_of
 from eegfm.signal.recording import Recording
+
+LONGEST = 20_000  # characters of a step's text
 
 
 class Step(Protocol):
@@ -29,6 +32,21 @@ class Step(Protocol):
     version: ClassVar[int]
 
     def __call__(self, recording: Recording) -> Recording: ...
+
+
+def step_of(text: str) -> Step:
+    """The step of this module that `repr` wrote, such as "Resample(sfreq=200.0)"; the text may be anybody's.
+
+    Raises EegfmError if it is no such step.
+    """
+    try:
+        call: Any = ast.parse(text[:LONGEST], mode="eval").body
+        kind: Any = globals().get(call.func.id)
+        if hasattr(kind, "version") and kind.__module__ == __name__ and not call.args:
+            return kind(**{word.arg: ast.literal_eval(word.value) for word in call.keywords})
+    except (AttributeError, SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        pass
+    raise EegfmError(f"{text[:80]!r} is no step of signal processing that this version of eegfm knows.")
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,11 @@ def opened(folder: Path, config: DictConfig) -> Iterator[None]:
     refuse_links(record, log, *record.glob("*"))
     record.mkdir(exist_ok=True)
     hydra = HydraConfig.instance().cfg
-    for name, node in (("config", config), ("hydra", hydra), ("overrides", HydraConfig.get().overrides.task)):
+    for name, node in (
+        ("config", config),
+        ("hydra", hydra),
+        ("overrides", HydraConfig.get().overrides.task),
+    ):
         write_text(record / f"{name}.yaml", OmegaConf.to_yaml(node))
     root = logging.getLogger()
     shown = [one.formatter for one in root.handlers if one.formatter is not None]

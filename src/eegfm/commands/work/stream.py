@@ -22,8 +22,9 @@ from eegfm.contracts import EegfmError
 from eegfm.data.preparing.parts import bar_of
 from eegfm.drawing import recordings, style
 from eegfm.runs.machine import environment, peak_memory_mb
+from eegfm.runs.corpora_seen import reservations_elsewhere
 from eegfm.runs.place import Place
-from eegfm.runs.reservations import UNKNOWN_WEIGHTS, reservations_of, titled
+from eegfm.runs.reservations import titled
 from eegfm.runs.results import read_result
 from eegfm.signal.pieces import Pieces
 from eegfm.signal.quality import check_amplitude
@@ -117,7 +118,7 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
             output = reconstruct(run, pieces, hop, out, config, torch.device(device), upto)
     seconds, used = time.monotonic() - started, time.process_time() - used
     notes = write_annotations(out / f"{file.stem}-annot.fif", output.notes)
-    known = [UNKNOWN_WEIGHTS] if place.result is None else reservations_of(place.result)
+    known = reservations_elsewhere(place)
     title = titled(f"{run.data.benchmark.title}: {place.folder.name}", known) + f"\n{file.name}"
     binned = stretches_of(output, root=not classes)
     drawn = (

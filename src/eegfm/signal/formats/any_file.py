@@ -47,6 +47,16 @@ def open_any(path: Path) -> Opened:
         raise EegfmError(str(error).replace(FETCH_AGAIN, "").strip()) from error.__cause__
 
 
+def open_raw(raw: "mne.io.BaseRaw", path: Path | None = None) -> Opened:
+    """A recording that MNE has read, in MNE's units; `path` is for messages, by default the file that it was read from.
+
+    Raises EegfmError if there is nothing in it.
+    """
+    names = [Path(name) for name in raw.filenames if name is not None]
+    path = path or next(iter(names), Path("the recording"))
+    return _with_kinds(opened(path, path.suffix.removeprefix(".").upper() or "Raw", raw))
+
+
 def head_of(path: Path) -> Path:
     """The file to open for this one: the header that names it, or the file itself.
 

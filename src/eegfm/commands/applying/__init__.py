@@ -1,0 +1,1 @@
+"""A trained model on anybody's recordings: what `eegfm predict` and `eegfm embed` do."""

@@ -1,0 +1,202 @@
+"""The function of `eegfm predict`: a trained model's class probabilities along anybody's recordings."""
+
+import csv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from rich.table import Table
+
+from eegfm.commands.applying.folder import Folder
+from eegfm.commands.applying.model import Applied, applied
+from eegfm.commands.applying.recordings import each, recordings_of
+from eegfm.contracts import EegfmError
+from eegfm.runs.place import Place
+from eegfm.runs.reservations import titled
+from eegfm.runs.corpora_seen import reservations_elsewhere
+from eegfm.signal.formats.any_file import open_any
+from eegfm.support.files import cell, sha256_of, whole
+from eegfm.support.words import console, some
+from eegfm.tasks.on_windows import BATCH
+from eegfm.tasks.recording import HOW, By, PredictedRecording
+
+ABOUT, TABLE = "predict.json", "recordings.csv"
+SHOWN = 40  # recordings on the screen
+
+
+def predict(config: DictConfig) -> None:
+    """Predict every recording, write the tables, and show the decisions.
+
+    Raises:
+        EegfmError: values that cannot work, before anything is written.
+        SystemExit: with 1, at the end, if a recording could not be predicted.
+    """
+    if OmegaConf.is_missing(config, "files"):
+        raise EegfmError("Name the recordings: files=<file.edf>, or files='<folder>/*.edf'")
+    if config.decide not in get_args(By):
+        raise EegfmError(f"decide={config.decide}: one of these is wanted: {', '.join(get_args(By))}.")
+    recordings = recordings_of(config.files)
+    place = Place.of(config.run, config.trust)
+    model = applied(place, config)
+    spec = model.run.data.spec
+    if not model.on.classifies:
+        raise EegfmError(
+            f"{place} tells no classes apart: it is a run of {type(model.run.task).__name__}. eegfm embed gives its "
+            "vectors, eegfm stream its reconstruction."
+        )
+    model.intake.hop_of(config.hop_s)  # a wrong one is refused before anything is written
+    made_from = {
+        "weights": sha256_of(model.weights),
+        "steps": str(config.steps),
+        "hop_s": config.hop_s,
+        "decide": config.decide,
+        "files": {name: str(path) for name, path in recordings.items()},
+    }
+    out = None if config.out is None else Path(str(config.out))
+    folder = Folder(place.beside / "predict", out, ABOUT, made_from)
+    table = folder.path / TABLE
+    table.unlink(missing_ok=True)  # written last: it says that the other files are complete
+    known = reservations_elsewhere(place)
+    hop_s = model.intake.window_s if config.hop_s is None else config.hop_s
+    folder.say(
+        {
+            "warnings": [one.sentence for one in known],
+            "run": place.folder.name,
+            "classes": list(spec.classes),
+            "decided_by": HOW[config.decide],
+            "window_s": model.intake.window_s,
+            "hop_s": hop_s,
+            "steps": [repr(step) for step in model.intake.steps],
+            "trained_on_windows": "end to end" if model.end_to_end else "as its protocol chose them",
+        }
+    )
+    screen = console()
+    screen.rule(titled(f"{model.run.data.benchmark.title}: {place.folder.name}", known), style="dim")
+    for one in known:
+        screen.print(f"{one}.", style="yellow", soft_wrap=True)
+    screen.print(_said(model, hop_s), soft_wrap=True)
+
+    def work(name: str, path: Path, done: Callable[[float], None]) -> PredictedRecording:
+        targets = {
+            kind: folder.file(kind, name, suffix)
+            for kind, suffix in (
+                ("windows", ".csv"),
+                ("annotations", "-annot.fif"),
+                ("events", "_events.tsv"),
+            )
+            if kind == "windows" or config.annotate
+        }
+        found = predicted(model, name, path, config.hop_s, done)
+        _write_windows(targets["windows"], found)
+        if config.annotate:
+            _annotate(targets, found)
+        return found
+
+    outcomes = dict(each(recordings, work, "Predicting"))
+    _write_recordings(table, outcomes, recordings, spec.classes, config.decide)
+    _show(outcomes, config.decide)
+    kinds = ["windows/", *(["annotations/", "events/"] if config.annotate else [])]
+    screen.print(f"{folder.path}: {', '.join([TABLE, *kinds, ABOUT])}", soft_wrap=True)
+    failed = [name for name, outcome in outcomes.items() if isinstance(outcome, str)]
+    if failed:
+        screen.print(
+            f"{len(failed)} of {len(outcomes)} recordings could not be predicted: {some(failed)}; {TABLE} says why",
+            style="bold red", soft_wrap=True,
+        )  # fmt: skip
+        raise SystemExit(1)
+
+
+def predicted(
+    model: Applied, name: str, path: Path, hop_s: float | None, done: Callable[[float], None]
+) -> PredictedRecording:
+    """The probabilities of a recording's windows."""
+    windows = model.intake.windows(open_any(path), hop_s)
+    rows = []
+    for x in windows.batches(BATCH):
+        rows.append(model.on.probabilities(x, windows.montage.coords))
+        done(sum(map(len, rows)) / len(windows))
+    return PredictedRecording(
+        recording=name,
+        classes=model.run.data.spec.classes,
+        second=windows.second,
+        probability=np.concatenate(rows),
+        window_s=windows.window_s,
+        hop_s=windows.hop_s,
+        channels=windows.channels,
+        doubts=windows.remarks,
+    )
+
+
+def _said(model: Applied, hop_s: float) -> str:
+    steps = ", ".join(type(step).__name__ for step in model.intake.steps) or "none"
+    trained = "" if model.end_to_end else "; the run was trained on windows as its protocol chose them"
+    return f"windows of {model.intake.window_s:g} s, one every {hop_s:g} s{trained}; steps: {steps}"
+
+
+def _write_windows(path: Path, found: PredictedRecording) -> None:
+    with whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            map(cell, ["window", "second", *(f"p({name})" for name in found.classes), "decision"])
+        )
+        for i, (second, row, name) in enumerate(
+            zip(found.second.tolist(), found.probability.tolist(), found.decisions, strict=True)
+        ):
+            writer.writerow(map(cell, [i, repr(second), *map(repr, row), name]))
+
+
+def _annotate(targets: Mapping[str, Path], found: PredictedRecording) -> None:
+    """Write the stretches of one decision for `raw.set_annotations(mne.read_annotations(...))`, and as BIDS' events."""
+    import mne
+
+    notes = found.notes()
+    onset, duration, description = zip(*notes, strict=True)
+    mne.Annotations(onset, duration, description).save(targets["annotations"], verbose="error")
+    with whole(targets["events"]) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, dialect="excel-tab", lineterminator="\n")
+        writer.writerow(["onset", "duration", "trial_type"])
+        for onset_s, length_s, name in notes:
+            writer.writerow(map(cell, [repr(round(onset_s, 6)), repr(round(length_s, 6)), name]))
+
+
+def _write_recordings(
+    path: Path,
+    outcomes: Mapping[str, PredictedRecording | str],
+    files: Mapping[str, Path],
+    classes: tuple[str, ...],
+    by: By,
+) -> None:
+    """One row a recording: its decision, how that was made, and what both ways of making one rest on; or why not."""
+    numbers = [f"mean p({name})" for name in classes] + [f"windows of {name}" for name in classes]
+    with whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        head = ["recording", "windows", "decision", "decided_by", *numbers, "remarks", "failed", "file"]
+        writer.writerow(map(cell, head))
+        for name, one in outcomes.items():
+            if isinstance(one, str):
+                row: list[Any] = ["", "", "", *[""] * len(numbers), "", one]
+            else:
+                row = [len(one.second), one.decision(by), HOW[by], *map(repr, one.mean.tolist())]
+                row += [*one.votes.tolist(), "; ".join(one.doubts), ""]
+            writer.writerow(map(cell, [name, *row, str(files[name])]))
+
+
+def _show(outcomes: Mapping[str, PredictedRecording | str], by: By) -> None:
+    screen = console()
+    table = Table("recording", "windows", "decision", "mean p", "of windows", "remarks")
+    for name, one in [*outcomes.items()][:SHOWN]:
+        if isinstance(one, str):
+            table.add_row(name, "–", "–", "–", "–", f"failed: {one}")
+            continue
+        decision = one.decision(by)
+        i = one.classes.index(decision)
+        n = len(one.second)
+        table.add_row(
+            name, f"{n:,}", decision, f"{one.mean[i]:.3f}", f"{one.votes[i] / n:.0%}", "; ".join(one.doubts)
+        )
+    screen.print(table)
+    screen.print(f"decision: {HOW[by]}")
+    if len(outcomes) > SHOWN:
+        screen.print(f"and {len(outcomes) - SHOWN} more")
