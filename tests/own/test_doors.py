@@ -110,9 +110,9 @@ def config_of(**benchmark) -> str:
 def test_a_reader_out_of_somebodys_run_wants_a_word_and_steps_do_not():
     assert buildable(config_of(steps=[{"_target_": "eegfm.signal.steps.RemoveMean"}]), "config.yaml")
     for reader in ("evil.read", {"_target_": "evil.read"}, ["evil.read"]):
-        with pytest.raises(EegfmError, match="data.benchmark.reader"):
+        with pytest.raises(EegfmError, match=r"data\.benchmark\.reader"):
             buildable(config_of(reader=reader), "config.yaml")
-    with pytest.raises(EegfmError, match="type trust=lab.files"):
+    with pytest.raises(EegfmError, match=r"type trust=lab\.files"):
         buildable(config_of(reader="lab.files.read"), "config.yaml")
     assert buildable(config_of(reader="lab.files.read"), "config.yaml", trust=["lab"])
     with pytest.raises(EegfmError, match="no such argument"):

@@ -83,7 +83,7 @@ def test_the_declaration_and_the_folder_contradict_each_other(root, changes, sen
 
 
 def test_an_empty_folder_is_said_to_be_empty(tmp_path):
-    with pytest.raises(EegfmError, match="there are no files below .* data.raw=<folder>"):
+    with pytest.raises(EegfmError, match=r"there are no files below .* data\.raw=<folder>"):
         prepared(declared(), tmp_path)
 
 
@@ -212,7 +212,7 @@ def test_rows_and_files_that_are_left_out_with_a_reason_are_no_fault(root):
 def test_a_table_that_changes_is_told(root):
     prepared(of_groups(), root)
     rows(root, *(f"{person},{'sick' if i > 2 else 'well'}" for i, person in enumerate(PEOPLE)))
-    with pytest.raises(EegfmError, match="does not hold the files .* people.csv has"):
+    with pytest.raises(EegfmError, match=r"does not hold the files .* people\.csv has"):
         prepared(of_groups(), root)
 
 

@@ -1,7 +1,7 @@
 """What a run learns from: the splits of one corpus (`eegfm.data.module`) or of several (`eegfm.data.mix`)."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning.pytorch as lightning
 
@@ -11,9 +11,6 @@ from eegfm.data.facts import BenchmarkFacts
 from eegfm.data.loaders import Loader, Order
 from eegfm.data.processes import refuse_too_many
 from eegfm.data.resident import ResidentLoader
-
-if TYPE_CHECKING:
-    from eegfm.data.module import EEGDataModule
 
 
 class EEGData(lightning.LightningDataModule):
@@ -34,7 +31,7 @@ class EEGData(lightning.LightningDataModule):
     _interrupted: Mapping[str, int] = {}
 
     @property
-    def corpora(self) -> "Mapping[str, EEGDataModule]":
+    def corpora(self) -> Mapping[str, Any]:
         raise NotImplementedError
 
     @property

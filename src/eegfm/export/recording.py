@@ -1,7 +1,7 @@
 """A portable model along a whole recording, which it brings to its own channels, steps and windows."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,18 +16,16 @@ from eegfm.tasks.recording import PredictedRecording
 if TYPE_CHECKING:
     import mne
 
-    from eegfm.export.model import Portable
-
 BATCH = 64  # windows at once
 
 
 def predict(
-    model: "Portable", recording: "mne.io.BaseRaw | str | Path", *, hop_s: float | None = None
+    model: Any, recording: "mne.io.BaseRaw | str | Path", *, hop_s: float | None = None
 ) -> PredictedRecording:
     """Class probabilities of the windows of a recording, the same table that `eegfm predict` writes.
 
     Args:
-        model: of task=classify, or fitted in one go.
+        model: a `Portable` of task=classify, or fitted in one go.
         recording: what MNE has read, with its units, or the path of a file, which is read as those of a corpus are.
         hop_s: seconds from one window to the next; None for a window, end to end.
 
@@ -60,7 +58,7 @@ def predict(
     )
 
 
-def _intake(model: "Portable") -> Intake:
+def _intake(model: Any) -> Intake:
     (steps,) = model.config["steps"].values()  # data with classes are one corpus
     return Intake(
         model.spec.montage.names,

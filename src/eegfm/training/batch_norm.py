@@ -13,7 +13,6 @@ import torch
 from lightning.pytorch import Callback
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from eegfm.data.resident import ResidentLoader
 from eegfm.tasks.classify import Classify
 
 WINDOWS = 8192  # at most; the split, if it has fewer
@@ -43,8 +42,8 @@ class SettleBatchNorm(Callback):
             return
         if self.loader is None:
             data: Any = trainer
-            kept = data.train_dataloader  # a split on the device is not put there twice
-            self.loader = kept if isinstance(kept, ResidentLoader) else data.datamodule.train_dataloader()
+            kept = data.train_dataloader  # its workers, if it has any, are in the middle of an epoch
+            self.loader = data.datamodule.train_dataloader() if getattr(kept, "num_workers", 0) else kept
         order = self.loader.sampler
         order.set_epoch(ORDER)
         settle(pl_module, self.layers, self.loader, WINDOWS)

@@ -16,9 +16,9 @@ from eegfm.commands.applying.model import Applied, applied, intake_of
 from eegfm.commands.applying.recordings import each, recordings_of
 from eegfm.config.identity import plain, run_identity
 from eegfm.contracts import EegfmError
+from eegfm.runs.corpora_seen import reservations_elsewhere
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import Reservation, titled
-from eegfm.runs.corpora_seen import reservations_elsewhere
 from eegfm.signal.formats.any_file import open_any
 from eegfm.support.files import cell, sha256_of, whole
 from eegfm.support.words import console, some

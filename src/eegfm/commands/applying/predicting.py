@@ -13,9 +13,9 @@ from eegfm.commands.applying.folder import Folder
 from eegfm.commands.applying.model import Applied, applied
 from eegfm.commands.applying.recordings import each, recordings_of
 from eegfm.contracts import EegfmError
+from eegfm.runs.corpora_seen import reservations_elsewhere
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import titled
-from eegfm.runs.corpora_seen import reservations_elsewhere
 from eegfm.signal.formats.any_file import open_any
 from eegfm.support.files import cell, sha256_of, whole
 from eegfm.support.words import console, some

@@ -21,8 +21,8 @@ from eegfm.commands.work.stream_output import (
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.parts import bar_of
 from eegfm.drawing import recordings, style
-from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.corpora_seen import reservations_elsewhere
+from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import titled
 from eegfm.runs.results import read_result

@@ -15,7 +15,6 @@ from eegfm.signal.formats.any_file import beside, head_of, open_any
 from eegfm.signal.formats.of_mne import events_of, places_of, read_by_mne
 from eegfm.signal.formats.opened import VOLT_UV, Opened
 from eegfm.signal.formats.units import microvolts_of, text_of
-from eegfm.support.words import some
 
 INSTALL = "pip install 'eegfm[bids]'"
 SIDECARS = (
@@ -47,7 +46,7 @@ def open_bids(path: Path) -> Opened:
         )
     notes = [note for note in warned if not any(text in note for text in ASIDE)]
     if raw.info["bads"]:
-        notes.append(f"bad by channels.tsv: {some(raw.info['bads'])}")
+        notes.append(f"bad by channels.tsv: {', '.join(raw.info['bads'])}")
     channels = _sidecar(of_set, "channels", ".tsv")
     with_events = _sidecar(of_set, "events", ".tsv") is not None
     found = replace(
@@ -100,7 +99,11 @@ def _units(found: Opened, channels: Path | None) -> tuple[dict[str, str | float]
             stated[name] = uv
         elif abs(uv / own - 1) > 1e-9:
             other.append(f"{name} {said[name]}")
-    notes = [f"channels.tsv has other units than the file, whose own count: {some(other)}"] if other else []
+    notes = (
+        [f"channels.tsv has other units than the file, whose own count: {', '.join(other)}"]
+        if other
+        else []
+    )
     return stated, notes
 
 
