@@ -1,6 +1,6 @@
 """`make bench`: how fast it is, side by side with the plain way where there is one. Prints tables; fails nothing.
 
-python -m tests.bench [store|prepare|copies|step|embed|scan|eegm2|samba|stream|harness|coverage|help]    (quiet machine)
+python -m tests.bench [store|checked|prepare|copies|step|embed|scan|eegm2|samba|stream|harness|coverage|help]
 """
 
 import pickle
@@ -267,6 +267,13 @@ def harness() -> None:
     main()
 
 
+def checked() -> None:
+    """What it costs that a store is checked: see tests/bench/checked_store.py, which also takes one of its tables."""
+    from tests.bench.checked_store import main
+
+    main()
+
+
 def copies() -> None:
     """How surely a changed copy of a recording is found, and at what cost: see tests/bench/near_copies.py."""
     from tests.bench.near_copies import main
@@ -283,6 +290,7 @@ def coverage() -> None:
 
 ALL = {
     "store": store,
+    "checked": checked,
     "prepare": prepare,
     "copies": copies,
     "step": step,

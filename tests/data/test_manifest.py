@@ -53,5 +53,7 @@ def test_vectors_tell_of_the_recordings_of_their_windows(stores):
 )
 def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, text):
     (tmp_path / "recipe.json").write_text(text)
-    with pytest.raises(EegfmError, match=rf"{tmp_path}/recipe.json is damaged.* Delete .* prepare again"):
+    with pytest.raises(
+        EegfmError, match=rf"{tmp_path}/recipe.json is damaged.*rm -r {tmp_path}  and the same command"
+    ):
         Manifest.read(tmp_path)

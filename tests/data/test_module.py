@@ -158,7 +158,7 @@ def test_an_interrupted_embedding_goes_on(places, tmp_path):
     again = embed(raw, Stops(), tmp_path, progress=False)
     assert Stops.calls == 4 + 7  # three of ten recordings were done
     whole = embed(raw, MeanAndStep(), places / "other", progress=False)
-    for name in ("samples.mdb", "index.npz", "recipe.json"):
+    for name in ("samples.mdb", "index.npz", "recipe.json", "checksums.npz"):
         assert (again.folder / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
@@ -231,7 +231,7 @@ def test_two_processes_write_the_store_that_one_does(tmp_path, monkeypatch):
     one = embed(source, MeanAndStep(), tmp_path / "one", progress=False)
     encoder = AsKept(kept, refused=float(x[7, 0, 0]))
     two = embed(source, encoder, tmp_path / "two", progress=False, processes=2)
-    for name in ("samples.mdb", "index.npz", "recipe.json"):
+    for name in ("samples.mdb", "index.npz", "recipe.json", "checksums.npz"):
         assert (two.folder / name).read_bytes() == (one.folder / name).read_bytes()
     given = {int(file.name): [int(n) for n in file.read_text().split()] for file in kept.iterdir()}
     # here c, whose first window is a's second, and f; there b and e, a and d and in vain f

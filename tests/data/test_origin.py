@@ -5,6 +5,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from eegfm.data.module import EEGDataModule
 from eegfm.data.preparing import origin
 from eegfm.data.preparing.pipeline import prepare
 from eegfm.data.ready import Preparation
-from eegfm.data.store import SampleStore
+from eegfm.data.recipe import Recipe
+from eegfm.data.store import SampleStore, digests, write_store
 from eegfm.encoders.spectrum import Spectrum
+from eegfm.runs.same_run import data_at_hand
 from tests import corpus
 from tests.corpus import TINY
 
@@ -172,26 +175,129 @@ def test_a_file_that_the_sums_beside_it_refuse_is_left_out_and_the_store_passes_
 # ---- what a store is known by ----------------------------------------------------------------------------------------
 
 
-def test_a_store_is_known_by_its_content_and_an_encoders_by_that_of_its_windows(place, tmp_path):
-    def facts(raw: str, cache: str, encoder=None):
-        data = EEGDataModule(
-            benchmark=TINY,
-            raw=place / raw,
-            cache=place / cache,
-            seed=0,
-            encoder=encoder,
-            allow_partial=True,
-            progress=False,
-        )
-        data.prepare_data()
-        data.setup("fit")
-        return data.provenance()
+def facts(place: Path, raw: str = "raw", cache: str = "cache", encoder=None, benchmark=TINY):
+    data = EEGDataModule(
+        benchmark=benchmark,
+        raw=place / raw,
+        cache=place / cache,
+        seed=0,
+        encoder=encoder,
+        allow_partial=True,
+        progress=False,
+    )
+    data.prepare_data()
+    data.setup("fit")
+    return data.provenance()
 
+
+def test_a_store_is_known_by_its_content_and_an_encoders_by_that_of_its_windows(place):
     shutil.copytree(place / "raw", place / "noisy")
     swap_bytes(place / "noisy" / "S03_0.edf")
     shutil.copytree(place / "raw", place / "fewer")
     (place / "fewer" / "S03_0.edf").unlink()
-    found = [facts(name, name) for name in ("raw", "noisy", "fewer")] + [facts("raw", "raw", Spectrum())]
+    found = [facts(place, name, name) for name in ("raw", "noisy", "fewer")]
+    found.append(facts(place, "raw", "raw", Spectrum()))
     assert len({one.fingerprint for one in found[:3]}) == 1 and len({one.content for one in found[:3]}) == 3
     assert found[3].content == found[0].content and found[3].fingerprint != found[0].fingerprint
-    assert facts("raw", "again").content == found[0].content
+    assert facts(place, "raw", "again").content == found[0].content
+
+
+def forged(store: SampleStore, **changes: Any) -> SampleStore:
+    """The same store as another machine has made it: every sample is the next number up."""
+    windows = np.nextafter(store.read(range(len(store))), np.float32(np.inf))
+    index = replace(store.index, digest=digests(windows))
+    return write_store(store.folder, replace(store.manifest, **changes), [(windows, index)])
+
+
+def test_the_last_bits_of_another_machine_do_not_make_other_data_of_the_same_files(place):
+    data = EEGDataModule(benchmark=TINY, raw=place / "raw", cache=place / "cache", seed=0, progress=False)
+    data.setup("fit")
+    content, before = data.open().content, data_at_hand(data)
+    store = forged(data.open())
+    assert store.content == content
+    data = EEGDataModule(benchmark=TINY, raw=place / "raw", cache=place / "cache", seed=0, progress=False)
+    data.setup("fit")
+    assert data_at_hand(data) == before
+    assert data.shuffle_labels(within_subject=False) and data_at_hand(data) != before
+
+
+def test_imported_windows_are_known_by_their_bytes(place):
+    """The raw files were not seen; and every machine takes the windows over as they are."""
+    folder = place / "cache" / Recipe.of(TINY).folder
+    windows = SampleStore(folder).read(range(60))
+
+    def content(windows: np.ndarray, modified_ns: int) -> str:
+        store = SampleStore(folder)
+        files = [{"name": "data.mdb", "bytes": 1, "modified_ns": modified_ns}]
+        manifest = replace(store.manifest, imported={"said": "imported", "files": files})
+        return write_store(
+            folder, manifest, [(windows, replace(store.index, digest=digests(windows)))]
+        ).content
+
+    assert content(windows, 1) == content(windows, 2)
+    assert content(windows, 1) != content(np.nextafter(windows, np.float32(np.inf)), 1)
+
+
+def test_a_simulated_corpus_is_known_by_its_protocol_since_its_files_hold_the_time(tmp_path):
+    def made_at(hour: str):
+        def make(root: Path) -> None:
+            root.mkdir(parents=True, exist_ok=True)
+            for source in corpus.sources(root):
+                corpus.write_edf(source.path, corpus.signal(source), patient=hour)
+
+        return replace(TINY, simulated=True, make=make)
+
+    one = facts(tmp_path / "1", benchmark=made_at("noon"))
+    other = facts(tmp_path / "2", benchmark=made_at("night"))
+    files = [(tmp_path / name / "raw" / "S01_0.edf").read_bytes() for name in "12"]
+    assert files[0] != files[1] and one.content == other.content
+    newer = replace(made_at("noon"), protocol="tests@2")
+    assert facts(tmp_path / "3", benchmark=newer).content != one.content
+
+
+# ---- more files, and fewer again -------------------------------------------------------------------------------------
+
+
+def keep(place: Path, subjects: set[str]) -> None:
+    """Only these subjects' files in the raw folder; the others wait beside it."""
+    for source in corpus.sources(place / "raw"):
+        beside = place / "beside" / source.path.name
+        beside.parent.mkdir(exist_ok=True)
+        here, there = (beside, source.path) if source.subject in subjects else (source.path, beside)
+        if here.exists():
+            here.rename(there)
+
+
+@pytest.mark.parametrize("encoder", [None, Spectrum()], ids=["windows", "vectors"])
+@pytest.mark.parametrize("of", ["partial", "complete"])
+def test_fewer_subjects_then_more_then_fewer_again_are_their_own_windows_each_time(tmp_path, encoder, of):
+    """A refusal where the store has more, with three ways to go on, each of which does what it says."""
+    corpus.write(tmp_path / "raw")
+    few, many = {"01", "04", "05"}, {"01", "02", "04", "05"} | ({"03"} if of == "complete" else set())
+
+    def subjects(**where: str) -> tuple[set[str], str]:
+        found = facts(tmp_path, encoder=encoder, **where)
+        return {subject for ids in found.subjects.values() for subject in ids}, found.content
+
+    keep(tmp_path, few)
+    first = subjects()
+    keep(tmp_path, many)
+    second = subjects()
+    assert (first[0], second[0]) == (few, many) and first[1] != second[1]
+    keep(tmp_path, few)
+    with pytest.raises(
+        EegfmError, match=r"allow_partial=true asks for [\s\S]* more: S02_0, S02_1"
+    ) as refusal:
+        subjects()
+    said = str(refusal.value)
+    assert "paths.cache=<another folder>" in said
+    assert subjects(cache="another") == first
+    if of == "complete":
+        assert "leave data.allow_partial=true out" in said
+        assert run(tmp_path).complete
+    else:
+        assert "one that is not there: data.raw=<folder>" in said
+        assert subjects(raw="not there") == second
+    (told,) = re.findall(r"rm -r (\S+)  and the same command", said)
+    shutil.rmtree(told)
+    assert subjects() == first

@@ -216,9 +216,13 @@ def test_a_file_of_the_store_that_is_cut_short_is_found(raw, store, name):
     ids=["recipe", "windows", "recordings"],
 )
 def test_a_recipe_file_that_is_not_of_this_store_is_found(raw, store, change, said):
+    """By the checksums; and by what it says, in a store of an earlier version, which has none."""
     manifest = json.loads((store.folder / "recipe.json").read_text())
     change(manifest)
     (store.folder / "recipe.json").write_text(json.dumps(manifest))
+    checks = checked(raw, replace(TINY, census=Census()))
+    assert "store" in off(checks) and "recipe.json is damaged: it has other bytes" in checks["store"].found
+    (store.folder / "checksums.npz").unlink()
     checks = checked(raw, replace(TINY, census=Census()))
     assert "store" in off(checks) and said in checks["store"].found
 

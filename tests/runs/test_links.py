@@ -14,7 +14,7 @@ from eegfm.drawing import style
 from eegfm.runs.lock import LOCK
 from eegfm.runs.predictions import write_predictions
 from eegfm.runs.status import at_work
-from eegfm.support.files import locked
+from eegfm.support.locks import locked
 from tests.made_run import make_run
 from tests.runs.test_hostile import SMALL
 from tests.stream_runs import untrained_run

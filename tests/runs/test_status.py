@@ -12,9 +12,9 @@ import pytest
 
 from eegfm.commands.sweep import expected_end
 from eegfm.contracts import EegfmError
-from eegfm.runs.liveness import began_at, lives
 from eegfm.runs.lock import LOCK, STALE_S
 from eegfm.runs.status import Status, at_work, look, progress, read_status, write_status
+from eegfm.support.alive import began_at, lives
 
 WORKER = """
 import sys, time

@@ -1,7 +1,5 @@
-"""Files that are written whole or not at all, and locks."""
+"""Files that are written whole or not at all."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,16 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eegfm.drawing.sheet import csv_text
-from eegfm.support.files import cell, locked, uncelled, whole, write_json, write_text
-
-ASK = """
-import fcntl, sys
-with open(sys.argv[1], "w") as file:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        sys.exit(3)
-"""
+from eegfm.support.files import cell, uncelled, whole, write_json, write_text
 
 
 @pytest.mark.parametrize("sync", [False, True])
@@ -38,17 +27,6 @@ def test_what_is_not_json_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_json(tmp_path / "a.json", {"a": object()})
     assert not list(tmp_path.iterdir())
-
-
-def test_a_lock_is_one_process_s_and_ends_with_its_block(tmp_path: Path) -> None:
-    path = tmp_path / "a.lock"
-
-    def another_has_it() -> int:
-        return subprocess.run([sys.executable, "-c", ASK, str(path)]).returncode
-
-    with locked(path):
-        assert another_has_it() == 3
-    assert another_has_it() == 0
 
 
 @given(text=st.one_of(st.text(), st.text("'=+-@\t\r\n1ea.", max_size=6)))

@@ -28,9 +28,9 @@ from pathlib import Path
 
 from eegfm.commands.work.submit import SEARCHES, count_of, mark_as, states_of, submit, work
 from eegfm.contracts import EegfmError
-from eegfm.runs.liveness import lives
 from eegfm.runs.slurm import queue
 from eegfm.runs.status import Status, look
+from eegfm.support.alive import lives
 from eegfm.support.words import console, print_anything, visible
 
 NONE = "–"

@@ -85,7 +85,7 @@ class Leakage:
 class BenchmarkFacts:
     """The facts about a run's data, as `provenance()` of a data module returns them.
 
-    `fingerprint` is that of the store's recipe, `content` that of what is in it (see `SampleIndex.content`).
+    `fingerprint` is that of the store's recipe, `content` that of what is in it (see `SampleStore.content_of`).
     `subjects` are those found, by split, of `subjects_total` in the protocol; `missing` and `unusable` are recordings.
     `census` counts windows by split and class, `census_differences` says where a partial corpus is not the protocol's.
     `within_subject`: some test subject is also a training subject. `split` is the division (see `eegfm.data.splits`)

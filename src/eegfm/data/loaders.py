@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from eegfm.contracts import EEGBatch
+from eegfm.contracts import EEGBatch, EegfmError
 from eegfm.data.processes import block, share
 from eegfm.data.store import SampleStore
 
@@ -25,6 +25,7 @@ class SplitDataset(Dataset[EEGBatch]):
     """Rows of a store as a data set. A loader asks for whole batches; each costs one read transaction."""
 
     def __init__(self, store: SampleStore, rows: Int[np.ndarray, " row"], coords: Tensor) -> None:
+        store.open_values()  # before workers are forked
         self.store, self.rows, self.coords = store, rows, coords
         position = {subject: i for i, subject in enumerate(store.subjects)}
         self.subject = np.array(
@@ -130,7 +131,10 @@ class Loader(DataLoader[EEGBatch]):
         )
 
     def __iter__(self) -> Iterator[EEGBatch]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        yield from super().__iter__()
+        try:
+            yield from super().__iter__()
+        except EegfmError as error:  # torch puts a worker's traceback before it
+            raise EegfmError(str(error).rpartition(f"{EegfmError.__name__}: ")[2].strip()) from None
 
 
 def as_is(batch: Any) -> EEGBatch:

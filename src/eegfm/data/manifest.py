@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eegfm.contracts import EegfmError
+from eegfm.data.checksums import damaged, read_whole
 from eegfm.data.recipe import Recipe
 
 FILE = "recipe.json"
@@ -55,14 +56,14 @@ class Manifest:
         """The manifest of a store's folder. Raises EegfmError where it is damaged or another version's."""
         path = folder / FILE
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(read_whole(path))
             recipe, shape = Recipe(values["recipe"]), tuple(values["shape"])
             return cls(**{**values, "recipe": recipe, "shape": shape})
-        except (ValueError, KeyError, TypeError) as error:
-            raise EegfmError(
-                f"{path} is damaged, or another version wrote it ({type(error).__name__}: {error}). "
-                f"Delete {folder} and prepare again."
-            ) from None
+        except (LookupError, TypeError, ValueError) as error:
+            if isinstance(error, EegfmError):
+                raise
+            what = f"it is no manifest, or another version's ({type(error).__name__}: {error})"
+            raise damaged(path, what) from None
 
     def values(self) -> dict[str, Any]:
         """The content of `recipe.json`."""

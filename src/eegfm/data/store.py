@@ -2,34 +2,43 @@
 
 Each store's recipe (`eegfm.data.recipe`) has a folder, `<cache>/<benchmark>/<fingerprint>/`:
 
-- `samples.mdb`  one LMDB environment; key: the window's row as 8 big-endian bytes; value: its raw little-endian bytes
-- `index.npz`    label, subject, session, recording, onset, split and digest of every row, as plain arrays
-- `recipe.json`  the manifest: the recipe, the recordings with their hashes, what is missing, counts, versions
+- `samples.mdb`    one LMDB environment; key: the window's row as 8 big-endian bytes; value: its raw little-endian bytes
+- `index.npz`      label, subject, session, recording, onset, split and digest of every row, as plain arrays
+- `recipe.json`    the manifest: the recipe, the recordings with their hashes, what is missing, counts, versions
+- `checksums.npz`  the checksum of every value and of the other files (`eegfm.data.checksums`)
 
 Nothing is pickled, so opening a store runs no code. The fingerprint depends on the recipe alone: with another filter
-edge, the folder is another. A store is written under another name and renamed at the end, so a folder is complete.
+edge, the folder is another. What a store is made of has a digest of its own, its `content`. A store is written under
+another name and renamed at the end, so a folder is complete.
 """
 
 import hashlib
+import io
 import json
+import logging
 import os
 import shutil
-import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
-import lmdb
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt64
 
 from eegfm.contracts import EegfmError
+from eegfm.data.checksums import Checksums, damaged, read_whole, sum_of
 from eegfm.data.manifest import FILE, Manifest
 from eegfm.data.recipe import Recipe
+from eegfm.data.values import FILE as VALUES
+from eegfm.data.values import Values, forget, pages_of, stored_values, sum_of_pages, write_values
 from eegfm.support.files import sync_to_disk, write_json
+from eegfm.support.words import some
 
-PAGE = 4096  # bytes of an LMDB page on common platforms; only the size estimate depends on it
+log = logging.getLogger(__name__)
+
+INDEX = "index.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +69,6 @@ class SampleIndex:
         onset = f"{self.onset_s[row]:.4f}".rstrip("0").rstrip(".")
         return f"{self.recording[row]}/{onset}s"
 
-    @property
-    def content(self) -> str:
-        """Sixteen hexadecimal digits of a digest of every window's name, subject, split, label and bytes."""
-        digest = hashlib.sha256()
-        for names in (self.recording, self.subject, self.split):
-            digest.update("\n".join(names.tolist()).encode("utf-8", "surrogatepass"))
-        for numbers in (self.onset_s, self.label, self.digest):
-            digest.update(numbers.tobytes())
-        return digest.hexdigest()[:16]
-
     @classmethod
     def concatenate(cls, parts: Sequence["SampleIndex"]) -> "SampleIndex":
         return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
@@ -82,27 +81,51 @@ class SampleIndex:
 
     @classmethod
     def load(cls, path: Path) -> "SampleIndex":
-        with np.load(path, allow_pickle=False) as arrays:
-            return cls(*(arrays[f.name] for f in fields(cls)))
+        """The index in a file. Raises EegfmError if it is damaged."""
+        return cls.of_bytes(read_whole(path), path)
+
+    @classmethod
+    def of_bytes(cls, content: bytes, path: Path) -> "SampleIndex":
+        """The index that the file at `path` holds. Raises EegfmError if it is damaged."""
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                return cls(*(arrays[f.name] for f in fields(cls)))
+        except Exception as error:  # a reader may raise anything on a damaged file
+            raise damaged(path, f"it is no index ({type(error).__name__}: {error})") from None
 
 
 def digests(windows: np.ndarray) -> np.ndarray:
     """64-bit BLAKE2 of every window's bytes."""
-    hashes = [hashlib.blake2b(np.ascontiguousarray(w).tobytes(), digest_size=8).digest() for w in windows]
-    return np.array([int.from_bytes(h, "big") for h in hashes], dtype=np.uint64)
+    return np.array(
+        [_digest(np.ascontiguousarray(window).tobytes()) for window in windows], dtype=np.uint64
+    )
+
+
+def _digest(window: bytes | memoryview) -> int:
+    return int.from_bytes(hashlib.blake2b(window, digest_size=8).digest(), "big")
 
 
 class SampleStore:
     """A finished store, open for reading. All instances of one path and process share one LMDB environment."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        """Raises EegfmError if `index.npz`, `recipe.json` or `checksums.npz` is not as it was written."""
+        self.folder, sums = folder, Checksums.read(folder)
+        content = read_whole(folder / INDEX)
+        if sums is not None:
+            for name, is_now, was in (
+                (FILE, sum_of(read_whole(folder / FILE)), sums.recipe),
+                (INDEX, sum_of(content), sums.index),
+            ):
+                if is_now != was:
+                    raise damaged(folder / name, "it has other bytes than were written")
         self.manifest = Manifest.read(folder)
         self.recipe = self.manifest.recipe
-        self.index = self._stored = SampleIndex.load(folder / "index.npz")
+        self.index = self._stored = SampleIndex.of_bytes(content, folder / INDEX)
         self.shape = self.manifest.shape
         self.dtype = np.dtype(self.recipe.facts["dtype"]).newbyteorder("<")
         self.subjects: list[str] = sorted(set(self.index.subject.tolist()))
+        self._values = Values(folder / VALUES, sums or self._late_checksums())
 
     @staticmethod
     def is_at(folder: Path) -> bool:
@@ -116,10 +139,10 @@ class SampleStore:
         if cls.is_at(folder):
             return cls(folder)
         lines = [f"No prepared store for {recipe.facts['benchmark']} at {folder}."]
-        others = [
-            Recipe(json.loads(path.read_text(encoding="utf-8"))["recipe"])
-            for path in folder.parent.glob(f"*/{FILE}")
-        ]
+        others = []
+        for path in folder.parent.glob(f"*/{FILE}"):
+            with suppress(EegfmError, OSError):  # a damaged one is told of when it is asked for
+                others.append(Manifest.read(path.parent).recipe)
         encoder = recipe.facts.get("encoder", {}).get("name")
         alike = [other for other in others if other.facts.get("encoder", {}).get("name") == encoder]
         if alike:
@@ -142,67 +165,90 @@ class SampleStore:
     def __len__(self) -> int:
         return len(self.index)
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all samples."""
+        return len(self) * int(np.prod(self.shape)) * self.dtype.itemsize
+
     @cached_property
     def content(self) -> str:
-        """The content of the index as it lies in the folder, whatever a data module makes of `index`."""
-        return self._stored.content
+        """The content of the store as it lies in the folder, whatever a data module makes of `index`."""
+        return self.content_of(self._stored)
+
+    def content_of(self, index: SampleIndex) -> str:
+        """What the store, under an index of its rows, is made of: sixteen hexadecimal digits.
+
+        They are of every raw file's name and SHA-256, and of every window's recording, onset, subject, split and label.
+        The bytes of windows are not in it, since another machine may make others in the last bits. A simulated corpus
+        is known by its protocol, as its files hold the time of writing. Imported windows are known by their bytes,
+        which every machine takes over as they are.
+        """
+        manifest, digest = self.manifest, hashlib.sha256()
+        files = [
+            [one["recording"], *([file["name"], file["sha256"]] for file in one.get("files", ()))]
+            for one in manifest.recordings
+        ]
+        made_of = manifest.protocol if manifest.simulated else files
+        digest.update(json.dumps(made_of).encode())
+        for names in (index.recording, index.subject, index.split):
+            digest.update("\n".join(names.tolist()).encode("utf-8", "surrogatepass"))
+        for numbers in (index.onset_s, index.label, *([index.digest] if manifest.imported else [])):
+            digest.update(numbers.tobytes())
+        return digest.hexdigest()[:16]
 
     @property
     def complete(self) -> bool:
         """Whether every recording of the protocol is in it."""
         return self.manifest.complete
 
-    @property
-    def lacks_bytes(self) -> int:
-        """How many bytes `samples.mdb` is shorter than LMDB believes; at most 0 if the file is whole."""
-        path = self.folder / "samples.mdb"
-        return lacking_bytes(_environment(path), path)
+    def open_values(self) -> None:
+        """Raise EegfmError if the file of the values is damaged. What is forked afterwards checks no value twice."""
+        self._values.open()
 
-    def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Samples of the given rows, [len(rows), *shape] in the stored type, read in one transaction."""
+    def read(
+        self, rows: Sequence[int] | np.ndarray, *, damaged_rows: list[int] | None = None
+    ) -> np.ndarray:
+        """Samples of the given rows, [len(rows), *shape] in the stored type, read in one transaction.
+
+        Each is held against its checksum when it is read for the first time. With `damaged_rows`, every one is, and
+        those with other bytes than were written are put there instead of being refused.
+
+        Raises:
+            EegfmError: the file of the values is damaged, or a sample has other bytes than were written.
+        """
         out = np.empty((len(rows), *self.shape), dtype=self.dtype)
-        flat = out.reshape(len(rows), -1)
-        with _environment(self.folder / "samples.mdb").begin(buffers=True) as transaction:
-            for i, row in enumerate(rows):
-                value = transaction.get(_key(int(row)))
-                assert value is not None, f"{self.folder} has no row {row}"
-                flat[i] = np.frombuffer(value, dtype=self.dtype)
+        wrong = self._values.read(rows, out.reshape(len(rows), -1), again=damaged_rows is not None)
+        if damaged_rows is not None:
+            damaged_rows += wrong
+        elif wrong:
+            named = some([self._stored.key(row) for row in dict.fromkeys(wrong)], 3)
+            raise damaged(self._values.path, f"other bytes than were written in {named}")
         return out
 
+    def _late_checksums(self) -> Checksums:
+        """The checksums of a store of an earlier version, of what it holds now; they are kept if they can be.
 
-def lacking_bytes(environment: lmdb.Environment, path: Path) -> int:
-    """How many bytes the file of an environment is shorter than LMDB believes; at most 0 if it is whole."""
-    pages = environment.info()["last_pgno"] + 1
-    return pages * environment.stat()["psize"] - path.stat().st_size
-
-
-_ENVIRONMENTS: dict[str, tuple[int, lmdb.Environment]] = {}
-
-
-def _environment(path: Path) -> lmdb.Environment:
-    """The read-only environment of a path. LMDB allows one for each path and process, and none survives a fork."""
-    place, process = os.path.realpath(path), os.getpid()
-    owner, environment = _ENVIRONMENTS.get(place, (None, None))
-    if environment is not None and owner != process:
-        environment.close()  # the copy that a forked child inherited
-    if environment is None or owner != process:
-        # lock=False: a finished store is never written again, and lock files fail on many clusters' network disks
-        environment = lmdb.open(
-            place, subdir=False, readonly=True, lock=False, readahead=False, meminit=False, max_readers=1024
+        Windows must be those whose digests are in the index. Vectors have no digest there.
+        """
+        log.warning(
+            "%s has no checksums, as an earlier version made it. They are made of what it holds.",
+            self.folder,
         )
-        _ENVIRONMENTS[place] = (process, environment)
-    return environment
-
-
-def _forget(path: Path) -> None:
-    """Close the environment of a path whose file is about to be replaced."""
-    owner, environment = _ENVIRONMENTS.pop(os.path.realpath(path), (None, None))
-    if environment is not None and owner == os.getpid():
-        environment.close()
-
-
-def _key(row: int) -> bytes:
-    return struct.pack(">Q", row)
+        windows, sums = "encoder" not in self.recipe.facts, np.zeros(len(self), dtype=np.uint64)
+        for row, value in enumerate(stored_values(self.folder / VALUES, len(self))):
+            if windows and _digest(value) != self.index.digest[row]:
+                raise damaged(
+                    self.folder / VALUES, f"other bytes than were written in {self.index.key(row)}"
+                )
+            sums[row] = sum_of(value)
+        found = _checksums(self.folder, sums)
+        try:
+            found.save(self.folder)
+        except OSError as error:  # another person's store
+            log.warning(
+                "%s cannot be written (%s): next time they are made again.", self.folder, error.strerror
+            )
+        return found
 
 
 def write_store(
@@ -210,43 +256,46 @@ def write_store(
 ) -> SampleStore:
     """Write a store, and give it its name at the end.
 
-    The same parts in the same order give the same bytes, however often the work before was interrupted: each part is
-    one transaction, the map size follows from the counts, and pages are zeroed.
+    The same parts in the same order give the same bytes, however often the work before was interrupted.
     """
     unfinished = folder.with_name(folder.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    replaced = folder.with_name(folder.name + ".replaced")
+    for left in (unfinished, replaced):
+        shutil.rmtree(left, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    dtype, n_rows = np.dtype(manifest.recipe.facts["dtype"]).newbyteorder("<"), manifest.windows
-    value_bytes = int(np.prod(manifest.shape)) * dtype.itemsize
-    pages = -(-(value_bytes + 16) // PAGE)
-    map_size = (n_rows * pages * PAGE + n_rows * 64) * 5 // 4 + 2**22
+    dtype = np.dtype(manifest.recipe.facts["dtype"]).newbyteorder("<")
     indices: list[SampleIndex] = []
-    environment = lmdb.open(
-        str(unfinished / "samples.mdb"),
-        subdir=False,
-        map_size=map_size,
-        lock=False,
-        sync=False,
-        meminit=True,
-    )
-    try:
-        row = 0
-        for samples, index in parts:
-            with environment.begin(write=True) as transaction:
-                for sample in samples:
-                    transaction.put(
-                        _key(row), np.ascontiguousarray(sample, dtype=dtype).tobytes(), append=True
-                    )
-                    row += 1
+
+    def samples() -> Iterator[np.ndarray]:
+        for values, index in parts:
+            yield values
             indices.append(index)
-        assert row == n_rows, (row, n_rows)
-        environment.sync(True)
-    finally:
-        environment.close()
-    SampleIndex.concatenate(indices).save(unfinished / "index.npz")
+
+    path = unfinished / VALUES
+    sums = write_values(
+        path, samples(), manifest.windows, int(np.prod(manifest.shape)) * dtype.itemsize, dtype
+    )
+    SampleIndex.concatenate(indices).save(unfinished / INDEX)
     write_json(unfinished / FILE, manifest.values())
+    _checksums(unfinished, sums).save(unfinished)
+    forget(folder / VALUES)
     if folder.exists():  # a partial store that is replaced by a fuller one
-        shutil.rmtree(folder)
-    _forget(folder / "samples.mdb")
+        os.rename(folder, replaced)
     os.rename(unfinished, folder)
+    shutil.rmtree(replaced, ignore_errors=True)
     return SampleStore(folder)
+
+
+def _checksums(folder: Path, values: UInt64[np.ndarray, " row"]) -> Checksums:
+    """The checksums of a whole store, given those of its values."""
+    path = folder / VALUES
+    pages, page_bytes = pages_of(path, len(values))
+    return Checksums(
+        values=values,
+        pages=pages,
+        page_bytes=page_bytes,
+        tree=sum_of_pages(path, pages, page_bytes),
+        size=path.stat().st_size,
+        index=sum_of(read_whole(folder / INDEX)),
+        recipe=sum_of(read_whole(folder / FILE)),
+    )

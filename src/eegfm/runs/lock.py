@@ -20,7 +20,8 @@ from typing import Any
 
 from eegfm.contracts import EegfmError
 from eegfm.runs.slurm import queue, this_job
-from eegfm.support.files import refuse_links, try_lock
+from eegfm.support.files import refuse_links
+from eegfm.support.locks import try_lock
 
 LOCK = "running.lock"
 BEAT_S, STALE_S = 30, 600

@@ -49,18 +49,18 @@ def refuse_another_run(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def data_at_hand(data: EEGData) -> dict[str, dict[str, Any]]:
-    """By corpus, what the data are that a run trains on: the store, and a digest of all that it holds.
+    """By corpus, what the data are that a run trains on: the store, and its content in the run's splits and labels.
 
-    The digest is of every window's name, subject, label, split and bytes. The data must be set up.
+    See `SampleStore.content_of`. The data must be set up.
     """
     found = {}
     for part in data.corpora.values():
-        index = part.index
+        store, index = part.open(), part.index
         found[part.benchmark.name] = {
             "store": part.recipe.fingerprint,
             "windows": len(index),
             "subjects": len(set(index.subject.tolist())),
-            "content": index.content,
+            "content": store.content_of(index),
         }
     return found
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 from eegfm.contracts import EegfmError
-from eegfm.runs.liveness import began_at, lives
 from eegfm.runs.lock import held, works
 from eegfm.runs.slurm import how_it_ended, this_job
+from eegfm.support.alive import began_at, lives
 from eegfm.support.files import write_json_anyhow
 
 FILE = "status.json"
@@ -35,7 +35,7 @@ class Status:
 
     `job` is the SLURM job ("12_3" in an array), "" outside of one. `pid` is the process on `host` that works
     on the run or, of a queued one, that hands it over or will begin it; `began` is when that process began
-    (see `runs.liveness`). `step` of `steps` training steps are
+    (see `support.alive`). `step` of `steps` training steps are
     done, `steps_per_s` is the rate of the process that wrote them; `starts` counts the processes that have
     worked on the run. `overrides` are those of the cell, if `eegfm sweep submit` sent it off. Times are
     UTC.

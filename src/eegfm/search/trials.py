@@ -22,7 +22,7 @@ from eegfm.runs.slurm import queue
 from eegfm.runs.status import at_work, look, now, progress
 from eegfm.search.plan import Plan, as_overrides
 from eegfm.search.space import as_text
-from eegfm.support.files import locked
+from eegfm.support.locks import locked
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -1,10 +1,8 @@
-"""Write files whole or not at all, and lock work that only one process may do at a time."""
+"""Write files whole or not at all, and name them."""
 
 import errno
-import fcntl
 import hashlib
 import json
-import logging
 import os
 import re
 import shutil
@@ -14,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from eegfm.contracts import EegfmError
-
-log = logging.getLogger(__name__)
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -179,43 +175,3 @@ def _json(value: Any, indent: int | None = None) -> str:
 def sync_to_disk(file: Any) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def try_lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Whether the kernel gives this process the lock of an open file.
-
-    It is a POSIX record lock: NFS carries it from node to node, and forked workers do not inherit it. It
-    ends with its process, or as soon as the process closes the file, even if the process has it open
-    elsewhere.
-
-    Raises:
-        OSError: the file system has no locks.
-    """
-    try:
-        fcntl.lockf(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
-
-
-@contextmanager
-def locked(path: Path, waiting: str = "") -> Iterator[None]:
-    """Hold the lock of the file `path`, which is made for it; log `waiting` if another process holds it."""
-    refuse_links(path)
-    with open(path, "w") as file:
-        try:  # flock belongs to this opening of the file, so threads of one process wait as well
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if waiting:
-                log.warning("%s", waiting)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Let one process at a time make a folder; the others wait and then find it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = folder.with_name(folder.name + ".lock")
-    with locked(lock, f"Another process is at work on {folder}; waiting for it."):
-        yield

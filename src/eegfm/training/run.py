@@ -29,7 +29,8 @@ from eegfm.runs.same_run import data_at_hand, refuse_another_run
 from eegfm.runs.status import Pruned, at_work
 from eegfm.runs.summary import show
 from eegfm.runs.wandb import end
-from eegfm.support.files import full_disk, only_one, write_text
+from eegfm.support.files import full_disk, write_text
+from eegfm.support.locks import only_one
 from eegfm.support.process import environment, level
 from eegfm.tasks.fitted import FitsInOneGo
 from eegfm.training.finish import finish_run

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from eegfm.contracts import EegfmError
-from eegfm.runs.liveness import began_at
 from eegfm.runs.slurm import queue
 from eegfm.runs.status import Status, look, now, read_status, write_status
+from eegfm.support.alive import began_at
 from eegfm.support.files import write_text
 from eegfm.support.process import arguments
 

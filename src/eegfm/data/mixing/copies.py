@@ -21,7 +21,7 @@ from eegfm.data.verifying.near_copies import NearCopies, probe_rows
 from eegfm.signal.montage import today
 from eegfm.support.files import write_json
 
-FOLDER = "near_copies"  # in the cache: what was found in two stores, by the content of both
+FOLDER = "near_copies"  # in the cache: what was found in two stores, by recipe and content of both
 WORTH_S = 1.0  # what took longer is kept there
 CHUNK = 2**24  # bytes of windows that are read at a time
 
@@ -56,7 +56,8 @@ def _comparable(one: EEGDataModule, other: EEGDataModule) -> bool:
 
 def _pairs(one: EEGDataModule, other: EEGDataModule) -> list[list[str]]:
     """Recordings of two corpora that hold one signal: found in their stores, or where it was found before."""
-    contents = "-".join(part.open().content for part in (one, other))
+    stores = [part.open() for part in (one, other)]
+    contents = "-".join(f"{store.recipe.fingerprint}-{store.content}" for store in stores)
     kept = Path(one.preparation.cache) / FOLDER / f"{contents}.json"
     with suppress(OSError, ValueError):  # there is none; or it is damaged, and made again
         return [[str(mine), str(theirs)] for mine, theirs in json.loads(kept.read_text(encoding="utf-8"))]

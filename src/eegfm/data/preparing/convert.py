@@ -29,14 +29,14 @@ from eegfm.data.census import census_differences, count, leakage
 from eegfm.data.manifest import Manifest
 from eegfm.data.preparing.listed import Listed, Plan, plan_of
 from eegfm.data.preparing.making import Failure
-from eegfm.data.preparing.parts import bar_of, disk_full_explained
+from eegfm.data.preparing.parts import bar_of, writing_explained
 from eegfm.data.preparing.pipeline import refuse_partial, shown, subjects_total, versions
 from eegfm.data.preparing.reference import PER_SECOND, Numpy, Pickled, opened
 from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleIndex, SampleStore, digests, write_store
 from eegfm.signal.quality import check_amplitude, check_recording
 from eegfm.signal.recording import Recording
-from eegfm.support.files import only_one
+from eegfm.support.locks import only_one
 from eegfm.support.words import some
 
 Examined = list[tuple[Source, list[Listed], SampleIndex]]
@@ -104,7 +104,7 @@ def convert(
             if found:
                 raise EegfmError(f"{folder}: the splits leak: {'; '.join(found)}. No store is made of it.")
             manifest = _manifest(benchmark, recipe, reference, plan, kept, whole, failures, missing, wrong)
-            with disk_full_explained(target, kept="The LMDB is as it was"):
+            with writing_explained(target, kept="The LMDB is as it was"):
                 return write_store(target, manifest, _again(benchmark, reference, kept, bar))
 
 

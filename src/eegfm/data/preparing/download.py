@@ -23,7 +23,7 @@ from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.parts import DISK_FULL
 from eegfm.data.preparing.sums import SUMS, parse_sums
-from eegfm.support.files import only_one
+from eegfm.support.locks import only_one
 from eegfm.support.process import level
 
 log = logging.getLogger(__name__)

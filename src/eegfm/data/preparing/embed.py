@@ -18,13 +18,13 @@ from eegfm.contracts import EegfmError, Encodes
 from eegfm.data.preparing.embed_ranks import over_ranks
 from eegfm.data.preparing.parts import (
     bar_of,
-    disk_full_explained,
     part_stamp,
     read_part,
     write_part,
+    writing_explained,
 )
 from eegfm.data.store import SampleIndex, SampleStore, write_store
-from eegfm.support.files import only_one
+from eegfm.support.locks import only_one
 
 log = logging.getLogger(__name__)
 
@@ -65,13 +65,17 @@ def embed(
     with only_one(folder):
         if SampleStore.is_at(folder):
             store = SampleStore(folder)
+            if store.recipe.fingerprint != recipe.fingerprint:
+                raise EegfmError(
+                    f"{folder} holds the store {store.recipe.fingerprint}, which somebody has put there. Take it away."
+                )
             if store.manifest.source == _source_facts(source):
                 return store
         stamp = {"source": _source_facts(source)}
         work = Embedding(
             source, encoder, folder.with_name(folder.name + ".parts"), shape=shape, stamp=stamp
         )
-        with disk_full_explained(folder):
+        with writing_explained(folder):
             work.folder.mkdir(parents=True, exist_ok=True)
             _write_parts(work, processes or processes_for(encoder), progress=progress)
             manifest = replace(
@@ -148,10 +152,12 @@ class Embedding:
                 f"encoder={self.encoder.name} gives numbers for {benchmark}/{name} that a float16 store cannot hold. "
                 "If encoder.precision is float16, the network itself may overflow: use bfloat16 or float32."
             )
+        known = {name: vectors}
         for k in np.flatnonzero(origin[rows] != rows):
             there, first = self.recordings[self.home[origin[rows[k]]]]
-            known = vectors if there == name else read_part(self.folder, there)[0]
-            vectors[k] = known[origin[rows[k]] - first[0]]
+            if there not in known:
+                known[there] = read_part(self.folder, there)[0]
+            vectors[k] = known[there][origin[rows[k]] - first[0]]
         write_part(self.folder, name, vectors, _take(self.source.index, rows), self.stamp)
 
 

@@ -106,26 +106,47 @@ def _change(path: Path, then: Mapping[str, Any], remembered: dict[str, list[Any]
 
 
 def refuse_other_files(
-    benchmark: BenchmarkSpec, raw: Path, store: SampleStore, present: Sequence[Source]
+    benchmark: BenchmarkSpec,
+    raw: Path,
+    store: SampleStore,
+    present: Sequence[Source],
+    *,
+    allow_partial: bool = False,
 ) -> Differences:
     """The differences that leave a store in use. Raises EegfmError for those that do not.
 
-    Files that are gone are not needed: whoever has the store may delete them. A partial store may get more of them.
+    Files that are gone are not needed: whoever has the store may delete them. But `allow_partial` asks for those that
+    are there, so that a store of more than these is refused. A partial store may get more of them.
     """
     if not has_files(raw):
         return Differences()
     found = differences(store, present)
     more = [*found.new, *found.mended]
-    if present and not found.changed and not (more and (store.complete or found.gone)):
+    other = found.changed or (more and (store.complete or found.gone))
+    if present and not other and not (found.gone and allow_partial):
         return found
+    anew = (
+        f"To make it anew of the files in {raw}: rm -r {shlex.quote(str(store.folder))}  and the same command again.\n"
+        "To have both: paths.cache=<another folder>"
+    )
+    if present and not other:
+        as_it_is = (
+            "leave data.allow_partial=true out"
+            if store.complete
+            else "name the folder of all of its files, or one that is not there: data.raw=<folder>"
+        )
+        raise EegfmError(
+            f"{benchmark.title}: data.allow_partial=true asks for the recordings that are in {raw}, and the store at "
+            f"{store.folder} holds {len(found.gone):,} more: {some(found.gone)}.\n"
+            f"To use the store as it is, {as_it_is}\n{anew}"
+        )
     if not present:
         what = f"none of the {len(store.manifest.recordings):,} recordings is in it"
     else:
         what = found.said()
     raise EegfmError(
         f"{benchmark.title}: {raw} does not hold the files that the store at {store.folder} is made of: {what}.\n"
-        "To use the store as it is, name the folder of its files: data.raw=<folder>\n"
-        f"To make it anew of the files in {raw}: rm -r {shlex.quote(str(store.folder))}  and the same command again."
+        f"To use the store as it is, name the folder of its files: data.raw=<folder>\n{anew}"
     )
 
 

@@ -26,16 +26,16 @@ from eegfm.data.preparing.consistent import (
 from eegfm.data.preparing.making import Failure, make_parts
 from eegfm.data.preparing.origin import files_of, has_files, refuse_other_files, remember
 from eegfm.data.preparing.parts import (
-    disk_full_explained,
     part_facts,
     read_part,
     read_part_index,
+    writing_explained,
 )
 from eegfm.data.preparing.sums import sums_beside
 from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleIndex, SampleStore, write_store
 from eegfm.signal.steps import Step
-from eegfm.support.files import only_one
+from eegfm.support.locks import only_one
 from eegfm.support.words import some
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def prepare(
         refuse_contradictions(benchmark, sources)
         present = [source for source in sources if is_there(source)]
         if store is not None:
-            found = refuse_other_files(benchmark, raw, store, present)
+            found = refuse_other_files(benchmark, raw, store, present, allow_partial=allow_partial)
             if store.complete:
                 return store
             if not (found.new or found.mended):
@@ -96,7 +96,7 @@ def prepare(
         if not present or (missing and not allow_partial):
             raise EegfmError(_missing_sentence(benchmark, raw, sources, missing))
         parts = folder.with_name(folder.name + ".parts")
-        with disk_full_explained(folder):
+        with writing_explained(folder):
             parts.mkdir(parents=True, exist_ok=True)
             chosen = benchmark.steps if steps is None else tuple(steps)
             sums = sums_beside(raw, (path for source in present for path in source.files))

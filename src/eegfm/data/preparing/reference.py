@@ -12,7 +12,7 @@ import numpy as np
 
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, SplitName
 from eegfm.contracts import EegfmError
-from eegfm.data.store import lacking_bytes
+from eegfm.data.values import lacking_bytes
 from eegfm.signal.formats.pickled import unpickle
 
 PER_SECOND = 200  # samples in the last axis of the reference, one second at 200 Hz

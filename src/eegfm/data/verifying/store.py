@@ -1,15 +1,21 @@
 """Checks of a store: manifest, index, the digest of every window, the counts, leaks, and the signal."""
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
-import lmdb
 import numpy as np
 
 from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec
+from eegfm.contracts import EegfmError
 from eegfm.data.census import count, leakage
+from eegfm.data.checksums import without_remedy
 from eegfm.data.counted import with_census
+from eegfm.data.manifest import FILE as MANIFEST
+from eegfm.data.manifest import Manifest
 from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleStore, digests
 from eegfm.data.verifying.checks import Check, Meter, Remedies, Verdict
@@ -79,19 +85,16 @@ def _sound(benchmark: BenchmarkSpec, store: SampleStore) -> bool:
 def _windows(store: SampleStore, meter: Meter) -> tuple[Check, tuple[Signal, NearCopies] | None]:
     """Read every stored window once: compare it with its digest, measure it, and look for near copies."""
     wanted = "the bytes that were written"
-    if store.lacks_bytes > 0:  # LMDB maps the file: reading behind its end would kill the process
-        found = f"samples.mdb is cut short by {store.lacks_bytes:,} bytes"
-        return Check("digests", found, wanted, "off"), None
-    wrong, not_finite = [], 0
-    signal = Signal(store)
+    wrong: list[int] = []
+    not_finite, signal = 0, Signal(store)
     try:
         probes = probe_rows(store.index)
-        copies = NearCopies(
-            store.index, probes, np.nan_to_num(store.read(probes), posinf=0, neginf=0), signal.sfreq
-        )
+        probed = np.nan_to_num(store.read(probes, damaged_rows=[]), posinf=0, neginf=0)
+        copies = NearCopies(store.index, probes, probed, signal.sfreq)
         for rows in _chunks(store):
-            windows = store.read(rows)
-            wrong += rows[digests(windows) != store.index.digest[rows]].tolist()
+            windows = store.read(rows, damaged_rows=wrong)
+            differ = rows[digests(windows) != store.index.digest[rows]].tolist()
+            wrong += [row for row in differ if row not in wrong]
             broken = ~np.isfinite(windows).all(axis=(1, 2))
             if broken.any():
                 not_finite += int(broken.sum())
@@ -101,19 +104,49 @@ def _windows(store: SampleStore, meter: Meter) -> tuple[Check, tuple[Signal, Nea
             signal.add(rows, windows)
             copies.add(rows, windows)
             meter.did(windows.nbytes)
-    # AssertionError and ValueError: a row is missing or has another length
-    except (lmdb.Error, OSError, AssertionError, ValueError) as error:
-        found = f"samples.mdb cannot be read ({type(error).__name__}: {error})"
-        return Check("digests", found, wanted, "off"), None
+    except EegfmError as error:
+        return Check("digests", without_remedy(error), wanted, "off"), None
     faults = []
     if wrong:
-        keys = some([store.index.key(row) for row in wrong], 3)
-        faults.append(f"{len(wrong):,} of {len(store):,} windows have other bytes: {keys}")
+        faults.append(_other_bytes(store, wrong))
     if not_finite:
         faults.append(f"{not_finite:,} of {len(store):,} windows hold NaN or infinite values")
     if faults:
         return Check("digests", "; ".join(faults), wanted, "off"), (signal, copies)
     return Check("digests", f"{len(store):,} windows, each as in the index", wanted), (signal, copies)
+
+
+def check_vectors(store: SampleStore, meter: Meter) -> list[Check]:
+    """Check that encoders' vectors of this store's windows, in the folders beside it, are as they were written."""
+    checks = []
+    for path in sorted(store.folder.parent.glob(f"*/{MANIFEST}")):
+        with suppress(EegfmError):  # whose it is cannot be read: it is told of when it is used
+            source = Manifest.read(path.parent).source
+            if source is not None and source["fingerprint"] == store.recipe.fingerprint:
+                checks.append(_vectors(path.parent, meter))
+    return checks
+
+
+def _vectors(folder: Path, meter: Meter) -> Check:
+    wanted = "the bytes that were written"
+    remedy = f"rm -r {shlex.quote(str(folder))}  and the next command with that encoder makes them anew"
+    wrong: list[int] = []
+    try:
+        vectors = SampleStore(folder)
+        meter.expect(vectors.nbytes)
+        for rows in _chunks(vectors):
+            meter.did(vectors.read(rows, damaged_rows=wrong).nbytes)
+    except EegfmError as error:
+        return Check("vectors", without_remedy(error), wanted, "off", remedy)
+    name = f"{folder.name} ({vectors.recipe.facts['encoder']['name']})"
+    if wrong:
+        return Check("vectors", f"{name}: {_other_bytes(vectors, wrong)}", wanted, "off", remedy)
+    return Check("vectors", f"{name}: {len(vectors):,} windows, each as written", wanted)
+
+
+def _other_bytes(store: SampleStore, wrong: Sequence[int]) -> str:
+    keys = some([store.index.key(row) for row in wrong], 3)
+    return f"{len(wrong):,} of {len(store):,} windows have other bytes: {keys}"
 
 
 def _chunks(store: SampleStore) -> Iterator[np.ndarray]:
@@ -190,7 +223,7 @@ def _near_copies(benchmark: BenchmarkSpec, store: SampleStore, copies: NearCopie
     """Recordings that hold one signal under two names, though no byte need be the same."""
     wanted = "no signal under two names"
     found: dict[tuple[str, str], list[NearCopy]] = defaultdict(list)
-    for copy in copies.found(store.read):
+    for copy in copies.found(lambda rows: store.read(rows, damaged_rows=[])):  # damage is told elsewhere
         names = sorted(store.index.recording[[copy.row, copy.like]].tolist())
         found[names[0], names[1]].append(copy)
     known = [set(group) for group in benchmark.duplicates]

@@ -16,17 +16,19 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from zipfile import BadZipFile
 
 from eegfm.benchmarks.spec import BenchmarkSpec
 from eegfm.contracts import EegfmError
+from eegfm.data.checksums import without_remedy
 from eegfm.data.preparing.parts import bar_of
 from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleStore
+from eegfm.data.values import FILE as VALUES
 from eegfm.data.verifying.checks import Check, Meter, Remedies
 from eegfm.data.verifying.raw import check_raw
-from eegfm.data.verifying.store import check_store
-from eegfm.support.files import only_one, write_json
+from eegfm.data.verifying.store import check_store, check_vectors
+from eegfm.support.files import write_json
+from eegfm.support.locks import only_one
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +55,13 @@ def verify(
     progress: bool = True,
     raw_may_be_gone: bool = False,
     remedies: Remedies | None = None,
+    vectors: bool = True,
 ) -> list[Check]:
     """Check the raw folder and the store of a recipe, and keep the result in the store.
 
     This reads the raw files and the store once. Files from which the store was made are compared by SHA-256. The
-    benchmark's reader opens only the others, or all files if there is no store.
+    benchmark's reader opens only the others, or all files if there is no store. Encoders' vectors of the store's
+    windows are held against their checksums; that is not part of the kept result.
 
     Args:
         benchmark: corpus and protocol.
@@ -67,6 +71,7 @@ def verify(
         progress: draw a progress bar.
         remedies: what to type where a check fails; None: `eegfm prepare` of the benchmark.
         raw_may_be_gone: a raw file that the store was made from may be missing; that is then a warning, not a fault.
+        vectors: read the encoders' vectors, too.
     """
     recipe = recipe or Recipe.of(benchmark)
     remedies = remedies or Remedies(f"data={benchmark.name}")
@@ -75,13 +80,14 @@ def verify(
     with bar_of(progress) as bar:
         meter = Meter(bar, bar.add_task(f"Checking {benchmark.name}", total=0, unit="MB", visible=False))
         if store is not None:
-            meter.expect((store.folder / "samples.mdb").stat().st_size)
+            meter.expect(store.nbytes)
         checks = check_raw(benchmark, raw, store, meter, remedies, may_be_gone=raw_may_be_gone)
         checks += faults if store is None else check_store(benchmark, store, recipe, meter, remedies)
+        beside = check_vectors(store, meter) if store is not None and vectors else []
         meter.finish()
     if store is not None:
         _remember(store, benchmark, checks)
-    return checks
+    return checks + beside
 
 
 def _open(
@@ -91,13 +97,14 @@ def _open(
     folder = cache / recipe.folder
     try:
         return SampleStore.open(cache, recipe), []
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        if isinstance(error, EegfmError) and not SampleStore.is_at(folder):
+    except EegfmError as error:
+        if not SampleStore.is_at(folder):
             found = " ".join(str(error).splitlines()[:-1])  # its last line is the remedy
             remedy = f"To make it, {remedies.prepare}"
             return None, [Check("store", found, "a prepared store", "warning", remedy)]
-        found = f"{folder} cannot be opened ({type(error).__name__}: {error})"
-        return None, [Check("store", found, "a prepared store", "off", remedies.anew(folder))]
+        return None, [
+            Check("store", without_remedy(error), "a prepared store", "off", remedies.anew(folder))
+        ]
 
 
 def verify_once(
@@ -122,6 +129,7 @@ def verify_once(
             progress=progress,
             raw_may_be_gone=True,
             remedies=Remedies(None),
+            vectors=False,
         )
     off = [check for check in checks if check.verdict == "off"]
     if off:
@@ -143,7 +151,7 @@ def store_hash(folder: Path, benchmark: BenchmarkSpec) -> str:
     digest = hashlib.sha256()
     for name in ("recipe.json", "index.npz"):
         digest.update((folder / name).read_bytes())
-    stat = (folder / "samples.mdb").stat()
+    stat = (folder / VALUES).stat()
     census = asdict(benchmark.census)
     demands = [CHECKS, census, benchmark.within_subject, benchmark.duplicates, benchmark.subject_leak]
     digest.update(json.dumps([stat.st_size, stat.st_mtime_ns, demands], sort_keys=True).encode())

@@ -1,4 +1,4 @@
-"""Whether a process of this machine is still there. The jobs of SLURM are in `runs.slurm`."""
+"""Whether a process of this machine is still there."""
 
 import psutil
 
