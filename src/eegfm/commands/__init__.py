@@ -5,6 +5,10 @@ torch, so that `--help` answers at once. What a command then does is in `work/`,
 """
 
 COMMANDS = {  # name: (module, what it does)
+    "new": (
+        "eegfm.commands.new",
+        "look at a folder of your own recordings, and write the YAML that makes a data set of them",
+    ),
     "train": ("eegfm.train", "prepare the data if needed, train, test, and write a run folder"),
     "sweep": (
         "eegfm.commands.sweep",
