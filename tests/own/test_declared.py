@@ -13,6 +13,7 @@ from eegfm.data.recipe import Recipe
 from eegfm.signal.montage import montage_of
 from eegfm.signal.steps import BandPass, Bipolar, Resample
 from tests.corpus import CHANNELS
+from tests.one_recording import one_recording, write_bids
 from tests.own.folder import GROUPS, PEOPLE, declared, folder, prepared, signal, write
 
 
@@ -273,3 +274,24 @@ def test_windows_of_another_length_keep_a_label_that_is_a_recordings(root):
     assert longer.classes == ("rest", "task") and len(prepared(longer, root)) == 12 * 2
     events = declared(labels={"from": "events"}, windows={"cut": "events", "from_s": 0, "to_s": 1})
     assert of_length(events, 4.0).classes == ()
+
+
+def test_a_bids_data_set_is_read_with_its_sidecars(eeg_data, tmp_path):
+    """A real recording, as mne-bids writes it: subject, session and events are BIDS's."""
+    pytest.importorskip("mne_bids")
+    raw = one_recording(eeg_data)
+    write_bids(raw, tmp_path / "raw", "EDF", subject="07")
+    made = declared(
+        files=None, bids=True, labels={"from": "events"}, classes={"rest": "rest", "task": "task"},
+        windows={"cut": "events", "from_s": 0, "to_s": 2, "beyond": "drop"}, channels=["Cz", "T7"],
+        raw_sfreq=raw.info["sfreq"], split="train",
+    )  # fmt: skip
+    found = made.sources(tmp_path / "raw")
+    assert [(source.subject, source.session) for source in found] == [("07", "a")]
+    assert any(path.name.endswith("_events.tsv") for path in found[0].beside)
+    assert found[0].path.suffix == ".edf"
+    store = prepared(made, tmp_path / "raw")
+    assert store.index.onset_s.tolist() == [1.5, 10.25, 45.1]
+    assert store.index.label.tolist() == [0, 1, 0]
+    wanted = raw.copy().load_data().resample(200, verbose="error").get_data(["Cz", "T3"])[:, 300:700] * 1e6
+    np.testing.assert_allclose(store.read([0])[0], wanted, atol=0.05)

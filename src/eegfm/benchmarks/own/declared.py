@@ -25,8 +25,16 @@ from eegfm.benchmarks.own.windows import Cut, cut_of, dropped, windows_of
 from eegfm.benchmarks.spec import BenchmarkSpec, Census, LeftOut, Source, Window
 from eegfm.contracts import EegfmError, Montage
 from eegfm.signal.formats.any_file import beside
+from eegfm.signal.formats.bids import bids_beside
 from eegfm.signal.recording import Recording
 from eegfm.signal.steps import Bipolar, Resample, Step
+
+# recordings of EEG in the formats that BIDS allows
+BIDS = tuple(
+    f"sub-{{subject}}/{session}eeg/*_eeg{suffix}"
+    for session in ("ses-{session}/", "")
+    for suffix in (".edf", ".vhdr", ".set", ".bdf")
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ class Own:
     aliases: Mapping[str, str]
     units: Mapping[str, str | float]
     reader: str | None
+    bids: bool
 
     def sources(self, root: Path) -> list[Source]:
         """Every recording below `root`."""
@@ -52,7 +61,7 @@ class Own:
         if source.left_out:
             raise LeftOut(source.left_out)
         if self.reader is None:
-            recording, first = read_file(source.path, self.montage, self.aliases, self.units)
+            recording, first = read_file(source.path, self.montage, self.aliases, self.units, self.bids)
         else:
             recording, first = read_by(self.reader, source.path, self.montage, self.aliases), 0
         if not np.isclose(recording.sfreq, self.rates, rtol=1e-6, atol=0).any():
@@ -77,10 +86,11 @@ class Own:
 def benchmark(
     *,
     name: str,
-    files: str | Sequence[str],
     channels: str | Sequence[str],
     sfreq: float,
     windows: Mapping[str, Any],
+    files: str | Sequence[str] | None = None,
+    bids: bool = False,
     labels: Mapping[str, Any] | None = None,
     classes: Mapping[str, Any] | None = None,
     split: str | Mapping[str, Any] | None = None,
@@ -101,10 +111,12 @@ def benchmark(
 
     Args:
         name: as the YAML file is called.
-        files: patterns of paths below the raw folder (see `eegfm.benchmarks.own.patterns.Pattern`).
         channels: those that are read, in order: a list, or the name of a montage.
         sfreq: rate of the stored windows in Hz. Where the last step leaves another one, they are resampled to it.
         windows: how recordings are cut (see `eegfm.benchmarks.own.windows`).
+        files: patterns of paths below the raw folder (see `eegfm.benchmarks.own.patterns.Pattern`); None: the
+            recordings of EEG of a BIDS data set.
+        bids: recordings are read with their sidecars of BIDS, by mne-bids.
         labels: where labels come from (see `eegfm.benchmarks.own.labels`); None for none.
         classes: what stands for each class where labels come from: a value, or a list.
         split: who trains, validates and tests (see `eegfm.benchmarks.own.splits`); None draws subjects.
@@ -131,24 +143,31 @@ def benchmark(
         stored = _after(done, montage)
         division = split_of(split)
         rates = (raw_sfreq,) if isinstance(raw_sfreq, int | float) else tuple(raw_sfreq or (sfreq,))
+        if files is None and not bids:
+            raise EegfmError('files is not said, as in files: "{subject}/*.edf", or bids: true.')
+        if bids and reader is not None:
+            raise EegfmError("bids: true, and a reader of your own. Leave one of the two out.")
+        named = BIDS if files is None else [files] if isinstance(files, str) else files
         found = Files(
-            patterns=tuple(map(Pattern, [files] if isinstance(files, str) else files)),
+            patterns=tuple(map(Pattern, named)),
             subject=column_of(subject, "subject") if isinstance(subject, Mapping) else subject,
             session=column_of(session, "session") if isinstance(session, Mapping) else session,
             leave_out=_reasons(leave_out or {}),
             labels=of,
             split=division,
-            beside=beside if reader is None else _alone,
+            beside=_alone if reader is not None else bids_beside if bids else beside,
         )
-        own = Own(found, cut, of, montage, tuple(map(float, rates)), aliases or {}, units or {}, reader)
+        own = Own(
+            found, cut, of, montage, tuple(map(float, rates)), aliases or {}, units or {}, reader, bids
+        )
         _refuse_numbers(name, sfreq, own)
     except EegfmError as error:
         raise EegfmError(f"data={name}: {error}") from None
     said = {
-        "files": files, "subject": subject, "session": session, "leave_out": leave_out, "reader": reader,
+        "files": files, "bids": bids, "subject": subject, "session": session, "leave_out": leave_out, "reader": reader,
         "labels": labels, "classes": classes, "windows": windows, "aliases": aliases, "units": units,
     }  # fmt: skip
-    patterns = " and ".join(pattern.text for pattern in found.patterns)
+    patterns = "as BIDS names them" if files is None else " and ".join(p.text for p in found.patterns)
     return BenchmarkSpec(
         name=name,
         title=title or name,

@@ -14,15 +14,16 @@ import numpy as np
 from eegfm.benchmarks.own.channels import chosen
 from eegfm.contracts import EegfmError, Montage
 from eegfm.signal.formats.any_file import open_any
+from eegfm.signal.formats.bids import open_bids
 from eegfm.signal.recording import Recording
 from eegfm.support.words import some
 
 
 def read_file(
-    path: Path, montage: Montage, aliases: Mapping[str, str], units: Mapping[str, str | float]
+    path: Path, montage: Montage, aliases: Mapping[str, str], units: Mapping[str, str | float], bids: bool
 ) -> tuple[Recording, int]:
     """The wanted channels in microvolts, and the number that MNE gives to the file's first sample."""
-    opened = open_any(path)
+    opened = open_bids(path) if bids else open_any(path)
     if units:
         opened = opened.in_units(units)
     channels = chosen(opened.names, montage.names, aliases, path)
