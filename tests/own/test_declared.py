@@ -1,13 +1,17 @@
 """A declaration makes the windows that it says: whose, of which class, in which split, from which second."""
 
+import inspect
 import pickle
 from pathlib import Path
 
 import mne
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from eegfm.benchmarks.length import of_length
+from eegfm.benchmarks.own.declared import benchmark
+from eegfm.config.schema import config_dir
 from eegfm.contracts import EegfmError
 from eegfm.data.recipe import Recipe
 from eegfm.signal.montage import montage_of
@@ -295,3 +299,12 @@ def test_a_bids_data_set_is_read_with_its_sidecars(eeg_data, tmp_path):
     assert store.index.label.tolist() == [0, 1, 0]
     wanted = raw.copy().load_data().resample(200, verbose="error").get_data(["Cz", "T3"])[:, 300:700] * 1e6
     np.testing.assert_allclose(store.read([0])[0], wanted, atol=0.05)
+
+
+def test_every_key_stands_in_the_shared_file_with_its_default():
+    node = OmegaConf.load(config_dir() / "data" / "shared" / "own.yaml").benchmark
+    known = inspect.signature(benchmark).parameters
+    assert set(node) - {"_target_"} == set(known)
+    for name, parameter in known.items():
+        if parameter.default is not inspect.Parameter.empty:
+            assert (node[name] or None) == (parameter.default or None), name
