@@ -209,6 +209,14 @@ def test_rows_and_files_that_are_left_out_with_a_reason_are_no_fault(root):
     assert store.manifest.left_out == [{"recording": "S6-task", "reason": "he slept"}]
 
 
+def test_what_is_left_out_is_in_no_split(root):
+    """Of a test subject a recording, and all of somebody whom no split names."""
+    named = {"train": ["S1", "S2", "S3"], "val": ["S4"], "test": ["S5"]}
+    store = prepared(declared(split=named, leave_out={"S5/rest.edf": "short", "S6/*": "ill"}), root)
+    assert store.complete and len(store.manifest.left_out) == 3
+    assert set(store.index.subject[store.index.rows("test")].tolist()) == {"S5"}
+
+
 def test_a_table_that_changes_is_told(root):
     prepared(of_groups(), root)
     rows(root, *(f"{person},{'sick' if i > 2 else 'well'}" for i, person in enumerate(PEOPLE)))

@@ -94,7 +94,7 @@ class Files:
                 known = {**part.says, "subject": subject, "session": sessions.get(part.path, "")}
                 of_events = self.labels.events.beside(path, known)
             source = Found(
-                subject, part.recording, splits.get(part.path, "train"), path, sessions.get(part.path, ""),
+                subject, part.recording, splits.get(part.path), path, sessions.get(part.path, ""),
                 left_out=part.left_out, of_events=of_events,
             )  # fmt: skip
             if not part.left_out:
