@@ -2,10 +2,14 @@
 
 import gc
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests.command_line import call
 
 hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine is no fault of the code
 hypothesis.settings.load_profile("suite")
@@ -16,6 +20,20 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Lays the simulated corpus into a folder, prepared and checked, as the first command there would leave it."""
+    made = tmp_path_factory.mktemp("simulated")
+    done = call("eegfm.prepare", "data=synthetic", "encoder=spectrum", cwd=made)
+    assert done.returncode == 0, done.stderr
+
+    def lay(place: Path) -> Path:
+        shutil.copytree(made / "data", place / "data")
+        return place
+
+    return lay
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,9 @@ LINE = (
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory, simulated):
     """A folder in which the one command was run."""
-    place = tmp_path_factory.mktemp("pretrain")
+    place = simulated(tmp_path_factory.mktemp("pretrain"))
     done = door(place, "train", *LINE)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Pre-training first") == 1 and "cpu, chunked scan," in done.stdout

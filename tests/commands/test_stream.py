@@ -321,8 +321,8 @@ def test_pictures_take_any_number_of_classes_and_moments(n_bins, n_classes):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("walk")
+def place(tmp_path_factory, simulated) -> Path:
+    return simulated(tmp_path_factory.mktemp("walk"))
 
 
 def only_run(place: Path, name: str) -> Path:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from eegfm.benchmarks.synthetic import SYNTHETIC
 from eegfm.commands.work.verify import Surveyed, overview, show_checks, show_overview
 from eegfm.config.schema import benchmark_options
 from eegfm.data.preparing.pipeline import prepare
@@ -104,11 +103,11 @@ def test_each_state_of_a_benchmark_is_told_from_the_others(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_line(tmp_path):
+def test_the_command_line(tmp_path, simulated):
     """Not prepared: exit 0 and a next step. Prepared: all checks pass. Damaged: exit 1, and the file is named."""
     before = call_afresh("eegfm", "verify", "data=synthetic", cwd=tmp_path)
     assert before.returncode == 0 and "eegfm prepare data=synthetic" in before.stdout, before.stderr
-    prepare(SYNTHETIC, tmp_path / "data/raw/synthetic", tmp_path / "data/cache", progress=False)
+    simulated(tmp_path)
     right = call("eegfm", "verify", "data=synthetic", cwd=tmp_path)
     assert right.returncode == 0 and right.stdout.rstrip().endswith("0 warnings, 0 off"), right.stdout
     assert "train data=synthetic" in call("eegfm", "verify", cwd=tmp_path).stdout

@@ -17,9 +17,10 @@ FITTED = ("model=bandpower", "data=synthetic", "trainer=smoke")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory, simulated):
     """Where a fitted model was trained, with its cache at `first`."""
-    place = tmp_path_factory.mktemp("evaluations")
+    place = simulated(tmp_path_factory.mktemp("evaluations"))
+    (place / "data" / "cache").rename(place / "first")
     done = call("eegfm.train", *FITTED, cwd=place, env=environment(EEGFM_CACHE="first"))
     assert done.returncode == 0, done.stderr
     return place
@@ -77,7 +78,7 @@ def test_on_other_data_the_kept_fit_is_applied_and_the_outcome_lies_beside_the_f
     before, first = bytes_of(run), evaluated(run, place, EEGFM_CACHE="first")
     cache = tmp_path / "cache"
     shutil.copytree(place / "first", cache)
-    (index,) = cache.glob("synthetic/*/index.npz")
+    (index,) = [p / "index.npz" for p in cache.glob("synthetic/*") if (p / "raw_files.json").exists()]
     with np.load(index) as file:
         arrays = {name: file[name] for name in file.files}
     arrays["label"] = 1 - arrays["label"]

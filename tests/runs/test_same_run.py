@@ -78,9 +78,9 @@ def test_data_are_known_by_all_that_they_hold(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory) -> Path:
+def killed(tmp_path_factory, simulated) -> Path:
     """A place with the run `mine`, killed after its first steps."""
-    place = tmp_path_factory.mktemp("place")
+    place = simulated(tmp_path_factory.mktemp("place"))
     with open(place / "log", "w") as log:
         process = start("eegfm.train", *SMALL, cwd=place, out=log)
     while not (place / "mine" / "checkpoints" / "last.ckpt.sha256").exists():

@@ -3,7 +3,6 @@
 import os
 import random
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from eegfm.runs.status import read_status
 from eegfm.support.files import remove_unfinished, sha256_of
 from eegfm.tasks.checksums import refuse_changed, wanted_sums, write_with_sum
 from eegfm.training.checkpoints import WholeCheckpoints
-from tests.command_line import call
+from tests.command_line import call, environment, start
 
 SMALL = (
     "experiment=demo",
@@ -27,14 +26,6 @@ SMALL = (
     "trainer.max_epochs=2",
     "data.batch_size=16",
 )
-SAVE = """
-import sys, torch
-from pathlib import Path
-from eegfm.training.checkpoints import WholeCheckpoints
-for n in range(10**6):
-    WholeCheckpoints().save_checkpoint({"n": n, "x": torch.full((20_000,), n)}, Path(sys.argv[1]))
-    print(n, flush=True)
-"""
 
 
 @pytest.fixture
@@ -61,9 +52,9 @@ def trained(place: Path, runs: Path):
 
 
 @pytest.fixture(scope="module")
-def wanted(tmp_path_factory) -> Path:
+def wanted(tmp_path_factory, simulated) -> Path:
     """The run of `SMALL` that nothing disturbs; its place has the prepared store."""
-    place = tmp_path_factory.mktemp("wanted")
+    place = simulated(tmp_path_factory.mktemp("wanted"))
     done = trained(place, place / "runs")
     assert done.returncode == 0, done.stderr
     (folder,) = (place / "runs" / "demo").iterdir()
@@ -91,30 +82,27 @@ def test_a_full_disk_is_a_sentence_and_the_same_command_goes_on(small_disk, want
         assert (folder / name).read_bytes() == (wanted / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_killed_while_it_is_written_is_the_old_one_or_the_new_one(tmp_path):
     """Also where the temporary folder is on another file system, from which Lightning would copy."""
     draw, path = random.Random(3), tmp_path / "last.ckpt"
     elsewhere = Path("/dev/shm") if Path("/dev/shm").is_dir() else tmp_path
-    seen = 0
     for _ in range(4):
-        with subprocess.Popen(
-            [sys.executable, "-c", SAVE, path],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "TMPDIR": str(elsewhere)},
-        ) as saving:
-            assert saving.stdout is not None
-            said = int(saving.stdout.readline())
-            for _ in range(draw.randrange(30)):
-                said = int(saving.stdout.readline())
+        ours, theirs = os.pipe()
+        with open(ours) as told:
+            with open(theirs, "wb") as out:
+                saving = start("tests.training.saver", str(path), cwd=Path(__file__).parents[2], out=out,
+                               env=environment(TMPDIR=str(elsewhere)))  # fmt: skip
+            for _ in range(1 + draw.randrange(30)):
+                said = int(told.readline())
             saving.kill()
-            said = int((saving.stdout.read().split() or [said])[-1])
+            saving.wait()
+            said = int((told.read().split() or [said])[-1])
         refuse_changed(path)
         held = WholeCheckpoints().load_checkpoint(path, weights_only=True)
         assert held["n"] in (said, said + 1) and (held["x"] == held["n"]).all()
-        seen += 1
     remove_unfinished(tmp_path)
-    assert {one.name for one in tmp_path.iterdir()} == {"last.ckpt", "last.ckpt.sha256"} and seen == 4
+    assert {one.name for one in tmp_path.iterdir()} == {"last.ckpt", "last.ckpt.sha256"}
 
 
 def test_a_checkpoint_never_goes_through_another_folder(tmp_path, monkeypatch):
