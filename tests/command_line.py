@@ -28,11 +28,11 @@ from typing import IO, Any
 # what commands import of others; what is not here is imported by the command itself, as wandb is: its import makes a
 # temporary folder, which the first command to end would delete for the others
 LIBRARIES = (
-    "einops", "h5py", "hydra", "jaxtyping", "lightning.pytorch", "lightning.pytorch.loggers", "lmdb",
-    "markdown_it", "matplotlib.backends.backend_agg", "matplotlib.figure", "mne", "mne.channels", "mne.filter", "mne.io", "omegaconf",
-    "pooch", "requests", "rich.console", "rich.progress", "rich.table", "safetensors.torch", "scipy.linalg", "scipy.signal",
-    "scipy.stats", "sklearn.discriminant_analysis", "sklearn.linear_model", "sklearn.metrics", "sklearn.neighbors",
-    "sklearn.pipeline", "torch", "torch.utils.flop_counter", "torchmetrics",
+    "einops", "h5py", "hydra", "jaxtyping", "lightning.pytorch", "lightning.pytorch.loggers", "lmdb", "markdown_it",
+    "matplotlib.backends.backend_agg", "matplotlib.figure", "mne", "mne.channels", "mne.filter", "mne.io",
+    "omegaconf", "pooch", "requests", "rich.console", "rich.progress", "rich.table", "safetensors.torch",
+    "scipy.linalg", "scipy.signal", "scipy.stats", "sklearn.discriminant_analysis", "sklearn.linear_model",
+    "sklearn.metrics", "sklearn.neighbors", "sklearn.pipeline", "torch", "torch.utils.flop_counter", "torchmetrics",
 )  # fmt: skip
 
 
