@@ -13,7 +13,8 @@ import eegfm
 from eegfm.benchmarks.synthetic import CHANNELS
 from eegfm.benchmarks.tuh import ELECTRODES
 from eegfm.build import build_data, trained
-from eegfm.commands.applying import embedding, predicting
+from eegfm.commands.work import embed as embedding
+from eegfm.commands.work import predict as predicting
 from eegfm.config.mistakes import for_hydra
 from eegfm.contracts import EegfmError
 from eegfm.runs.place import Place

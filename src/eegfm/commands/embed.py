@@ -21,7 +21,7 @@ pyarrow is installed. recordings.csv has a row a recording. Channels, gaps and f
 
 from eegfm.config.doors import door
 
-main = door("embed", "eegfm.commands.applying.embedding:embed", purpose=__doc__)
+main = door("embed", "eegfm.commands.work.embed:embed", purpose=__doc__)
 
 if __name__ == "__main__":
     main()

@@ -22,7 +22,7 @@ In Python: eegfm.load("runs/<run>").predict(raw)
 
 from eegfm.config.doors import door
 
-main = door("predict", "eegfm.commands.applying.predicting:predict", purpose=__doc__)
+main = door("predict", "eegfm.commands.work.predict:predict", purpose=__doc__)
 
 if __name__ == "__main__":
     main()

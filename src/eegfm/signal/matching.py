@@ -64,8 +64,8 @@ def matched(
 def everywhere(there: Sequence[str], places: Places, path: Path) -> tuple[dict[str, str], Montage]:
     """All channels of a file that have a place, for a model that reads places: the file's name -> ours, and places.
 
-    A name that means an electrode (see `electrode_of`) has the place of that electrode, as in training. Another
-    name has the place that the file gives it. Of several channels at one place the first is taken.
+    A name that means an electrode (see `electrode_of`) has the place of that electrode, as in training. Another name
+    has the place that the file gives it. Of several channels at one place the first is taken.
 
     Raises EegfmError if no channel has a place.
     """

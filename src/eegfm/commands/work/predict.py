@@ -9,9 +9,9 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
-from eegfm.commands.applying.folder import Folder
-from eegfm.commands.applying.model import Applied, applied
-from eegfm.commands.applying.recordings import each, recordings_of
+from eegfm.commands.work.applied import Applied, applied
+from eegfm.commands.work.own_folder import Folder
+from eegfm.commands.work.recordings import each, recordings_of
 from eegfm.contracts import EegfmError
 from eegfm.runs.corpora_seen import reservations_elsewhere
 from eegfm.runs.place import Place

@@ -11,9 +11,9 @@ import torch
 from omegaconf import DictConfig
 
 from eegfm.build import build
-from eegfm.commands.applying.folder import Folder
-from eegfm.commands.applying.model import Applied, applied, intake_of
-from eegfm.commands.applying.recordings import each, recordings_of
+from eegfm.commands.work.applied import Applied, applied, intake_of
+from eegfm.commands.work.own_folder import Folder
+from eegfm.commands.work.recordings import each, recordings_of
 from eegfm.config.identity import plain, run_identity
 from eegfm.contracts import EegfmError
 from eegfm.runs.corpora_seen import reservations_elsewhere
