@@ -154,6 +154,20 @@ def test_a_numpy_lmdb_gives_codes_as_classes_and_numbers_as_onsets(tmp_path):
     assert "not seconds" in store.manifest.imported["said"]
 
 
+def test_what_is_suspect_of_a_channel_is_said_and_kept_with_the_store(tmp_path, caplog):
+    """Whoever prepared these windows had the files; whoever takes them over sees what can be seen in the windows."""
+    rows = tiny_rows()
+    for row in rows:
+        if row.key.startswith("S02_1"):
+            row.sample[2] = row.sample[1]
+    store = run(write_pickled(tmp_path / "theirs", rows), tmp_path / "cache")
+    doubts = {one["recording"]: one.get("doubts") for one in store.manifest.recordings}
+    assert [name for name, said in doubts.items() if said] == ["S02_1"]
+    assert "the same samples in several channels" in doubts["S02_1"][0]
+    assert "look at these channels before trusting them: S02_1: the same samples" in caplog.text
+    assert "raw files not seen, nor their rate, units and gaps" in store.manifest.imported["said"]
+
+
 def test_an_imported_store_is_never_taken_for_a_prepared_one(tmp_path):
     """Another recipe, another folder; training asks for it by name and says where it is from."""
     corpus.write(tmp_path / "raw")

@@ -30,7 +30,7 @@ from eegfm.data.manifest import Manifest
 from eegfm.data.preparing.listed import Listed, Plan, plan_of
 from eegfm.data.preparing.making import Failure
 from eegfm.data.preparing.parts import bar_of, writing_explained
-from eegfm.data.preparing.pipeline import refuse_partial, shown, subjects_total, versions
+from eegfm.data.preparing.pipeline import refuse_partial, shown, subjects_total, tell_doubts, versions
 from eegfm.data.preparing.reference import PER_SECOND, Numpy, Pickled, opened
 from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleIndex, SampleStore, digests, write_store
@@ -39,7 +39,7 @@ from eegfm.signal.recording import Recording
 from eegfm.support.locks import only_one
 from eegfm.support.words import some
 
-Examined = list[tuple[Source, list[Listed], SampleIndex]]
+Examined = list[tuple[Source, list[Listed], SampleIndex, list[str]]]  # with the doubts about it
 
 
 def convert(
@@ -90,7 +90,7 @@ def convert(
             kept, failures = _examine(benchmark, reference, plan, bar)
             if not kept:
                 raise EegfmError(f"{folder}: not one usable window.\n{shown(failures)}")
-            whole = SampleIndex.concatenate([index for _, _, index in kept])
+            whole = SampleIndex.concatenate([index for _, _, index, _ in kept])
             wrong = census_differences(benchmark, whole, benchmark.census.recordings or len(plan))
             listed = {source.recording for source, _ in plan}
             missing = [name for name in known if name not in listed]
@@ -103,6 +103,7 @@ def convert(
             found = leakage(whole, benchmark.window_s).undeclared(benchmark)
             if found:
                 raise EegfmError(f"{folder}: the splits leak: {'; '.join(found)}. No store is made of it.")
+            tell_doubts(benchmark, {source.recording: doubts for source, _, _, doubts in kept})
             manifest = _manifest(benchmark, recipe, reference, plan, kept, whole, failures, missing, wrong)
             with writing_explained(target, kept="The LMDB is as it was"):
                 return write_store(target, manifest, _again(benchmark, reference, kept, bar))
@@ -120,7 +121,7 @@ def _manifest(
     wrong: Sequence[str],
 ) -> Manifest:
     unlisted = reference.entries - sum(len(listed) for _, listed in plan)
-    in_seconds = all(window.says.onset_s is not None for _, listed, _ in kept for window in listed)
+    in_seconds = all(window.says.onset_s is not None for _, listed, *_ in kept for window in listed)
     return Manifest(
         fingerprint=recipe.fingerprint,
         recipe=recipe,
@@ -128,7 +129,8 @@ def _manifest(
         windows=len(whole),
         protocol=benchmark.protocol,
         imported={
-            "said": f"imported from a {reference.layout} of the reference: keys parsed, raw files not seen"
+            "said": f"imported from a {reference.layout} of the reference: keys parsed, raw files not seen, "
+            + "nor their rate, units and gaps"
             + ("" if in_seconds else "; onsets are the numbers in the keys, not seconds")
             + (f"; {unlisted:,} windows that it does not list are left out" if unlisted else ""),
             "from": reference.folder.resolve().name,
@@ -153,8 +155,9 @@ def _manifest(
                 "split": source.split,
                 "windows": len(index),
                 "files": [],
+                **({"doubts": doubts} if doubts else {}),
             }
-            for source, _, index in kept
+            for source, _, index, doubts in kept
         ],
         prepared_with=versions(),
     )
@@ -179,13 +182,12 @@ def _examine(
                 benchmark.montage,
                 path=Path(f"{reference.folder}, recording {source.recording}"),
             )
-            check_recording(signal)
-            check_amplitude(signal)
+            doubts = [*check_recording(signal), *check_amplitude(signal)]
         except EegfmError as error:
             failures.append(Failure(source.recording, str(error)))
             bar.console.print(f"not usable: {error}", style="yellow")
         else:
-            kept.append((source, listed, index))
+            kept.append((source, listed, index, doubts))
         bar.advance(task)
     return kept, failures
 
@@ -195,7 +197,7 @@ def _again(
 ) -> Iterator[tuple[np.ndarray, SampleIndex]]:
     """Read the examined recordings again, to be written."""
     task = bar.add_task(f"Converting {benchmark.name}", total=len(kept), unit="recordings")
-    for source, listed, index in kept:
+    for source, listed, index, _ in kept:
         windows, now = _read(benchmark, reference, source, listed)
         # the LMDB is opened without a lock, so another process may write to it
         if not np.array_equal(now.digest, index.digest):

@@ -8,7 +8,7 @@ depend neither on interruptions nor on the number of workers.
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from eegfm.benchmarks.spec import BenchmarkSpec, Source
@@ -166,9 +166,7 @@ def _assemble(
     found = leakage(whole, benchmark.window_s).undeclared(benchmark)
     if found:
         raise EegfmError(f"{benchmark.name}: the splits leak: {'; '.join(found)}. No store is made of it.")
-    doubts = [f"{name}: {doubt}" for name, fact in facts.items() for doubt in fact.get("doubts", ())]
-    if doubts:
-        log.warning("%s: look at these channels before trusting them: %s", benchmark.title, some(doubts, 5))
+    tell_doubts(benchmark, {name: fact.get("doubts", ()) for name, fact in facts.items()})
     manifest = Manifest(
         fingerprint=recipe.fingerprint,
         recipe=recipe,
@@ -280,6 +278,13 @@ def _own_sentence(benchmark: BenchmarkSpec, folder: Path, wrong: Sequence[str]) 
 
 def _first_missing(source: Source) -> str:
     return next(path.name for path in source.files if not path.is_file())
+
+
+def tell_doubts(benchmark: BenchmarkSpec, doubts: Mapping[str, Sequence[str]]) -> None:
+    """Warn of what is suspect of channels, by recording."""
+    found = [f"{name}: {doubt}" for name, of_one in doubts.items() for doubt in of_one]
+    if found:
+        log.warning("%s: look at these channels before trusting them: %s", benchmark.title, some(found, 5))
 
 
 def shown(failures: Sequence[Failure]) -> str:
