@@ -76,6 +76,10 @@ def test_other_peoples_signals_are_no_near_copies_and_what_was_found_is_kept_by_
     assert [(gone["what"], gone["subjects"]) for gone in left] == [("near copy", ["b"])]
     kept.write_text("[[")
     assert ready(tmp_path, FIRST, COPY).provenance().leakage.left_out == []
+    # by another version of the search as well
+    kept.write_text(json.dumps([["Rb", "Nx"]]))
+    monkeypatch.setattr(copies, "VERSION", copies.VERSION + 1)
+    assert ready(tmp_path, FIRST, COPY).provenance().leakage.left_out == []
     # other content is searched anew
     shutil.rmtree(tmp_path / "raw" / "copy")
     shutil.rmtree(tmp_path / "cache" / "copy")

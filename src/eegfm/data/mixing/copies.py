@@ -22,6 +22,7 @@ from eegfm.signal.montage import today
 from eegfm.support.files import write_json
 
 FOLDER = "near_copies"  # in the cache: what was found in two stores, by recipe and content of both
+VERSION = 1  # of the search: with another one, what is kept there is found anew
 WORTH_S = 1.0  # what took longer is kept there
 CHUNK = 2**24  # bytes of windows that are read at a time
 
@@ -58,7 +59,7 @@ def _pairs(one: EEGDataModule, other: EEGDataModule) -> list[list[str]]:
     """Recordings of two corpora that hold one signal: found in their stores, or where it was found before."""
     stores = [part.open() for part in (one, other)]
     contents = "-".join(f"{store.recipe.fingerprint}-{store.content}" for store in stores)
-    kept = Path(one.preparation.cache) / FOLDER / f"{contents}.json"
+    kept = Path(one.preparation.cache) / FOLDER / f"{contents}-v{VERSION}.json"
     with suppress(OSError, ValueError):  # there is none; or it is damaged, and made again
         return [[str(mine), str(theirs)] for mine, theirs in json.loads(kept.read_text(encoding="utf-8"))]
     began = time.monotonic()
