@@ -1,7 +1,7 @@
 """Make the objects of a run from its config. Hydra builds partials; Python calls them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from eegfm.config.make import make
 from eegfm.config.written import as_written
 from eegfm.contracts import EegfmError
 from eegfm.data.base import EEGData
+from eegfm.data.facts import BenchmarkFacts
 from eegfm.nn.size import bounded
 from eegfm.runs.place import Place
 from eegfm.runs.results import read_result
@@ -67,6 +68,20 @@ class Run:
         default_factory=dict
     )  # the checkpoint and the tensors left out, if any
     written: dict[str, Any] = field(default_factory=dict)
+
+    def facts_as_written(self, facts: BenchmarkFacts) -> BenchmarkFacts:
+        """The facts about the data, with stores named as the config names their cache: they go to other people."""
+        data = self.written.get("data", {})
+        nodes = data.get("corpora") or {}
+        corpora = {name: _named(one, nodes.get(name, {})) for name, one in facts.corpora.items()}
+        if not corpora:
+            return _named(facts, data)
+        return replace(facts, corpora=corpora, store=", ".join(one.store for one in corpora.values()))
+
+
+def _named(facts: BenchmarkFacts, node: Mapping[str, Any]) -> BenchmarkFacts:
+    cache, parts = node.get("cache"), Path(facts.store).parts[-2:]  # <benchmark>/<fingerprint>
+    return facts if cache is None else replace(facts, store="/".join((str(cache).rstrip("/"), *parts)))
 
 
 def build(config: DictConfig, weights: str | Path | None) -> Run:

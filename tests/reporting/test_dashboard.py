@@ -338,6 +338,33 @@ def test_it_is_dark_by_night_and_fits_a_narrow_window(opened) -> None:
     assert opened.evaluate("document.querySelector('#gallery img').naturalWidth") == 1
 
 
+def test_pictures_of_evaluations_stand_beside_those_of_the_run_with_their_reservations(
+    tmp_path: Path,
+) -> None:
+    run, secret = tmp_path / "runs" / "a", "not-for-anybody-4242"
+    make_run(run, 1)
+    (tmp_path / "numbers").write_text(json.dumps({"warnings": [secret]}))
+    for name, warnings in (
+        ("test-best-0123abcd", ["UNKNOWN PEOPLE: not known"]),
+        ("val-last-0123abcd", []),
+    ):
+        place = run / "evaluations" / name
+        (place / "figures").mkdir(parents=True)
+        (place / "figures" / f"curves_{name[:3]}.png").write_bytes(PIXEL)
+        (place / "explain.json").write_text(json.dumps({"warnings": warnings}))
+        (place / "made_from.json").write_text("{}")
+        (place / "elsewhere.json").symlink_to(tmp_path / "numbers")
+    (run / "evaluations" / "val-last-0123abcd" / "damaged.json").write_text("{")
+    (cell,) = collected(tmp_path / "runs", tmp_path / "page.html")["cells"]
+    assert [(one["name"], one["said"]) for one in cell["figures"]] == [
+        ("curves_tes", "test-best-0123abcd; UNKNOWN PEOPLE: not known"),
+        ("curves_val", "val-last-0123abcd; damaged.json cannot be read"),
+    ]
+    assert all(base64.b64decode(one["src"].partition(",")[2]) == PIXEL for one in cell["figures"])
+    html = page(tmp_path / "runs", tmp_path / "page.html")
+    assert "UNKNOWN PEOPLE: not known" in html and secret not in html
+
+
 def test_a_page_takes_in_no_file_that_is_not_a_picture_of_the_run(tmp_path: Path) -> None:
     """The page goes to other people; links of a run folder lead anywhere on this machine."""
     run, secret = tmp_path / "runs" / "a", b"user:not-for-anybody-4242\n1\n"

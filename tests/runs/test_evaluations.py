@@ -90,7 +90,7 @@ def test_on_other_data_the_kept_fit_is_applied_and_the_outcome_lies_beside_the_f
 
 
 def test_the_cache_is_where_the_stores_are_now_whatever_the_variable_said_before(run, place):
-    evaluated(run, place)  # no variable: the run's own cache
+    evaluated(run, place, EEGFM_CACHE="first")
     (place / "first").rename(place / "second")
     try:
         evaluated(run, place, EEGFM_CACHE="second")

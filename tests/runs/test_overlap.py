@@ -20,7 +20,15 @@ from eegfm.reporting.formats import markdown
 from eegfm.reporting.groups import group_runs
 from eegfm.reporting.remarks import incomparable, marks
 from eegfm.reporting.run_folders import read_runs
-from eegfm.runs.overlap import check_overlap, joined, not_told, overlap, people_of, people_seen
+from eegfm.runs.overlap import (
+    check_overlap,
+    facts_beside,
+    joined,
+    not_told,
+    overlap,
+    people_of,
+    people_seen,
+)
 from eegfm.runs.results import read_result, write_result
 from eegfm.training.run import train
 from tests import corpora
@@ -159,6 +167,9 @@ def test_a_run_from_weights_says_whom_the_corpora_of_a_pool_do_not_tell(places):
     alone_first, alone_second = alone(places, named_so), alone(places, numbered)
     gap = {"second": "its s has no name"}
     assert not_told(alone_second, people_of(alone_first)) == gap
+    said = facts_beside(alone_second, people_of(alone_first)).leakage.sentence()
+    assert "so that they are not recognised in other corpora" in said
+    assert said != alone_second.provenance().leakage.sentence()
     assert not_told(alone_first, people_of(alone_second)) == gap
     assert not_told(alone_first, joined(people_of(alone_first), people_of(alone_second))) == gap
     for data, other in (

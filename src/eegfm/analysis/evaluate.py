@@ -13,6 +13,7 @@ from eegfm.contracts import EegfmError
 from eegfm.runs.corpora_seen import reservations_at
 from eegfm.runs.evaluations import folder_of_evaluation
 from eegfm.runs.outputs import write_and_score
+from eegfm.runs.overlap import facts_beside, people_seen
 from eegfm.runs.place import Place
 from eegfm.runs.results import RunResult, json_values
 from eegfm.runs.summary import show_scores
@@ -50,10 +51,18 @@ def evaluate(config: DictConfig) -> None:
     out, scores, by_subject = write_and_score(folder, split, predictions, ids, run.data.spec)
     tested = len(predictions.keys) if split == "test" else None
     reserved = reservations_at(place, run.config, run.data, tested=tested)
-    numbers = {"warnings": [one.sentence for one in reserved], "metrics": scores, "by_subject": by_subject}
+    result = place.result
+    people = result.people.get("people", {}) if result else people_seen(place.checkpoint)[0]
+    facts = facts_beside(run.data, people)
+    numbers = {
+        "warnings": [one.sentence for one in reserved],
+        "leakage": facts.leakage.sentence(),
+        "metrics": scores,
+        "by_subject": by_subject,
+    }
     write_json(folder / "scores.json", json_values(numbers))
     title = f"{run.data.benchmark.title}, {split} split ({place})"
-    show_scores(title, scores, by_subject, run.data.provenance(), out, reserved)
+    show_scores(title, scores, by_subject, facts, out, reserved)
 
 
 def _use_cache_at_hand(own: DictConfig, now: Path, result: RunResult | None) -> None:
@@ -65,9 +74,7 @@ def _use_cache_at_hand(own: DictConfig, now: Path, result: RunResult | None) -> 
     stores = [Path(*Path(one.store).parts[-2:]) for one in facts]  # <benchmark>/<fingerprint>
     for node in (own.data.get("corpora") or {"": own.data}).values():
         caches = [now, Path(node.cache)]
-        # where the variable that named the run's cache is not set, its result knows the folder
-        known = [*caches, *(Path(one.store).parent.parent for one in facts)]
-        whole = [cache for cache in known if stores and all((cache / one).is_dir() for one in stores)]
+        whole = [cache for cache in caches if stores and all((cache / one).is_dir() for one in stores)]
         node.cache = str([*whole, *(cache for cache in caches if cache.is_dir()), now][0])
 
 

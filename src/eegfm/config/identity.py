@@ -69,6 +69,17 @@ def identity_hash(config: Mapping[str, Any], *, without_seed: bool = False) -> s
     return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
+def row_hash(config: Mapping[str, Any], name: str) -> str:
+    """What names the row of a finished run in a table, from its config as it is kept, and the name of its folder.
+
+    A text that came from the environment is kept without its value (see `config.written`), so that two runs of other
+    values look alike: then the name of the folder, which follows from all values, keeps them apart, and seeds as well.
+    """
+    found = identity_hash(config, without_seed=True)
+    told = json.dumps(run_identity(config), default=str)
+    return f"{found} {name}" if "${oc." in told else found
+
+
 def run_name(*, _root_: DictConfig) -> str:
     """`<experiment>/<model>-<encoder>-<data>-s<seed>-<hash>`: the same command always names the same folder."""
     return named(without_hydra(_root_), _root_.hydra.runtime.choices)

@@ -389,9 +389,9 @@
       h("div", { class: "panels narrow", id: "gallery" }, inside.map(({ cell, one }) => {
         const title = `${named(groups[cell.group])}, ${seedName(cell)}`;
         if (!images.has(one)) images.set(one, h("img", { src: one.src, loading: "lazy", alt: `${one.name.replaceAll("_", " ")} of ${title}` }));
-        return h("figure", {}, link(one.href, images.get(one)), h("figcaption", {}, title));
+        return h("figure", {}, link(one.href, images.get(one)), h("figcaption", {}, one.said ? `${title}; ${one.said}` : title));
       })),
-      outside.length > 0 && h("p", { class: "note" }, `Figures outside the page, which holds ${facts.room.MB} MB of figures and none above ${facts.room.kB} kB: `, outside.map(({ cell, one }, i) => [i ? ", " : "", link(one.href, `${named(groups[cell.group])}, ${seedName(cell)}`)]), "."),
+      outside.length > 0 && h("p", { class: "note" }, `Figures outside the page, which holds ${facts.room.MB} MB of figures and none above ${facts.room.kB} kB: `, outside.map(({ cell, one }, i) => [i ? ", " : "", link(one.href, `${named(groups[cell.group])}, ${seedName(cell)}`), one.said && ` (${one.said})`]), "."),
     ];
   }
 

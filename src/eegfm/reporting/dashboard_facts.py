@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from eegfm.config.identity import identity_hash
+from eegfm.config.identity import row_hash
 from eegfm.reporting.against import Row as Beside
 from eegfm.reporting.costs import clock, energy, gpu_hours, with_prefix
 from eegfm.reporting.groups import Group, group_runs, mean
@@ -129,7 +129,7 @@ def _rows(groups: Sequence[Group], cells: Sequence[Cell]) -> list[Row]:
             alike.setdefault(key, []).append(row)
     for cell in cells:
         named = _kind(*(cell.fact(name) for name in ("model", "encoder", "data")))
-        key = identity_hash(cell.config, without_seed=True) if cell.config else named
+        key = row_hash(cell.config, cell.folder.name) if cell.config else named
         row = owner.get(cell.folder)
         if row is None and len(alike.get(key, [])) == 1:
             row = alike[key][0]
@@ -184,8 +184,8 @@ def _cell(
         "progress": [status.step, status.steps] if status and status.steps else None,
         "curve": _curve(cell.folder, best),
         "figures": [
-            {"name": path.stem, "href": _link(path, to), "src": _inside(embedded.get(path))}
-            for path in pictures(cell.folder)
+            {"name": path.stem, "href": _link(path, to), "src": _inside(embedded.get(path)), "said": said}
+            for path, said in pictures(cell.folder).items()
         ],
     }
 

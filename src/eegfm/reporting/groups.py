@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from eegfm.config.identity import identity_hash, run_identity
+from eegfm.config.identity import row_hash, run_identity
 from eegfm.reporting.published import Reference, flat, published
 from eegfm.reporting.run_folders import Problem, Run
 from eegfm.runs.intervals import ends
@@ -69,9 +69,7 @@ def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Problem]]:
     for run in runs:
         r, facts = run.result, run.result.benchmark
         # without a config nobody can tell which other runs this one equals: it gets a group of its own
-        identity = (
-            identity_hash(run.config, without_seed=True) if run.config else f"config of {run.label()}"
-        )
+        identity = row_hash(run.config, run.folder.name) if run.config else f"config of {run.label()}"
         data = (
             r.data,
             facts.protocol,

@@ -1,14 +1,37 @@
 """The pictures of a run, for pages that other people see: what lies in the run's own folder and is a picture."""
 
+import json
 from pathlib import Path
 
 PNG = b"\x89PNG\r\n\x1a\n"
+FOLDER = "evaluations"  # runs.evaluations.FOLDER; that module loads torch
+LARGEST = 2**24  # bytes of an evaluation's numbers
 
 
-def pictures(folder: Path) -> list[Path]:
-    """The PNG files in `figures/`, sorted. What is called one and is something else, or elsewhere, is none."""
-    found = sorted((folder / "figures").glob("*.png"))
-    return [path for path in found if lies_in(path, folder) and _begins(path, PNG)]
+def pictures(folder: Path) -> dict[Path, str]:
+    """The PNG files in `figures/` and in those of `evaluations/`, sorted, each with what is to be said of it.
+
+    Of a picture of an evaluation that is the name of its folder, which says split and weights, and its reservations.
+    What is called a picture and is something else, or elsewhere, is none.
+    """
+    found = {path: "" for path in sorted((folder / "figures").glob("*.png"))}
+    for path in sorted((folder / FOLDER).glob("*/figures/*.png")):
+        found[path] = "; ".join([path.parents[1].name, *_reservations(path.parents[1], folder)])
+    return {path: said for path, said in found.items() if lies_in(path, folder) and _begins(path, PNG)}
+
+
+def _reservations(evaluation: Path, folder: Path) -> list[str]:
+    """The reservations about the numbers of an evaluation, as its files of numbers say them."""
+    found: dict[str, None] = {}
+    for file in sorted(evaluation.glob("*.json")):
+        try:
+            if lies_in(file, folder) and file.stat().st_size <= LARGEST:
+                found |= dict.fromkeys(map(str, json.loads(file.read_text(encoding="utf-8"))["warnings"]))
+        except (OSError, ValueError, RecursionError):
+            found[f"{file.name} cannot be read"] = None
+        except (KeyError, TypeError):
+            continue  # it is not of numbers
+    return [*found]
 
 
 def lies_in(path: Path, folder: Path) -> bool:

@@ -14,6 +14,8 @@ test windows held out.
 
 import hashlib
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ import numpy as np
 
 from eegfm.contracts import EegfmError
 from eegfm.data.base import EEGData
+from eegfm.data.facts import BenchmarkFacts
 from eegfm.data.module import EEGDataModule
 from eegfm.tasks.weights import PEOPLE_SEEN, exported_people, read_checkpoint
 
@@ -133,6 +136,23 @@ def not_told(data: EEGData, people: People) -> dict[str, str]:
             if corpus != name:
                 found[corpus] = gap
     return found
+
+
+def facts_beside(data: EEGData, people: People) -> BenchmarkFacts:
+    """The facts about these data, and whom they and those of the people cannot recognise in each other."""
+    facts = data.provenance()
+    untold = {**facts.leakage.not_told, **not_told(data, people)}
+    return replace(facts, leakage=replace(facts.leakage, not_told=untold))
+
+
+def of_others(config: Mapping[str, Any]) -> bool:
+    """Whether an encoder of a plain config is a network with published weights: they list no people."""
+    model = config.get("model") or {}
+    encoders = (
+        config.get("encoder") or {},
+        (model.get("encoder") or {}) if isinstance(model, Mapping) else {},
+    )
+    return any("weights" in one and one["weights"] != "random" for one in encoders)
 
 
 def _files(part: EEGDataModule, recordings: np.ndarray) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from eegfm.config.identity import chosen
 from eegfm.nn.mamba2 import scans_used
 from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.outputs import write_and_score
-from eegfm.runs.overlap import not_told
+from eegfm.runs.overlap import facts_beside
 from eegfm.runs.place import CHECKPOINTS
 from eegfm.runs.reservations import reservations, titled
 from eegfm.runs.results import RunResult, write_result
@@ -88,9 +88,7 @@ def finish_run(
         ids = [subjects[i] for i in found.subject]
         _, metrics[split], by_subject[split] = write_and_score(folder, split, found, ids, run.data.spec)
     monitor = run.task.monitor[0]
-    facts = run.data.provenance()
-    untold = {**facts.leakage.not_told, **not_told(run.data, people["people"])}
-    facts = replace(facts, leakage=replace(facts.leakage, not_told=untold))
+    facts = run.facts_as_written(facts_beside(run.data, people["people"]))
     known = reservations(
         facts,
         task=choices["task"],

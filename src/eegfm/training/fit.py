@@ -220,7 +220,11 @@ def begin_logger(run: Run, folder: Path, choices: Mapping[str, Any]) -> Any:
         groups = ("model", "encoder", "data", "task", "adapt")
         options = {key: chosen(choices, key) for key in groups if choices.get(key)}  # panels group by these
         logger.experiment.config.update(
-            {**run.written, "option": options, "provenance": asdict(run.data.provenance())},
+            {
+                **run.written,
+                "option": options,
+                "provenance": asdict(run.facts_as_written(run.data.provenance())),
+            },
             allow_val_change=True,
         )
 

@@ -22,7 +22,7 @@ from eegfm.config.identity import PRETRAIN, chosen, named
 from eegfm.config.written import as_written
 from eegfm.contracts import EegfmError
 from eegfm.runs.corpora_seen import corpora_seen_here
-from eegfm.runs.overlap import check_overlap, joined, people_of, people_seen
+from eegfm.runs.overlap import check_overlap, joined, of_others, people_of, people_seen
 from eegfm.runs.reservations import trained_on
 from eegfm.runs.results import RunResult, read_result, write_result
 from eegfm.runs.same_run import data_at_hand, refuse_another_run
@@ -250,6 +250,7 @@ def _people(run: Run, allowed: bool) -> tuple[dict[str, Any], list[str]]:
         weights = run.started_from["weights"]
         people, whole = people_seen(Path(weights))
         overlap = check_overlap(run.data, people, whole=whole, weights=weights, allowed=allowed)
+    whole = whole and not of_others(run.config)
     return {"people": joined(people, people_of(run.data)), "whole": whole}, overlap
 
 
