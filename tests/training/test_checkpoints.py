@@ -12,8 +12,8 @@ import eegfm
 from eegfm.contracts import EegfmError
 from eegfm.runs.results import read_result
 from eegfm.runs.status import read_status
+from eegfm.support.checksums import refuse_changed, wanted_sums, write_with_sum
 from eegfm.support.files import remove_unfinished, sha256_of
-from eegfm.tasks.checksums import refuse_changed, wanted_sums, write_with_sum
 from eegfm.training.checkpoints import WholeCheckpoints
 from tests.command_line import call, environment, start
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from eegfm.config.from_file import buildable, read, text_of
 from eegfm.contracts import EegfmError
 from eegfm.runs.results import RunResult, read_result
-from eegfm.tasks.checksums import refuse_changed
+from eegfm.support.checksums import refuse_changed
 from eegfm.tasks.weights import config_of
 
 CHECKPOINTS = "checkpoints"  # the folder of checkpoints in a run folder

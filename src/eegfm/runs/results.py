@@ -45,7 +45,7 @@ class RunResult:
     `flops` are the operations of one window through the trained network (see `training.cost`), without an
     encoder whose output is stored; None for a model that is no network. `devices` trained it together.
     `energy_wh` is the energy that their GPUs took meanwhile, None if unknown (see `energy_j`).
-    `checkpoints` is the SHA-256 of every file of `checkpoints/` (see `eegfm.tasks.checksums`). `environment()`
+    `checkpoints` is the SHA-256 of every file of `checkpoints/` (see `eegfm.support.checksums`). `environment()`
     describes its own fields; `peak_memory_mb` is that of the first process (see there).
     """
 

@@ -8,8 +8,8 @@ import numpy as np
 from torch import nn
 
 from eegfm.contracts import EegfmError
+from eegfm.support.checksums import refuse_changed, write_with_sum
 from eegfm.tasks.bounded import refuse_swollen
-from eegfm.tasks.checksums import refuse_changed, write_with_sum
 from eegfm.tasks.metrics import Predictions
 
 FILE = "checkpoints/fitted.skops"

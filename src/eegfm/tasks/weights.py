@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
 from eegfm.encoders.base import published_file
+from eegfm.support.checksums import refuse_changed
 from eegfm.support.files import sha256_of
 from eegfm.tasks.bounded import refuse_bomb
-from eegfm.tasks.checksums import refuse_changed
 
 log = logging.getLogger(__name__)
 

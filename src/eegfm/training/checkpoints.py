@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from eegfm.tasks.checksums import refuse_changed, write_with_sum
+from eegfm.support.checksums import refuse_changed, write_with_sum
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -21,8 +21,8 @@ from eegfm.runs.place import CHECKPOINTS
 from eegfm.runs.reservations import reservations, titled
 from eegfm.runs.results import RunResult, write_result
 from eegfm.runs.wandb import send
+from eegfm.support.checksums import sums_of
 from eegfm.support.files import write_json
-from eegfm.tasks.checksums import sums_of
 from eegfm.tasks.fitted import FitsInOneGo
 from eegfm.training.cost import forward_flops
 from eegfm.training.figures import draw_and_save

@@ -19,9 +19,9 @@ from eegfm.contracts import EegfmError
 from eegfm.runs.same_run import data_at_hand, refuse_other_data
 from eegfm.runs.wandb import begin, wandb_of
 from eegfm.search.study import callbacks_of
+from eegfm.support.checksums import refuse_changed
 from eegfm.support.files import remove_unfinished
 from eegfm.tasks.bounded import refuse_bomb
-from eegfm.tasks.checksums import refuse_changed
 from eegfm.tasks.errors import Reconstructions
 from eegfm.tasks.fitted import FitsInOneGo, write_fitted
 from eegfm.tasks.metrics import Predictions
