@@ -149,6 +149,7 @@ def make_run(
         devices=1,
         energy_wh=None,
         checkpoints={},
+        files={},
         **about,
     )
     write_result(folder, result)

@@ -32,6 +32,7 @@ from eegfm.runs.intervals import intervals
 from eegfm.runs.place import Place
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import read_result
+from eegfm.support.summed import with_sum, without_sum
 from eegfm.tasks import heads, stream
 from eegfm.tasks.estimate import Estimate
 from eegfm.tasks.metrics import probabilities
@@ -148,12 +149,14 @@ def test_what_is_not_a_whole_export_is_refused_with_a_sentence(tmp_path):
     model = drawn("cbramod", seed=1)
     export_model.write(model, tmp_path)
     good = json.loads((tmp_path / "config.json").read_text())
+    plain = without_sum(good, tmp_path / "config.json")
     for broken, sentence in (
         ("{", "damaged"),
         ("[]", "was not written by eegfm export"),
-        (json.dumps({**good, "format": "x"}), "was not written by eegfm export"),
-        (json.dumps({**good, "schema": 99}), "schema 99"),
-        (json.dumps({k: v for k, v in good.items() if k != "scale"}), "damaged.*scale"),
+        (json.dumps({**good, "scale": 2}), "not those of its sha256"),
+        (json.dumps(with_sum({**plain, "format": "x"})), "was not written by eegfm export"),
+        (json.dumps({**plain, "schema": 99}), "schema 99"),
+        (json.dumps({k: v for k, v in plain.items() if k != "scale"}), "damaged.*scale"),
         (json.dumps(config("eegm2")), "does not hold the weights"),
     ):
         (tmp_path / "config.json").write_text(broken)

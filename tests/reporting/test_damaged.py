@@ -4,6 +4,7 @@ import json
 import random
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,25 @@ from eegfm.report import main
 from eegfm.reporting.dashboard_facts import collected
 from eegfm.reporting.groups import group_runs
 from eegfm.reporting.run_folders import find_runs, read_runs
+from eegfm.runs.results import read_result, sums_of_files, write_result
+from eegfm.support.summed import with_sum
 from tests.made_run import make_run
 
 
 def edited(name: str, old: str, new: str):
+    """Edit a result by somebody who knows of its sum."""
+
     def edit(run: Path, other: Path) -> None:
         text = (run / name).read_text(encoding="utf-8")
         assert old in text
-        (run / name).write_text(text.replace(old, new, 1), encoding="utf-8")
+        write_values(run, json.loads(text.replace(old, new, 1)))
 
     return edit
+
+
+def write_values(run: Path, values: dict) -> None:
+    values.pop("sha256")
+    (run / "result.json").write_text(json.dumps(with_sum(values)), encoding="utf-8")
 
 
 def cut(name: str, length: int):
@@ -34,13 +44,29 @@ def cut(name: str, length: int):
 def with_score(run: Path, other: Path) -> None:
     values = json.loads((run / "result.json").read_text(encoding="utf-8"))
     values["metrics"]["test"]["auroc"] = 0.99
-    (run / "result.json").write_text(json.dumps(values), encoding="utf-8")
+    write_values(run, values)
 
 
 def of_a_subject(run: Path, other: Path) -> None:
     values = json.loads((run / "result.json").read_text(encoding="utf-8"))
     values["by_subject"]["test"]["S33"]["balanced_accuracy"] += 0.01
-    (run / "result.json").write_text(json.dumps(values), encoding="utf-8")
+    write_values(run, values)
+
+
+def flipped_digit(run: Path, other: Path) -> None:
+    text = (run / "result.json").read_text(encoding="utf-8")
+    assert '"seed": 2' in text
+    (run / "result.json").write_text(text.replace('"seed": 2', '"seed": 3'), encoding="utf-8")
+
+
+def named_and_changed(name: str):
+    """A run whose result names its files, and one of them is another's."""
+
+    def edit(run: Path, other: Path) -> None:
+        write_result(run, replace(read_result(run), files=sums_of_files(run)))
+        shutil.copy(other / name, run)
+
+    return edit
 
 
 def not_utf_8(name: str):
@@ -65,6 +91,11 @@ DAMAGES = {
     "a lost key": (edited("result.json", '"trainable"', '"trainabme"'), "lack trainable"),
     "another score": (with_score, r"auroc 0\.\d+ in the one, 0.99 in the other"),
     "another score of a subject": (of_a_subject, "balanced_accuracy of S33"),
+    "another seed": (flipped_digit, "its values are not those of its sha256"),
+    "a config of another run": (named_and_changed("config.yaml"), r"config\.yaml is not as the run wrote it"),
+    "predictions of another run, by sum": (
+        named_and_changed("predictions_val.csv"), r"predictions_val\.csv is not as the run wrote it"
+    ),
     "no predictions": (lambda run, other: (run / "predictions_test.csv").unlink(), "No predictions at"),
     "predictions of another run": (
         lambda run, other: shutil.copy(other / "predictions_test.csv", run),

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -19,6 +20,7 @@ from eegfm.commands.dashboard import main
 from eegfm.reporting import dashboard_facts
 from eegfm.reporting.dashboard import page
 from eegfm.reporting.dashboard_facts import collected
+from eegfm.reporting.run_curve import POINTS, curve
 from eegfm.runs.intervals import intervals
 from eegfm.runs.lock import LOCK
 from eegfm.runs.predictions import read_predictions
@@ -159,9 +161,11 @@ def test_curves_are_the_rows_of_metrics_csv_of_unfinished_runs_as_well(facts: di
 
 
 def test_long_curves_are_thinned_and_keep_their_ends_and_the_chosen_epoch(tmp_path: Path) -> None:
-    history(tmp_path, 3 * dashboard_facts.POINTS)
-    found = dashboard_facts._curve(tmp_path, 301)["epoch"]
-    assert len(found) <= dashboard_facts.POINTS + 2 and {1, 302, 3 * dashboard_facts.POINTS} <= {*found}
+    result = replace(make_run(tmp_path / "run", 1), best_epoch=301)
+    history(tmp_path / "run", 3 * POINTS)
+    columns, damages = curve(tmp_path / "run", result)
+    found = columns["epoch"]
+    assert len(found) <= POINTS + 2 and {1, 302, 3 * POINTS} <= {*found} and damages == []
 
 
 def test_every_group_has_figures_inside_before_any_has_more(tmp_path: Path, monkeypatch) -> None:

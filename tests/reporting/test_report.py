@@ -20,6 +20,7 @@ from eegfm.reporting.run_folders import find_runs, read_runs
 from eegfm.reporting.scores import difference, score
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import read_result
+from eegfm.support.summed import with_sum, without_sum
 from eegfm.tasks.metric_names import METRICS
 from tests.command_line import call, call_afresh
 from tests.made_run import make_run
@@ -201,9 +202,10 @@ def test_what_gives_no_number_is_listed_and_not_dropped(tmp_path: Path, capsys) 
     make_run(tmp_path / "damaged", 3)
     (tmp_path / "damaged" / "result.json").write_text("{", encoding="utf-8")
     result = make_run(tmp_path / "failed", 4)
-    plain = json.loads((tmp_path / "failed" / "result.json").read_text(encoding="utf-8"))
+    path = tmp_path / "failed" / "result.json"
+    plain = without_sum(json.loads(path.read_text(encoding="utf-8")), path)
     (tmp_path / "failed" / "result.json").write_text(
-        json.dumps({**plain, "status": "failed"}), encoding="utf-8"
+        json.dumps(with_sum({**plain, "status": "failed"})), encoding="utf-8"
     )
     assert result.status == "done"
     main(

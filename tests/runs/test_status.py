@@ -156,7 +156,7 @@ def test_a_number_that_another_process_has_now_is_not_the_one_that_was_to_begin_
 def test_a_damaged_status_is_told_and_does_not_hide_its_run(tmp_path, content):
     (tmp_path / "status.json").write_bytes(content)
     status = look(tmp_path)
-    assert status.state == "unknown" and "status.json cannot be read" in status.reason
+    assert status.state == "unknown" and "status.json is damaged" in status.reason
 
 
 def test_the_expected_end_is_what_is_left_at_the_present_rate(tmp_path):

@@ -15,6 +15,7 @@ has three definitions:
   frequency by frequency. It is a root mean square over time and a mean over windows, like the gradient.
 """
 
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from lightning.pytorch import Callback
 from torch import Tensor, nn
 
 from eegfm.contracts import MapsPlaces, Montage
-from eegfm.support.files import whole
+from eegfm.support.checksums import refuse_changed, write_with_sum
 from eegfm.tasks.classify import Classify
 
 FILE = "spatial.npz"
@@ -170,8 +171,9 @@ class KeepPlaces(Callback):
 
     def _write(self, trainer: lightning.Trainer) -> None:
         if trainer.is_global_zero:
-            with whole(self.path) as temporary:
-                np.savez(temporary, **self.arrays)
+            content = io.BytesIO()
+            np.savez(content, **self.arrays)
+            write_with_sum(self.path, content.getbuffer())
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,6 +202,7 @@ def read_frames(folder: Path) -> dict[str, Frames]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    refuse_changed(path)
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 

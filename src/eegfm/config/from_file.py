@@ -21,6 +21,7 @@ from eegfm.config.make import refuse_wrong_values
 from eegfm.config.schema import config_dir, configured_paths
 from eegfm.config.signatures import arguments, is_class
 from eegfm.contracts import EegfmError
+from eegfm.support.checksums import refuse_changed
 
 CHARACTERS, NODES, DEPTH = 1_000_000, 50_000, 40  # of a file; a mix of ten corpora has 20,000, 600 and 6
 LARGEST = 2**32  # of a number: a seed may be as large
@@ -59,7 +60,12 @@ def read(text: str, who: str) -> dict[str, Any]:
 
 
 def text_of(path: Path) -> str:
-    """The text of a file that says a config. Raises EegfmError for what is no text, or no file of that size."""
+    """The text of a file that says a config.
+
+    Raises:
+        EegfmError: it is no text, or no file of that size, or not as it was written, as far as a sum beside it tells.
+    """
+    refuse_changed(path)
     try:
         if path.is_file() and path.stat().st_size <= 4 * CHARACTERS:
             return path.read_text(encoding="utf-8")

@@ -23,7 +23,9 @@ from eegfm.nn.head import class_probabilities, make_head
 from eegfm.nn.scaling import size_of
 from eegfm.nn.size import bounded
 from eegfm.support.files import refuse_links, sha256_of
+from eegfm.support.summed import with_sum, without_sum
 from eegfm.tasks.features import Features
+from eegfm.tasks.weights import SUM, read_safetensors, sum_of_tensors
 
 if TYPE_CHECKING:
     import mne
@@ -225,9 +227,6 @@ def read(folder: Path, make: Callable[[dict[str, Any]], Portable] = Portable) ->
     Raises:
         EegfmError: one of the files is missing, damaged or not ours, or the two do not match.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise EegfmError(
@@ -235,11 +234,11 @@ def read(folder: Path, make: Callable[[dict[str, Any]], Portable] = Portable) ->
             )
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        state = load_file(folder / WEIGHTS)
-    except (ValueError, SafetensorError, RecursionError) as error:
-        raise EegfmError(f"{folder} is damaged: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise EegfmError(f"{folder / CONFIG} is damaged: {error}") from None
     if not isinstance(config, dict):
         raise EegfmError(f"This {CONFIG} was not written by eegfm export.")
+    config, (state, _) = without_sum(config, folder / CONFIG), read_safetensors(folder / WEIGHTS)
     numbers = sum(tensor.numel() for tensor in state.values())
     try:
         # what is not in the file: places, tables of positions, places of classes
@@ -279,8 +278,8 @@ def write(model: Portable, folder: Path) -> None:
     about = {"format": "pt"}
     if "seen" in model.config:  # also with the weights, which may be copied without their config.json
         about["seen"] = json.dumps(model.config["seen"])
-    save_file(state, folder / WEIGHTS, metadata=about)
-    text = json.dumps(model.config, indent=1, ensure_ascii=False, allow_nan=False)
+    save_file(state, folder / WEIGHTS, metadata={**about, SUM: sum_of_tensors(state, about)})
+    text = json.dumps(with_sum(model.config), indent=1, ensure_ascii=False, allow_nan=False)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
     # safetensors makes a file that only its owner may read
     (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)

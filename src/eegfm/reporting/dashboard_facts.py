@@ -1,7 +1,6 @@
 """The facts on the page of an experiment, as plain values: a cell for each run, a group for the runs of one row."""
 
 import base64
-import csv
 import math
 import os
 import re
@@ -17,8 +16,9 @@ from eegfm.reporting.against import Row as Beside
 from eegfm.reporting.costs import clock, energy, gpu_hours, with_prefix
 from eegfm.reporting.groups import Group, group_runs, mean
 from eegfm.reporting.remarks import marks, remarks
+from eegfm.reporting.run_curve import Curve, curve, five_digits
 from eegfm.reporting.run_folders import Run, find_runs, read_config, read_runs
-from eegfm.reporting.run_pictures import lies_in, pictures
+from eegfm.reporting.run_pictures import pictures
 from eegfm.reporting.scores import LEGEND, difference, interval, score, spread
 from eegfm.runs.results import SUBJECT_FACTS, RunResult, read_result
 from eegfm.runs.status import Status, look
@@ -27,11 +27,9 @@ from eegfm.version import __version__
 
 FIGURES_MB = 6.0  # of PNG inside a page, so that it opens at once; the page links to other figures
 FIGURE_KB = 150  # the largest figure inside the page
-POINTS = 400  # of a curve; the page draws it about 300 pixels wide
 FOLDER_NAME = re.compile(
     r"(?P<model>[^-]+)-(?P<encoder>[^-]+)-(?P<data>[^-]+)-s(?P<seed>\d+)-(?P<hash>[0-9a-f]{8})"
 )
-NO_CURVE = ("epoch", "step", "train/loss_epoch", "val/prevalence")
 
 
 def collected(folder: Path, to: Path, jobs: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -65,7 +63,10 @@ def collected(folder: Path, to: Path, jobs: Mapping[str, str] | None = None) -> 
 
 @dataclass
 class Cell:
-    """A run folder: `run` if it is finished and readable, `problem` if it gives no number."""
+    """A run folder: `run` if it is finished and readable, `problem` if it gives no number.
+
+    `damages` are sentences on what the page leaves out of it, beside its number.
+    """
 
     folder: Path
     run: Run | None
@@ -73,6 +74,9 @@ class Cell:
     config: dict[str, Any]
     status: Status | None
     problem: str
+    curve: Curve
+    pictures: Mapping[Path, str]
+    damages: list[str]
 
     @property
     def named(self) -> dict[str, str]:
@@ -107,7 +111,9 @@ def _read(place: Path, run: Run | None, problem: str, jobs: Mapping[str, str] | 
             result = read_result(place)
     except (OSError, ValueError, YAMLError):
         pass  # `problem` names the error
-    return Cell(place, run, result, config, look(place, jobs), problem)
+    columns, worn = curve(place, result)
+    drawn, faded = pictures(place, result)
+    return Cell(place, run, result, config, look(place, jobs), problem, columns, drawn, worn + faded)
 
 
 @dataclass
@@ -182,23 +188,23 @@ def _cell(
         "device": result.device if result else "",
         "marks": marks(alone) if alone else [],
         "progress": [status.step, status.steps] if status and status.steps else None,
-        "curve": _curve(cell.folder, best),
+        "curve": cell.curve,
         "figures": [
             {"name": path.stem, "href": _link(path, to), "src": _inside(embedded.get(path)), "said": said}
-            for path, said in pictures(cell.folder).items()
+            for path, said in cell.pictures.items()
         ],
     }
 
 
 def _why(cell: Cell) -> str:
-    """The reason in the cell's status, its speed if it runs, and why a result does not count."""
+    """The reason in the cell's status, its speed if it runs, why a result does not count, and what is left out."""
     status = cell.status
     parts = [status.reason] if status and status.reason else []
     if status and status.state == "running" and status.steps_per_s:
         parts.append(f"{status.steps_per_s:.3g} steps a second")
     if cell.problem and cell.state in ("done", "no score", "unknown"):
         parts.append(cell.problem)
-    return "; ".join(parts)
+    return "; ".join([*parts, *cell.damages])
 
 
 def _group(row: Row, rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Any]:
@@ -262,44 +268,12 @@ def _group(row: Row, rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, A
 
 
 def _ends(intervals: Mapping[str, tuple[float, float]], metrics: Sequence[str]) -> dict[str, list[float]]:
-    return {name: [_short(end) for end in ends] for name, ends in intervals.items() if name in metrics}
+    return {name: [five_digits(end) for end in ends] for name, ends in intervals.items() if name in metrics}
 
 
 def _gigabytes(result: RunResult | None, where: str) -> float | None:
     peak = result.peak_memory_mb.get(where) if result else None
     return None if peak is None else peak / 1000
-
-
-def _curve(folder: Path, best: int | None) -> dict[str, list[float | None]]:
-    """The columns of `metrics.csv` with five digits, thinned beyond `POINTS` rows; empty if there is no such file."""
-    path = folder / "metrics.csv"
-    try:
-        if not lies_in(path, folder):
-            return {}
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error):
-        return {}
-    every = math.ceil(len(rows) / POINTS)
-    rows = [row for i, row in enumerate(rows) if every == 1 or i % every == 0 or i in (best, len(rows) - 1)]
-    names = list(dict.fromkeys(name for row in rows for name in row if name))
-    columns = {name: [_number(row.get(name)) for row in rows] for name in names}
-    if "train/loss_epoch" in columns:  # the mean of the epoch; "train/loss" is its last step
-        columns["train/loss"] = columns["train/loss_epoch"]
-    epochs = [None if epoch is None else epoch + 1 for epoch in columns.get("epoch", [])]
-    return {"epoch": epochs, **{k: v for k, v in columns.items() if k not in NO_CURVE}} if epochs else {}
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return _short(value) if math.isfinite(value) else None
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.5g}")
 
 
 def _figures(cells: Sequence[Cell], rows: Sequence[Row]) -> dict[Path, bytes]:
@@ -312,7 +286,7 @@ def _figures(cells: Sequence[Cell], rows: Sequence[Row]) -> dict[Path, bytes]:
     figures: dict[Path, bytes] = {}
     room = FIGURES_MB * 1e6
     for cell in sorted(cells, key=lambda cell: turn[id(cell)]):
-        for path in pictures(cell.folder):
+        for path in cell.pictures:
             try:
                 size = path.stat().st_size
                 if size <= min(room, FIGURE_KB * 1000):

@@ -3,7 +3,6 @@
 A folder that gives no number becomes a `Problem` with its reason; no folder is left out in silence.
 """
 
-import csv
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,9 +12,10 @@ from typing import Any
 
 from eegfm.config.from_file import read, text_of
 from eegfm.runs.agreement import refuse_disagreement
+from eegfm.runs.curves import read_curves
 from eegfm.runs.intervals import Drawn, drawn
 from eegfm.runs.predictions import read_predictions
-from eegfm.runs.results import RunResult, read_result
+from eegfm.runs.results import CONFIG, RunResult, read_result, refuse_changed_file
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[Problem]]:
             continue
         try:
             result, config = read_result(folder), read_config(folder)
+            refuse_changed_file(result, folder, CONFIG)
         except (OSError, ValueError) as error:
             problems.append(Problem(folder, f"unreadable: {error}"))
             continue
@@ -115,10 +116,9 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[Problem]]:
 def _how_far(folder: Path) -> str:
     """How far an unfinished run has come, by its `metrics.csv`."""
     try:
-        with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
-            epochs = sum(1 for _ in csv.DictReader(file))
-    except (OSError, ValueError, csv.Error):
-        epochs = 0
+        epochs = len(read_curves(folder / "metrics.csv"))
+    except (OSError, ValueError) as error:
+        return f"not finished: no result.json; {error}"
     progress = (
         f"after {epochs} {'epoch' if epochs == 1 else 'epochs'}"
         if epochs
@@ -129,5 +129,5 @@ def _how_far(folder: Path) -> str:
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The config of a run as its file says it; {} if there is no file. Raises EegfmError if it is no config."""
-    file = folder / "config.yaml"
+    file = folder / CONFIG
     return read(text_of(file), str(file)) if file.exists() else {}

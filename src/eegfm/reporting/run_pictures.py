@@ -3,21 +3,34 @@
 import json
 from pathlib import Path
 
+from eegfm.runs.results import RunResult, refuse_changed_file
+
 PNG = b"\x89PNG\r\n\x1a\n"
 FOLDER = "evaluations"  # runs.evaluations.FOLDER; that module loads torch
 LARGEST = 2**24  # bytes of an evaluation's numbers
 
 
-def pictures(folder: Path) -> dict[Path, str]:
+def pictures(folder: Path, result: RunResult | None) -> tuple[dict[Path, str], list[str]]:
     """The PNG files in `figures/` and in those of `evaluations/`, sorted, each with what is to be said of it.
 
     Of a picture of an evaluation that is the name of its folder, which says split and weights, and its reservations.
-    What is called a picture and is something else, or elsewhere, is none.
+    What is called a picture and is something else, or elsewhere, is none. The second is a sentence for each that is not
+    as the run drew it.
     """
-    found = {path: "" for path in sorted((folder / "figures").glob("*.png"))}
+    found, damages = {}, []
+    for path in sorted((folder / "figures").glob("*.png")):
+        if not (lies_in(path, folder) and _begins(path, PNG)):
+            continue
+        try:
+            if result:
+                refuse_changed_file(result, folder, path.relative_to(folder).as_posix())
+            found[path] = ""
+        except (OSError, ValueError) as error:
+            damages.append(str(error))
     for path in sorted((folder / FOLDER).glob("*/figures/*.png")):
-        found[path] = "; ".join([path.parents[1].name, *_reservations(path.parents[1], folder)])
-    return {path: said for path, said in found.items() if lies_in(path, folder) and _begins(path, PNG)}
+        if lies_in(path, folder) and _begins(path, PNG):
+            found[path] = "; ".join([path.parents[1].name, *_reservations(path.parents[1], folder)])
+    return found, damages
 
 
 def _reservations(evaluation: Path, folder: Path) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 from eegfm.contracts import EegfmError
 from eegfm.runs.intervals import scores_by_draw
 from eegfm.runs.predictions import PredictionTable, read_predictions
-from eegfm.runs.results import RunResult, unreadable
+from eegfm.runs.results import RunResult, refuse_changed_file, unreadable
 from eegfm.support.files import uncelled
 from eegfm.tasks.metric_names import NEEDS_TWO_CLASSES
 
@@ -31,13 +31,14 @@ def refuse_disagreement(folder: Path, result: RunResult) -> None:
         EegfmError: a file is absent or damaged, or gives other numbers: one of the two is not of this run.
     """
     for split in sorted(result.metrics):
+        name = f"{'predictions' if result.classifies else 'reconstruction'}_{split}.csv"
+        path = folder / name
+        refuse_changed_file(result, folder, name)
         if result.classifies:
-            path = folder / f"predictions_{split}.csv"
             table = read_predictions(path)
             _refuse(path, "classes", ", ".join(table.classes), ", ".join(result.classes))
             found, by_subject = _of_predictions(path, table)
         else:
-            path = folder / f"reconstruction_{split}.csv"
             found, by_subject = _of_errors(path)
         said = result.by_subject.get(split, {})
         _refuse(path, "subjects", ", ".join(sorted(by_subject)), ", ".join(sorted(said)))

@@ -3,10 +3,21 @@
 import csv
 from pathlib import Path
 
+from eegfm.contracts import EegfmError
+from eegfm.support.checksums import refuse_changed
+
 
 def read_curves(path: Path) -> list[dict[str, str]]:
-    """Rows of a file of curves, oldest first; empty if there is no file."""
+    """Rows of a file of curves, oldest first; empty if there is no file.
+
+    Raises:
+        EegfmError: the file is damaged, as far as a sum beside it tells (`metrics.csv` has one).
+    """
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    refuse_changed(path)
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise EegfmError(f"{path} is damaged: {error}.") from None

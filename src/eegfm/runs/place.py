@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from eegfm.config.from_file import buildable, read, text_of
 from eegfm.contracts import EegfmError
-from eegfm.runs.results import RunResult, read_result
+from eegfm.runs.results import CONFIG, RunResult, read_result, refuse_changed_file
 from eegfm.support.checksums import refuse_changed
 from eegfm.tasks.weights import config_of
 
@@ -62,8 +62,8 @@ class Place:
                 f"No run and no checkpoint at {self}: wanted a run folder, a .ckpt, .pth or .safetensors file, or a "
                 "folder of eegfm export."
             )
-        config = self.path / "config.yaml"
-        keep = (read(text_of(config), str(config)).get("selection") or {}).get("keep", "best")
+        config = self.path / CONFIG
+        keep = (read(self._text(), str(config)).get("selection") or {}).get("keep", "best")
         if keep not in ("best", "last"):
             raise EegfmError(f"{config}: selection.keep is neither best nor last.")
         checkpoint = self.path / CHECKPOINTS / f"{keep}.ckpt"
@@ -84,6 +84,12 @@ class Place:
             refuse_changed(kept, [result.checkpoints[kept.name]])
         return kept
 
+    def _text(self) -> str:
+        """The text of the run's config, held against the run's result and the sum beside it."""
+        if self.result is not None:
+            refuse_changed_file(self.result, self.path, CONFIG)
+        return text_of(self.path / CONFIG)
+
     @property
     def config(self) -> DictConfig:
         """The config of the run folder, or the one that the checkpoint carries; a new object every time.
@@ -94,8 +100,7 @@ class Place:
             EegfmError: there is none, or one that is not built from a file.
         """
         if self.is_run:
-            file = self.path / "config.yaml"
-            return buildable(text_of(file), str(file), self.trust)
+            return buildable(self._text(), str(self.path / CONFIG), self.trust)
         if not self.path.is_file():
             raise EegfmError(
                 f"run={self}: wanted a run folder (with config.yaml) or a checkpoint (.ckpt) in one."
@@ -110,7 +115,7 @@ class Place:
     @property
     def is_run(self) -> bool:
         """Whether it is the folder of a run that has begun."""
-        return (self.path / "config.yaml").is_file()
+        return (self.path / CONFIG).is_file()
 
     @property
     def result(self) -> RunResult | None:

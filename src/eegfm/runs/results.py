@@ -16,9 +16,19 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from eegfm.contracts import EegfmError
 from eegfm.data.facts import BenchmarkFacts, Leakage
-from eegfm.support.files import write_json
+from eegfm.support.files import sha256_of, write_json
+from eegfm.support.summed import with_sum, without_sum
 
 SCHEMA = 1
+
+CONFIG = "config.yaml"  # in a run folder
+FILES = (
+    CONFIG,
+    "*.csv",
+    "leakage.json",
+    "spatial.npz",
+    "figures/*",
+)  # what a run has found, beside its checkpoints
 
 # Facts of a subject in `by_subject`, beside its metrics.
 SUBJECT_FACTS = ("n_windows", "per_class")
@@ -45,8 +55,9 @@ class RunResult:
     `flops` are the operations of one window through the trained network (see `training.cost`), without an
     encoder whose output is stored; None for a model that is no network. `devices` trained it together.
     `energy_wh` is the energy that their GPUs took meanwhile, None if unknown (see `energy_j`).
-    `checkpoints` is the SHA-256 of every file of `checkpoints/` (see `eegfm.support.checksums`). `environment()`
-    describes its own fields; `peak_memory_mb` is that of the first process (see there).
+    `checkpoints` is the SHA-256 of every file of `checkpoints/` (see `eegfm.support.checksums`), `files` that of the
+    other files that hold what the run has found, by their path in its folder; a run of an earlier version names
+    none. `environment()` describes its own fields; `peak_memory_mb` is that of the first process (see there).
     """
 
     name: str
@@ -86,6 +97,7 @@ class RunResult:
     devices: int
     energy_wh: float | None
     checkpoints: dict[str, str]
+    files: dict[str, str]
     schema: int = SCHEMA
 
     @property
@@ -97,15 +109,34 @@ class RunResult:
 def write_result(folder: Path, result: RunResult) -> Path:
     """Write `<folder>/result.json`, which gets that name only when it is complete; return its path."""
     path = folder / "result.json"
-    write_json(path, {"schema": result.schema, **json_values(asdict(result))})
+    write_json(path, with_sum({"schema": result.schema, **json_values(asdict(result))}))
     return path
+
+
+def sums_of_files(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file of a run folder that its result names in `files`."""
+    found = sorted(path for pattern in FILES for path in folder.glob(pattern) if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in found}
+
+
+def refuse_changed_file(result: RunResult, folder: Path, name: str) -> None:
+    """Raise EegfmError if a file of a finished run is not the one that its result names; others are not known."""
+    path, wanted = folder / name, result.files.get(name)
+    if wanted is None or not path.is_file():
+        return
+    found = sha256_of(path)
+    if found != wanted:
+        raise EegfmError(
+            f"{path} is not as the run wrote it: its SHA-256 is {found}, and result.json says {wanted}. It is damaged, "
+            f"or another run's. Put a good copy in its place; or delete {folder} and train that run again."
+        )
 
 
 def read_result(folder: Path) -> RunResult:
     """The result of a run folder.
 
     Raises:
-        EegfmError: there is no result, or it is not ours, not complete, or of another schema.
+        EegfmError: there is no result, or it is not ours, not complete, changed, or of another schema.
     """
     path = folder / "result.json"
     try:
@@ -119,6 +150,7 @@ def read_result(folder: Path) -> RunResult:
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
         found = values.get("schema") if isinstance(values, dict) else type(values).__name__
         raise unreadable(f"{path} has schema {found}; this version of eegfm reads schema {SCHEMA}.")
+    values = {"files": {}, **without_sum(values, path)}
     _check_names(path, "", values, RunResult)
     facts = values["benchmark"]
     _check_names(path, "benchmark.", facts, BenchmarkFacts)

@@ -12,6 +12,7 @@ from eegfm.contracts import EegfmError
 from eegfm.data.base import EEGData
 from eegfm.data.recipe import differences
 from eegfm.runs.place import CHECKPOINTS
+from eegfm.runs.results import CONFIG
 from eegfm.tasks.weights import config_of
 
 TOLD = 6  # differences in a sentence
@@ -23,21 +24,24 @@ def refuse_another_run(folder: Path, config: Mapping[str, Any]) -> None:
     A folder that the config names itself (see `config.identity`) holds no other; one that a person has named
     (hydra.run.dir, hydra.sweep.subdir) may.
     """
-    path, last = folder / "config.yaml", folder / CHECKPOINTS / "last.ckpt"
-    text = text_of(path) if path.is_file() else ""
-    if not text and last.is_file():
-        text = config_of(last)
-    if not text:
-        if (folder / "result.json").exists():
-            raise EegfmError(
-                f"{folder} holds the result of a run and no config.yaml that says of which. Name another folder, or "
-                "put the file back."
-            )
-        return
+    path, last = folder / CONFIG, folder / CHECKPOINTS / "last.ckpt"
     try:
+        text = text_of(path) if path.is_file() else ""
+        if not text and last.is_file():
+            text = config_of(last)
+        if not text:
+            if (folder / "result.json").exists():
+                raise EegfmError(
+                    f"{folder} holds the result of a run and no config.yaml that says of which. Name another folder, "
+                    "or put the file back."
+                )
+            return
         held = read(text, str(path))
     except EegfmError as error:
-        raise EegfmError(f"{error} Delete {folder} and train that run again.") from None
+        again = f"Delete {folder} and train that run again."
+        if path.is_file() and last.is_file():
+            again = f"Its checkpoint holds the same: delete {path}, and the same command goes on."
+        raise EegfmError(f"{error} {again}") from None
     asked = read(OmegaConf.to_yaml(OmegaConf.create(dict(config))), "the config")
     found = differences(run_identity(asked), run_identity(held))
     if found:

@@ -4,6 +4,7 @@ Nothing heavy is imported here: `eegfm sweep status` reads hundreds of these.
 """
 
 import json
+import logging
 import os
 import socket
 import traceback
@@ -19,6 +20,9 @@ from eegfm.runs.lock import held, works
 from eegfm.runs.slurm import how_it_ended, this_job
 from eegfm.support.alive import began_at, lives
 from eegfm.support.files import write_json_anyhow
+from eegfm.support.summed import with_sum, without_sum
+
+log = logging.getLogger(__name__)
 
 FILE = "status.json"
 
@@ -64,8 +68,9 @@ class Pruned(Exception):
 def read_status(folder: Path) -> Status | None:
     """The status as it was written last; None if there is none, or if it cannot be read."""
     try:
-        found = Status(**json.loads((folder / FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        values = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        found = Status(**without_sum(values, folder / FILE))
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
     pairs = zip(vars(found).values(), vars(Status(state="queued")).values(), strict=True)
     alike = (
@@ -77,7 +82,7 @@ def read_status(folder: Path) -> Status | None:
 def write_status(folder: Path, status: Status) -> Status:
     """Write `status.json`."""
     status = replace(status, updated_at=now())
-    write_json_anyhow(folder / FILE, asdict(status))
+    write_json_anyhow(folder / FILE, with_sum(asdict(status)))
     return status
 
 
@@ -97,6 +102,8 @@ def at_work(folder: Path) -> Iterator[None]:
     """
     with held(folder):
         before = read_status(folder) or Status(state="queued")
+        if damaged := _damaged(folder):
+            log.warning("%s: it is written anew, and its starts are counted from here.", damaged)
         write_status(
             folder,
             replace(
@@ -157,11 +164,11 @@ def look(folder: Path, jobs: Mapping[str, str] | None = None) -> Status | None:
     reason if SLURM knows it: killed, out of memory, out of time, or its node failed.
     """
     status = read_status(folder)
+    damaged = "" if status else _damaged(folder)
     if (folder / "result.json").exists() and (status is None or status.state != "running"):
-        return replace(status or Status(state="done"), state="done", reason="")
+        return replace(status or Status(state="done"), state="done", reason=damaged)
     if status is None:
-        damaged = f"{folder / FILE} cannot be read"
-        return Status(state="unknown", reason=damaged) if (folder / FILE).exists() else None
+        return Status(state="unknown", reason=damaged) if damaged else None
     if status.state == "running" and not works(folder, jobs):
         if jobs and jobs.get(status.job, "RUNNING") != "RUNNING":
             return replace(status, state="preempted", reason=f"job {status.job} waits to go on")
@@ -173,6 +180,12 @@ def look(folder: Path, jobs: Mapping[str, str] | None = None) -> Status | None:
     if status.state == "preempted" and gone:
         return replace(status, job="", reason=f"{status.reason}; then {_last_words(status)}")
     return status
+
+
+def _damaged(folder: Path) -> str:
+    """What is wrong with the status of a run; "" if nothing is, or if there is none."""
+    path = folder / FILE
+    return f"{path} is damaged" if path.exists() and read_status(folder) is None else ""
 
 
 def _last_words(status: Status) -> str:

@@ -1,5 +1,6 @@
 """Start a backbone from the weights of an earlier run, or from weights that its authors published."""
 
+import hashlib
 import json
 import logging
 import pickle
@@ -21,6 +22,7 @@ from eegfm.tasks.bounded import refuse_bomb
 log = logging.getLogger(__name__)
 
 PEOPLE_SEEN = "seen"  # a checkpoint's key, and of an exported file's metadata: whom the weights have seen
+SUM = "eegfm_sha256"  # a key of an exported file's metadata: `sum_of_tensors`
 
 
 @runtime_checkable
@@ -82,16 +84,45 @@ def read_state(path: Path) -> dict[str, Tensor]:
         EegfmError: the file holds something else, or is not as its run wrote it.
     """
     if path.suffix == ".safetensors":
-        refuse_changed(path)
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise EegfmError(f"{path} is damaged, or no safetensors file: {error}") from None
+        return read_safetensors(path)[0]
     held = read_checkpoint(path)
     state = held.get("state_dict", held)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise EegfmError(f"{path} holds no state dict: names and tensors are wanted.")
     return state
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file, which is held against the sum that `eegfm export` puts in it.
+
+    Raises:
+        EegfmError: the file is damaged, or is not as it was written.
+    """
+    refuse_changed(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+        state = load_file(path)
+    except (SafetensorError, ValueError, UnicodeDecodeError) as error:
+        raise EegfmError(f"{path} is damaged, or no safetensors file: {error}") from None
+    if SUM in about and about[SUM] != sum_of_tensors(state, about):
+        raise EegfmError(
+            f"{path} is damaged: its tensors are not those of its {SUM}. Put a good copy in its place, or export the "
+            "run again: eegfm export <run>"
+        )
+    return state, about
+
+
+def sum_of_tensors(state: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
+    """The SHA-256 of tensors, their names, types and shapes, and of the rest of a file's metadata."""
+    found = hashlib.sha256()
+    for name, text in sorted(about.items()):
+        if name != SUM:
+            found.update(f"{name}={text}\n".encode())
+    for name, tensor in sorted(state.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -122,12 +153,10 @@ def exported_people(path: Path) -> Any:
     Raises:
         EegfmError: the file is damaged, or is not as its run wrote it.
     """
-    refuse_changed(path)
+    said = read_safetensors(path)[1].get(PEOPLE_SEEN)
     try:
-        with safe_open(path, framework="pt") as file:
-            said = (file.metadata() or {}).get(PEOPLE_SEEN)
         return None if said is None else json.loads(said)
-    except (SafetensorError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise EegfmError(f"{path} is damaged, or no safetensors file: {error}") from None
 
 

@@ -19,7 +19,7 @@ from eegfm.runs.outputs import write_and_score
 from eegfm.runs.overlap import facts_beside
 from eegfm.runs.place import CHECKPOINTS
 from eegfm.runs.reservations import reservations, titled
-from eegfm.runs.results import RunResult, write_result
+from eegfm.runs.results import RunResult, sums_of_files, write_result
 from eegfm.runs.wandb import send
 from eegfm.support.checksums import sums_of
 from eegfm.support.files import write_json
@@ -127,6 +127,7 @@ def finish_run(
         devices=outcome.devices,
         energy_wh=outcome.energy_wh,
         checkpoints=sums_of(folder / CHECKPOINTS),
+        files={},  # filled in below, when the figures are drawn
         scan=scans_of(run.task),
         adapt=choices.get("adapt"),
         spatial=spatial,
@@ -137,5 +138,6 @@ def finish_run(
     figures = draw_and_save(folder, run, outcome.predictions["test"], result, title, of_places)
     for logger in outcome.loggers:
         send(logger, folder, result, figures)
+    result = replace(result, files=sums_of_files(folder))
     write_result(folder, result)
     return result

@@ -3,9 +3,15 @@
 We write it, whatever the logger, because Lightning's CSV logger deletes the rows of an interrupted run. A
 resumed fit drops the rows after its checkpoint and goes on, so the files equal those of an uninterrupted
 fit. With several processes only rank 0 writes, and a loss is that of the whole batch.
+
+`metrics.csv` has its sum beside it. That of `loss.csv`, which grows, is in the checkpoint that a fit goes on from.
 """
 
 import csv
+import hashlib
+import io
+import logging
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,8 +21,14 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
+from eegfm.contracts import EegfmError
 from eegfm.runs.curves import read_curves
+from eegfm.support.checksums import write_with_sum
 from eegfm.support.files import sync_to_disk, whole
+
+log = logging.getLogger(__name__)
+
+LOSSES = "loss.csv"  # in a checkpoint: how many rows that file had, and the SHA-256 of them
 
 
 class KeepCurves(Callback):
@@ -26,6 +38,14 @@ class KeepCurves(Callback):
         self.metrics, self.losses = folder / "metrics.csv", folder / "loss.csv"
         self.rows: list[dict[str, Any]] = []
         self.steps: list[tuple[int, Tensor]] = []
+        self.written = 0  # rows in `losses`
+        self.sum = hashlib.sha256()  # of these rows
+        self.wanted: dict[str, Any] | None = None  # both, as the checkpoint says that the fit goes on from
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self.wanted = checkpoint.get(LOSSES)
 
     # not on_fit_start: there Lightning has not restored the step yet
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -34,7 +54,26 @@ class KeepCurves(Callback):
             return
         done = trainer.global_step
         self.rows = [row for row in read_curves(self.metrics) if int(row["step"]) <= done] if done else []
-        _write(self.losses, ["step", "loss"], _whole_rows(self.losses, done) if done else [])
+        losses = self._before(done) if done else []
+        self.written, self.sum = len(losses), hashlib.sha256(_text(losses))
+        with whole(self.losses, sync=True) as temporary:
+            temporary.write_bytes(_text([("step", "loss"), *losses]))
+
+    def _before(self, done: int) -> list[tuple[str, str]]:
+        """The losses of the first `done` steps. Raises EegfmError if they are not those that were written."""
+        rows = _whole_rows(self.losses, done)
+        if self.wanted is None:
+            return rows
+        rows = rows[: self.wanted["rows"]]
+        if hashlib.sha256(_text(rows)).hexdigest() == self.wanted["sha256"]:
+            return rows
+        if self.losses.exists():
+            raise EegfmError(
+                f"{self.losses} is damaged: it does not hold the losses of the first {done:,} steps. Put a good copy "
+                "in its place; or delete it, and the run goes on without them."
+            )
+        log.warning("%s is gone: the losses of the first %s steps are lost.", self.losses, f"{done:,}")
+        return []
 
     def on_train_batch_end(
         self,
@@ -60,13 +99,17 @@ class KeepCurves(Callback):
             {"epoch": trainer.current_epoch, "step": trainer.global_step, "lr": rate, **values}
         )
         if trainer.is_global_zero:
-            _write(self.metrics, list(dict.fromkeys(name for row in self.rows for name in row)), self.rows)
+            names = list(dict.fromkeys(name for row in self.rows for name in row))
+            write_with_sum(
+                self.metrics, _text([names, *([row.get(name, "") for name in names] for row in self.rows)])
+            )
 
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         # a killed fit goes on from the checkpoint, perhaps in the middle of an epoch
         self._flush(trainer)
+        checkpoint[LOSSES] = {"rows": self.written, "sha256": self.sum.hexdigest()}
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
@@ -86,26 +129,29 @@ class KeepCurves(Callback):
             losses = trainer.strategy.reduce(losses, reduce_op="mean")
         if trainer.is_global_zero:
             rows = zip((step for step, _ in self.steps), losses.tolist(), strict=True)
-            with open(self.losses, "a", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows((step, repr(loss)) for step, loss in rows)
+            text = _text((step, repr(loss)) for step, loss in rows)
+            with open(self.losses, "ab") as file:
+                file.write(text)
                 sync_to_disk(file)  # the checkpoint that follows is there after a power failure
+            self.written += len(losses)
+            self.sum.update(text)
         self.steps = []
 
 
-def _whole_rows(path: Path, done: int) -> list[dict[str, Any]]:
+def _whole_rows(path: Path, done: int) -> list[tuple[str, str]]:
     """The losses of the first `done` steps. A row that a kill or a full disk cut short, and all after it, are not."""
     kept, before = [], 0
     for row in read_curves(path):
-        step = int(row["step"])
-        if row["loss"] is None or not before <= step <= done:
+        step, loss = row.get("step", ""), row.get("loss")
+        if loss is None or not step.isdecimal() or not before <= int(step) <= done:
             break
-        kept.append(row)
-        before = step
+        kept.append((step, loss))
+        before = int(step)
     return kept
 
 
-def _write(path: Path, names: list[str], rows: list[dict[str, Any]]) -> None:
-    with whole(path, sync=True) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(rows)
+def _text(rows: Iterable[Sequence[Any]]) -> bytes:
+    """Rows as CSV."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()

@@ -29,7 +29,8 @@ from eegfm.runs.same_run import data_at_hand, refuse_another_run
 from eegfm.runs.status import Pruned, at_work
 from eegfm.runs.summary import show
 from eegfm.runs.wandb import end
-from eegfm.support.files import full_disk, write_text
+from eegfm.support.checksums import write_with_sum
+from eegfm.support.files import full_disk
 from eegfm.support.locks import only_one
 from eegfm.support.process import environment, level
 from eegfm.tasks.fitted import FitsInOneGo
@@ -142,7 +143,8 @@ def _train(config: DictConfig, folder: Path, choices: Mapping[str, Any], asked: 
     run = _ready(config, choices)
     people, overlap = _people(run, config.allow_overlap)
     seen = _seen(run)
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.written)), sync=True)
+    text = OmegaConf.to_yaml(OmegaConf.create(run.written))
+    write_with_sum(folder / "config.yaml", text.encode("utf-8", "backslashreplace"))
     started = time.monotonic()
     if not isinstance(run.task, FitsInOneGo):  # for its checkpoints
         run.task.people = people
