@@ -129,7 +129,7 @@ submit.submit(sys.argv[1:])
 
 
 @pytest.mark.parametrize(
-    ("function", "after"), [("write_status", 0), ("write_status", 2), ("write_text", 0)]
+    ("function", "after"), [("write_status", 0), ("write_status", 2), ("write_json", 0)]
 )
 def test_what_a_killed_submission_has_not_handed_over_is_sent_when_it_is_typed_again(
     monkeypatch, tmp_path, capsys, four, function, after
@@ -159,9 +159,12 @@ def test_a_worker_says_at_once_which_cells_are_its_own_and_leaves_the_others_alo
     mine, other = four[:2]
     for cell in (mine, other):
         cell.folder.mkdir(parents=True)
-        write_status(cell.folder, Status(state="queued", pid=1, host=os.uname().nodename))
+        write_status(
+            cell.folder,
+            Status(state="queued", pid=1, host=os.uname().nodename, overrides=["seed=x"]),
+        )
     todo = mine.folder / "sweep.json"
-    todo.write_text(json.dumps([[str(mine.folder), ["seed=x"]], [str(other.folder), ["seed=x"]]]))
+    todo.write_text(json.dumps({"cells": [str(mine.folder), str(other.folder)]}))
     seen = []
 
     def training(command, **_):

@@ -34,7 +34,7 @@ def test_what_is_lost_is_said_and_the_command_that_is_told_goes_on_with_the_rest
     at = next(i for i, line in enumerate(lines) if b'"op_code":4,' in line and i > 6)
     journal.write_bytes(b"".join([*lines[:at], damage, *lines[at:]]))
     with pytest.raises(
-        EegfmError, match=r"study\.journal is damaged: line \d+ of \d+ is no entry"
+        EegfmError, match=r"study\.journal is damaged: line \d+ of \d+ is not as it was written"
     ) as error:
         open_storage(str(journal))
     said = re.search(r"(\d) of its 5 trials begin before it.*head -n (\d+)", str(error.value))
@@ -58,7 +58,7 @@ def test_half_an_entry_of_a_killed_process_is_cut_off_with_a_word(journal, caplo
 
 def test_entries_that_make_no_study_are_told(journal):
     text = journal.read_text().replace('"study_name"', '"study_game"')
-    journal.write_text(text)
+    journal.write_text(re.sub(r',"sha256":"\w+"', "", text))  # as they were written before they had sums
     with pytest.raises(EegfmError, match=r"study\.journal is damaged: its entries make no study"):
         open_storage(str(journal))
 

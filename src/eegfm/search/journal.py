@@ -7,12 +7,28 @@ process has left half written, after which no process can read the file.
 import json
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from eegfm.contracts import EegfmError
+from eegfm.support.summed import with_sum, without_sum
+
+if TYPE_CHECKING:
+    from optuna.storages.journal import BaseJournalBackend
 
 log = logging.getLogger(__name__)
 
 NEW_TRIAL = 4  # optuna.storages.journal.JournalOperation.CREATE_TRIAL
+
+
+def journal_at(path: Path) -> "BaseJournalBackend":
+    """Optuna's journal in a file, in which every entry holds its own sum."""
+    from optuna.storages.journal import JournalFileBackend
+
+    class Summed(JournalFileBackend):
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            super().append_logs([with_sum(log) for log in logs])
+
+    return Summed(str(path))
 
 
 def check_journal(path: Path) -> None:
@@ -31,15 +47,15 @@ def check_journal(path: Path) -> None:
     before = 0
     for number, line in enumerate(lines, 1):
         try:
-            entry = json.loads(line)
+            entry = without_sum(json.loads(line), path)
             before += entry["op_code"] == NEW_TRIAL
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             trials = sum(b'"op_code":%d,' % NEW_TRIAL in other for other in lines)
             raise EegfmError(
-                f"{path} is damaged: line {number} of {len(lines)} is no entry. {before} of its {trials} trials begin "
-                "before it; what the search knows of the others, and all that was told later, is lost. Go on with what "
-                f"stands before it: head -n {number - 1} {path} > whole && mv whole {path}. Or delete the file, and "
-                "the search begins anew; finished runs are not trained again."
+                f"{path} is damaged: line {number} of {len(lines)} is not as it was written. {before} of its {trials} "
+                "trials begin before it; what the search knows of the others, and all that was told later, is lost. "
+                f"Go on with what stands before it: head -n {number - 1} {path} > whole && mv whole {path}. Or delete "
+                "the file, and the search begins anew; finished runs are not trained again."
             ) from None
     if last:
         log.warning(

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError
-from eegfm.search.journal import check_journal, unreplayable
+from eegfm.search.journal import check_journal, journal_at, unreplayable
 from eegfm.search.plan import Plan
 from eegfm.search.prune import Prune
 from eegfm.search.space import values_of
@@ -51,7 +51,7 @@ def open_storage(url: str) -> "BaseStorage":
         EegfmError: the journal is damaged.
     """
     from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+    from optuna.storages.journal import JournalFileSymlinkLock
 
     if "://" in url:
         return RDBStorage(url)
@@ -62,7 +62,7 @@ def open_storage(url: str) -> "BaseStorage":
     finally:
         lock.release()
     try:
-        return JournalStorage(JournalFileBackend(url))
+        return JournalStorage(journal_at(Path(url)))
     except (KeyError, ValueError, TypeError, AttributeError, AssertionError) as error:
         raise unreplayable(Path(url), error) from None
 

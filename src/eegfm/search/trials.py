@@ -23,6 +23,7 @@ from eegfm.runs.status import at_work, look, now, progress
 from eegfm.search.plan import Plan, as_overrides
 from eegfm.search.space import as_text
 from eegfm.support.locks import locked
+from eegfm.support.summed import without_sum
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -139,7 +140,8 @@ def _settle(
     if state in ("running", "queued") or (status and state == "preempted" and status.job):
         return
     if state == "done":
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        path = folder / "result.json"
+        result = without_sum(json.loads(path.read_text(encoding="utf-8")), path)
         monitor, value = result["monitor"], result["monitor_value"]
         _report_epochs(trials, trial.number, folder, f"val/{monitor}")
         if value is not None and math.isfinite(value):

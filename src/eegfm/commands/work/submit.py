@@ -17,8 +17,9 @@ from eegfm.contracts import EegfmError
 from eegfm.runs.slurm import queue
 from eegfm.runs.status import Status, look, now, read_status, write_status
 from eegfm.support.alive import began_at
-from eegfm.support.files import write_text
+from eegfm.support.files import write_json
 from eegfm.support.process import arguments
+from eegfm.support.summed import with_sum, without_sum
 
 SEARCHES = "searches"  # the folder of an experiment's searches, beside its cells
 ORDER = ("running", "queued", "preempted", "lost", "unknown", "failed", "pruned", "done")
@@ -249,7 +250,7 @@ def _to_the_background(cells: Sequence[Cell], parallel: int) -> None:
     for i in range(min(parallel, len(cells))):
         part = cells[i::parallel]
         todo = part[0].folder / "sweep.json"
-        write_text(todo, json.dumps([[str(cell.folder), cell.overrides] for cell in part]))
+        write_json(todo, with_sum({"cells": [str(cell.folder) for cell in part]}), sync=False)
         process = subprocess.Popen(
             [sys.executable, "-m", "eegfm.commands.sweep", "work", str(todo)],
             stdin=subprocess.DEVNULL,
@@ -266,18 +267,18 @@ def _to_the_background(cells: Sequence[Cell], parallel: int) -> None:
 
 def work(cells: Path) -> None:
     """Train one cell after another, each in its own process; its output goes to `sweep.out` in the cell's folder."""
-    todo = json.loads(cells.read_text(encoding="utf-8"))
-    for folder, _ in todo:  # at once: whoever submitted them may have been killed before it could say so
+    todo = without_sum(json.loads(cells.read_text(encoding="utf-8")), cells)["cells"]
+    for folder in todo:  # at once: whoever submitted them may have been killed before it could say so
         status = read_status(Path(folder))
         if status is not None and status.state == "queued":
             ours = {"pid": os.getpid(), "began": began_at(os.getpid())}
             write_status(Path(folder), replace(status, **ours))
-    for folder, overrides in todo:
+    for folder in todo:
         status = read_status(Path(folder))
         if status is None or status.state != "queued" or status.pid != os.getpid():
             continue  # cancelled, or given to another process
         with open(Path(folder) / "sweep.out", "a", encoding="utf-8") as out:
-            subprocess.run([sys.executable, "-m", "eegfm.train", *overrides], stdout=out, stderr=out)
+            subprocess.run([sys.executable, "-m", "eegfm.train", *status.overrides], stdout=out, stderr=out)
         status = read_status(Path(folder))
         if status is not None and status.state == "queued":
             mark_as(
