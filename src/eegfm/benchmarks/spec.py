@@ -16,6 +16,7 @@ from eegfm.signal.steps import Step
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+SUMS = "SHA256SUMS.txt"  # a list of the SHA-256 of raw files, beside them or in a folder above, as PhysioNet has it
 
 
 def folder_in(root: Path, name: str) -> Path:

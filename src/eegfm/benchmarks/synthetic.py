@@ -14,8 +14,9 @@ Frequency, strengths, depth of the drop and the places of all dipoles differ bet
 point at infinity, so the rows do not sum to zero as those of an average-referenced recording do.
 
 Numbers depend on the subject's id alone, never on the order of making. The raw files are FIF, whose header holds the
-time of writing: remade files have equal samples but not equal bytes. A change here does not reach existing files;
-`PROTOCOL` must rise with it, and `read` then refuses the old ones.
+time of writing: remade files have equal samples but not equal bytes. Their sums are kept beside them, as those of a
+corpus that is downloaded. A change here does not reach existing files; `PROTOCOL` must rise with it, and `read` then
+refuses the old ones.
 """
 
 from dataclasses import dataclass
@@ -26,11 +27,11 @@ import mne
 import numpy as np
 from jaxtyping import Float
 
-from eegfm.benchmarks.spec import BenchmarkSpec, Census, Source, SplitName, Window
+from eegfm.benchmarks.spec import SUMS, BenchmarkSpec, Census, Source, SplitName, Window
 from eegfm.contracts import EegfmError
 from eegfm.signal.montage import montage_of
 from eegfm.signal.recording import Recording
-from eegfm.support.files import whole
+from eegfm.support.files import only_one, sha256_of, whole, write_text
 
 PROTOCOL = (
     "eegfm-synthetic@1"  # written into every raw file; rises with any change to the simulated numbers
@@ -83,13 +84,26 @@ def lead_field(subject: str) -> Float[np.ndarray, "channel source"]:
 
 
 def make(root: Path) -> None:
-    """Simulate every absent subject, and write one FIF file each into `root`."""
+    """Simulate every absent subject, and write one FIF file each into `root`, and its SHA-256 beside it."""
+    if all(source.path.exists() for source in sources(root)):
+        return
     root.mkdir(parents=True, exist_ok=True)
-    for source in sources(root):
-        if source.path.exists():
-            continue
-        with whole(source.path) as temporary:
-            _simulate(source.subject).save(temporary, overwrite=True, verbose=False)
+    with only_one(root):
+        for source in sources(root):
+            if source.path.exists():
+                continue
+            with whole(source.path) as temporary:
+                _simulate(source.subject).save(temporary, overwrite=True, verbose=False)
+                _remember(
+                    root / SUMS, source.path.name, sha256_of(temporary)
+                )  # before the file has its name
+
+
+def _remember(sums: Path, name: str, sha256: str) -> None:
+    """Put the sum of a file into the list, in the place of an older one."""
+    lines = sums.read_text(encoding="utf-8", errors="replace").splitlines() if sums.exists() else []
+    others = [line for line in lines if not line.endswith(f"  {name}")]
+    write_text(sums, "\n".join([*others, f"{sha256}  {name}\n"]))
 
 
 def sources(root: Path) -> list[Source]:

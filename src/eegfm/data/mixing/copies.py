@@ -20,6 +20,7 @@ from eegfm.data.store import SampleIndex
 from eegfm.data.verifying.near_copies import NearCopies, probe_rows
 from eegfm.signal.montage import today
 from eegfm.support.files import write_json
+from eegfm.support.summed import with_sum, without_sum
 
 FOLDER = "near_copies"  # in the cache: what was found in two stores, by recipe and content of both
 VERSION = 1  # of the search: with another one, what is kept there is found anew
@@ -60,14 +61,16 @@ def _pairs(one: EEGDataModule, other: EEGDataModule) -> list[list[str]]:
     stores = [part.open() for part in (one, other)]
     contents = "-".join(f"{store.recipe.fingerprint}-{store.content}" for store in stores)
     kept = Path(one.preparation.cache) / FOLDER / f"{contents}-v{VERSION}.json"
-    with suppress(OSError, ValueError):  # there is none; or it is damaged, and made again
-        return [[str(mine), str(theirs)] for mine, theirs in json.loads(kept.read_text(encoding="utf-8"))]
+    # there is none; or it is damaged, and made again
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        held = without_sum(json.loads(kept.read_text(encoding="utf-8")), kept)
+        return [[str(mine), str(theirs)] for mine, theirs in held["pairs"]]
     began = time.monotonic()
     found = _search(one, other)
     if time.monotonic() - began > WORTH_S:
         with suppress(OSError):  # a cache that one may only read: it is found again next time
             kept.parent.mkdir(exist_ok=True)
-            write_json(kept, found, sync=False)
+            write_json(kept, with_sum({"pairs": found}), sync=False)
     return found
 
 

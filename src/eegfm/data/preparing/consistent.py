@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec, Source, Window
+from eegfm.benchmarks.spec import SPLITS, SUMS, BenchmarkSpec, Source, Window
 from eegfm.contracts import EegfmError
 from eegfm.support.words import some
 
@@ -29,7 +29,7 @@ def refuse_contradictions(benchmark: BenchmarkSpec, sources: Sequence[Source]) -
 
 def refuse_strangers(benchmark: BenchmarkSpec, raw: Path) -> None:
     """Raise EegfmError if a simulated benchmark is given a folder with other files than its own."""
-    own = {path.name for source in benchmark.sources(raw) for path in source.files}
+    own = {SUMS, *(path.name for source in benchmark.sources(raw) for path in source.files)}
     others = sorted(path.name for path in raw.glob("[!.]*") if path.name not in own)
     if others:
         raise EegfmError(

@@ -19,10 +19,10 @@ import requests
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from eegfm.benchmarks.spec import BenchmarkSpec
+from eegfm.benchmarks.spec import SUMS, BenchmarkSpec
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.parts import DISK_FULL
-from eegfm.data.preparing.sums import SUMS, parse_sums
+from eegfm.data.preparing.sums import parse_sums
 from eegfm.support.locks import only_one
 from eegfm.support.process import level
 

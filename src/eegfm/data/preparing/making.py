@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from eegfm.benchmarks.spec import BenchmarkSpec, LeftOut, Source
+from eegfm.benchmarks.spec import SUMS, BenchmarkSpec, LeftOut, Source
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.consistent import refuse_windows
 from eegfm.data.preparing.origin import files_of
@@ -20,7 +20,6 @@ from eegfm.data.preparing.parts import (
     part_stamp,
     write_part,
 )
-from eegfm.data.preparing.sums import SUMS
 from eegfm.data.store import SampleIndex, digests
 from eegfm.signal.quality import check_amplitude, check_recording
 from eegfm.signal.recording import FETCH_AGAIN
@@ -184,7 +183,8 @@ def make_part(
         return f"{source.path} or what belongs to it changed while it was read. Run the same command again."
     for path, file in zip(source.files, facts["files"], strict=True):
         if sums.get(path, file["sha256"]) != file["sha256"]:
-            return f"{path} is not the published file: its SHA-256 is not the one in {SUMS}. {FETCH_AGAIN}"
+            again = FETCH_AGAIN if benchmark.make is None else "Delete it: the same command makes it anew."
+            return f"{path} is not the published file: its SHA-256 is not the one in {SUMS}. {again}"
     write_part(parts, source.recording, windows, index, stamp, **facts)
     return None
 

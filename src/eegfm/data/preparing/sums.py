@@ -5,11 +5,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from eegfm.benchmarks.spec import SUMS
 from eegfm.contracts import EegfmError
 
 log = logging.getLogger(__name__)
-
-SUMS = "SHA256SUMS.txt"
 
 
 def parse_sums(text: str, where: str) -> dict[str, str]:

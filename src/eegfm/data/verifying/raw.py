@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eegfm.benchmarks.spec import BenchmarkSpec, LeftOut, Source
+from eegfm.benchmarks.spec import SUMS, BenchmarkSpec, LeftOut, Source
 from eegfm.contracts import EegfmError
 from eegfm.data.census import copies
 from eegfm.data.preparing.pipeline import is_there
-from eegfm.data.preparing.sums import SUMS, sums_beside
+from eegfm.data.preparing.sums import sums_beside
 from eegfm.data.store import SampleStore
 from eegfm.data.verifying.checks import Check, Meter, Remedies, Verdict, how_to_get
 from eegfm.signal.quality import check_recording
