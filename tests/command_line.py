@@ -5,6 +5,9 @@ is a real one: it has its own working directory, environment, output, signals an
 But Python does not start anew: the process is forked from a parent that has imported the libraries, and nothing of
 eegfm. Every process of pytest has one such parent, which imports and forks, and computes nothing.
 
+`call_warm` and `start_warm` fork from a parent that has imported eegfm as well: for hundreds of commands one after
+another (`tests.damage`), where what an import does is not the question.
+
 `call_afresh` and `start_afresh` start Python anew. They are for what an import or the start itself decides: one test of
 every command, variables read while Python or a library starts (PYTHON*, HF_HOME), peak memory, several processes
 of one run. With EEGFM_TEST_AFRESH=1, which `make test-all` says, and where there is no Linux, everything is started so.
@@ -33,6 +36,16 @@ LIBRARIES = (
     "omegaconf", "pooch", "requests", "rich.console", "rich.progress", "rich.table", "safetensors.torch",
     "scipy.linalg", "scipy.signal", "scipy.stats", "sklearn.discriminant_analysis", "sklearn.linear_model",
     "sklearn.metrics", "sklearn.neighbors", "sklearn.pipeline", "torch", "torch.utils.flop_counter", "torchmetrics",
+)  # fmt: skip
+
+
+# what commands import of eegfm, and what they import of others where it is used
+OURS = (
+    "eegfm.analysis.evaluate", "eegfm.commands.converting", "eegfm.commands.dashboard", "eegfm.commands.export",
+    "eegfm.commands.streaming", "eegfm.commands.sweep", "eegfm.commands.verifying", "eegfm.config.doors",
+    "eegfm.encoders.spectrum", "eegfm.export.card", "eegfm.export.from_run", "eegfm.models.bandpower",
+    "eegfm.models.majority", "eegfm.models.samba", "eegfm.models.stamp", "eegfm.prepare", "eegfm.report",
+    "eegfm.reporting.dashboard", "eegfm.search.loop", "eegfm.training.run", "optuna", "skops.io",
 )  # fmt: skip
 
 
@@ -89,15 +102,16 @@ def start(
     out: IO,
     err: IO | None = None,
     env: Mapping[str, str] | None = None,
+    warm: bool = False,
 ) -> Process:
     """Begin `python -m <module> <arguments>`, whose output goes to the open file `out`, or `out` and `err`."""
-    if not hasattr(os, "pidfd_open") or os.environ.get("EEGFM_TEST_AFRESH"):
+    if not hasattr(os, "pidfd_open") or (os.environ.get("EEGFM_TEST_AFRESH") and not warm):
         return start_afresh(module, *arguments, cwd=cwd, out=out, err=err, env=env)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     wanted = {"module": module, "arguments": arguments, "cwd": str(cwd), "env": dict(env or environment())}
     with theirs:
         files = [theirs.fileno(), out.fileno(), (err or out).fileno()]
-        socket.send_fds(_parent(), [json.dumps(wanted).encode()], files)
+        socket.send_fds(_parent(warm), [json.dumps(wanted).encode()], files)
     return Forked([module, *arguments], ours)
 
 
@@ -136,14 +150,25 @@ def call_afresh(module: str, *arguments: str, **options: Any) -> subprocess.Comp
     return call(module, *arguments, starting=start_afresh, **options)
 
 
+def start_warm(module: str, *arguments: str, **options: Any) -> Process:
+    """`start` from the parent that has imported eegfm."""
+    return start(module, *arguments, warm=True, **options)
+
+
+def call_warm(module: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """`call` from the parent that has imported eegfm."""
+    return call(module, *arguments, starting=start_warm, **options)
+
+
 @cache
-def _parent() -> socket.socket:
-    """The way to the parent of this process's commands, which ends when this end is closed."""
+def _parent(warm: bool) -> socket.socket:
+    """The way to a parent of this process's commands, which ends when this end is closed."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         subprocess.Popen(
-            [sys.executable, "-m", "tests.command_line", str(theirs.fileno())], pass_fds=[theirs.fileno()],
-            cwd=Path(__file__).parents[1], env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            [sys.executable, "-m", "tests.command_line", str(theirs.fileno()), *["warm"] * warm],
+            pass_fds=[theirs.fileno()], cwd=Path(__file__).parents[1], env=environment(),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )  # fmt: skip
     return ours
 
@@ -226,7 +251,9 @@ if __name__ == "__main__":
     import gc
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the commands themselves
-    for name in LIBRARIES:
+    for name in LIBRARIES + OURS * ("warm" in sys.argv):
         import_module(name)
     gc.freeze()  # a command's collections leave alone what it shares
-    become(**serve(socket.socket(fileno=int(sys.argv[1]))))
+    request = serve(socket.socket(fileno=int(sys.argv[1])))
+    del sys.argv[1:]
+    become(**request)
