@@ -24,7 +24,7 @@ VOLATILE = (
 )  # fmt: skip
 TIMES = re.compile(
     r"\d\d:\d\d:\d\d(,\d\d\d)?|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(,\d\d\d|\+00:00| UTC)?|\d\d-\d\d \d\d:\d\d"
-    r"|[\d.,]+ (s|MB|kB|ms|times real time|GB)\b|[\d,]+(\.\d+)?/s|, [\d,]+ a second|[0-9.]+ ?steps a second"
+    r"|[\d.,]+ (s|MB|kB|ms|times real time|GB)\b|[\d,]+(\.\d+)?/s\b|, [\d,]+ a second|[0-9.]+ ?steps a second"
     r"|0:\d\d:\d\d|--:--:--|process \d+|0x[0-9a-f]+|[\d.]+[kM]B|━+"
 )
 WORK = re.compile(r"left:|series through")  # how much work was left, which may be more after a damage
@@ -90,7 +90,7 @@ class Use:
 def surroundings() -> dict[str, str]:
     """The environment of a command: ours, and a temporary folder on another file system than the place's."""
     elsewhere = {"TMPDIR": "/dev/shm"} if os.path.isdir("/dev/shm") else {}
-    return environment(PYTHONPATH=f"{TREE / 'src'}{os.pathsep}{TREE}", COLUMNS="200", **elsewhere)
+    return environment(PYTHONPATH=f"{TREE / 'src'}{os.pathsep}{TREE}", COLUMNS="500", **elsewhere)
 
 
 def _there(place: Path, word: str) -> str:
@@ -114,7 +114,7 @@ def _rows(path: Path) -> dict[str, str]:
             f"{row['folder']}/{name}": value
             for row in rows
             for name, value in row.items()
-            if name not in VOLATILE and not name.startswith("group_") and name != "status"
+            if name not in VOLATILE and not name.startswith("group_") and name not in ("status", "problem")
         }
     return _bytes(path)
 
@@ -134,8 +134,10 @@ def _page(path: Path) -> dict[str, str]:
 
 
 def _facts(page: Path) -> dict[str, Any]:
+    """What a dashboard holds; any other page is a ValueError."""
     held = re.search(r'<script type="application/json" id="facts">(.*?)</script>', page.read_text(), re.S)
-    assert held is not None
+    if held is None:
+        raise ValueError(f"{page} is no dashboard")
     return json.loads(held[1])
 
 
