@@ -31,7 +31,8 @@ from eegfm.benchmarks.spec import SUMS, BenchmarkSpec, Census, Source, SplitName
 from eegfm.contracts import EegfmError
 from eegfm.signal.montage import montage_of
 from eegfm.signal.recording import Recording
-from eegfm.support.files import only_one, sha256_of, whole, write_text
+from eegfm.support.files import sha256_of, whole, write_text
+from eegfm.support.locks import only_one
 
 PROTOCOL = (
     "eegfm-synthetic@1"  # written into every raw file; rises with any change to the simulated numbers
