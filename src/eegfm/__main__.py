@@ -5,7 +5,7 @@ from importlib import import_module
 
 from eegfm.commands import COMMANDS
 from eegfm.support.process import arguments
-from eegfm.support.words import print_anything
+from eegfm.support.words import print_anything, unknown
 
 HELP = """eegfm: pre-train, adapt and honestly compare EEG foundation models
 
@@ -32,7 +32,9 @@ def main() -> None:
         print(__version__)
         return
     if command not in COMMANDS:
-        print(f"eegfm has no command {command!r}. It has: {', '.join(COMMANDS)}.", file=sys.stderr)
+        print(
+            unknown(f"eegfm {command}", f"there is no {command}", command, list(COMMANDS)), file=sys.stderr
+        )
         raise SystemExit(2)
     with arguments(f"eegfm {command}", *sys.argv[2:]):
         import_module(COMMANDS[command][0]).main()

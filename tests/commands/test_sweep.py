@@ -15,7 +15,7 @@ from eegfm.contracts import EegfmError
 from eegfm.runs.status import Status, read_status, write_status
 from tests.made_run import make_run
 
-SWEEP = ["data=synthetic", "model=stamp,bandpower", "seed=0,1", "experiment=demo"]
+SWEEP = ["data=synthetic", "model.depth=1,2", "seed=0,1", "experiment=demo"]
 
 
 @pytest.fixture(scope="module")

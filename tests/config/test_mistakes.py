@@ -59,6 +59,31 @@ MISTAKES = [
         "trainer.max_epochs=0: a whole number of 1 or more, -1 or null is wanted here.",
     ),
     ("data.batch_size=0", "data.batch_size=0: a whole number of 1 or more is wanted here."),
+    ("--hlep", "--hlep: there is no --hlep. Did you mean --help?"),
+    ("--mutlirun", "--mutlirun: there is no --mutlirun. Did you mean --multirun?"),
+    ("--xyz=1", "--xyz: there is no --xyz. There are: --help, "),
+    (
+        "callbacks.early_stopping.patience=0",
+        "callbacks.early_stopping.patience=0: callbacks has no early_stopping unless you choose callbacks=early_st",
+    ),
+    (
+        "model.width_scale=8",
+        "model.width_scale=8: model has no width_scale unless you choose model=eegm2 or model=samba.",
+    ),
+    ("model@foo=stamp", "model@foo=stamp: there is no model@foo. Did you mean model?"),
+    (
+        "task=nonsense",
+        "task=nonsense: task has no nonsense. There are: classify, estimate, forecast, forecast_published, probe, "
+        "reconstruct, reconstruct_published, reconstruct_samba, reconstruct_samba_published.",
+    ),
+    ("task=mask/blocks", "task=mask/blocks: task has no mask/blocks. Did you mean task/mask=blocks?"),
+    ("data=shared/batch", "data=shared/batch: data has no shared/batch."),
+    (
+        "~data.batch_size",
+        "~data.batch_size: data needs its batch_size. To change it, type data.batch_size=<value>",
+    ),
+    ("~trainer.max_epochs", "~trainer.max_epochs: trainer needs its max_epochs. To change it, type "),
+    ("weights=/nonexistent", "weights=/nonexistent: there is no run and no checkpoint of that name."),
     ("split=recordings", "split.test and split.val are missing. Type split.test=... split.val=..."),
 ]
 
@@ -98,6 +123,36 @@ SEVERAL = [
         "trainer.max_epoch=1: trainer has no max_epoch. Did you mean max_epochs?",
     ),
     (("weights=runs/a=b", "sed=3"), "sed=3: there is no sed. Did you mean seed?"),
+    (("--help", "modle=stamp"), "modle=stamp: there is no modle. Did you mean model?"),
+    (
+        ("model=samba", "adapt=eegm2_finetune"),
+        "adapt=eegm2_finetune is for model=eegm2; you have model=samba. Leave one of the two out.",
+    ),
+    (
+        ("model=samba", "adapt=eegm2_published_light"),  # which says so in the file that it starts from
+        "adapt=eegm2_published_light is for model=eegm2; you have model=samba. Leave one of the two out.",
+    ),
+    (
+        ("row=stamp_ttm", "model=samba"),
+        "row=stamp_ttm is for model=stamp; you have model=samba. Leave one of the two out.",
+    ),
+    (
+        ("row=stamp_moment_small", "encoder=ttm"),
+        "row=stamp_moment_small is for encoder=moment; you have encoder=ttm. Leave one of the two out.",
+    ),
+    (
+        ("adapt=eegm2_finetune", "task=probe"),
+        "adapt=eegm2_finetune is for task=classify; you have task=probe. Leave one of the two out.",
+    ),
+    (
+        ("experiment=demo", "model=eegm2"),
+        "experiment=demo is for model=stamp; you have model=eegm2. Leave one of the two out.",
+    ),
+    (
+        (*QUICK, "experiment=demo"),
+        "experiment=demo overrules trainer=quick. To have what trainer=quick says, type trainer.max_epochs=3 and to "
+        "have what experiment=demo says, trainer.max_epochs=15",
+    ),
 ]
 COMMANDS = [*(((typed,), sentence) for typed, sentence in MISTAKES), *SEVERAL]
 

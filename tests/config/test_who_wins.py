@@ -1,12 +1,16 @@
 """Which of two values of a setting wins: the one chosen or typed later; a model's training recipe comes early."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
+from eegfm.config.identity import without_hydra
+from eegfm.config.refusals import refuse
 from eegfm.config.schema import config_dir
+from eegfm.contracts import EegfmError
 from tests.composed import composed
 
 OPTIONS = {
@@ -90,6 +94,14 @@ def theirs(tmp_path) -> str:
             scale: 7.0""",
         "task/my_probe.yaml": "{defaults: [probe, _self_], scale: 7.0}",
         "trainer/quick.yaml": "{defaults: [auto, _self_], max_epochs: 3, gradient_clip_val: 7.0}",
+        "row/my_row.yaml": """
+            # @package _global_
+            defaults: [override /model: stamp]
+            trainer: {max_epochs: 9}""",
+        "experiment/my_experiment.yaml": """
+            # @package _global_
+            defaults: [override /trainer: cpu]
+            trainer: {max_epochs: 9, gradient_clip_val: 9.0, accelerator: auto}""",
         "data/mine.yaml": "{defaults: [synthetic, _self_], batch_size: 7}",
         "model/bare.yaml": """
             # @package _global_
@@ -133,6 +145,58 @@ def test_a_model_without_a_recipe_has_what_task_and_trainer_start_from(theirs):
     assert written(config.task) == written(stacked("task", "classify", Path("nowhere")))
     assert written(config.trainer) == written(stacked("trainer", "auto", Path("nowhere")))
     assert config.data.batch_size == 64
+
+
+def kept(*overrides: str) -> tuple[Any, str]:
+    """The config of these words, and what is refused of it."""
+    config = composed(*overrides, hydra=True)
+    try:
+        refuse(without_hydra(config), config.hydra, Path("nowhere"))
+    except EegfmError as error:
+        return config, str(error)
+    return config, ""
+
+
+RECIPES_OF_RUNS = [
+    *((group, option) for group in ("row", "adapt", "experiment") for option in OPTIONS[group]),
+    ("row", "my_row"),
+    ("experiment", "my_experiment"),
+]
+
+
+@pytest.mark.parametrize(
+    ("group", "option", "trainer"),
+    [
+        (*one, trainer)
+        for i, one in enumerate(RECIPES_OF_RUNS)
+        for trainer in ("quick", OPTIONS["trainer"][i % len(OPTIONS["trainer"])])
+    ],
+)
+def test_a_trainer_that_a_person_types_holds_or_she_is_told_what_overrules_it(
+    group, option, trainer, theirs
+):
+    words = [theirs, f"{group}={option}", f"trainer={trainer}"]
+    config, refused = kept(*words)
+    if refused:
+        # by the option itself, or by what an experiment has chosen
+        assert re.match(rf"(row|adapt|experiment)=\w+ overrules trainer={trainer}\. ", refused)
+        mine = re.search(r"says, type (.*) and to have", refused)
+        assert mine is not None
+        config, refused = kept(*words, *mine[1].split())
+        assert refused == ""
+    if trainer == "quick":
+        assert (config.trainer.max_epochs, config.trainer.gradient_clip_val) == (3, 7.0)
+    elif trainer != "auto":  # whose values are what the others start from
+        own = read("trainer", trainer)
+        own.pop("defaults")
+        assert {key: OmegaConf.to_container(config.trainer)[key] for key in own} == written(own)
+
+
+@pytest.mark.parametrize("option", OPTIONS["experiment"])
+def test_no_experiment_overrules_what_it_sweeps_over(option):
+    params = composed(f"experiment={option}", hydra=True).hydra.sweeper.get("params") or {}
+    first = [f"{key}={str(value).split(',')[0]}" for key, value in params.items()]
+    assert kept(f"experiment={option}", *first)[1] == ""
 
 
 @pytest.mark.parametrize("model", OPTIONS["model"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from eegfm.support.kept import write_kept
 from safetensors.torch import load_file, save_file
 
 from eegfm.contracts import EegfmError
@@ -20,7 +21,6 @@ from eegfm.reporting.run_folders import find_runs, read_runs
 from eegfm.runs.curves import read_curves
 from eegfm.runs.results import read_result, sums_of_files, write_result
 from eegfm.runs.status import Status, look, read_status, write_status
-from eegfm.support.kept import write_kept
 from eegfm.support.summed import with_sum, without_sum
 from eegfm.tasks.weights import SUM, read_state, sum_of_tensors
 from tests.damage.flips import DAMAGES, Tried, case_of

@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from eegfm.commands import COMMANDS
+from eegfm.config.options import PARTS
 from eegfm.config.own import found_here, searchpath
 from eegfm.config.schema import config_dir, register
 
@@ -87,7 +88,7 @@ def _options(command: str, word: str, settings: Sequence[str]) -> list[str]:
     def inside(group: str, kind: ObjectType) -> list[str]:
         return loader.get_group_options(group, kind, command, searched)
 
-    folders = ["", *(f"{name}/" for name in inside(group, ObjectType.GROUP) if name == "published")]
+    folders = ["", *(f"{name}/" for name in inside(group, ObjectType.GROUP) if name not in PARTS)]
     return [
         f"{group}={folder}{option}"
         for folder in folders

@@ -10,7 +10,6 @@ import re
 import shutil
 import sys
 import textwrap
-from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from itertools import zip_longest
@@ -23,9 +22,10 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from eegfm.config.make import refuse_wrong_values
-from eegfm.config.mistakes import for_hydra, mistake, without_folder
+from eegfm.config.flags import settings_of
+from eegfm.config.mistakes import for_hydra, mistake, mistake_in, without_folder
 from eegfm.config.own import found_here, searchpath
+from eegfm.config.refusals import refuse
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 from eegfm.support.files import full_disk, refuse_links
@@ -58,7 +58,8 @@ def door(
     def refusing(config: DictConfig) -> Any:
         module, _, function = work.partition(":")
         try:
-            refuse_wrong_values(config)
+            hydra_config = HydraConfig.get()
+            refuse(config, hydra_config, Path(hydra_config.runtime.output_dir))
             return getattr(import_module(module), function)(config)
         except EegfmError as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other cells go on
@@ -73,12 +74,11 @@ def door(
 
     def main() -> Any:
         print_anything()
-        typed, given = settings_of(sys.argv[1:])
+        typed, given, wrong = settings_of(sys.argv[1:])
+        if wrong:
+            sys.exit(wrong)
         searched = any(text.startswith("hydra.searchpath=") for text in typed)  # by a person who says where
         own = given or (None if searched else found_here())
-        if {"-h", "--help"} & set(sys.argv[1:]):
-            print(help_screen(config_name, purpose or "", own))
-            return None
         try:
             more = searchpath(own)
         except EegfmError as error:
@@ -88,6 +88,11 @@ def door(
             sys.exit(nowhere)
         named = {text: f"values.{text}" if text.partition("=")[0] in values else text for text in typed}
         settings = {text: for_hydra(name, config_name) for text, name in named.items()}
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            if wrong := mistake_in(config_name, settings, more):
+                sys.exit(wrong)
+            print(help_screen(config_name, purpose or "", own))
+            return None
         composed = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
         asked = os.environ.get(TRACES) == "1"
         program, *rest = sys.argv
@@ -119,18 +124,6 @@ class WritesThroughNoLink(Callback):
             refuse_links(Path(config.hydra.sweep.dir) / "multirun.yaml")
         except EegfmError as error:  # Hydra makes warnings of other exceptions
             sys.exit(str(error))
-
-
-def settings_of(arguments: Sequence[str]) -> tuple[list[str], Path | None]:
-    """The settings among a command's arguments, and the folder of a person's own options that it names."""
-    parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    for names in (("--config-dir", "-cd"), ("--config-path", "-cp"), ("--config-name", "-cn"), ("--package", "-p"),
-                  ("--cfg", "-c"), ("--experimental-rerun",)):  # fmt: skip
-        parser.add_argument(*names)
-    parser.add_argument("--info", "-i", nargs="?")
-    options, rest = parser.parse_known_args(arguments)
-    given = Path(options.config_dir) if options.config_dir else None
-    return [text for text in rest if not text.startswith("-")], given
 
 
 def help_screen(config_name: str, purpose: str, own: Path | None = None) -> str:

@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from eegfm.config.make import NEEDED
+from eegfm.config.options import PARTS, Option
 from eegfm.config.schema import config_dir
 from eegfm.support.words import unknown
 
@@ -113,7 +114,7 @@ class Tree:
 
     def options(self, group: str) -> list[str]:
         """The options of a group and of its folders (`published/tuev`); empty if there is no such group."""
-        folders = self.inside(group, ObjectType.GROUP)
+        folders = [name for name in self.inside(group, ObjectType.GROUP) if name not in PARTS]
         inner = [f"{f}/{one}" for f in folders for one in self.inside(f"{group}/{f}", ObjectType.CONFIG)]
         return [*self.inside(group, ObjectType.CONFIG), *inner]
 
@@ -126,6 +127,16 @@ class Tree:
         return OmegaConf.to_container(
             compose(self.config_name, [*self.more, *(one.for_hydra for one in arguments)])
         )
+
+
+def mistake_in(config_name: str, settings: Mapping[str, str], more: Sequence[str] = ()) -> str:
+    """What is wrong with the settings of a command, before it runs; empty if nothing is."""
+    try:
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            compose(config_name, [*more, *settings.values()])
+    except Exception as error:
+        return mistake(error, config_name, settings, more)
+    return ""
 
 
 def mistake(
@@ -153,10 +164,10 @@ def mistake(
                 or _wrong_key(tree, groups, others)
                 or next(filter(None, (_wrong_value(tree, one) for one in others)), "")
                 or next((_sweep(one) for one in arguments if one.is_a_sweep_in(error)), "")
-                or _without_advice(error)
+                or _without_advice(error, arguments)
             )
-        except HydraException:  # a file of the tree itself is wrong
-            return _without_advice(error)
+        except HydraException:  # a file of the tree itself is wrong, or a group at a place where none is
+            return _without_advice(error, arguments)
 
 
 def _unreadable(text: str) -> str:
@@ -217,10 +228,20 @@ def _wrong_key(tree: Tree, groups: Iterable[Argument], settings: Iterable[Argume
                 if not before:
                     known = sorted({*known, *tree.inside("", ObjectType.GROUP)} - {"hydra", "recipe"})
                 wrong = f"{'.'.join(before)} has no {part}" if before else f"there is no {part}"
+                if others := _options_with([*before, part]):
+                    return f"{argument.typed}: {wrong} unless you choose {' or '.join(others)}."
                 return unknown(argument.typed, wrong, part, known)
             node = node[part]
             before.append(part)
     return ""
+
+
+def _options_with(parts: Sequence[str]) -> list[str]:
+    """Our options that have a key, of the group that the key begins with."""
+    group, key = parts[0], ".".join(parts)
+    names = sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
+    options = [Option.of(group, name, [config_dir()]) for name in names]
+    return [str(one) for one in options if any(f"{has}.".startswith(f"{key}.") for has in one.values)]
 
 
 def _wrong_value(tree: Tree, argument: Argument) -> str:
@@ -245,11 +266,15 @@ def _sweep(argument: Argument) -> str:
     )
 
 
-def _without_advice(error: Exception) -> str:
+def _without_advice(error: Exception, arguments: Iterable[Argument] = ()) -> str:
     """Hydra's own message, without its search path and its advice to append; empty for other errors."""
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return ""
     text = str(error).partition("\nConfig search path:")[0]
     if added := re.match(r"Could not append to config\. An item is already at '(.*)'\.", text):
         return f"{added[1]} is there already: type it without +."
+    if nowhere := re.match(r"Could not override '(.*)'\.", text):
+        typed = next((one.typed for one in arguments if one.typed.startswith(nowhere[1])), nowhere[1])
+        group = nowhere[1].partition("@")[0]
+        return f"{typed}: there is no {nowhere[1]}. Did you mean {group}?"
     return "\n".join(line for line in text.splitlines() if line and not line.startswith("To append"))

@@ -103,9 +103,10 @@ def cells_of(overrides: Sequence[str]) -> list[Cell]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from eegfm.config.identity import run_name
+    from eegfm.config.identity import run_name, without_hydra
     from eegfm.config.mistakes import for_hydra, mistake
     from eegfm.config.own import found_here, searchpath
+    from eegfm.config.refusals import refuse
     from eegfm.config.schema import config_dir, register
 
     own = found_here()  # the job finds it as well
@@ -121,6 +122,7 @@ def cells_of(overrides: Sequence[str]) -> list[Cell]:
                 if config.hydra.runtime.choices.get("search"):
                     raise EegfmError("This experiment is a search. Add: search=optuna")
                 folder = Path(config.paths.runs) / run_name(_root_=config)
+                refuse(without_hydra(config), config.hydra, folder)
                 of_job = _of_the_job(cell_overrides)
                 if (
                     config.hydra.mode is not None
