@@ -15,7 +15,7 @@ from tests.composed import composed
 
 OPTIONS = {
     group: sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
-    for group in ("model", "task", "trainer")
+    for group in ("model", "task", "trainer", "row", "adapt", "experiment")
 }
 RECIPES = sorted(path.name for path in (config_dir() / "recipe").iterdir())
 OTHERS = sorted({*OPTIONS["task"]} - {"classify", "probe"})  # tasks that ask for no recipe
