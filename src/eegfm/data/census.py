@@ -52,9 +52,12 @@ class Copies:
     undeclared: list[dict[Path, str]]
 
     def named(self) -> list[str]:
-        """The files of each group that the benchmark does not declare."""
+        """The files of each group that the benchmark does not declare, with recordings that are called otherwise."""
         return [
-            " = ".join(f"{path.name} ({recording})" for path, recording in group.items())
+            " = ".join(
+                path.name if recording == path.stem else f"{path.name} ({recording})"
+                for path, recording in group.items()
+            )
             for group in self.undeclared
         ]
 
