@@ -13,6 +13,7 @@ EXTRAS = {
     "chronos",
     "tsfm_public",
     "mne_bids",
+    "mne_lsl",
 }
 
 
@@ -30,6 +31,7 @@ if __name__ == "__main__":
         "commands.sweep",
         "commands.dashboard",
         "commands.export",
+        "commands.work.stream",
     ):
         importlib.import_module(f"eegfm.{name}")
     assert not {"eegfm.export.hub", *EXTRAS} & {*sys.modules}, "the hub's package is an extra as well"

@@ -16,6 +16,11 @@ the whole recording; any other model in overlapping windows that are cross-faded
 The file is read and checked as the files of a corpus: EDF, BDF, GDF, CNT, and other formats of MNE. If it has gaps,
 each piece is analysed alone, and seconds are those of the file.
 
+lsl=<stream> in place of file= answers a live source of the lab streaming layer: a classifier with what it says of the
+last window, every hop_s seconds; a causal reconstruction exactly, with its error of every second. Answers go out as a
+stream of markers, <stream>-eegfm, and into live.csv with how late each was. The source must have the run's rate, and
+steps=none where the run has steps, since they look ahead. seconds=<n> ends it, or Ctrl-C.
+
 By default the recording goes through the run's own processing steps. They look seconds ahead, so this analyses a
 finished recording, as in training; a closed loop would see less. A class stays one annotation while the decision
 stays the same.

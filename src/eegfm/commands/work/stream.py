@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from eegfm.build import Run, put_trained, untrained
+from eegfm.commands.work.live import live, refuse_live
 from eegfm.commands.work.stream_output import (
     PIECE_S,
     classify,
@@ -30,7 +31,7 @@ from eegfm.signal.pieces import Pieces
 from eegfm.signal.quality import check_amplitude
 from eegfm.signal.recording import FETCH_AGAIN, Recording
 from eegfm.signal.steps import Step
-from eegfm.support.files import refuse_links, write_json
+from eegfm.support.files import file_name, refuse_links, write_json
 from eegfm.support.words import some, visible
 from eegfm.tasks.classify import Classify
 from eegfm.tasks.fitted import FitsInOneGo
@@ -43,9 +44,10 @@ def stream(config: DictConfig) -> None:
     """Stream a recording, export a causal model, or both. Raises EegfmError for values that cannot work."""
     if OmegaConf.is_missing(config, "run"):
         raise EegfmError("Name the run: run=runs/<run folder>")
-    if config.file is None and config.export is None:
+    if config.file is None and config.export is None and config.lsl is None:
         raise EegfmError(
-            "Name a recording: file=<file.edf> (or, to export a causal model, export=<file.pt2>)"
+            "Name a recording: file=<file.edf> (or a live source: lsl=<stream>; or, to export a causal model, "
+            "export=<file.pt2>)"
         )
     if config.steps not in ("run", "none"):
         raise EegfmError(f"steps={config.steps}: run (the processing steps of the run) or none is wanted.")
@@ -61,6 +63,8 @@ def stream(config: DictConfig) -> None:
         )
     if config.file is not None:
         _stream(run, place, Path(str(config.file)), config)
+    if config.lsl is not None:
+        _live(run, place, config)
 
 
 def _trained(place: Place, config: DictConfig) -> "Run":
@@ -85,6 +89,29 @@ def _trained(place: Place, config: DictConfig) -> "Run":
     return run
 
 
+def _live(run: "Run", place: Place, config: DictConfig) -> None:
+    refuse_live(run, str(config.steps), () if config.steps == "none" else tuple(_steps_of(run.data)))
+    device = _device(config)
+    run.task.to(device)
+    out = (
+        place.beside / "stream" / file_name(str(config.lsl))
+        if config.out is None
+        else Path(str(config.out))
+    )
+    refuse_links(out.parent, out, *out.glob("*"))
+    out.mkdir(parents=True, exist_ok=True)
+    for one in reservations_elsewhere(place):
+        print(f"{one}.")
+    live(run, _hop(config, run, run.data.spec.sfreq, isinstance(run.task, Classify)), out, config, device)
+
+
+def _device(config: DictConfig) -> str:
+    import torch
+
+    auto = "cuda" if torch.cuda.is_available() else "cpu"
+    return auto if config.device == "auto" else config.device
+
+
 def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
     import torch
 
@@ -92,8 +119,7 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
     steps = () if config.steps == "none" else _steps_of(run.data)
     pieces = Pieces(file, channels=spec.montage.names, steps=steps, sfreq=spec.sfreq)
     unlike = _unlike_eeg(pieces)
-    auto = "cuda" if torch.cuda.is_available() else "cpu"
-    device = auto if config.device == "auto" else config.device
+    device = _device(config)
     run.task.to(device)
     classes = isinstance(run.task, Classify)
     hop = _hop(config, run, pieces.sfreq, classes)
