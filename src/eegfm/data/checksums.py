@@ -9,6 +9,7 @@ import os
 import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -56,7 +57,8 @@ class Checksums:
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 found = {one.name: arrays[one.name] for one in fields(cls)}
-            return cls(**{name: one if one.ndim else int(one) for name, one in found.items()})
+            arrays = {name: found.pop(name) for name in ("values", "pages")}
+            return cls(**arrays, **{name: int(one) for name, one in found.items()})
         except Exception as error:  # a reader may raise anything on a damaged file
             raise damaged(path, f"it cannot be read ({type(error).__name__}: {error})") from None
 
@@ -64,7 +66,9 @@ class Checksums:
 _DTYPES = {"pages": np.int64}
 
 
-sum_of = xxhash.xxh3_64_intdigest
+def sum_of(data: Any) -> int:
+    """The XXH3 of some bytes, or of an array's."""
+    return xxhash.xxh3_64_intdigest(data)
 
 
 def read_whole(path: Path) -> bytes:

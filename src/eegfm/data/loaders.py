@@ -120,7 +120,7 @@ class Loader(DataLoader[EEGBatch]):
 
     def __init__(self, data: Dataset[EEGBatch], order: Order, num_workers: int = 0) -> None:
         super().__init__(
-            data,
+            _Telling(data) if num_workers else data,
             batch_size=None,  # the order gives whole batches
             sampler=order,
             num_workers=num_workers,
@@ -131,10 +131,23 @@ class Loader(DataLoader[EEGBatch]):
         )
 
     def __iter__(self) -> Iterator[EEGBatch]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        for batch in super().__iter__():
+            if isinstance(batch, EegfmError):
+                raise batch
+            yield batch
+
+
+class _Telling(Dataset[Any]):
+    """A data set whose sentences come as values: torch makes a traceback of a worker's error, and waits."""
+
+    def __init__(self, data: Dataset[Any]) -> None:
+        self.data = data
+
+    def __getitem__(self, places: Any) -> Any:
         try:
-            yield from super().__iter__()
-        except EegfmError as error:  # torch puts a worker's traceback before it
-            raise EegfmError(str(error).rpartition(f"{EegfmError.__name__}: ")[2].strip()) from None
+            return self.data[places]
+        except EegfmError as error:
+            return error
 
 
 def as_is(batch: Any) -> EEGBatch:

@@ -28,7 +28,7 @@ MODULE = {
 
 # Required packages with compiled parts. They load within a fraction of a second, and only an import shows a wheel that
 # is for another Python, numpy or system.
-IMPORTED = ("numpy", "torch", "scipy", "h5py", "lmdb", "safetensors", "psutil")
+IMPORTED = ("numpy", "torch", "scipy", "h5py", "lmdb", "xxhash", "safetensors", "psutil")
 
 
 def packages() -> Iterator[Row]:
