@@ -4,10 +4,13 @@ EEGFM_TEST_DATA names the folder of the recordings; MentalArithmetic's 5-s windo
 """
 
 import os
+import re
 import tempfile
 import time
+from dataclasses import fields
 from pathlib import Path
 
+import mne
 import numpy as np
 from rich.table import Table
 
@@ -107,6 +110,79 @@ def main() -> None:
             row.append(f"{np.mean(hits):.3f}, {np.median(correlation):.2f}")
         table.add_row(*row)
     console.print(table)
+    between()
+
+
+def corpora(root: Path) -> dict[str, list[np.ndarray]]:
+    """Signals of three corpora by name, in microvolts at 200 Hz, of the ten channels that they share."""
+    names = ["F3", "F4", "F7", "F8", "T7", "T8", "P7", "P8", "O1", "O2"]
+    old = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6"}
+    found: dict[str, list[np.ndarray]] = {"mental_arithmetic": [], "physionet_mi": [], "eye_state": []}
+    for file in sorted((root / "mental_arithmetic_eegmat").glob("*.edf")):
+        raw = mne.io.read_raw_edf(file, verbose=False).pick(
+            [f"EEG {old.get(name, name)}" for name in names]
+        )
+        found["mental_arithmetic"].append(raw.load_data(verbose=False).resample(200).get_data() * 1e6)
+    for file in sorted((root / "eegmmidb" / "S001").glob("*.edf")):
+        raw = mne.io.read_raw_edf(file, verbose=False)
+        raw.rename_channels(lambda name: name.strip("."))
+        found["physionet_mi"].append(
+            raw.pick(names).load_data(verbose=False).resample(200).get_data() * 1e6
+        )
+    text = (root / "eeg_eye_state" / "EEG Eye State.arff").read_text()
+    head, rows = text.split("@DATA")
+    columns = re.findall(r"@ATTRIBUTE (\w+) NUMERIC", head)
+    table = np.array([row.split(",") for row in rows.split()], dtype=float).T
+    signal = np.clip(table[[columns.index(name) for name in names]], 3000, 6000)  # four samples are damaged
+    found["eye_state"].append(mne.filter.resample(signal, 200, 128, verbose=False))
+    return found
+
+
+def between() -> None:
+    """How alike windows of different corpora are, of the same channels and rate; and the time of a search."""
+    table = Table(
+        "windows", "s", "probes", "compared", "most alike, bits", "most alike, signals", "from 0.7"
+    )
+    signals = corpora(Path(os.environ["EEGFM_TEST_DATA"]))
+    for seconds in (5.0, 2.5, 1.0):
+        n = round(seconds * 200)
+        parts = {
+            name: np.concatenate([windows_of(one[:, : one.shape[1] // n * n], n) for one in of_corpus])
+            for name, of_corpus in signals.items()
+        }
+        windows = np.concatenate([*parts.values()]).astype(np.float32)
+        corpus = np.repeat([*parts], [len(one) for one in parts.values()])
+        index = index_of(corpus)
+        probes = np.arange(len(windows)) if seconds == 5 else probe_rows(index)
+        start = time.perf_counter()
+        copies = NearCopies(index, probes, windows[probes], 200.0)
+        for rows in np.array_split(np.arange(len(windows)), max(1, len(windows) // 200)):
+            copies.add(rows, windows[rows])
+        alike, near_copies.ALIKE = near_copies.ALIKE, 0.0
+        found = [*copies.found(windows.__getitem__)]
+        near_copies.ALIKE = alike
+        table.add_row(
+            f"{len(windows):,} of {seconds:g} s",
+            f"{time.perf_counter() - start:.1f}",
+            f"{len(probes):,}",
+            f"{len(found):,}",
+            f"{copies._best.max() / copies._bits_of_probes.shape[1]:.2f}",
+            f"{max((copy.correlation for copy in found), default=0):.2f}",
+            f"{sum(copy.correlation >= alike for copy in found)}",
+        )
+    console.print(table)
+
+
+def index_of(recording: np.ndarray) -> SampleIndex:
+    """An index of windows that differ in their recordings alone."""
+    n = len(recording)
+    given = {
+        "recording": recording,
+        "onset_s": np.arange(n) * 1.0,
+        "digest": np.arange(n).astype(np.uint64),
+    }
+    zeros = {field.name: np.zeros(n, dtype=np.int64) for field in fields(SampleIndex)}
+    return SampleIndex(**{**zeros, **given})
 
 
 def windows_of(signal: np.ndarray, n: int) -> np.ndarray:

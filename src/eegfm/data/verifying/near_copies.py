@@ -13,7 +13,9 @@ at the best lag, all channels at once.
 Measured on MentalArithmetic's recordings of 20 people (`python -m tests.bench copies`): of windows of 5, 2.5 and 1 s,
 the likeliest of somebody else correlates by 0.18, 0.37 and 0.51 at most; a copy with half a step or 1 µV of
 noise, another gain, the other sign, or any shift is found in 99.5 to 100 % of its windows. `ALIKE` lies between. 4,695
-windows take 1.4 s.
+windows take 1.4 s. Between corpora (MentalArithmetic, a person of PhysioNet-MI, EEG Eye State; their ten common
+channels at 200 Hz) the likeliest window of another one correlates by 0.17, 0.28 and 0.57 at most, in windows of 5, 2.5
+and 1 s: no false alarm, so that one probe is enough. 6,389 windows of 1 s take 3 s.
 """
 
 from collections.abc import Callable, Iterator
