@@ -10,6 +10,7 @@ from eegfm.reporting.groups import group_runs
 from eegfm.reporting.run_folders import read_runs
 from eegfm.runs.overlap import of_others
 from eegfm.runs.results import read_result
+from eegfm.training import run as training
 from tests.command_line import call, environment
 from tests.made_run import make_run
 
@@ -34,6 +35,13 @@ def test_a_store_is_named_as_the_config_names_its_cache(tmp_path):
 )
 def test_published_weights_of_an_encoder_list_no_people(config, unknown):
     assert of_others(config) == unknown
+
+
+@pytest.mark.parametrize("weights", ["random", "weights/moment"])
+def test_a_run_over_an_encoder_of_others_does_not_know_all_people(weights, monkeypatch):
+    monkeypatch.setattr(training, "people_of", lambda data: {})  # of its own data
+    run = Run(None, None, print, {"encoder": {"weights": weights}, "model": {}})  # type: ignore[arg-type]
+    assert training._people(run, False)[0]["whole"] == (weights == "random")
 
 
 @pytest.mark.slow
