@@ -12,13 +12,9 @@ from eegfm.support.words import some
 MANY = 12  # paths, codes or names that a sentence holds
 FEW_PEOPLE = 5  # of whom nobody can be kept for a test
 READER = """\
-import numpy as np
-from eegfm.signal.montage import montage_of
-from eegfm.signal.recording import Recording
-
 def read(path):
-    data, sfreq, names = ...  # microvolts [channel, time], Hz, names of electrodes: what your file holds
-    return Recording(np.asarray(data, dtype=float), sfreq, montage_of(names), path=path)"""
+    names, microvolts, sfreq = ...  # electrodes, an array [channel, time] or [epoch, channel, time], Hz
+    return names, microvolts, sfreq  # an mne.io.Raw will do as well"""
 
 
 @dataclass(frozen=True)
