@@ -5,6 +5,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,16 +105,17 @@ class Cell:
 def _read(place: Path, run: Run | None, problem: str, jobs: Mapping[str, str] | None) -> Cell:
     from yaml import YAMLError
 
-    result, config = (run.result, run.config) if run else (None, {})
-    try:
-        if not run:
+    result, config, torn = (run.result, run.config, []) if run else (None, {}, [])
+    if not run:
+        try:
             config = read_config(place)
+        except (OSError, ValueError, YAMLError) as error:
+            torn = [str(error)] if str(error) not in problem else []
+        with suppress(OSError, ValueError):  # `problem` names the error
             result = read_result(place)
-    except (OSError, ValueError, YAMLError):
-        pass  # `problem` names the error
     columns, worn = curve(place, result)
     drawn, faded = pictures(place, result)
-    return Cell(place, run, result, config, look(place, jobs), problem, columns, drawn, worn + faded)
+    return Cell(place, run, result, config, look(place, jobs), problem, columns, drawn, torn + worn + faded)
 
 
 @dataclass

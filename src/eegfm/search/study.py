@@ -96,7 +96,7 @@ def _sampler_by_trial(plan: Plan) -> "BaseSampler":
         inner: Any = None
 
         def before_trial(self, study: Any, trial: Any) -> None:
-            self.inner = make_sampler(plan, trial.number)
+            self.inner = make_sampler(plan, _turn(study, trial.number))
             self.inner.before_trial(study, trial)
 
         def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
@@ -111,12 +111,18 @@ def _sampler_by_trial(plan: Plan) -> "BaseSampler":
             return self.inner.sample_independent(study, trial, param_name, param_distribution)
 
         def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
-            inner = make_sampler(plan, trial.number)
+            inner = make_sampler(plan, _turn(study, trial.number))
             # in these two it would stop Optuna's own loop; ours counts the points of the space
             if not isinstance(inner, optuna.samplers.GridSampler | optuna.samplers.BruteForceSampler):
                 inner.after_trial(study, trial, state, values)
 
     return ByTrial()
+
+
+def _turn(study: Any, number: int) -> int:
+    """A trial's number, were none before it interrupted: these are continued by others, and draw nothing."""
+    before = (trial for trial in study.get_trials(deepcopy=False) if trial.number < number)
+    return sum(not trial.user_attrs.get("interrupted") for trial in before)
 
 
 def make_sampler(plan: Plan, number: int) -> "BaseSampler":
