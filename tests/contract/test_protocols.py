@@ -29,7 +29,7 @@ def marked(corpus: Corpus, *more: pytest.MarkDecorator):
     "corpus", [marked(c, *[pytest.mark.long] * (c.option == "faced")) for c in CORPORA]
 )
 @settings(
-    max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+    max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
 )
 @given(data=st.data())
 def test_a_known_signal_comes_back(corpus, data):

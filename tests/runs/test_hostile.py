@@ -25,6 +25,8 @@ from tests.command_line import call, environment
 from tests.config.test_build import OPTIONS, composed
 from tests.stream_runs import untrained_run
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 SECRET = "not-for-anybody-4242"
 SMALL = (
     "model=stamp",
@@ -54,12 +56,12 @@ def theirs(honest, tmp_path, monkeypatch) -> Path:
 
 def change(folder: Path, path: str, value: Any) -> None:
     """Set a value of the config, in the folder and in its checkpoint, as a text editor would."""
-    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config = yaml.load((folder / "config.yaml").read_text(), LOADER)
     node, (*way, last) = config, path.split(".")
     for name in way:
         node = node.setdefault(name, {})
     node[last] = value
-    write_config(folder, yaml.safe_dump(config))
+    write_config(folder, yaml.dump(config, Dumper=DUMPER))
 
 
 def write_config(folder: Path, text: str) -> None:
