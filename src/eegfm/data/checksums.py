@@ -44,7 +44,7 @@ class Checksums:
             for one in fields(self)
         }
         with whole(folder / FILE) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
             sync_to_disk(file)
 
     @classmethod
@@ -58,7 +58,8 @@ class Checksums:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 found = {one.name: arrays[one.name] for one in fields(cls)}
             arrays = {name: found.pop(name) for name in ("values", "pages")}
-            return cls(**arrays, **{name: int(one) for name, one in found.items()})
+            numbers: dict[str, Any] = {name: int(one) for name, one in found.items()}
+            return cls(**arrays, **numbers)
         except Exception as error:  # a reader may raise anything on a damaged file
             raise damaged(path, f"it cannot be read ({type(error).__name__}: {error})") from None
 

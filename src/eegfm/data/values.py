@@ -68,7 +68,7 @@ def pages_of(path: Path, n_rows: int) -> tuple[Int[np.ndarray, " page"], int]:
     environment = _opened(path)
     page_bytes = environment.stat()["psize"]
     environment.close()
-    content = memoryview(np.memmap(path, np.uint8, "r"))
+    content = np.memmap(path, np.uint8, "r").data
     found, values, page = [], 0, 0
     while page * page_bytes < len(content):
         flags, n = HEADER.unpack_from(content, page * page_bytes)
