@@ -1,6 +1,7 @@
 """`eegfm predict` and `eegfm embed`: trained runs on files, through the real commands and from Python."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from eegfm.config.mistakes import for_hydra
 from eegfm.contracts import EegfmError
 from eegfm.runs.place import Place
 from eegfm.runs.predictions import read_predictions
+from eegfm.runs.results import read_result, write_result
 from eegfm.signal.montage import TEN_TEN
 from eegfm.support.files import uncelled
 from tests.command_line import call
@@ -86,9 +88,9 @@ def made(tmp_path_factory) -> Path:
 def store_told(run: Path) -> None:
     """Let the result of a run without training name the store that its encoder makes."""
     (part,) = build_data(Place.of(run).config).corpora.values()
-    result = json.loads((run / "result.json").read_text())
-    result["benchmark"]["fingerprint"] = part.recipe.fingerprint
-    (run / "result.json").write_text(json.dumps(result))
+    result = read_result(run)
+    facts = dataclasses.replace(result.benchmark, fingerprint=part.recipe.fingerprint)
+    write_result(run, dataclasses.replace(result, benchmark=facts))
 
 
 def logits_of(run: Path, x: np.ndarray, coords: np.ndarray) -> np.ndarray:

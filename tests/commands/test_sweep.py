@@ -136,7 +136,7 @@ def test_what_a_killed_submission_has_not_handed_over_is_sent_when_it_is_typed_a
 ):
     """Killed before any cell is marked, in between, and behind all of them, before a worker is started."""
     monkeypatch.chdir(tmp_path)
-    words = ["data=synthetic", "model=bandpower", "seed=0,1", "experiment=demo", "hydra/launcher=local"]
+    words = ["data=synthetic", "model=bandpower", "seed=0,1", "hydra/launcher=local"]
     killed = subprocess.run([sys.executable, "-c", KILLED.format(function=function, after=after), *words])
     assert killed.returncode == -signal.SIGKILL
     sent = []

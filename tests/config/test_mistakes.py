@@ -244,6 +244,9 @@ TARGETS = {
 def test_the_source_of_a_constructor_says_what_the_constructor_says(target):
     """All arguments have the same names; those of plain types have the same types. One that passes on says nothing."""
     made = get_object(target)
+    if isinstance(made, type) and made.__init__ is object.__init__:
+        assert arguments(target) is None  # it takes none
+        return
     if any(one.kind is one.VAR_KEYWORD for one in inspect.signature(made).parameters.values()):
         assert arguments(target) is None
         return

@@ -7,20 +7,17 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from eegfm.support.kept import write_kept
 from safetensors.torch import load_file, save_file
 
 from eegfm.contracts import EegfmError
-from eegfm.data.preparing.parts import part_facts, remove_damaged, write_part
-from eegfm.data.store import SampleIndex
 from eegfm.reporting.dashboard_facts import collected
 from eegfm.reporting.run_folders import find_runs, read_runs
 from eegfm.runs.curves import read_curves
 from eegfm.runs.results import read_result, sums_of_files, write_result
 from eegfm.runs.status import Status, look, read_status, write_status
+from eegfm.support.checksums import write_with_sum
 from eegfm.support.summed import with_sum, without_sum
 from eegfm.tasks.weights import SUM, read_state, sum_of_tensors
 from tests.damage.flips import DAMAGES, Tried, case_of
@@ -42,7 +39,7 @@ def run(tmp_path) -> Path:
     """A finished run as training leaves it: its result names its files."""
     folder = tmp_path / "runs" / "one"
     make_run(folder, 1)
-    write_kept(folder / "metrics.csv", b"epoch,step,val/auroc\r\n0,9,0.51\r\n1,18,0.62\r\n")
+    write_with_sum(folder / "metrics.csv", b"epoch,step,val/auroc\r\n0,9,0.51\r\n1,18,0.62\r\n")
     write_status(folder, Status(state="done", step=18, steps=18, starts=1))
     write_result(folder, replace(read_result(folder), files=sums_of_files(folder)))
     return folder
@@ -88,7 +85,7 @@ def test_a_status_knows_when_it_was_changed(tmp_path):
 
 def test_curves_with_a_sum_beside_them_are_read_only_as_they_were_written(tmp_path):
     path = tmp_path / "metrics.csv"
-    write_kept(path, b"epoch,val/auroc\r\n0,0.61\r\n")
+    write_with_sum(path, b"epoch,val/auroc\r\n0,0.61\r\n")
     assert read_curves(path) == [{"epoch": "0", "val/auroc": "0.61"}]
     path.write_bytes(path.read_bytes().replace(b"0.61", b"0.81"))
     with pytest.raises(EegfmError, match=r"metrics\.csv is not as it was written"):
@@ -124,21 +121,6 @@ def test_exported_weights_know_their_own_sum_wherever_they_are_moved(tmp_path):
             assert all(torch.equal(found[key], state[key]) for key in state)
         moved.write_bytes(good)
     assert refused > 40 and load_file(moved).keys() == state.keys()
-
-
-def test_a_part_that_was_damaged_is_made_again(tmp_path, caplog):
-    text = np.array(["a", "b"])
-    index = SampleIndex(np.zeros(2, np.int64), text, text, text, np.zeros(2), text, np.zeros(2, np.uint64))
-    for suffix in (".npy", ".npz", ".json"):
-        write_part(tmp_path, "one", np.ones((2, 3)), index, {"s": 1})
-        remove_damaged(tmp_path)
-        assert part_facts(tmp_path, "one")["stamp"] == {"s": 1}
-        path = tmp_path / f"one{suffix}"
-        content = bytearray(path.read_bytes())
-        content[len(content) * 2 // 3] ^= 1
-        path.write_bytes(content)
-        remove_damaged(tmp_path)
-        assert part_facts(tmp_path, "one") == {} and f"one{suffix}" in caplog.text
 
 
 # ---- the scripts, in small -------------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def test_a_file_that_is_more_than_tensors_is_refused_and_not_run(tmp_path):
     with seeded(0):
         model = CBraMod(spec_of(5, 3), depth=1)
     for held, sentence in (
-        ({"state_dict": {}, "args": Path("a")}, "no file of tensors alone"),
+        ({"state_dict": {}, "args": Path("a")}, "No checkpoint does"),
         ({"epoch": 3}, "names and tensors are wanted"),
         ([torch.zeros(1)], "names and tensors are wanted"),
     ):
