@@ -8,13 +8,11 @@ from eegfm.support.process import arguments
 from eegfm.support.words import print_anything, unknown
 
 HELP = """eegfm: pre-train, adapt and honestly compare EEG foundation models
-
   eegfm train model=stamp data=mental_arithmetic data.raw=<folder>
   eegfm train --help          all options of a command
 
 Commands
 {commands}
-
 `python -m eegfm train ...` does the same. Several runs, one after another: eegfm train -m seed=654,114,25,759,281"""
 
 

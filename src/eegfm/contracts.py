@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+# the advice at the end of every message about a faulty recording
+FETCH_AGAIN = "Fetch the file again, or leave the recording out with data.allow_partial=true."
+
+
 class EegfmError(ValueError):
     """Something a person can put right. The message says what was found, what was wanted, what to type next."""
 

@@ -336,6 +336,7 @@ def test_a_config_of_a_thousand_brackets_is_damaged(honest, tmp_path):
 def test_no_command_runs_what_a_file_names(theirs, command):
     change(theirs, "model", RUN)
     change(theirs, "logger.project", "${oc.env:CANARY}")
+    (theirs.parent / "x.edf").touch()
     before = sorted(theirs.parent.rglob("*"))
     done = call(*command, cwd=theirs.parent, env=environment(CANARY=SECRET))
     assert done.returncode == 1 and "conf/ does not" in done.stdout + done.stderr

@@ -104,6 +104,7 @@ def test_an_unfinished_run_goes_on_as_itself_alone_on_its_own_data(killed):
     one_s, two_s = one.read_bytes(), two.read_bytes()
     one.write_bytes(two_s)
     two.write_bytes(one_s)
+    (one.parent / "SHA256SUMS.txt").unlink()
     others = ("data.raw=others/synthetic", "data.cache=others/cache")
     done = call("eegfm.train", *SMALL, *others, cwd=killed)
     assert done.returncode == 1 and "began on other data" in done.stderr, done.stderr

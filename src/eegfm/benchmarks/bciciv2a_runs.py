@@ -11,10 +11,9 @@ from jaxtyping import Float
 from eegfm.benchmarks.spec import (
     Source,
 )
-from eegfm.contracts import EegfmError
+from eegfm.contracts import FETCH_AGAIN, EegfmError
 from eegfm.signal.formats.gdf import read_gdf
 from eegfm.signal.formats.mat import read_mat
-from eegfm.signal.recording import FETCH_AGAIN
 
 CLASSES = ("left hand", "right hand", "both feet", "tongue")  # 1 to 4 in the files
 CHANNELS = tuple("Fz FC3 FC1 FCz FC2 FC4 C5 C3 C1 Cz C2 C4 C6 CP3 CP1 CPz CP2 CP4 P1 Pz P2 POz".split())

@@ -4,8 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from eegfm.contracts import EegfmError
-from eegfm.signal.recording import FETCH_AGAIN
+from eegfm.contracts import FETCH_AGAIN, EegfmError
 
 FILE = re.compile(r"File Name:\s*(\S+)")
 NUMBER = re.compile(r"Number of Seizures in File:\s*(\d+)")

@@ -9,11 +9,8 @@ import mne
 import numpy as np
 from jaxtyping import Float
 
-from eegfm.contracts import EegfmError, Montage
+from eegfm.contracts import FETCH_AGAIN, EegfmError, Montage
 from eegfm.signal.montage import montage_of
-
-# the advice at the end of every message about a faulty recording
-FETCH_AGAIN = "Fetch the file again, or leave the recording out with data.allow_partial=true."
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from eegfm.benchmarks.spec import SUMS, BenchmarkSpec, LeftOut, Source
-from eegfm.contracts import EegfmError
+from eegfm.contracts import FETCH_AGAIN, EegfmError
 from eegfm.data.preparing.consistent import refuse_windows
 from eegfm.data.preparing.origin import files_of
 from eegfm.data.preparing.parts import (
@@ -22,7 +22,6 @@ from eegfm.data.preparing.parts import (
 )
 from eegfm.data.store import SampleIndex, digests
 from eegfm.signal.quality import check_amplitude, check_recording
-from eegfm.signal.recording import FETCH_AGAIN
 from eegfm.signal.steps import Step
 from eegfm.signal.windows import cut
 

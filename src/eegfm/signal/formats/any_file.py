@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mne
 
-from eegfm.contracts import EegfmError
+from eegfm.contracts import FETCH_AGAIN, EegfmError
 from eegfm.signal.formats import brainvision, eeglab, fif, nihon
 from eegfm.signal.formats.cnt import open_cnt
 from eegfm.signal.formats.edf import open_edf
@@ -14,7 +14,6 @@ from eegfm.signal.formats.gdf import open_gdf
 from eegfm.signal.formats.of_mne import opened, read_by_mne, stim_of
 from eegfm.signal.formats.opened import Opened
 from eegfm.signal.formats.units import Fault, text_of
-from eegfm.signal.recording import FETCH_AGAIN
 
 OWN: dict[str, Callable[[Path], Opened]] = {
     ".edf": open_edf,

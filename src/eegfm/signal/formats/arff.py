@@ -7,8 +7,7 @@ import numpy as np
 import scipy  # its parts load only when a file is read, which most commands never do
 from jaxtyping import Float
 
-from eegfm.contracts import EegfmError
-from eegfm.signal.recording import FETCH_AGAIN
+from eegfm.contracts import FETCH_AGAIN, EegfmError
 
 
 def read_arff(path: Path, columns: Sequence[str]) -> Float[np.ndarray, "column row"]:

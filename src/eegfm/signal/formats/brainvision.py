@@ -15,11 +15,10 @@ from typing import Any
 
 import mne
 
-from eegfm.contracts import EegfmError
+from eegfm.contracts import FETCH_AGAIN, EegfmError
 from eegfm.signal.formats.of_mne import events_of, opened, places_of, read_by_mne
 from eegfm.signal.formats.opened import VOLT_UV, Opened
 from eegfm.signal.formats.units import Fault, microvolts_of, text_of, unit_fault
-from eegfm.signal.recording import FETCH_AGAIN
 
 NAME = "BrainVision"
 BYTES = {"INT_16": 2, "UINT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}

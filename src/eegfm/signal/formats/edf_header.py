@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eegfm.contracts import EegfmError
+from eegfm.contracts import FETCH_AGAIN, EegfmError
 from eegfm.signal.formats.units import Fault, field_of, microvolts_of, unit_fault
-from eegfm.signal.recording import FETCH_AGAIN
 
 VERSIONS = {b"0       ": 2, b"\xffBIOSEMI": 3}  # bytes of a sample by a file's first eight
 ANNOTATIONS = ("EDF Annotations", "BDF Annotations")

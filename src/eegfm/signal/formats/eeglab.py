@@ -11,11 +11,10 @@ from pathlib import Path
 
 import mne
 
-from eegfm.contracts import EegfmError
+from eegfm.contracts import FETCH_AGAIN, EegfmError
 from eegfm.signal.formats.epochs import open_epochs
 from eegfm.signal.formats.of_mne import events_of, opened, read_by_mne
 from eegfm.signal.formats.opened import Opened
-from eegfm.signal.recording import FETCH_AGAIN
 
 NAME = "EEGLAB"
 HDF5 = b"MATLAB 7.3"

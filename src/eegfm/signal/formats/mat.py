@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 import scipy  # its parts, and h5py below, load when a file is read, which most commands never do
 
-from eegfm.contracts import EegfmError
-from eegfm.signal.recording import FETCH_AGAIN
+from eegfm.contracts import FETCH_AGAIN, EegfmError
 
 # type codes of the format
 NUMBERS = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 12, 13})  # miINT8 to miUINT64

@@ -22,8 +22,7 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from eegfm.contracts import EegfmError
-from eegfm.signal.recording import FETCH_AGAIN
+from eegfm.contracts import FETCH_AGAIN, EegfmError
 
 READ = "NumPy arrays of numbers or characters, lists, tuples, dicts, numbers and strings are read"
 COPIES = 4  # of the file's bytes: an array is made of bytes that were perhaps decoded first
