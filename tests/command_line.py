@@ -41,8 +41,8 @@ LIBRARIES = (
 
 # what commands import of eegfm, and what they import of others where it is used
 OURS = (
-    "eegfm.analysis.evaluate", "eegfm.commands.converting", "eegfm.commands.dashboard", "eegfm.commands.export",
-    "eegfm.commands.streaming", "eegfm.commands.sweep", "eegfm.commands.verifying", "eegfm.config.doors",
+    "eegfm.analysis.evaluate", "eegfm.commands.work.convert", "eegfm.commands.dashboard", "eegfm.commands.export",
+    "eegfm.commands.work.stream", "eegfm.commands.sweep", "eegfm.commands.work.verify", "eegfm.config.doors",
     "eegfm.encoders.spectrum", "eegfm.export.card", "eegfm.export.from_run", "eegfm.models.bandpower",
     "eegfm.models.majority", "eegfm.models.samba", "eegfm.models.stamp", "eegfm.prepare", "eegfm.report",
     "eegfm.reporting.dashboard", "eegfm.search.loop", "eegfm.training.run", "optuna", "skops.io",
