@@ -1,6 +1,7 @@
 """The model of a run for anybody's recordings: its trained task, and how its windows are made."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from eegfm.contracts import EegfmError, MapsPlaces
 from eegfm.data.mix import Mix
 from eegfm.runs.place import Place
 from eegfm.runs.results import read_result
+from eegfm.signal.formats.any_file import open_any
+from eegfm.signal.formats.opened import Opened
 from eegfm.signal.intake import Intake
 from eegfm.tasks.fitted import FILE, FitsInOneGo
 from eegfm.tasks.on_windows import OnWindows
@@ -24,6 +27,12 @@ class Applied:
     intake: Intake
     weights: Any
     end_to_end: bool  # whether the windows of the training lay end to end
+
+    def opened(self, path: Path) -> Opened:
+        """A recording, with what the run's own data set says of the units of its files (`benchmark.units`)."""
+        units = (self.run.config["data"].get("benchmark") or {}).get("units")
+        file = open_any(path)
+        return file.in_units(units) if units else file
 
 
 def applied(place: Place, config: Any) -> Applied:

@@ -19,7 +19,6 @@ from eegfm.contracts import EegfmError
 from eegfm.runs.corpora_seen import reservations_elsewhere
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import Reservation, titled
-from eegfm.signal.formats.any_file import open_any
 from eegfm.support.files import cell, sha256_of, whole
 from eegfm.support.words import console, some
 from eegfm.tasks.on_windows import BATCH, Of, OnWindows
@@ -102,7 +101,7 @@ def embedded(
     model: Applied, name: str, path: Path, of: Of, hop_s: float | None, done: Callable[[float], None]
 ) -> dict[str, Any]:
     """The vectors of a recording's windows, and what is known of them."""
-    windows = model.intake.windows(open_any(path), hop_s)
+    windows = model.intake.windows(model.opened(path), hop_s)
     rows = []
     for x in windows.batches(BATCH):
         rows.append(model.on.vectors(x, windows.montage.coords, of).astype(np.float32))

@@ -16,7 +16,6 @@ from eegfm.contracts import EegfmError
 from eegfm.runs.corpora_seen import reservations_elsewhere
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import titled
-from eegfm.signal.formats.any_file import open_any
 from eegfm.support.files import cell, sha256_of, whole
 from eegfm.support.words import console, some
 from eegfm.tasks.on_windows import BATCH
@@ -112,7 +111,7 @@ def predicted(
     model: Applied, name: str, path: Path, hop_s: float | None, done: Callable[[float], None]
 ) -> PredictedRecording:
     """The probabilities of a recording's windows."""
-    windows = model.intake.windows(open_any(path), hop_s)
+    windows = model.intake.windows(model.opened(path), hop_s)
     rows = []
     for x in windows.batches(BATCH):
         rows.append(model.on.probabilities(x, windows.montage.coords))
