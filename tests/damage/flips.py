@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tests.damage.outcomes import counted
 from tests.damage.uses import USES, Said, Use
 from tests.damage.world import World
 
@@ -178,9 +179,4 @@ def main(how: str, n: int, seed: int, kinds: str, only: int | None, most: int) -
                     )
     names = ("same", "refused", "told", "FAILED")
     print(f"\n{how}, seed {seed}: {n} cases in {time.monotonic() - began:.0f} s")
-    print(f"{'':<28}" + "".join(f"{name:>9}" for name in names))
-    for kind in filter(outcomes.get, KINDS):
-        print(f"{kind:<28}" + "".join(f"{outcomes[kind][name]:>9}" for name in names))
-    whole = sum(outcomes.values(), Counter())
-    print(f"{'all':<28}" + "".join(f"{whole[name]:>9}" for name in names))
-    return whole["FAILED"]
+    return counted({kind: outcomes[kind] for kind in filter(outcomes.get, KINDS)}, names)

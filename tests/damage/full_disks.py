@@ -10,6 +10,7 @@ from pathlib import Path
 
 from eegfm.runs.status import read_status
 from eegfm.support.files import sha256_of
+from tests.damage.outcomes import counted
 from tests.damage.uses import Said
 from tests.damage.works import WORKS, Work
 from tests.damage.world import World
@@ -125,9 +126,4 @@ def main(kinds: str) -> int:
         shutil.rmtree(disks.world.place, ignore_errors=True)
     names = ("refused, went on", "fits", "FAILED")
     print(f"\nfull disks: {time.monotonic() - began:.0f} s")
-    print(f"{'':<16}" + "".join(f"{name:>18}" for name in names))
-    for name, counted in outcomes.items():
-        print(f"{name:<16}" + "".join(f"{counted[one]:>18}" for one in names))
-    whole = sum(outcomes.values(), Counter())
-    print(f"{'all':<16}" + "".join(f"{whole[one]:>18}" for one in names))
-    return whole["FAILED"]
+    return counted(outcomes, names)

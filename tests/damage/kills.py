@@ -13,6 +13,7 @@ from pathlib import Path
 
 from eegfm.runs.status import look
 from tests.command_line import start_warm
+from tests.damage.outcomes import counted
 from tests.damage.uses import Said, surroundings
 from tests.damage.works import WORKS, Work
 from tests.damage.world import World
@@ -121,14 +122,8 @@ def main(n: int, seed: int, kinds: str, only: int | None) -> int:
             if not verdict.startswith(("same", "ended")) or only is not None:
                 at = ", ".join(f"{one:.3f}" for one in kill.at)
                 print(f"{number}: {kill.work.use.name}, killed at {at}: {verdict}", flush=True)
-                shutil.copytree(
-                    killed.world.place / "new", f"/tmp/eegfm-killed-{number}", dirs_exist_ok=True
-                )
+                kept = Path(tempfile.gettempdir(), f"eegfm-killed-{number}")
+                shutil.copytree(killed.world.place / "new", kept, dirs_exist_ok=True)
     names = ("same", "same, litter", "ended", "FAILED")
     print(f"\nkills, seed {seed}: {n} in {time.monotonic() - began:.0f} s")
-    print(f"{'':<16}" + "".join(f"{name:>14}" for name in names))
-    for name, counted in outcomes.items():
-        print(f"{name:<16}" + "".join(f"{counted[one]:>14}" for one in names))
-    whole = sum(outcomes.values(), Counter())
-    print(f"{'all':<16}" + "".join(f"{whole[one]:>14}" for one in names))
-    return whole["FAILED"]
+    return counted(outcomes, names)

@@ -13,14 +13,14 @@ from omegaconf import DictConfig
 from eegfm.build import build
 from eegfm.commands.work.applied import Applied, applied, intake_of
 from eegfm.commands.work.own_folder import Folder
-from eegfm.commands.work.recordings import each, recordings_of
+from eegfm.commands.work.recordings import each, end_with_failures, recordings_of
 from eegfm.config.identity import plain, run_identity
 from eegfm.contracts import EegfmError
 from eegfm.runs.corpora_seen import reservations_elsewhere
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import Reservation, titled
 from eegfm.support.files import cell, sha256_of, whole
-from eegfm.support.words import console, some
+from eegfm.support.words import console
 from eegfm.tasks.on_windows import BATCH, Of, OnWindows
 
 ABOUT, TABLE = "embed.json", "recordings.csv"
@@ -88,13 +88,7 @@ def embed(config: DictConfig) -> None:
         screen.print(sentence, soft_wrap=True)
     kinds = ["npz/", *(["parquet/"] if arrow else [])]
     screen.print(f"{folder.path}: {', '.join([TABLE, *kinds, ABOUT])}", soft_wrap=True)
-    failed = [name for name, outcome in outcomes.items() if isinstance(outcome, str)]
-    if failed:
-        screen.print(
-            f"{len(failed)} of {len(outcomes)} recordings could not be embedded: {some(failed)}; {TABLE} says why",
-            style="bold red", soft_wrap=True,
-        )  # fmt: skip
-        raise SystemExit(1)
+    end_with_failures(screen, outcomes, "could not be embedded", TABLE)
 
 
 def embedded(

@@ -11,13 +11,13 @@ from rich.table import Table
 
 from eegfm.commands.work.applied import Applied, applied
 from eegfm.commands.work.own_folder import Folder
-from eegfm.commands.work.recordings import each, recordings_of
+from eegfm.commands.work.recordings import each, end_with_failures, recordings_of
 from eegfm.contracts import EegfmError
 from eegfm.runs.corpora_seen import reservations_elsewhere
 from eegfm.runs.place import Place
 from eegfm.runs.reservations import titled
 from eegfm.support.files import cell, sha256_of, whole
-from eegfm.support.words import console, some
+from eegfm.support.words import console
 from eegfm.tasks.on_windows import BATCH
 from eegfm.tasks.recording import HOW, By, PredictedRecording
 
@@ -98,13 +98,7 @@ def predict(config: DictConfig) -> None:
     _show(outcomes, config.decide)
     kinds = ["windows/", *(["annotations/", "events/"] if config.annotate else [])]
     screen.print(f"{folder.path}: {', '.join([TABLE, *kinds, ABOUT])}", soft_wrap=True)
-    failed = [name for name, outcome in outcomes.items() if isinstance(outcome, str)]
-    if failed:
-        screen.print(
-            f"{len(failed)} of {len(outcomes)} recordings could not be predicted: {some(failed)}; {TABLE} says why",
-            style="bold red", soft_wrap=True,
-        )  # fmt: skip
-        raise SystemExit(1)
+    end_with_failures(screen, outcomes, "could not be predicted", TABLE)
 
 
 def predicted(

@@ -5,13 +5,16 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from omegaconf import ListConfig
 
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.parts import bar_of
-from eegfm.support.words import visible
+from eegfm.support.words import some, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 log = logging.getLogger(__name__)
 
@@ -90,3 +93,15 @@ def each(
                 bar.console.print(f"{visible(name)}: {outcome}", style="yellow")
             done(1)
             yield name, outcome
+
+
+def end_with_failures(screen: "Console", outcomes: Mapping[str, object], what: str, table: str) -> None:
+    """Name the recordings whose outcome is a reason, if there are any, and leave with exit status 1."""
+    failed = [name for name, outcome in outcomes.items() if isinstance(outcome, str)]
+    if failed:
+        screen.print(
+            f"{len(failed)} of {len(outcomes)} recordings {what}: {some(failed)}; {table} says why",
+            style="bold red",
+            soft_wrap=True,
+        )
+        raise SystemExit(1)
