@@ -38,6 +38,7 @@ MISTAKES = [
     ("model=", "model=: one of these is needed: bandpower, "),
     ("paths.runs=", "paths.runs=: this names no folder. Type paths.runs=<folder>, or leave it out."),
     ("hydra.run.dir=''", "hydra.run.dir=: this names no folder."),
+    ("folder=../x", "folder=../x: a name below runs/ is wanted."),
     ("=3", "=3: a setting is written name=value."),
     ("+modle=stamp", "modle: there is no modle. Did you mean model?"),
     ("+seed=4", "seed is there already: type it without +."),

@@ -43,6 +43,24 @@ def test_options_beside_a_person_are_found_whatever_the_folder_is_called(place, 
     assert "-tiny-s654-" in cell.folder.name and cell.overrides == ["data=tiny"]
 
 
+def test_runs_of_one_kind_lie_in_a_folder_of_a_persons_choice_and_are_the_same_runs(place):
+    (cell,), (named,), (shown,) = (
+        cells_of(["data=tiny", *more]) for more in ([], ["folder=first"], ["folder=first", "row=bandpower"])
+    )
+    assert cell.folder.parts[-2:] == ("single", named.folder.name)
+    assert named.folder.parts[-2:] == ("first", cell.folder.name)
+    assert shown.folder.parent == named.folder.parent and shown.folder != named.folder
+
+
+def test_an_option_that_says_nothing_is_a_sentence(place, monkeypatch):
+    (place / "conf/data/tiny.yaml").write_text("")
+    monkeypatch.setattr(sys, "argv", ["eegfm train", "data=tiny"])
+    with pytest.raises(
+        SystemExit, match=r"data=tiny: the file data/tiny.yaml does not say what to make. It has to"
+    ):
+        main()
+
+
 def test_help_and_mistakes_name_them(place, monkeypatch, capsys):
     (line,) = [line for line in help_screen("train", "", found_here()).splitlines() if "data=tiny" in line]
     assert line.split(None, 1) == ["data=tiny", "Rest or task, of my own"]

@@ -1,6 +1,6 @@
 """`eegfm sweep submit|status|collect|cancel`: train many runs on SLURM or in the background of this machine.
 
-  eegfm sweep submit model=stamp,samba seed=0,1,2 data=tuev experiment=mine hydra/launcher=slurm
+  eegfm sweep submit model=stamp,samba seed=0,1,2 data=tuev folder=mine hydra/launcher=slurm
   eegfm sweep status runs/mine      a row for each cell: state, steps, rate, expected end, reason of a failure
   eegfm sweep collect runs/mine     the report of the finished cells, and a list of the missing ones
   eegfm sweep cancel runs/mine      stop waiting and running cells; submit them again to continue
@@ -84,9 +84,7 @@ def cells_below(folder: Path, jobs: Mapping[str, str] | None) -> dict[Path, Stat
     statuses = {run: look(run, jobs) for run in sorted(runs) if run.parent.name != "diagnostics"}
     statuses = {run: status for run, status in statuses.items() if status is not None}
     if not statuses:
-        raise EegfmError(
-            f"No run in {folder}. Submit some: eegfm sweep submit experiment=<name> seed=0,1,2"
-        )
+        raise EegfmError(f"No run in {folder}. Submit some: eegfm sweep submit folder=<name> seed=0,1,2")
     return statuses
 
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 # Settings that do not make another run: where things lie, and how fast or how visibly the work is done.
 NOT_THE_RUN = {
     "paths": None,
+    "folder": None,
     "logger": None,
     "paper": None,
     "search": None,
@@ -81,7 +82,7 @@ def row_hash(config: Mapping[str, Any], name: str) -> str:
 
 
 def run_name(*, _root_: DictConfig) -> str:
-    """`<experiment>/<model>-<encoder>-<data>-s<seed>-<hash>`: the same command always names the same folder."""
+    """`<folder>/<model>-<encoder>-<data>-s<seed>-<hash>`: the same command always names the same folder."""
     return named(without_hydra(_root_), _root_.hydra.runtime.choices)
 
 
@@ -92,7 +93,12 @@ def named(config: DictConfig, choices: Mapping[str, Any]) -> str:
         f"s{config.seed}",
         identity_hash(plain(config)),
     ]
-    return f"{choices.get('experiment') or 'single'}/{'-'.join(parts)}"
+    return f"{folder_of(config, choices)}/{'-'.join(parts)}"
+
+
+def folder_of(config: DictConfig, choices: Mapping[str, Any]) -> str:
+    """The folder below `paths.runs` in which runs lie together, and the group of their W&B runs."""
+    return config.get("folder") or choices.get("experiment") or "single"
 
 
 def chosen(choices: Mapping[str, Any], group: str) -> str:

@@ -27,9 +27,29 @@ def refuse(config: DictConfig, hydra: Any, folder: Path) -> None:
     more if it has ended.
     """
     _refuse_together(config, hydra)
+    _refuse_without_a_class(config, hydra)
+    below = str(config.get("folder") or "")
+    if below.startswith(".") or "/" in below or "\\" in below:
+        raise EegfmError(
+            f"folder={below}: a name below runs/ is wanted. Another place for all runs: paths.runs=<path>"
+        )
     refuse_wrong_values(config)
     if not (folder / "result.json").exists():
         _refuse_absent(config)
+
+
+def _refuse_without_a_class(config: DictConfig, hydra: Any) -> None:
+    """Raise EegfmError for an option that says nothing, such as an empty file of a person's own."""
+    for group in ("data", "model", "task"):
+        option, node = hydra.runtime.choices.get(group), config.get(group)
+        if option and OmegaConf.is_dict(node) and "_target_" not in node:
+            start = (
+                "defaults: [shared/own@_here_, _self_]" if group == "data" else "_target_: <module>.<class>"
+            )
+            raise EegfmError(
+                f"{group}={option}: the file {group}/{option}.yaml does not say what to make. It has to begin with "
+                f"{start}" + (" (eegfm new <folder> writes one)." if group == "data" else ".")
+            )
 
 
 def _refuse_absent(config: DictConfig) -> None:

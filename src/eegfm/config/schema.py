@@ -74,6 +74,7 @@ class RunSchema:
     callbacks: dict[str, Any] = field(default_factory=dict)
     logger: dict[str, Any] = field(default_factory=dict)
     paths: Paths = field(default_factory=Paths)
+    folder: str | None = None
     seed: int = MISSING
     weights: str | None = None
     pretrain: dict[str, Any] = field(default_factory=dict)
