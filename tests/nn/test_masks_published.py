@@ -60,6 +60,7 @@ def test_samples_at_the_ends_are_not_hidden_as_often_as_others():
     often = {mask: mask(SPEC)(torch.zeros(20_000, 1, 64), seeded()).double().mean(0)[0] for mask in ALL}
     assert often[Blocks][-1] == 0 and often[Blocks][0] < 0.1 < 0.4 < often[Blocks][32]
     assert often[Subsequences][0] > 0.7 and often[Subsequences][32] < 0.55
+    assert often[Subsequences][-1] == 1 > often[Subsequences][-2]
     assert (often[Samples] - 0.5).abs().max() < 0.02
     assert often[Semantic][0] > 0.6
 

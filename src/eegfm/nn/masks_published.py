@@ -6,7 +6,7 @@ hides:
 
 - `Samples`: int(ratio * T) samples, a half.
 - `Blocks`: 0.41 on average and as little as 0.14 in a window, since blocks overlap; never the last sample.
-- `Subsequences`: 0.50 if all blocks have found a place.
+- `Subsequences`: 0.50 if all blocks have found a place; always the last sample.
 - `Semantic`: 0.498 at T=256, 0.473 at T=64, nothing at T=32: eight blocks of four samples fill the window. Shorter
   windows are refused; the reference would draw from an empty range.
 
@@ -69,8 +69,8 @@ class Subsequences:
 
     Places are drawn up to 100 times, and a block is kept if it overlaps no earlier one: a window may have
     fewer blocks. With `evenly_spaced`, each of `n_visible` intervals of T // n_visible samples holds one
-    block, which starts at the latest where it still fits. Samples near the ends are visible less often than
-    others.
+    block, which starts at the latest where it still fits. A block starts at T - length - 1 at the latest, so that the
+    last sample is always hidden, and samples near the ends are visible less often than others.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class Subsequences:
     ) -> Bool[Tensor, "batch channel time"]:
         (n_batch, _, n_times), n = x.shape, self.n_visible
         length = math.ceil(int((1 - self.ratio) * n_times) / n)
-        if not length or n_times < n:
+        if not length or n_times < n or length >= n_times:
             raise _too_short(n_times, f"{n} blocks to see (task.mask.n_visible)")
         if self.evenly_spaced:
             interval = n_times // n
             late = torch.randint(max(1, interval - length), (n_batch, n), generator=generator)
             starts = interval * torch.arange(n) + late
             return everywhere(~inside(starts, (starts + length).clamp(max=n_times), n_times), x)
-        drawn = torch.randint(n_times - length + 1, (n_batch, DRAWS), generator=generator)
+        drawn = torch.randint(n_times - length, (n_batch, DRAWS), generator=generator)
         placed = torch.full(
             (n_batch, n), -length
         )  # absent blocks lie before the window, where they overlap nothing
