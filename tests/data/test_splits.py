@@ -1,6 +1,7 @@
 """Divisions: by subject, seeded, and never a training window where a test window should be."""
 
 import inspect
+import re
 from pathlib import Path
 
 import numpy as np
@@ -147,8 +148,9 @@ def test_every_class_of_a_part_and_every_subject_of_few_shots_is_drawn_by_itself
     first, second = (part[(index.split == "train") & (index.label == label)] for label in (0, 1))
     assert not np.array_equal(first, second)
     shot = FewShot(shots=1, gap_s=0.0)(index, WINDOW_S)
-    places = [np.flatnonzero(shot[index.subject == name] == "train") for name in ("S02", "S05", "S08")]
-    assert len({tuple(one.tolist()) for one in places}) == 3
+    testing = sorted(set(index.subject[index.split == "test"].tolist()))
+    places = [np.flatnonzero(shot[index.subject == name] == "train") for name in testing]
+    assert len({tuple(one.tolist()) for one in places}) >= 3  # of two recordings with two ends each
 
 
 def test_who_is_left_out_is_the_fold_whatever_the_seed_and_each_fold_draws_who_validates():
@@ -173,28 +175,63 @@ def test_who_is_left_out_is_the_fold_whatever_the_seed_and_each_fold_draws_who_v
     seed=st.integers(0, 3),
 )
 def test_shots_keep_their_distance_from_test_windows(index, shots, gap_s, seed):
+    was_test = index.split == "test"
+    owners = {
+        (subject, label): was_test & (index.subject == subject) & (index.label == label)
+        for subject, label in {
+            *zip(index.subject[was_test].tolist(), index.label[was_test].tolist(), strict=True)
+        }
+    }
     try:
         split = FewShot(shots=shots, gap_s=gap_s, seed=seed)(index, WINDOW_S)
     except EegfmError as refusal:
-        assert "leaves no test window of subject" in str(refusal)
+        named = re.findall(r"(S\d+) class (\d) \(of (\d+)\)", str(refusal))
+        assert named and all(owners[name, int(label)].sum() == int(n) for name, label, n in named)
+        assert {(name, int(label)) for name, label, _ in named} >= {
+            owner for owner, rows in owners.items() if rows.sum() <= shots
+        } or "more" in str(refusal)
         return
-    was_test = index.split == "test"
     np.testing.assert_array_equal(split[~was_test], index.split[~was_test])
-    for subject in set(index.subject[was_test].tolist()):
+    for rows in owners.values():
+        assert (split[rows] == "train").sum() == shots and (split[rows] == "test").any()
+    for subject in {subject for subject, _ in owners}:
         rows = was_test & (index.subject == subject)
-        labels = sorted(set(index.label[rows].tolist()))
-        for label in labels:
-            of_class = rows & (index.label == label)
-            drawn = (split[of_class] == "train").sum()
-            # a later class may find its windows used up; what an earlier one was given is not taken away
-            assert drawn <= shots if label != labels[0] else drawn == min(shots, of_class.sum())
-        assert (split[rows] == "test").any() and (split[rows] == "train").any()
         for row in np.flatnonzero(rows & (split == "")):
             taken = rows & (split == "train") & (index.recording == index.recording[row])
             nearest = np.abs(index.onset_s[taken] - index.onset_s[row]).min(initial=np.inf)
             assert nearest < WINDOW_S + gap_s, "another recording is never near"
     found = leakage(with_split(index, split), WINDOW_S)
     assert found.nearest_s is None or found.nearest_s >= gap_s
+
+
+def minutes_of_rest_and_task(*seconds: int) -> SampleIndex:
+    """Four test subjects with one recording of each class, of so many seconds, and a training subject."""
+    rows = [
+        (label, f"S{subject}", f"S{subject}_{label}", onset, "test" if subject else "train")
+        for subject in range(5)
+        for label, end in enumerate(seconds)
+        for onset in np.arange(0, end, WINDOW_S)
+    ]
+    label, subject, recording, onset_s, split = map(np.array, zip(*rows, strict=True))
+    digest = np.arange(len(rows), dtype=np.uint64)
+    return SampleIndex(label, subject, np.full(len(rows), ""), recording, onset_s, split, digest)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_shots_at_one_end_of_a_minute_leave_half_a_minute_to_test(seed):
+    """Five windows of twelve and a gap of two: scattered ones would leave many a subject without the class."""
+    index = minutes_of_rest_and_task(180, 60)
+    split = FewShot(shots=5, gap_s=10.0, seed=seed)(index, WINDOW_S)
+    for name in ("S1", "S2", "S3", "S4"):
+        task = split[index.recording == f"{name}_1"].tolist()
+        ends = ["train"] * 5 + [""] * 2 + ["test"] * 5
+        assert task in (ends, ends[::-1])
+        assert (split[index.recording == f"{name}_0"] == "test").sum() == 36 - 5 - 2
+
+
+def test_shots_that_would_take_a_class_from_the_test_set_are_refused_by_name():
+    with pytest.raises(EegfmError, match=r"shots=10 .* of 4 classes.*: S1 class 1 \(of 12\), S2 class 1"):
+        FewShot(shots=10)(minutes_of_rest_and_task(180, 60), WINDOW_S)
 
 
 @settings(derandomize=True, deadline=None, max_examples=40)

@@ -13,6 +13,7 @@ import numpy as np
 
 from eegfm.contracts import EegfmError
 from eegfm.data.store import SampleIndex
+from eegfm.support.words import some
 
 
 class Division(Protocol):
@@ -88,8 +89,10 @@ class KFold:
 class FewShot:
     """Move a few windows of every test subject from the published test split to training: calibration to a person.
 
-    `shots` windows are drawn for each test subject and class. Windows within `gap_s` of one of them in the
-    same recording are not used, since neighbouring windows are nearly the same.
+    The shots of a test subject and class lie together, at one end of a recording: the first `shots` windows of the
+    class, or the last. Recording and end are drawn; a recording with fewer windows of the class is followed by the
+    next. Windows within `gap_s` of a shot in the same recording are not used, since neighbouring windows are nearly the
+    same; shots that lie together cost the least of them. Every subject keeps test windows of every class.
 
     Args:
         shots: windows for each class and test subject.
@@ -104,25 +107,36 @@ class FewShot:
 
     def __call__(self, index: SampleIndex, window_s: float) -> np.ndarray:
         split = index.split.astype("<U5")
+        lost = []
         for position, subject in enumerate(sorted(set(index.subject[split == "test"].tolist()))):
             rng = np.random.default_rng([self.seed, position])
             rows = np.flatnonzero((index.split == "test") & (index.subject == subject))
-            for label in np.unique(index.label[rows]):
-                free = rows[(index.label[rows] == label) & (split[rows] == "test")]
-                shots = rng.permutation(free)[: self.shots]
-                for shot in shots:
-                    near = rows[
-                        (index.recording[rows] == index.recording[shot])
-                        & (np.abs(index.onset_s[rows] - index.onset_s[shot]) < window_s + self.gap_s)
-                        & (split[rows] == "test")
-                    ]
-                    split[near] = ""
-                split[shots] = "train"
-            if not (split[rows] == "test").any():
-                raise EegfmError(
-                    f"split.shots={self.shots} with split.gap_s={self.gap_s:g} leaves no test window of subject "
-                    f"{subject}, who has {len(rows)}. Take fewer shots or a smaller gap."
-                )
+            names, recording = np.unique(index.recording[rows], return_inverse=True)
+            turn = rng.permutation(len(names))[recording]
+            from_its_end = rng.integers(2, size=len(names))[recording] == 1
+            along = np.where(from_its_end, -index.onset_s[rows], index.onset_s[rows])
+            rows = rows[np.lexsort((along, turn))]
+            of_class = {
+                int(label): rows[index.label[rows] == label] for label in np.unique(index.label[rows])
+            }
+            for shot in np.concatenate([own[: self.shots] for own in of_class.values()]):
+                near = rows[
+                    (index.recording[rows] == index.recording[shot])
+                    & (np.abs(index.onset_s[rows] - index.onset_s[shot]) < window_s + self.gap_s)
+                    & (split[rows] == "test")
+                ]
+                split[near] = ""
+                split[shot] = "train"
+            lost += [
+                f"{subject} class {label} (of {len(own)})"
+                for label, own in of_class.items()
+                if not (split[own] == "test").any()
+            ]
+        if lost:
+            raise EegfmError(
+                f"split.shots={self.shots} with split.gap_s={self.gap_s:g} leaves no test window of {len(lost)} "
+                f"classes of test subjects; classes count from 0: {some(lost, 8)}. Take fewer shots or a smaller gap."
+            )
         return split
 
 
