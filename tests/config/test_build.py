@@ -26,6 +26,9 @@ from tests.config.test_who_wins import leaves
 
 GROUPS = ("data", "model", "encoder", "task", "trainer", "logger", "adapt", "row", "experiment")
 OPTIONS = {group: sorted(path.stem for path in (config_dir() / group).glob("*.yaml")) for group in GROUPS}
+PRETRAINED = [
+    one for one in OPTIONS["adapt"] if "_" in one
+]  # the others take any model, from weights=<run or file>
 
 
 def resolved(*overrides: str) -> dict:
@@ -196,9 +199,17 @@ def test_a_run_is_named_by_what_makes_it_what_it_is():
     assert seeds[0] == seeds[1]
 
 
+@pytest.mark.parametrize("model", ["stamp", "eegm2", "samba", "cbramod", "braindecode"])
+def test_a_ridge_probe_takes_any_model_with_the_scale_of_its_recipe(model):
+    config = composed(f"model={model}", "adapt=ridge")
+    assert config.task._target_ == "eegfm.tasks.probe.Probe"
+    assert (config.task.head, config.task.balanced, config.task.layer) == ("ridge", True, None)
+    assert config.task.scale == (None if model == "stamp" else 100.0)
+
+
 @pytest.mark.parametrize(
     "adapt",
-    [pytest.param(a, marks=[pytest.mark.slow] * (a != "samba_published_probe")) for a in OPTIONS["adapt"]],
+    [pytest.param(a, marks=[pytest.mark.slow] * (a != "samba_published_probe")) for a in PRETRAINED],
 )
 def test_a_pre_training_is_a_run_of_its_own(adapt):
     """Shared by every way to use it, named by what it is, and no part of a run that does not start from it."""
