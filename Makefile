@@ -15,7 +15,7 @@ WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=$(or $(OMP_NUM_THREADS),1) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tsfm setup-braindecode train test test-all test-cluster check types test-fast bench clean
+.PHONY: help setup setup-tsfm setup-braindecode setup-docs train test test-all test-cluster check types test-fast bench docs docs-serve clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -43,6 +43,13 @@ types:
 
 test-fast:
 	$(PYTEST) -m "not slow and not gpu" $(ARGS)
+
+docs: setup-docs  ## build the documentation, without network, into docs/_build/html (a warning is an error)
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+docs-serve: docs  ## build the documentation and open it at http://localhost:8000
+	$(BIN)/python -m webbrowser -n http://localhost:8000 >/dev/null 2>&1 & $(BIN)/python -m http.server -d docs/_build/html -b localhost 8000
 
 bench: setup  ## measure speed and print the tables (ARGS= names one benchmark)
 	$(BIN)/python -m tests.bench $(ARGS)
@@ -77,6 +84,11 @@ setup-braindecode: setup  ## add braindecode, whose classifiers model=braindecod
 	  || rm -rf $(VENV)/lib/python3*/site-packages/torchaudio/lib
 	@touch $(VENV)/.ready-braindecode
 
+setup-docs: setup
+	@test -e $(VENV)/.ready-docs || $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS),docs]' \
+	  || $(BIN)/python -m pip install -qq -c constraints.txt -e '.[$(EXTRAS),docs]'
+	@touch $(VENV)/.ready-docs
+
 clean:  ## remove .venv and what builds and tests leave (data and runs stay)
-	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist build docs/_build docs/_made .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

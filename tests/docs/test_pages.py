@@ -1,0 +1,52 @@
+"""Every command of every page runs and says what the page shows; those that cannot run here compose."""
+
+import re
+import shlex
+
+import pytest
+
+from eegfm.commands import COMMANDS
+from eegfm.config.schema import config_dir
+from tests.command_line import call
+from tests.composed import composed
+from tests.docs.pages import PAGES, Page, differences, laid, pages, run
+
+RUN = [page for page in pages() if page.runs]
+COMPOSED = [page for page in pages() if any(page.composed())]
+
+
+def name_of(page: Page) -> str:
+    return str(page.path.relative_to(PAGES.parent))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", RUN, ids=name_of)
+def test_the_commands_of_a_page_say_what_it_shows(page, tmp_path, request):
+    laid(page, tmp_path, request.getfixturevalue("eeg_data") if page.needs else None)
+    for command in page.commands():
+        wrong = differences(command.shown, run(command.typed, tmp_path))
+        assert not wrong, f"{name_of(page)}:{command.lines[0]}: $ {command.typed}\n{wrong}"
+    if any(page.fences("pycon")):
+        options = ("-o", "ELLIPSIS", "-o", "NORMALIZE_WHITESPACE")
+        done = call("doctest", *options, str(page.path), cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", COMPOSED, ids=name_of)
+def test_the_other_commands_of_a_page_exist(page, tmp_path):
+    for line in page.composed():
+        _, command, *words = shlex.split(re.sub(r"<[^>]*>", "x", line))
+        assert command in COMMANDS, line
+        if command == "sweep" and words[0] == "submit":
+            command, words = "train", [word for word in words[1:] if word not in ("--parallel", "2")]
+        if not (config_dir() / f"{command}.yaml").is_file():
+            shown = call("eegfm", command, "--help", cwd=tmp_path).stdout
+            missing = [word for word in words if word.startswith("--") and word not in shown]
+            assert not missing, line
+            continue
+        words = [word for word in words if word != "-m"]
+        if command == "evaluate":
+            words = [re.sub("^split=", "values.split=", word) for word in words]
+        # of the values of a sweep the first
+        words = [re.sub(r"=range\(.*", "=1", re.sub(r"=([^\[(,]+),.*", r"=\1", word)) for word in words]
+        composed(*words, door=command)
