@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent / "_ext")]
-
 from eegfm.version import __version__
+
+sys.path[:0] = [str(Path(__file__).parent / "_ext")]
 
 project = "eegfm"
 author = "the eegfm authors"

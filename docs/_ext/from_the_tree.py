@@ -51,6 +51,11 @@ def cell(text: str) -> str:
     return re.sub(r"\s+", " ", str(text)).replace("|", "\\|").replace("<", "&lt;")
 
 
+def row(*cells: object) -> str:
+    """A row of a table."""
+    return f"| {' | '.join(cell(str(one)) for one in cells)} |"
+
+
 def first_comment(text: str) -> str:
     """What the first comment lines of an option's file say."""
     lines = text.splitlines()
@@ -137,7 +142,7 @@ def options() -> None:
     lines = [
         "# Options",
         "",
-        "A run is composed of one option of each group, then of what you type. Each key below can be typed as it stands.",
+        "A run is composed of one option of each group, then of what you type. Each key can be typed as it stands.",
         "",
     ]
     lines += ["| group | chooses |", "|---|---|"]
@@ -218,8 +223,9 @@ def benchmarks() -> None:
             f"benchmarks/{file.stem}.md",
             benchmark_page(file.stem, spec, importlib.import_module(module.rpartition(".")[0])),
         )
+        windows = f"{len(spec.channels)} channels, {spec.window_s:g} s at {spec.sfreq:g} Hz"
         listed.append(
-            f"| [`{file.stem}`]({file.stem}.md) | {cell(spec.title)} | {len(spec.classes)} | {len(spec.channels)} channels, {spec.window_s:g} s at {spec.sfreq:g} Hz | {cell(spec.access)} |"
+            row(f"[`{file.stem}`]({file.stem}.md)", spec.title, len(spec.classes), windows, spec.access)
         )
     write(
         "benchmarks/index.md",
@@ -262,9 +268,13 @@ def benchmark_page(name: str, spec: BenchmarkSpec, module: ModuleType) -> str:
         for split in SPLITS:
             windows = (spec.census.per_split or {}).get(split)
             people = spec.splits.get(split, ())
-            lines += [
-                f"| {split} | {len(people)}: {cell(', '.join(people))} | {windows if windows is not None else 'not counted'} |"
-            ]
+            lines.append(
+                row(
+                    split,
+                    f"{len(people)}: {', '.join(people)}",
+                    "not counted" if windows is None else windows,
+                )
+            )
     if spec.split_rule:
         lines += ["", spec.split_rule]
     if spec.census.source:
