@@ -33,8 +33,8 @@ test-cluster: setup  ## a sweep through a real SLURM that is started here (wants
 	$(BIN)/python -m pytest -q -rs tests/cluster $(ARGS)
 
 check: setup  ## format, lint, types, floors and the fast tests
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests docs examples
+	$(BIN)/ruff check src tests docs examples
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory -j2 types test-fast
 

@@ -1,7 +1,7 @@
 """The whole system in plain PyTorch: a prepared store, STAMP over log spectra, a training loop, scores by person.
 
-Nothing of eegfm is imported; what it does around this (checks, leaks, resuming, reports) is left out. First make a store,
-then name it:
+Nothing of eegfm is imported; what it does around this (checks, leaks, resuming, reports) is left out. First make a
+store, then name it:
 
     eegfm prepare data=synthetic
     python examples/train_simple.py data/cache/synthetic/<fingerprint>
