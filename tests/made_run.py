@@ -86,10 +86,12 @@ def make_run(
     benchmark: dict[str, Any] | None = None,
     finished_at: str | None = None,
     one_class: str | None = None,
+    constant: bool = False,
     tested: Sequence[str] = ("S32", "S33", "S34"),
     **overrides: Any,
 ) -> RunResult:
-    """Write a finished run of test subjects of 40 windows; `one_class` is a subject of the first class only."""
+    """Write a finished run of test subjects of 40 windows; `one_class` is a subject of the first class only; a
+    `constant` run gives the classes' frequencies for every window, as `majority` does."""
     classes = CLASSES[n_classes]
     folder.mkdir(parents=True)
     random = np.random.default_rng([seed, n_classes, *folder.name.encode()])
@@ -104,6 +106,8 @@ def make_run(
         label[who == one_class] = 0
         logits = random.normal(size=(len(who), n_classes)) + np.eye(n_classes)[label]
         probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        if constant:
+            probability = np.tile(np.bincount(label) / len(label), (len(label), 1))
         keys = [f"{subject}_1/{i}s" for i, subject in enumerate(who)]
         write_predictions(
             folder / f"predictions_{split}.csv", keys, who.tolist(), label, probability, classes

@@ -17,7 +17,8 @@ from eegfm.reporting.formats import markdown
 from eegfm.reporting.groups import group_runs
 from eegfm.reporting.remarks import marks, remarks
 from eegfm.reporting.run_folders import find_runs, read_runs
-from eegfm.reporting.scores import difference, score
+from eegfm.reporting.scores import difference, interval, score
+from eegfm.reporting.tables import tables
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import read_result
 from eegfm.support.summed import with_sum, without_sum
@@ -42,10 +43,12 @@ def recomputed(folder: Path, metric: str) -> float:
     return {
         "balanced acc.": lambda: sk.balanced_accuracy_score(table.labels, decided),
         "AUROC": lambda: sk.roc_auc_score(table.labels, positive),
-        "AUC-PR": lambda: sk.auc(recall, precision),
+        "pred. positive": lambda: decided.mean(),
+        "most predicted": lambda: np.bincount(decided).max() / len(decided),
+        "AUC-PR": lambda: sk.average_precision_score(table.labels, positive),
+        "AUC-PR, trapezoid": lambda: sk.auc(recall, precision),
         "Cohen's kappa": lambda: sk.cohen_kappa_score(table.labels, decided),
         "weighted F1": lambda: sk.f1_score(table.labels, decided, average="weighted"),
-        "avg. precision": lambda: sk.average_precision_score(table.labels, positive),
         "AUC-PR chance": lambda: table.labels.mean(),
         "accuracy": lambda: sk.accuracy_score(table.labels, decided),
     }[metric]()
@@ -73,7 +76,25 @@ def test_every_number_of_the_markdown_comes_out_of_the_folders_that_its_row_name
                 deviation = f" ± {np.std(values):.4f}" if len(values) > 1 else ""
                 assert re.split(r" [(\[]", cell)[0] == f"{np.mean(values):.4f}{deviation}"
                 checked += 1
-    assert checked == 2 * 5 + 4  # the metrics of two groups on two classes and of one on four
+    assert checked == 2 * 6 + 5  # the metrics of two groups on two classes and of one on four
+
+
+def test_the_trapezoid_stands_beside_papers_and_one_side_instead_of_a_half(tmp_path: Path) -> None:
+    """`majority` says 0.25 of every window: no area of 2.5 times chance, no balanced accuracy of 0.500."""
+    for data in ("synthetic", "mental_arithmetic"):
+        make_run(tmp_path / data, 1, data=data, constant=True)
+    tables_of = {t.groups[0].first.data: t for t in tables(grouped(tmp_path)[0])}
+    assert (
+        "auc_pr" not in tables_of["synthetic"].metrics
+        and "auc_pr" in tables_of["mental_arithmetic"].metrics
+    )
+    for table in tables_of.values():
+        (group,) = table.groups
+        assert score(group, "auc_pr") == "–" and score(group, "balanced_accuracy") == "one side"
+        assert interval(group, "balanced_accuracy") == ""
+        assert score(group, "average_precision") == score(group, "prevalence")
+    text = markdown(*grouped(tmp_path), by_subject=False)
+    assert "1 of 1 seeds count every test window as the same class (one side)" in text
 
 
 def test_the_spread_is_that_of_the_subjects_means_over_seeds(tmp_path: Path) -> None:
@@ -92,7 +113,7 @@ def test_a_subject_of_one_class_has_no_auroc_and_does_not_hide_the_others(tmp_pa
     (row,) = [line for line in text.splitlines() if line.startswith("| S33 ")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1:4] == ["40", "40", "0"]
-    assert cells[4] != "–" and cells[5:] == ["–", "–"]
+    assert "–" not in cells[4:6] and cells[6:] == ["–", "–"]
     assert re.search(r"\(0\.\d\d … 0\.\d\d\)", text)
 
 

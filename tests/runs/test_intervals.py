@@ -19,6 +19,7 @@ from eegfm.runs.intervals import (
     student,
 )
 from eegfm.runs.predictions import PredictionTable
+from eegfm.tasks.metric_names import NO_SCORE
 from eegfm.tasks.metrics import scores
 from tests.bench.coverage import WORLDS, covered
 
@@ -52,7 +53,7 @@ def test_a_draw_is_scored_as_scikit_learn_scores_its_windows(n_subjects, n_class
         expected = scores(one.probabilities[rows], one.labels[rows], n_classes)
         for metric, values in found.items():
             assert values[draw] == pytest.approx(expected[metric], abs=1e-12, nan_ok=True), metric
-    assert set(found) == set(scores(one.probabilities, one.labels, n_classes)) - {"prevalence"}
+    assert set(found) == set(scores(one.probabilities, one.labels, n_classes)) - {*NO_SCORE}
 
 
 @pytest.mark.parametrize("n", range(2, ALL_UP_TO + 1))

@@ -10,9 +10,11 @@ from eegfm.runs.outputs import subject_scores
 from eegfm.tasks.metric_names import (
     METRICS,
     NEEDS_TWO_CLASSES,
+    NO_SCORE,
     WITH_CHANCE,
     chance,
     in_order,
+    one_side,
     short,
     spoken,
 )
@@ -43,7 +45,7 @@ def test_the_better_end_of_a_score_is_that_of_an_oracle():
     """The true labels as probabilities, against ones that know nothing."""
     probability, label = drawn(3)
     guessed, told = scores(probability, label, 3), scores(np.eye(3)[label], label, 3)
-    for name in guessed:
+    for name in set(guessed) - {*NO_SCORE}:
         assert METRICS[name].better == "max" and told[name] > guessed[name]
 
 
@@ -61,6 +63,22 @@ def test_columns_stand_as_published_and_others_follow():
     assert (short("cohen_kappa"), spoken("balanced_accuracy"), spoken("my_own")) == (
         "Cohen's kappa", "balanced accuracy", "my own",
     )  # fmt: skip
+
+
+def test_the_trapezoid_stands_beside_rows_of_papers_alone():
+    present = ["auroc", "auc_pr", "average_precision", "prevalence"]
+    assert in_order(present) == ["auroc", "average_precision", "prevalence"]
+    assert in_order(present, cited=["auc_pr"]) == ["auroc", "average_precision", "auc_pr", "prevalence"]
+    assert short("average_precision") == "AUC-PR"
+
+
+def test_one_side_is_every_window_of_the_same_class():
+    labels = np.array([0, 1, 2, 1])
+    assert one_side(scores(np.eye(3)[[1, 1, 1, 1]], labels, 3))
+    assert not one_side(scores(np.eye(3)[[1, 1, 1, 2]], labels, 3))
+    for said, expected in (([0.6, 0.9], True), ([0.1, 0.4], True), ([0.4, 0.6], False)):
+        columns = np.stack([1 - np.array(said), np.array(said)], axis=1)
+        assert one_side(scores(columns, labels[:2], 2)) == expected
 
 
 def test_the_table_is_read_without_torch_and_scikit_learn():

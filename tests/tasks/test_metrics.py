@@ -39,13 +39,17 @@ def oracle(probability, labels, n_classes):
             return {
                 "balanced_accuracy": sk.balanced_accuracy_score(labels, decided),
                 "auroc": sk.roc_auc_score(labels, positive),
-                "auc_pr": np.trapezoid(precision[::-1], recall[::-1]),
+                "predicted_positive": sum(decided.tolist()) / len(labels),
+                "auc_pr": math.nan
+                if 1 < max(positive.tolist().count(p) for p in positive.tolist()) >= len(labels) / 2
+                else np.trapezoid(precision[::-1], recall[::-1]),
                 "average_precision": sk.average_precision_score(labels, positive),
                 "prevalence": sum(labels) / len(labels),
             }
         decided = [max(range(n_classes), key=lambda c: row[c]) for row in probability.tolist()]
         return {
             "balanced_accuracy": sk.balanced_accuracy_score(labels, decided),
+            "most_predicted": max(decided.count(c) for c in range(n_classes)) / len(labels),
             "cohen_kappa": sk.cohen_kappa_score(labels, decided),
             "weighted_f1": sk.f1_score(labels, decided, average="weighted"),
             "accuracy": sk.accuracy_score(labels, decided),
@@ -104,6 +108,17 @@ def test_two_classes_by_hand():
     assert found["average_precision"] == pytest.approx(1 / 2 * 1 + 1 / 2 * 2 / 3)
     assert found["auc_pr"] == pytest.approx(1 / 2 * 1 + 1 / 2 * (1 / 2 + 2 / 3) / 2)  # 0.7917, not 0.8333
     assert found["prevalence"] == 1 / 2
+
+
+def test_one_score_of_half_of_all_windows_has_no_trapezoid():
+    """Of one score for all windows it would be (1 + prevalence) / 2: 2.5 times chance at a quarter."""
+    labels = np.array([1, 0, 0, 0])
+    constant = scores(two_columns([0.25] * 4), labels, 2)
+    assert (
+        math.isnan(constant["auc_pr"]) and constant["average_precision"] == constant["prevalence"] == 1 / 4
+    )
+    assert math.isnan(scores(two_columns([0.9, 0.5, 0.5, 0.1]), labels, 2)["auc_pr"])
+    assert scores(two_columns([0.9, 0.5, 0.4, 0.1]), labels, 2)["auc_pr"] == 1
 
 
 def test_a_probability_of_exactly_one_half_is_the_first_class():

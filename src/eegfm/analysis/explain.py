@@ -34,7 +34,7 @@ from eegfm.support.files import write_json, write_text
 from eegfm.support.words import console
 from eegfm.tasks.classify import Classify
 from eegfm.tasks.decision import decide
-from eegfm.tasks.metric_names import spoken
+from eegfm.tasks.metric_names import in_order, spoken
 from eegfm.tasks.metrics import probabilities, scores
 
 
@@ -177,7 +177,9 @@ def _draw(outputs: dict[str, Any], numbers: dict[str, Any], spec: Any, title: st
 
 def _sentences(numbers: dict[str, Any]) -> list[str]:
     """The scores, the reservations, and how attention compares with the true lead field."""
-    metrics = ", ".join(f"{spoken(name)} {value:.3f}" for name, value in numbers["metrics"].items())
+    metrics = ", ".join(
+        f"{spoken(name)} {numbers['metrics'][name]:.3f}" for name in in_order(numbers["metrics"])
+    )
     sentences = [f"{numbers['n_windows']:,} windows of {len(numbers['by_subject'])} subjects: {metrics}"]
     sentences += numbers["warnings"]
     by_map = numbers.get("attention", {}).get("rank_correlation")
@@ -199,14 +201,14 @@ def _page(title: str, numbers: dict[str, Any], pictures: dict[str, Path]) -> str
             f"{row['n_windows']:,}",
             *(
                 "–" if row.get(m) is None or row[m] != row[m] else f"{row[m]:.3f}"
-                for m in numbers["metrics"]
+                for m in in_order(numbers["metrics"])
             ),
         ]
         for subject, row in numbers["by_subject"].items()
     ]
     for name, path in pictures.items():
         body.append(picture(path.read_bytes(), name))
-    body.append(table(["subject", "windows", *(spoken(m) for m in numbers["metrics"])], rows))
+    body.append(table(["subject", "windows", *(spoken(m) for m in in_order(numbers["metrics"]))], rows))
     body.append(
         note("Maps show the head from above, nose up; each map gives its lowest and highest value.")
     )

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import auc, precision_recall_curve, roc_curve
+from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
 from eegfm.contracts import Montage
 from eegfm.drawing.recordings import scalp_maps
@@ -42,7 +42,7 @@ def curves(
         false, true, _ = roc_curve(own, p)
         axes[0].plot(false, true, color=colour, ls=dash, label=f"{classes[i]}: {auc(false, true):.3f}")
         precision, recall, _ = precision_recall_curve(own, p)
-        area = auc(recall, precision)
+        area = average_precision_score(own, p)
         axes[1].plot(recall, precision, color=colour, ls=dash, label=f"{classes[i]}: {area:.3f}")
         axes[1].axhline(own.mean(), color=colour, lw=0.8, ls=":")
         happened, called = calibration_curve(own, p, n_bins=BINS, strategy="quantile")

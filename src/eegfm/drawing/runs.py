@@ -30,7 +30,7 @@ from eegfm.drawing.style import (
     new_figure,
     number,
 )
-from eegfm.tasks.metric_names import PUBLISHED, chance, spoken
+from eegfm.tasks.metric_names import MAIN, NO_SCORE, chance, in_order, spoken
 
 
 def learning_curve(
@@ -50,7 +50,9 @@ def learning_curve(
     ):
         marked_line(axes[0], epochs, column_of(history, name), label, colour, marker)
     axes[0].set_ylabel("loss")
-    shown = [name for name in PUBLISHED if any(f"val/{name}" in row for row in history)]
+    shown = in_order(
+        name for name in MAIN if name not in NO_SCORE and any(f"val/{name}" in row for row in history)
+    )
     for name, colour, marker in zip(shown, (BLUE, ORANGE, GREEN, PURPLE), "os^D", strict=False):
         marked_line(axes[1], epochs, column_of(history, f"val/{name}"), spoken(name), colour, marker)
     axes[1].set_ylabel("validation metric")

@@ -16,7 +16,7 @@ from eegfm.config.identity import row_hash
 from eegfm.reporting.against import Row as Beside
 from eegfm.reporting.costs import clock, energy, gpu_hours, with_prefix
 from eegfm.reporting.groups import Group, group_runs, mean
-from eegfm.reporting.remarks import marks, remarks
+from eegfm.reporting.remarks import decided, marks, remarks
 from eegfm.reporting.run_curve import Curve, curve, five_digits
 from eegfm.reporting.run_folders import Run, find_runs, read_config, read_runs
 from eegfm.reporting.run_pictures import pictures
@@ -43,7 +43,8 @@ def collected(folder: Path, to: Path, jobs: Mapping[str, str] | None = None) -> 
     cells = [_read(place, finished.get(place), problem_of.get(place, ""), jobs) for place in folders]
     rows = _rows(groups, cells)
     present = {metric for cell in cells if cell.result for metric in cell.result.metrics.get("test", {})}
-    metrics = in_order(present)  # the order of a report
+    cited = {metric for row in rows if row.group for metric in row.group.references}
+    metrics = in_order(present, cited)  # the order of a report
     embedded = _figures(cells, rows)
     position = {id(cell): i for i, row in enumerate(rows) for cell in row.cells}
     code = {_commit(cell.result.git) for cell in cells if cell.result}
@@ -260,7 +261,7 @@ def _group(row: Row, rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, A
             for name, reference in group.references.items()
             if (beside := Beside(reference, group))
         },
-        "remarks": remarks(group),
+        "remarks": [*decided(group), *remarks(group)],
         "marks": marks(group),
         "subjects": {
             subject: {name: value for name, value in values.items() if name not in SUBJECT_FACTS}

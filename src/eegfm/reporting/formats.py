@@ -11,7 +11,7 @@ from eegfm.drawing import sheet as drawing_sheet
 from eegfm.drawing.html import document, picture
 from eegfm.drawing.sheet import Sheet, grid, note, raised
 from eegfm.reporting.groups import Group
-from eegfm.reporting.remarks import controls, incomparable, marks, places, remarks
+from eegfm.reporting.remarks import controls, decided, incomparable, marks, places, remarks
 from eegfm.reporting.run_folders import Problem
 from eegfm.reporting.scores import LEGEND, NONE, difference, interval, score, spread
 from eegfm.reporting.tables import (
@@ -26,7 +26,7 @@ from eegfm.reporting.tables import (
     tables,
 )
 from eegfm.support.words import console, visible
-from eegfm.tasks.metric_names import PUBLISHED, short
+from eegfm.tasks.metric_names import MAIN, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,9 +63,9 @@ def _show_table(screen: "Console", table: Table) -> None:
     from rich.table import Table as Grid
     from rich.text import Text
 
-    # the published metrics always; as many of the others as fit (18 columns each) beside a label of 40 columns
-    extra = [metric for metric in table.metrics if metric not in PUBLISHED]
-    main = [metric for metric in table.metrics if metric in PUBLISHED]
+    # the main metrics always; as many of the others as fit (18 columns each) beside a label of 40 columns
+    extra = [metric for metric in table.metrics if metric not in MAIN]
+    main = [metric for metric in table.metrics if metric in MAIN]
     room = max(0, (screen.width - 40) // 18 - len(main))
     shown = main + extra[:room]
     grid = Grid(
@@ -107,7 +107,7 @@ def _show_table(screen: "Console", table: Table) -> None:
     for group in table.groups:
         if group.references:
             note(screen, f"{group.label}: {'; '.join(remarks(group))}")
-        for sentence in [*places(group), *controls(group)]:
+        for sentence in [*decided(group), *places(group), *controls(group)]:
             note(screen, f"{group.label}: {sentence}")
     for i, source in enumerate(table.sources, 1):
         note(screen, f"{raised(i)} {source}")
@@ -128,6 +128,7 @@ def markdown(
             notes = [
                 *(f"**{mark}**" for mark in marks(group)),
                 *remarks(group),
+                *decided(group),
                 *places(group),
                 *controls(group),
             ]
@@ -193,7 +194,7 @@ def latex(
     """LaTeX tables for a paper: mean, deviation and interval of the published metrics, with the reservations below."""
     lines = [r"% \usepackage{booktabs}"]
     for table in tables(groups):
-        metrics = [m for m in table.metrics if m in PUBLISHED] or table.metrics
+        metrics = [m for m in table.metrics if m in MAIN] or table.metrics
         lines += ["", *drawing_sheet.latex(score_sheet(table, metrics, whole=False))]
         for group in table.groups if by_subject else []:
             lines += ["", *drawing_sheet.latex(subject_sheet(group))]

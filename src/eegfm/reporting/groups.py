@@ -15,6 +15,7 @@ from eegfm.reporting.published import Reference, flat, published
 from eegfm.reporting.run_folders import Problem, Run
 from eegfm.runs.intervals import ends
 from eegfm.runs.results import SUBJECT_FACTS, RunResult
+from eegfm.tasks.metric_names import one_side
 
 
 @dataclass
@@ -45,6 +46,11 @@ class Group:
         """
         seeds = [run.drawn for run in self.runs if run.drawn]
         return ends(seeds) if len(seeds) == len(self.runs) else {}
+
+    @property
+    def one_sided(self) -> list[Run]:
+        """The seeds that count every test window as the same class."""
+        return [run for run in self.runs if one_side(run.result.metrics["test"])]
 
     def subjects(self) -> dict[str, dict[str, Any]]:
         """By test subject: its facts, and its metrics as means over the seeds."""

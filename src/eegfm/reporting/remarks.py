@@ -38,6 +38,14 @@ def controls(group: Group) -> list[str]:
     return [sentence + few for sentence in diagnostic_sentences(averaged, tested)]
 
 
+def decided(group: Group) -> list[str]:
+    """Sentences on how the group's windows become classes: of seeds that predict one class only."""
+    n = len(group.one_sided)
+    if not n:
+        return []
+    return [f"{n} of {len(group.runs)} seeds count every test window as the same class (one side)"]
+
+
 def places(group: Group) -> list[str]:
     """Sentences about the group's spatial matrices, as means over the seeds; empty for a model without one."""
     by_seed = [run.result.spatial for run in group.runs]

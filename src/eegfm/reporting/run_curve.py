@@ -9,7 +9,7 @@ from eegfm.runs.results import RunResult, refuse_changed_file
 
 FILE = "metrics.csv"
 POINTS = 400  # of a curve; the page draws it about 300 pixels wide
-NO_CURVE = ("epoch", "step", "train/loss_epoch", "val/prevalence")
+NO_CURVE = ("epoch", "step", "train/loss_epoch", "val/prevalence", "val/auc_pr")
 
 Curve = dict[str, list[float | None]]
 

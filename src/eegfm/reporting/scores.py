@@ -7,6 +7,7 @@ from eegfm.reporting.remarks import incomparable
 from eegfm.tasks.metric_names import NO_SCORE
 
 NONE = "–"
+ONE_SIDE = "one side"  # every window is counted as the same class
 LEGEND = (
     "mean ± population standard deviation (ddof 0, as published) over seeds; [95 % interval over test subjects "
     "and seeds]; (lowest … highest test subject)"
@@ -14,8 +15,10 @@ LEGEND = (
 
 
 def score(group: Group, metric: str) -> str:
-    """`0.6123 ± 0.0123`; a single seed has no deviation."""
+    """`0.6123 ± 0.0123`; a single seed has no deviation. A balanced accuracy of one class only is "one side"."""
     values = group.test(metric)
+    if metric == "balanced_accuracy" and len(group.one_sided) == len(group.runs):
+        return ONE_SIDE
     centre = mean(values)
     if math.isnan(centre):
         return NONE
@@ -25,6 +28,8 @@ def score(group: Group, metric: str) -> str:
 def interval(group: Group, metric: str) -> str:
     """The 95 % interval of the mean over test subjects; empty if there is none."""
     ends = group.intervals.get(metric)
+    if metric == "balanced_accuracy" and len(group.one_sided) == len(group.runs):
+        return ""
     return f"[{ends[0]:.2f}, {ends[1]:.2f}]" if ends else ""
 
 

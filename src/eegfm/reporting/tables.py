@@ -10,9 +10,9 @@ from eegfm.reporting.against import Row
 from eegfm.reporting.contests import Contest
 from eegfm.reporting.groups import Group
 from eegfm.reporting.published import Reference, protocols, published
-from eegfm.reporting.remarks import controls, marks, places, remarks
+from eegfm.reporting.remarks import controls, decided, marks, places, remarks
 from eegfm.reporting.scores import LEGEND, NONE, interval, score, spread
-from eegfm.tasks.metric_names import PUBLISHED, in_order, short
+from eegfm.tasks.metric_names import MAIN, in_order, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,7 +76,7 @@ def tables(groups: Sequence[Group]) -> list[Table]:
                 + f", {kind}" * bool(kind),
                 groups=members,
                 # for a mix, only the metrics of the whole; the result of a run also holds those of each corpus
-                metrics=in_order(present),
+                metrics=in_order(present, cited={reference.metric for reference in used}),
                 published=shown,
                 sources=[s for s in dict.fromkeys(r.source for r in references) if s in cited],
             )
@@ -111,7 +111,7 @@ def subject_rows(group: Group) -> tuple[list[str], list[list[str]]]:
     """The header and the rows of a group's table of test subjects."""
     subjects = group.subjects()
     present = {name for row in subjects.values() for name in row}
-    metrics = [name for name in PUBLISHED if name in present]
+    metrics = in_order({*MAIN} & present)
     header = ["subject", "windows", *group.first.classes, *(short(metric) for metric in metrics)]
     rows = [
         [
@@ -147,7 +147,7 @@ def score_sheet(table: Table, metrics: Sequence[str], *, whole: bool) -> Sheet:
         cells = ["\n".join(filter(None, (part(group, m) for part in parts))) for m in metrics]
         rows.append([group.label, str(len(group.runs)), tested, *cells])
         sentences_of[group.label] = [*marks(group), *(remarks(group) if whole or group.references else [])]
-        sentences_of[group.label] += places(group) + controls(group) if whole else []
+        sentences_of[group.label] += decided(group) + places(group) + controls(group) if whole else []
         folders.append(f"{group.label}, from: {', '.join(run.label() for run in group.runs)}")
     notes = [
         LEGEND if whole else LEGEND.rpartition(";")[0],

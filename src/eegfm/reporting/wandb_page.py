@@ -23,7 +23,7 @@ from eegfm.runs.evaluations import FOLDER as EVALUATIONS
 from eegfm.runs.reservations import reservations_of
 from eegfm.runs.wandb import CONFUSION, PREDICTIONS, SUBJECTS
 from eegfm.support.process import environment
-from eegfm.tasks.metric_names import METRICS, NO_SCORE, short
+from eegfm.tasks.metric_names import METRICS, NO_SCORE, in_order, short
 
 if TYPE_CHECKING:
     from wandb_workspaces.reports.v2.interface import Report
@@ -51,7 +51,7 @@ class Page:
     @property
     def metrics(self) -> list[str]:
         tested = {name for run in self.runs for name in run.result.metrics["test"]} - {*NO_SCORE}
-        return [name for name in METRICS if name in tested][:SHOWN]
+        return [name for name in in_order(tested) if name in METRICS][:SHOWN]
 
     @property
     def experiments(self) -> list[str]:

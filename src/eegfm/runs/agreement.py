@@ -18,7 +18,8 @@ from eegfm.runs.intervals import scores_by_draw
 from eegfm.runs.predictions import PredictionTable, read_predictions
 from eegfm.runs.results import RunResult, refuse_changed_file, unreadable
 from eegfm.support.files import uncelled
-from eegfm.tasks.metric_names import NEEDS_TWO_CLASSES
+from eegfm.tasks.decision import decide
+from eegfm.tasks.metric_names import NEEDS_TWO_CLASSES, NO_SCORE
 
 ALIKE = 1e-6  # the files keep every digit; other versions of a library round otherwise
 Rows = dict[str, dict[str, Any]]
@@ -49,6 +50,8 @@ def refuse_disagreement(folder: Path, result: RunResult) -> None:
 
 def _compare(path: Path, whose: str, found: Mapping[str, Any], said: Mapping[str, Any]) -> None:
     for name, value in found.items():
+        if name not in said and name in NO_SCORE:
+            continue  # a run of before has not counted it
         if name not in said:
             raise unreadable(
                 f"{path.parent / 'result.json'} has no {name}{whose}, which {path.name} gives."
@@ -91,6 +94,7 @@ def _of_predictions(path: Path, table: PredictionTable) -> tuple[dict[str, float
     whole = scores(0, counts.sum(0))
     if len(table.classes) == 2:
         whole["prevalence"] = float(table.labels.mean())
+        whole["predicted_positive"] = float(decide(p).mean())
     rows = {
         str(subject): {
             "n_windows": int(counts[i].sum()),

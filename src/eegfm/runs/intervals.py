@@ -141,7 +141,7 @@ def draws(n: int) -> tuple[Int[np.ndarray, "draw subject"], Float[np.ndarray, " 
 def scores_by_draw(
     table: PredictionTable, subjects: Sequence[str], counts: Int[np.ndarray, "draw subject"]
 ) -> Mapping[str, Float[np.ndarray, " draw"]]:
-    """Every metric of `tasks.metrics.scores` but the prevalence, over the pooled windows of each draw."""
+    """Every metric of `tasks.metrics.scores` but levels (the prevalence), over the pooled windows of each draw."""
     position = {name: i for i, name in enumerate(subjects)}
     subject = np.array([position[name] for name in table.subjects])
     n = len(table.classes)
@@ -191,11 +191,13 @@ def _of_ranks(
     hits, misses = ours.cumsum(1), others.cumsum(1)
     n, m = hits[:, -1], misses[:, -1]
     with np.errstate(invalid="ignore", divide="ignore"):
+        of_one_score = (ours + others).max(1)
+        alike = (of_one_score > 1) & (of_one_score >= (n + m) / 2)
         precision = np.where(hits + misses > 0, hits / (hits + misses), 1.0)
         step = ours / n[:, None]
         before = np.c_[np.ones(len(weight)), precision[:, :-1]]
         return {
             "auroc": (others * (hits - ours / 2)).sum(1) / (n * m),
-            "auc_pr": (step * (precision + before) / 2).sum(1),
+            "auc_pr": np.where(alike, np.nan, (step * (precision + before) / 2).sum(1)),
             "average_precision": (step * precision).sum(1),
         }

@@ -12,7 +12,7 @@ from eegfm.data.facts import BenchmarkFacts
 from eegfm.runs.reservations import Reservation, diagnostic_sentences, reservations_of, spatial_sentences
 from eegfm.runs.results import SUBJECT_FACTS, RunResult
 from eegfm.support.words import console
-from eegfm.tasks.metric_names import METRICS, chance
+from eegfm.tasks.metric_names import METRICS, chance, one_side
 
 
 def show(result: RunResult, folder: Path, note: str | None = None) -> None:
@@ -94,7 +94,7 @@ def _scores(
     ]  # result.json has more
     table = Table("", "windows", *names)
     n = sum(row["n_windows"] for row in by_subject.values())
-    table.add_row("all", f"{n:,}", *(Text(_number(scores[name]), style="bold") for name in names))
+    table.add_row("all", f"{n:,}", *(Text(_score(name, scores), style="bold") for name in names))
     for corpus in dict.fromkeys(name.partition("/")[2] for name in scores if "/" in name):
         of_corpus = [row["n_windows"] for s, row in by_subject.items() if s.startswith(f"{corpus}/")]
         found = (Text(_number(scores.get(f"{name}/{corpus}")), style="bold") for name in names)
@@ -104,7 +104,13 @@ def _scores(
         table.add_row(subject, f"{row[SUBJECT_FACTS[0]]:,}", *found)
     screen.print(table)
     if "prevalence" in scores:
-        screen.print(f"chance: auc_pr {_number(scores['prevalence'])}, the others {chance('auroc', 2):g}")
+        screen.print(
+            f"chance: average_precision {_number(scores['prevalence'])}, the others {chance('auroc', 2):g}"
+        )
+
+
+def _score(name: str, scores: Mapping[str, float]) -> str:
+    return "one side" if name == "balanced_accuracy" and one_side(scores) else _number(scores[name])
 
 
 def _number(value: float | None) -> str:

@@ -5,8 +5,9 @@ balanced accuracy, Cohen's kappa and weighted F1 for more. scikit-learn computes
 only accumulates (and gathers over processes): its macro accuracy counts a class that is predicted but
 absent from the labels as a recall of zero, which is likely for few windows of a rare class.
 
-Unusual: the published AUC-PR is the trapezoid under the precision-recall curve. It is more optimistic than
-average precision, which is reported beside it under its own name.
+Unusual: the published AUC-PR is the trapezoid under the precision-recall curve. It is more optimistic than average
+precision, which is our AUC-PR; the trapezoid stands only beside rows of papers. Where many windows have one score it
+means nothing: at a prevalence of 0.25, one score of all windows gives 0.625.
 
 A new metric also needs an entry in `metric_names.py` (its name, place in tables, better end, chance level) and a form
 for many draws at once in `eegfm.runs.intervals`; without that it has no interval.
@@ -74,9 +75,11 @@ def scores(
     """Score one whole set of windows.
 
     Two classes are decided by P(second class) > 0.5 (a tie is the first class) and give
-    `balanced_accuracy`, `auroc`, `auc_pr` (trapezoid), `average_precision`, and `prevalence`, the share of
-    the second class and chance level of the last two. More classes are decided by the largest probability
-    (a tie is the earlier class) and give `balanced_accuracy`, `cohen_kappa`, `weighted_f1`, `accuracy`.
+    `balanced_accuracy`, `predicted_positive`, the share of windows that are counted as the second class, `auroc`,
+    `auc_pr` (trapezoid), `average_precision`, and `prevalence`, the share of the second class and chance level of the
+    last two. `auc_pr` is NaN where half of all windows, and more than one, have the same probability. More classes are
+    decided by the largest probability (a tie is the earlier class) and give `balanced_accuracy`, `most_predicted`, the
+    share of the class that most windows are counted as, `cohen_kappa`, `weighted_f1`, `accuracy`.
 
     Balanced accuracy is the mean recall over the classes that occur in `labels`. Where `labels` hold one class only,
     the values are scikit-learn's, without its warnings: `auroc` is NaN; `cohen_kappa` is NaN if that class is also all
@@ -88,6 +91,7 @@ def scores(
     """
     probabilities, labels = np.asarray(probabilities), np.asarray(labels)
     _check(probabilities, labels, n_classes)
+    predicted = decide(probabilities)
     with warnings.catch_warnings():
         # labels of one class, or a predicted class that the labels lack: the docstring says what results
         warnings.simplefilter("ignore", category=UserWarning)
@@ -95,17 +99,19 @@ def scores(
         if n_classes == 2:
             positive = probabilities[:, 1]
             precision, recall, _ = sk.precision_recall_curve(labels, positive)
+            alike = np.unique(positive, return_counts=True)[1].max()
             found = {
-                "balanced_accuracy": sk.balanced_accuracy_score(labels, decide(probabilities)),
+                "balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
+                "predicted_positive": predicted.mean(),
                 "auroc": sk.roc_auc_score(labels, positive),
-                "auc_pr": sk.auc(recall, precision),
+                "auc_pr": np.nan if 1 < alike >= len(labels) / 2 else sk.auc(recall, precision),
                 "average_precision": sk.average_precision_score(labels, positive),
                 "prevalence": labels.mean(),
             }
         else:
-            predicted = decide(probabilities)
             found = {
                 "balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
+                "most_predicted": np.bincount(predicted).max() / len(labels),
                 "cohen_kappa": sk.cohen_kappa_score(labels, predicted),
                 "weighted_f1": sk.f1_score(labels, predicted, average="weighted"),
                 "accuracy": sk.accuracy_score(labels, predicted),
