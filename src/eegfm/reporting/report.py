@@ -7,6 +7,7 @@ from pathlib import Path
 
 from eegfm.reporting import against, contests, rankings
 from eegfm.reporting.costs import costs
+from eegfm.reporting.folds import folded
 from eegfm.reporting.formats import html, latex, markdown, show
 from eegfm.reporting.groups import Group, group_runs
 from eegfm.reporting.remarks import reservations_about
@@ -23,8 +24,9 @@ def report(options: argparse.Namespace) -> None:
         ValueError: there is no run, or no run has the metric or the reference of the options.
     """
     runs, problems = read_runs(find_runs([Path(_without_key(text)) for text in options.paths]))
+    runs, older = folded(runs)
     groups, repeats = group_runs(runs)
-    problems += repeats
+    problems += [*older, *repeats]
     supplement = _supplement(groups, options)
     if options.csv:
         _write(options.csv, flat_table(groups, problems))

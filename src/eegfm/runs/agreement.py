@@ -38,7 +38,7 @@ def refuse_disagreement(folder: Path, result: RunResult) -> None:
         if result.classifies:
             table = read_predictions(path)
             _refuse(path, "classes", ", ".join(table.classes), ", ".join(result.classes))
-            found, by_subject = _of_predictions(path, table)
+            found, by_subject = scores_of(table, path)
         else:
             found, by_subject = _of_errors(path)
         said = result.by_subject.get(split, {})
@@ -77,7 +77,12 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:80]} ..."
 
 
-def _of_predictions(path: Path, table: PredictionTable) -> tuple[dict[str, float], Rows]:
+def scores_of(table: PredictionTable, path: Path) -> tuple[dict[str, float], Rows]:
+    """The metrics of a table of predictions, as a whole and by subject with its facts; `path` is named in errors.
+
+    Raises:
+        EegfmError: the table holds no probabilities.
+    """
     p = table.probabilities
     if not len(p) or not (np.isfinite(p).all() and p.min() >= 0 and p.max() <= 1):
         raise unreadable(f"{path} holds no probabilities: wanted numbers from 0 to 1, one row a window.")
