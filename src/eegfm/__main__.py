@@ -2,8 +2,10 @@
 
 import sys
 from importlib import import_module
+from pathlib import Path
 
 from eegfm.commands import COMMANDS
+from eegfm.support.files import refused_by_disk
 from eegfm.support.process import arguments
 from eegfm.support.words import print_anything, unknown
 
@@ -35,7 +37,12 @@ def main() -> None:
         )
         raise SystemExit(2)
     with arguments(f"eegfm {command}", *sys.argv[2:]):
-        import_module(COMMANDS[command][0]).main()
+        try:
+            import_module(COMMANDS[command][0]).main()
+        except OSError as error:
+            if not (refused := refused_by_disk(error, Path.cwd())):
+                raise
+            sys.exit(refused)
 
 
 if __name__ == "__main__":

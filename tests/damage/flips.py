@@ -136,19 +136,11 @@ class Tried:
         self.undamaged = cache(self._undamaged)
 
     def _undamaged(self, use: Use) -> Said:
-        """What a command says without any damage, twice the same."""
-        said = []
-        for _ in range(2):
-            self.world.restore()
-            said.append(use.run(self.world.place))
-        first, second = said
-        assert first.status == 0, (use, first.text)
-        assert (first.lines, first.numbers) == (second.lines, second.numbers), (
-            use.name,
-            set(first.lines) ^ set(second.lines),
-            [key for key in first.numbers if first.numbers[key] != second.numbers.get(key)],
-        )
-        return first
+        """What a command says without any damage."""
+        self.world.restore()
+        said = use.run(self.world.place)
+        assert said.status == 0, (use, said.text)
+        return said
 
     def run(self, case: Case) -> list[str]:
         """The verdict of every command of a case."""
@@ -169,6 +161,8 @@ def main(how: str, n: int, seed: int, kinds: str, only: int | None, most: int) -
         tried = Tried(Path(root))
         print(f"The undamaged world took {time.monotonic() - began:.0f} s.", flush=True)
         for number in range(n) if only is None else [only]:
+            if number and not number % 20:
+                print(f"{number} cases in {time.monotonic() - began:.0f} s", flush=True)
             case = case_of(tried.world, how, seed, number, kinds, most)
             for use, verdict in zip(case.uses, tried.run(case), strict=True):
                 outcomes.setdefault(case.kind, Counter())[verdict.partition(":")[0]] += 1

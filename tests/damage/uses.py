@@ -29,6 +29,7 @@ TIMES = re.compile(
 )
 WORK = re.compile(r"left:|series through")  # how much work was left, which may be more after a damage
 
+UNFINISHED = ".unfinished"  # of a store that is being written
 NOTHING = ("", "''", "[]", "None", "{}")
 
 
@@ -78,6 +79,8 @@ class Use:
         """What stands in the files that it writes."""
         found: dict[str, str] = {}
         for path in sorted({path for pattern in self.writes for path in place.glob(pattern)}):
+            if path.parent.suffix == UNFINISHED:  # nothing reads it
+                continue
             name = path.relative_to(place).as_posix()
             try:
                 held = READERS.get(path.suffix, _bytes)(path)

@@ -27,7 +27,7 @@ STAMP = (
     "trainer.max_epochs=3",
 )
 SAMBA = (
-    *TRAINING, "model=samba", "task=classify", "model.width_scale=8", "model.d_state=8", "trainer.max_epochs=3",
+    *TRAINING, "model=samba", "task=classify", "model.width_scale=8", "model.d_state=8", "trainer.max_epochs=2",
 )  # fmt: skip
 BANDPOWER = (*TRAINING, "model=bandpower")
 SEARCH = ("-m", "search=optuna", "model=bandpower", "model.max_iter=range(200,5000,100)")

@@ -28,7 +28,7 @@ from eegfm.config.own import found_here, searchpath
 from eegfm.config.refusals import refuse
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
-from eegfm.support.files import full_disk, refuse_links
+from eegfm.support.files import refuse_links, refused_by_disk
 from eegfm.support.process import arguments, environment
 from eegfm.support.words import print_anything
 
@@ -106,8 +106,10 @@ def door(
             except EegfmError as error:
                 sys.exit(str(error))
             except Exception as error:
-                if full := full_disk(error, Path.cwd()):  # Hydra writes files before a command begins
-                    sys.exit(full)
+                if refused := refused_by_disk(
+                    error, Path.cwd()
+                ):  # Hydra writes files before a command begins
+                    sys.exit(refused)
                 found = "" if asked or error in broken else mistake(error, config_name, settings, more)
                 if not found:
                     raise

@@ -14,6 +14,7 @@ from typing import Any
 from eegfm.contracts import EegfmError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+NO_RIGHT = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
@@ -49,11 +50,17 @@ def remove_unfinished(folder: Path) -> None:
         left.unlink(missing_ok=True)
 
 
-def full_disk(error: BaseException, folder: Path) -> str:
-    """The sentence for an error that says that a disk is full, in whatever library it arose; "" for others.
+def refused_by_disk(error: BaseException, folder: Path) -> str:
+    """The sentence for an error that says that a disk is full, or that one has no right to a file; "" for others.
 
-    The full disk may be another than that of `folder`: the sentence says how much is free there.
+    A full disk is found in the errors of whatever library. It may be another than that of `folder`: the sentence says
+    how much is free there.
     """
+    if isinstance(error, OSError) and error.errno in NO_RIGHT and error.filename is not None:
+        return (
+            f"{error.filename}: {error.strerror}. Ask for the right to it; or write elsewhere (out=, --to, paths.runs=, "
+            "paths.cache=); or work on a copy of your own."
+        )
     said = [os.strerror(number) for number in FULL]
     if not (isinstance(error, OSError) and error.errno in FULL) and not any(
         one in str(error) for one in said

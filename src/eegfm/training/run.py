@@ -30,7 +30,7 @@ from eegfm.runs.status import Pruned, at_work
 from eegfm.runs.summary import show
 from eegfm.runs.wandb import end
 from eegfm.support.checksums import write_with_sum
-from eegfm.support.files import full_disk
+from eegfm.support.files import refused_by_disk
 from eegfm.support.locks import only_one
 from eegfm.support.process import environment, level
 from eegfm.tasks.fitted import FitsInOneGo
@@ -96,7 +96,7 @@ def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float
             _follow(config, folder, choices)
             return None
         try:
-            with listening() as asked, at_work(folder), _full_disk_told(folder), _no_run_left_open(folder):
+            with listening() as asked, at_work(folder), _refusal_told(folder), _no_run_left_open(folder):
                 finished = (folder / "result.json").exists()  # by another process, a moment ago
                 result = read_result(folder) if finished else _train(config, folder, choices, asked)
                 if config.diagnostics and not result.diagnostics:
@@ -115,12 +115,12 @@ def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float
 
 
 @contextmanager
-def _full_disk_told(folder: Path) -> Iterator[None]:
+def _refusal_told(folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if full := full_disk(error, folder):
-            raise EegfmError(full) from error
+        if refused := refused_by_disk(error, folder):
+            raise EegfmError(refused) from error
         raise
 
 
