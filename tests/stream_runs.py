@@ -1,10 +1,11 @@
 """What the tests and the benchmark of `eegfm stream` share: runs with random weights, and recordings of any length."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from eegfm.build import build
 from eegfm.signal.formats.edf_writer import EdfWriter
@@ -15,9 +16,18 @@ from tests.nn.tokens import seeded
 SMALL = ("model.width_scale=8", "model.d_state=8")
 
 
-def untrained_run(folder: Path, *overrides: str, seed: int = 0) -> Path:
-    """A run folder as training leaves it, without the training: the weights as they are drawn."""
+def untrained_run(
+    folder: Path, *overrides: str, seed: int = 0, benchmark: dict[str, Any] | None = None
+) -> Path:
+    """A run folder as training leaves it, without the training: the weights as they are drawn.
+
+    `benchmark` is a declaration of somebody's own recordings, in place of the data set's.
+    """
     config = composed(*overrides)
+    if benchmark is not None:
+        with open_dict(config):
+            target = "eegfm.benchmarks.own.declared.benchmark"
+            config.data.benchmark = {"_target_": target, "name": "mine", **benchmark}
     with seeded(seed):
         task = build(config, None).task
     make_run(folder, seed)

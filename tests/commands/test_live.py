@@ -76,8 +76,11 @@ def loopback(tmp_path, monkeypatch):
     monkeypatch.setenv("LSLAPICFG", str(tmp_path / "lsl_api.cfg"))
 
 
-def check_classifier(run: Path, raw: mne.io.RawArray, seconds: float, tmp_path: Path) -> None:
-    rows, said, markers = listened(run, raw, seconds, tmp_path)
+def check_classifier(
+    run: Path, raw: mne.io.RawArray, seconds: float, tmp_path: Path, played: mne.io.RawArray | None = None
+) -> None:
+    """Hold the answers against the model's on the recording; `played`: what the player sends in its place."""
+    rows, said, markers = listened(run, played or raw, seconds, tmp_path)
     n_windows = int((seconds - 4) / HOP_S) + 1
     assert len(rows) == n_windows and f"{n_windows:,} answers" in said and " 0 samples lost" in said
     assert "what it says is of the 4 s before" in said
@@ -104,6 +107,26 @@ def check_classifier(run: Path, raw: mne.io.RawArray, seconds: float, tmp_path: 
 def test_a_live_recording_is_answered_window_by_window_and_nothing_is_lost(tmp_path):
     run = untrained_run(tmp_path / "classify", "model=eegm2", "task=classify", "data=synthetic", *SMALL)
     check_classifier(run, recording(120), 10, tmp_path)
+
+
+def test_what_the_data_set_declares_of_its_files_counts_for_a_replayed_one(tmp_path):
+    """The player says volts of what are millivolts, and other names."""
+    aliases = {f"ch{i}": name for i, name in enumerate(CHANNELS)}
+    run = untrained_run(
+        tmp_path / "classify", "model=eegm2", "task=classify", "data=synthetic", *SMALL,
+        benchmark={
+            "files": "{subject}/{label}.edf", "labels": {"from": "path"}, "classes": {"left": "l", "right": "r"},
+            "windows": {"cut": "end_to_end", "length_s": 4}, "channels": [*CHANNELS], "sfreq": 200,
+            "units": {"*": "mV"}, "aliases": aliases,
+        },
+    )  # fmt: skip
+    raw = recording(60)
+    played = mne.io.RawArray(
+        raw.get_data() * 1e3, mne.create_info([*aliases], 200.0, "eeg"), verbose="error"
+    )
+    check_classifier(run, raw, 6, tmp_path, played)
+    said = (tmp_path / "out.txt").read_text()
+    assert "unit: mV, as the run's data set declares of its files; the stream says V" in said
 
 
 def test_a_causal_model_goes_on_exactly_with_its_memory(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from eegfm.contracts import EegfmError, Montage
+from eegfm.signal.declared import Declared
 from eegfm.signal.montage import montage_of
 from eegfm.signal.recording import Recording
 from eegfm.signal.steps import Step
@@ -133,6 +134,7 @@ class BenchmarkSpec:
         pool_gap: whose ids are not the pool's, in words.
         one_label: a recording is cut end to end and has one label, so that windows of any length have it too.
         places: the places of the stored rows where the names do not say them.
+        declared: what is known of the files beside what they say, which also counts where a trained model is applied.
         own: a person's own recordings, which nobody has counted: the first complete preparation does, and more is asked
             of the whole (see `eegfm.data.counted`).
         reference_key: a window's key in a store of the reference's own scripts, and the split that lists it there ->
@@ -170,6 +172,7 @@ class BenchmarkSpec:
     pool_gap: str = ""
     one_label: bool = False
     places: Montage | None = None
+    declared: Declared = field(default_factory=Declared)
     own: bool = False
     reference_key: Callable[[str, SplitName], ReferenceWindow | None] | None = None
 

@@ -109,6 +109,11 @@ def of_run(place: Place, *, tokens: bool = False) -> Portable:
             for part in data_of(run).corpora.values()
         },
     }
+    declared = {
+        part.benchmark.name: _said(part.benchmark.declared) for part in data_of(run).corpora.values()
+    }
+    if any(declared.values()):
+        config["declared"] = declared
     if kind in FITTED:
         task = trained(run, place).task
         fitted, state = _fitted(kind, task, len(spec.classes))
@@ -159,6 +164,12 @@ def _tokens(run: "DictConfig") -> SampleSpec:
 def data_of(run: "DictConfig", encoder: Any = None) -> Any:
     """The run's data module, without opening its store."""
     return make(run.data, "data")(encoder=encoder, split=None)
+
+
+def _said(declared: Any) -> dict[str, Any]:
+    """What is declared of a data set's files, in JSON's types."""
+    said = {"units": dict(declared.units), "aliases": dict(declared.aliases)}
+    return {key: value for key, value in said.items() if value}
 
 
 def benchmarks_of(place: Place) -> dict[str, Any]:

@@ -113,12 +113,16 @@ class Portable(nn.Module):
         return self._embedded(*self._inputs(x, coords))
 
     def predict(
-        self, recording: "mne.io.BaseRaw | str | Path", *, hop_s: float | None = None
+        self,
+        recording: "mne.io.BaseRaw | str | Path",
+        *,
+        hop_s: float | None = None,
+        units: Mapping[str, str | float] | None = None,
     ) -> "PredictedRecording":
         """Class probabilities along a recording, the table of `eegfm predict`: see `eegfm.export.recording.predict`."""
         from eegfm.export.recording import predict  # imports MNE, which takes seconds
 
-        return predict(self, recording, hop_s=hop_s)
+        return predict(self, recording, hop_s=hop_s, units=units)
 
     def _embedded(self, x: Tensor, coords: Tensor) -> Tensor:
         return self.backbone.embed(x if self.scale is None else x / size_of(x, self.scale), coords)

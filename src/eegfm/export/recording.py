@@ -1,5 +1,7 @@
 """A portable model along a whole recording, which it brings to its own channels, steps and windows."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +10,9 @@ import torch
 
 from eegfm.contracts import EegfmError, MapsPlaces
 from eegfm.export.described import FITTED
+from eegfm.signal.declared import Declared
 from eegfm.signal.formats.any_file import open_any, open_raw
+from eegfm.signal.formats.opened import Opened
 from eegfm.signal.intake import Intake
 from eegfm.signal.steps import step_of
 from eegfm.tasks.recording import PredictedRecording
@@ -16,11 +20,13 @@ from eegfm.tasks.recording import PredictedRecording
 if TYPE_CHECKING:
     import mne
 
-BATCH = 64  # windows at once
-
 
 def predict(
-    model: Any, recording: "mne.io.BaseRaw | str | Path", *, hop_s: float | None = None
+    model: Any,
+    recording: "mne.io.BaseRaw | str | Path",
+    *,
+    hop_s: float | None = None,
+    units: Mapping[str, str | float] | None = None,
 ) -> PredictedRecording:
     """Class probabilities of the windows of a recording, the same table that `eegfm predict` writes.
 
@@ -28,6 +34,8 @@ def predict(
         model: a `Portable` of task=classify, or fitted in one go.
         recording: what MNE has read, with its units, or the path of a file, which is read as those of a corpus are.
         hop_s: seconds from one window to the next; None for a window, end to end.
+        units: what one number of a channel is, by its name or "*" (see `Opened.in_units`), {} for what the recording
+            says; None for what the data set of the training has declared of its files.
 
     Raises:
         EegfmError: the model tells no classes apart or has no encoder; or as `eegfm.signal.intake.Intake.windows`.
@@ -41,21 +49,30 @@ def predict(
             f"This model takes an encoder's vectors, and has no encoder: {model.config['encoder_left_out']}. Load the "
             "run where the encoder's weights are."
         )
-    file = open_any(Path(recording)) if isinstance(recording, str | Path) else open_raw(recording)
+    said = next(iter(model.config.get("declared", {}).values()), {})  # data with classes are one corpus
+    declared = Declared(said.get("units", {}) if units is None else units, said.get("aliases", {}))
+    if isinstance(recording, str | Path):
+        file = declared.opened(Path(recording))
+    else:
+        file = declared.of(_with_numbers(open_raw(recording)) if declared.units else open_raw(recording))
     windows = _intake(model).windows(file, hop_s)
-    with torch.inference_mode():
-        coords = torch.tensor(windows.montage.coords, dtype=torch.float32)
-        rows = [model(torch.from_numpy(x), coords).double().cpu().numpy() for x in windows.batches(BATCH)]
-    return PredictedRecording(
-        recording=file.path.stem,
-        classes=model.spec.classes,
-        second=windows.second,
-        probability=np.concatenate(rows),
-        window_s=windows.window_s,
-        hop_s=windows.hop_s,
-        channels=windows.channels,
-        doubts=windows.remarks,
-    )
+
+    def probabilities(x: np.ndarray, places: np.ndarray) -> np.ndarray:
+        coords = torch.tensor(places, dtype=torch.float32)
+        with torch.inference_mode():
+            return model(torch.from_numpy(x), coords).double().cpu().numpy()
+
+    return PredictedRecording.of(file.path.stem, model.spec.classes, windows, probabilities)
+
+
+def _with_numbers(file: Opened) -> Opened:
+    """A recording that MNE has read, with what MNE took one number of its file for, which a unit replaces."""
+    if not file.path.is_file():
+        return file
+    try:
+        return replace(file, number_uv=open_any(file.path).number_uv)
+    except EegfmError:  # read by another way than ours
+        return file
 
 
 def _intake(model: Any) -> Intake:

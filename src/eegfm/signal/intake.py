@@ -153,11 +153,11 @@ class Intake:
         )
         montage = None
         try:
-            channels = matched(file.names, rows, file.path, file.places)
+            channels = matched(file.names, rows, file.path, file.places, aliases=file.aliases)
         except EegfmError:
             if not self.any_montage or bipolar is not None:
                 raise
-            channels, montage = everywhere(file.names, file.places, file.path)
+            channels, montage = everywhere(file.names, file.places, file.path, file.aliases)
         try:
             return channels, file.recording(channels, montage)
         except EegfmError as error:  # that advice is for a corpus's files, and this file may be anybody's

@@ -21,6 +21,7 @@ def matched(
     path: Path,
     places: Places | None = None,
     remedy: str = "Choose a recording of that montage, or rename its channels.",
+    aliases: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Match a file's channels with the wanted ones: the file's name -> ours, in the wanted order.
 
@@ -31,8 +32,15 @@ def matched(
     A channel that is not there by name is taken by its place, where the file has `places`: the nearest electrode
     that no name has taken, if it is within `NEAR_M`.
 
+    `aliases` are other names of the file's channels, which take the place of their own: the file's -> ours.
+
     Raises EegfmError, with their names, if channels are missing or match more than one.
     """
+    if aliases:
+        ours = _renamed(there, aliases, wanted, path)
+        by_ours = {name: places[own] for name, own in ours.items() if own in places} if places else None
+        found = matched([*ours], wanted, path, by_ours, remedy)
+        return {ours[name]: row for name, row in found.items()}
     found: dict[str, str] = {}
     missing, unclear = [], []
     for name in wanted:
@@ -61,22 +69,40 @@ def matched(
     return found
 
 
-def everywhere(there: Sequence[str], places: Places, path: Path) -> tuple[dict[str, str], Montage]:
+def _renamed(
+    there: Sequence[str], aliases: Mapping[str, str], wanted: Sequence[str], path: Path
+) -> dict[str, str]:
+    """The file's channel by its other name, or by its own. Raises EegfmError if two are a channel that is wanted."""
+    ours: dict[str, str] = {}
+    for name in there:
+        other = ours.setdefault(aliases.get(name, name), name)
+        if other != name and aliases.get(name, name) in wanted:
+            raise EegfmError(
+                f"{path}: {other} and {name} are both {aliases.get(name, name)} (aliases). Name one of them."
+            )
+    return ours
+
+
+def everywhere(
+    there: Sequence[str], places: Places, path: Path, aliases: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], Montage]:
     """All channels of a file that have a place, for a model that reads places: the file's name -> ours, and places.
 
     A name that means an electrode (see `electrode_of`) has the place of that electrode, as in training. Another name
-    has the place that the file gives it. Of several channels at one place the first is taken.
+    has the place that the file gives it. Of several channels at one place the first is taken. `aliases` as for
+    `matched`.
 
     Raises EegfmError if no channel has a place.
     """
     found: dict[str, tuple[str, Float[np.ndarray, " 3"]]] = {}
     taken = set()
     for name in there:
-        ours = electrode_of(name)
-        if (ours is None and name not in places) or today(ours or name) in taken:
+        called = (aliases or {}).get(name, name)
+        ours = electrode_of(called)
+        if (ours is None and name not in places) or today(ours or called) in taken:
             continue
-        taken.add(today(ours or name))
-        found[name] = (ours or name, places[name] if ours is None else montage_of([ours]).coords[0])
+        taken.add(today(ours or called))
+        found[name] = (ours or called, places[name] if ours is None else montage_of([ours]).coords[0])
     if not found:
         raise EegfmError(
             f"{path} has no channel whose name is a place of the 10-05 system, and no digitised places: it has "

@@ -34,7 +34,7 @@ import scipy
 from jaxtyping import Float
 
 from eegfm.contracts import EegfmError, Montage
-from eegfm.signal.formats.any_file import open_any
+from eegfm.signal.declared import Declared
 from eegfm.signal.formats.opened import Opened, Stretch
 from eegfm.signal.matching import matched
 from eegfm.signal.montage import montage_of
@@ -65,6 +65,7 @@ class Pieces:
         channels: the rows that come out of the steps, in order.
         steps: the signal processing; empty for a file that is already processed.
         sfreq: the rate that comes out of the steps.
+        declared: what is known of the file beside what it says itself.
 
     Attributes:
         file: as its reader opened it.
@@ -78,7 +79,15 @@ class Pieces:
             known unit or scale, or a step does not work in pieces.
     """
 
-    def __init__(self, path: Path, *, channels: Sequence[str], steps: Sequence[Step], sfreq: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        channels: Sequence[str],
+        steps: Sequence[Step],
+        sfreq: float,
+        declared: Declared | None = None,
+    ) -> None:
         self.path = path
         self.left_out = [step for step in steps if isinstance(step, WrapEnds)]
         self.steps = [step for step in steps if step not in self.left_out]
@@ -97,8 +106,8 @@ class Pieces:
             if bipolar is None
             else dict.fromkeys(e for row in bipolar.rows for e in row.split("-", 1))
         )
-        self.file = open_any(path)
-        self.names = matched(self.file.names, list(rows), path)
+        self.file = (declared or Declared()).opened(path)
+        self.names = matched(self.file.names, list(rows), path, aliases=self.file.aliases)
         try:
             self.file.check(self.names)
         except EegfmError as error:  # that advice is for a corpus's files, and this file may be anybody's

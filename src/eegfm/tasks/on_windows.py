@@ -15,7 +15,6 @@ from eegfm.tasks.metrics import probabilities
 from eegfm.tasks.probe import Probe
 from eegfm.tasks.stream import embedded
 
-BATCH = 64  # windows at once
 Of = Literal["backbone", "encoder"]
 
 

@@ -1,6 +1,6 @@
 """What a trained model says of one recording: probabilities of its windows, and one decision with how it was made."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from eegfm.contracts import EegfmError
 from eegfm.tasks.decision import decide
 
+BATCH = 64  # windows at once
 By = Literal["mean", "vote"]
 HOW = {"mean": "mean probability of the windows", "vote": "vote of the windows"}
 
@@ -37,6 +38,34 @@ class PredictedRecording:
     hop_s: float
     channels: dict[str, str]
     doubts: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        recording: str,
+        classes: tuple[str, ...],
+        windows: Any,
+        probabilities: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        done: Callable[[float], None] = lambda part: None,
+    ) -> "PredictedRecording":
+        """What `probabilities`, of a batch of windows and the places of their rows, says of a recording.
+
+        `windows` is an `eegfm.signal.intake.RecordingWindows`; `done` gets the part of them that is done.
+        """
+        rows = []
+        for x in windows.batches(BATCH):
+            rows.append(probabilities(x, windows.montage.coords))
+            done(sum(map(len, rows)) / len(windows))
+        return cls(
+            recording=recording,
+            classes=classes,
+            second=windows.second,
+            probability=np.concatenate(rows),
+            window_s=windows.window_s,
+            hop_s=windows.hop_s,
+            channels=windows.channels,
+            doubts=windows.remarks,
+        )
 
     @property
     def mean(self) -> Float[np.ndarray, " class"]:

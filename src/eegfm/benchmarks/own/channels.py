@@ -115,13 +115,5 @@ def chosen(
     there: Sequence[str], wanted: Sequence[str], aliases: Mapping[str, str], path: Path
 ) -> dict[str, str]:
     """The wanted channels of a file: its name -> ours. Raises EegfmError for one that is lacking or unclear."""
-    ours: dict[str, str] = {}
-    for name in there:
-        other = ours.setdefault(aliases.get(name, name), name)
-        if other != name and aliases.get(name, name) in wanted:
-            raise EegfmError(
-                f"{path}: {other} and {name} are both {aliases.get(name, name)} (aliases). Name one of them."
-            )
     remedy = "Take the others out of channels, or say which of these they are under aliases: {<its name>: <name>}"
-    found = matched([*ours], wanted, path, remedy=remedy)
-    return {ours[theirs]: name for theirs, name in found.items()}
+    return matched(there, wanted, path, remedy=remedy, aliases=aliases)

@@ -18,12 +18,13 @@ from eegfm.benchmarks.own.events import read_events
 from eegfm.benchmarks.own.files import Files, Found
 from eegfm.benchmarks.own.labels import Labels, labels_of
 from eegfm.benchmarks.own.patterns import Pattern
-from eegfm.benchmarks.own.reading import read_by, read_file
+from eegfm.benchmarks.own.reading import opener, read_by, read_file
 from eegfm.benchmarks.own.splits import split_of
 from eegfm.benchmarks.own.tables import column_of
 from eegfm.benchmarks.own.windows import Cut, cut_of, dropped, windows_of
 from eegfm.benchmarks.spec import BenchmarkSpec, Census, LeftOut, Source, Window
 from eegfm.contracts import EegfmError, Montage
+from eegfm.signal.declared import Declared
 from eegfm.signal.formats.any_file import beside
 from eegfm.signal.formats.bids import bids_beside
 from eegfm.signal.recording import Recording
@@ -46,10 +47,8 @@ class Own:
     labels: Labels
     montage: Montage
     rates: tuple[float, ...]
-    aliases: Mapping[str, str]
-    units: Mapping[str, str | float]
+    declared: Declared
     reader: str | None
-    bids: bool
 
     def sources(self, root: Path) -> list[Source]:
         """Every recording below `root`."""
@@ -61,9 +60,9 @@ class Own:
         if source.left_out:
             raise LeftOut(source.left_out)
         if self.reader is None:
-            recording, first = read_file(source.path, self.montage, self.aliases, self.units, self.bids)
+            recording, first = read_file(source.path, self.montage, self.declared)
         else:
-            recording, first = read_by(self.reader, source.path, self.montage, self.aliases), 0
+            recording, first = read_by(self.reader, source.path, self.montage, self.declared.aliases), 0
         if not np.isclose(recording.sfreq, self.rates, rtol=1e-6, atol=0).any():
             known = " or ".join(f"{rate:g}" for rate in self.rates)
             wanted = ", ".join(f"{rate:g}" for rate in sorted({*self.rates, recording.sfreq}))
@@ -157,9 +156,8 @@ def benchmark(
             split=division,
             beside=_alone if reader is not None else bids_beside if bids else beside,
         )
-        own = Own(
-            found, cut, of, montage, tuple(map(float, rates)), aliases or {}, units or {}, reader, bids
-        )
+        declared = Declared(units or {}, aliases or {}, opener(reader, bids))
+        own = Own(found, cut, of, montage, tuple(map(float, rates)), declared, reader)
         _refuse_numbers(name, sfreq, own)
     except EegfmError as error:
         raise EegfmError(f"data={name}: {error}") from None
@@ -192,6 +190,7 @@ def benchmark(
         within_subject=division.within_subject,
         one_label=of.origin in ("path", "table") and cut.kind == "end_to_end",
         places=stored,
+        declared=declared,
         own=True,
     )
 
@@ -240,5 +239,5 @@ def _refuse_numbers(name: str, sfreq: float, own: Own) -> None:
         raise EegfmError(
             f"windows of {own.cut.length_s:g} s are {n:g} samples at {sfreq:g} Hz, and a whole number is wanted."
         )
-    if own.reader is not None and own.units:
+    if own.reader is not None and own.declared.units:
         raise EegfmError("units, and a reader of your own, which gives microvolts. Let it convert them.")

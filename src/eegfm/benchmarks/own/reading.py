@@ -3,8 +3,9 @@
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,23 @@ import numpy as np
 
 from eegfm.benchmarks.own.channels import chosen
 from eegfm.contracts import EegfmError, Montage
-from eegfm.signal.formats.any_file import open_any
+from eegfm.signal.declared import Declared
+from eegfm.signal.formats.any_file import open_any, open_raw
 from eegfm.signal.formats.bids import open_bids
+from eegfm.signal.formats.opened import VOLT_UV, Opened, Stretch
 from eegfm.signal.recording import Recording
 from eegfm.support.words import some
 
 
-def read_file(
-    path: Path, montage: Montage, aliases: Mapping[str, str], units: Mapping[str, str | float], bids: bool
-) -> tuple[Recording, int]:
+def opener(reader: str | None, bids: bool) -> Callable[[Path], Opened]:
+    """How files are opened: by a person's function, with their sidecars of BIDS, or by the reader of their format."""
+    return partial(open_by, reader) if reader is not None else open_bids if bids else open_any
+
+
+def read_file(path: Path, montage: Montage, declared: Declared) -> tuple[Recording, int]:
     """The wanted channels in microvolts, and the number that MNE gives to the file's first sample."""
-    opened = open_bids(path) if bids else open_any(path)
-    if units:
-        opened = opened.in_units(units)
-    channels = chosen(opened.names, montage.names, aliases, path)
+    opened = declared.opened(path)
+    channels = chosen(opened.names, montage.names, opened.aliases, path)
     without = [name for name in channels if any(fault.of_unit for fault in opened.faults.get(name, ()))]
     if without:
         what = opened.faults[without[0]][0].what
@@ -45,6 +49,30 @@ def read_by(reader: str, path: Path, montage: Montage, aliases: Mapping[str, str
 
     Raises EegfmError if there is no such function, if it fails, or if it gives something else.
     """
+    given = _given(reader, path)
+    if isinstance(given, mne.io.BaseRaw):
+        channels = chosen(given.ch_names, montage.names, aliases, path)
+        return Recording.from_mne(given, channels=channels, path=path, montage=montage)
+    channels = chosen(given.montage.names, montage.names, aliases, path)
+    rows = [given.montage.names.index(name) for name in channels]
+    return replace(given, data=given.data[rows], montage=montage, path=path)
+
+
+def open_by(reader: str, path: Path) -> Opened:
+    """What a person's function makes of a file (see `read_by`), as an open file."""
+    given = _given(reader, path)
+    if isinstance(given, mne.io.BaseRaw):
+        return open_raw(given, path)
+    info = mne.create_info([*given.montage.names], given.sfreq, "eeg")
+    spans = zip(given.pieces, given.spans(), strict=True)
+    return replace(
+        open_raw(mne.io.RawArray(given.data / VOLT_UV, info, verbose="error"), path),
+        stretches=[Stretch(first, after, piece.onset_s) for piece, (first, after) in spans],
+        events=given.events,
+    )
+
+
+def _given(reader: str, path: Path) -> "mne.io.BaseRaw | Recording":
     read = function_of(reader)
     try:
         given = read(path)
@@ -52,21 +80,14 @@ def read_by(reader: str, path: Path, montage: Montage, aliases: Mapping[str, str
         raise
     except Exception as error:  # anybody's code, on anybody's file
         raise EegfmError(f"{path}: {reader} failed with {type(error).__name__}: {error}") from error
-    if isinstance(given, mne.io.BaseRaw):
-        channels = chosen(given.ch_names, montage.names, aliases, path)
-        return Recording.from_mne(given, channels=channels, path=path, montage=montage)
+    if isinstance(given, mne.io.BaseRaw | Recording):
+        return given
     if isinstance(given, tuple):
-        found = _of_arrays(given, f"{path}: {reader}")
-    elif isinstance(given, Recording):
-        found = given
-    else:
-        raise EegfmError(
-            f"{path}: {reader} gave a {type(given).__name__}. One of these is wanted: (names, data in microvolts "
-            "[channel, time], sfreq), an mne.io.Raw, or an eegfm.signal.recording.Recording."
-        )
-    channels = chosen(found.montage.names, montage.names, aliases, path)
-    rows = [found.montage.names.index(name) for name in channels]
-    return replace(found, data=found.data[rows], montage=montage, path=path)
+        return _of_arrays(given, f"{path}: {reader}")
+    raise EegfmError(
+        f"{path}: {reader} gave a {type(given).__name__}. One of these is wanted: (names, data in microvolts "
+        "[channel, time], sfreq), an mne.io.Raw, or an eegfm.signal.recording.Recording."
+    )
 
 
 def _of_arrays(given: tuple[Any, ...], who: str) -> Recording:

@@ -1,7 +1,6 @@
 """The model of a run for anybody's recordings: its trained task, and how its windows are made."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,8 +10,7 @@ from eegfm.contracts import EegfmError, MapsPlaces
 from eegfm.data.mix import Mix
 from eegfm.runs.place import Place
 from eegfm.runs.results import read_result
-from eegfm.signal.formats.any_file import open_any
-from eegfm.signal.formats.opened import Opened
+from eegfm.signal.declared import Declared
 from eegfm.signal.intake import Intake
 from eegfm.tasks.fitted import FILE, FitsInOneGo
 from eegfm.tasks.on_windows import OnWindows
@@ -25,14 +23,9 @@ class Applied:
     run: Run
     on: OnWindows
     intake: Intake
+    declared: Declared  # of the recordings
     weights: Any
     end_to_end: bool  # whether the windows of the training lay end to end
-
-    def opened(self, path: Path) -> Opened:
-        """A recording, with what the run's own data set says of the units of its files (`benchmark.units`)."""
-        units = (self.run.config["data"].get("benchmark") or {}).get("units")
-        file = open_any(path)
-        return file.in_units(units) if units else file
 
 
 def applied(place: Place, config: Any) -> Applied:
@@ -51,7 +44,8 @@ def applied(place: Place, config: Any) -> Applied:
     weights = place.folder / FILE if isinstance(run.task, FitsInOneGo) else place.checkpoint
     parts = run.data.corpora.values()
     end_to_end = all(part.benchmark.one_label or part.preparation.other_s is not None for part in parts)
-    return Applied(run, on, intake_of(run, str(config.steps)), weights, end_to_end)
+    steps = str(config.steps)
+    return Applied(run, on, intake_of(run, steps), declared_of(run, steps), weights, end_to_end)
 
 
 def _refuse_another_encoder(run: Run, place: Place) -> None:
@@ -65,6 +59,13 @@ def _refuse_another_encoder(run: Run, place: Place) -> None:
             f"{place} was trained on the store {known}, and the encoder {run.data.encoder.name} that is here would "
             f"make {here}: it has other weights or other settings. Put the run's weights under EEGFM_WEIGHTS."
         )
+
+
+def declared_of(run: Run, steps: str) -> Declared:
+    """What the run's data set says of its files; of a mix, the corpus that `steps` names, and else nothing."""
+    parts = run.data.corpora
+    one = next(iter(parts.values())) if len(parts) == 1 else parts.get(steps)
+    return Declared() if one is None else one.benchmark.declared
 
 
 def intake_of(run: Run, steps: str) -> Intake:

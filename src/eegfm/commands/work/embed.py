@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig
 
 from eegfm.build import build
-from eegfm.commands.work.applied import Applied, applied, intake_of
+from eegfm.commands.work.applied import Applied, applied, declared_of, intake_of
 from eegfm.commands.work.own_folder import Folder
 from eegfm.commands.work.recordings import each, end_with_failures, recordings_of
 from eegfm.config.identity import plain, run_identity
@@ -21,7 +21,8 @@ from eegfm.runs.place import Place
 from eegfm.runs.reservations import Reservation, titled
 from eegfm.support.files import cell, sha256_of, whole
 from eegfm.support.words import console
-from eegfm.tasks.on_windows import BATCH, Of, OnWindows
+from eegfm.tasks.on_windows import Of, OnWindows
+from eegfm.tasks.recording import BATCH
 
 ABOUT, TABLE = "embed.json", "recordings.csv"
 STRANGERS = Reservation(
@@ -95,7 +96,7 @@ def embedded(
     model: Applied, name: str, path: Path, of: Of, hop_s: float | None, done: Callable[[float], None]
 ) -> dict[str, Any]:
     """The vectors of a recording's windows, and what is known of them."""
-    windows = model.intake.windows(model.opened(path), hop_s)
+    windows = model.intake.windows(model.declared.opened(path), hop_s)
     rows = []
     for x in windows.batches(BATCH):
         rows.append(model.on.vectors(x, windows.montage.coords, of).astype(np.float32))
@@ -136,7 +137,8 @@ def _published(config: DictConfig) -> Applied:
         )
     auto = "cuda" if torch.cuda.is_available() else "cpu"
     on = OnWindows(run.task, run.data.encoder, auto if config.device == "auto" else config.device)
-    return Applied(run, on, intake_of(run, str(config.steps)), run.started_from.get("weights"), True)
+    steps, weights = str(config.steps), run.started_from.get("weights")
+    return Applied(run, on, intake_of(run, steps), declared_of(run, steps), weights, True)
 
 
 def _named(config: DictConfig, of: Of) -> str:

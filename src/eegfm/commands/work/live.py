@@ -19,10 +19,11 @@ from jaxtyping import Float
 from eegfm.build import Run
 from eegfm.commands.work.stream_output import coords_of, second_of, window_of
 from eegfm.contracts import EegfmError
+from eegfm.signal.declared import Declared
 from eegfm.signal.formats.units import microvolts_of
 from eegfm.signal.matching import matched
 from eegfm.support.files import cell
-from eegfm.support.words import visible
+from eegfm.support.words import some, visible
 from eegfm.tasks.classify import Classify
 from eegfm.tasks.decision import decide
 from eegfm.tasks.on_windows import OnWindows
@@ -36,11 +37,14 @@ READY = "live on"  # the first word on the screen, behind which markers are to b
 class Source:
     """A stream of LSL as microvolts of a run's channels, a chunk at a time; each sample with its time.
 
+    The unit of a channel is the one that is typed, else what the run's data set declares of its files, else the
+    stream's own: a replayed file has its file's fault.
+
     Raises EegfmError if mne-lsl is not installed, there is no such stream, or it is of other channels, another rate or
     an unknown unit.
     """
 
-    def __init__(self, name: str, run: Run, unit: str | None) -> None:
+    def __init__(self, name: str, run: Run, unit: str | None, declared: Declared) -> None:
         self.lsl = lsl = library()
         found = lsl.resolve_streams(timeout=10.0, name=name)
         if len(found) != 1:
@@ -53,7 +57,7 @@ class Source:
         info = self.inlet.get_sinfo(timeout=10.0)
         spec = run.data.spec
         names = info.get_channel_names() or []
-        rows = matched(names, spec.montage.names, Path(f"The stream {name}"))
+        rows = matched(names, spec.montage.names, Path(f"The stream {name}"), aliases=declared.aliases)
         self.sfreq = float(info.sfreq)
         if not np.isclose(self.sfreq, spec.sfreq, rtol=1e-6, atol=0):
             raise EegfmError(
@@ -62,8 +66,17 @@ class Source:
             )
         self.rows = np.array([names.index(one) for one in rows])
         units = info.get_channel_units() or [""] * len(names)
-        said = [units[row] if unit is None else unit for row in self.rows]
-        factors = [MULTIPLIERS.get(one, microvolts_of(one) if one else None) for one in said]
+        own = {names[row]: units[row] for row in self.rows}
+        word = {} if unit is None else {"*": unit}
+        word = word or declared.units
+        said = [word.get(one, word.get("*", unit_of)) for one, unit_of in own.items()]
+        if unit is None and said != [*own.values()]:
+            took = ", ".join(dict.fromkeys(map(str, said)))
+            print(
+                f"unit: {took}, as the run's data set declares of its files; the stream says "
+                f"{some(sorted({_spoken(one) for one in own.values()}))}. If the stream is right, type it: unit=V"
+            )
+        factors = [one if isinstance(one, float | int) else _microvolts(one) for one in said]
         wrong = sorted({str(one) for one, uv in zip(said, factors, strict=True) if uv is None})
         if wrong:
             raise EegfmError(
@@ -101,6 +114,15 @@ class Source:
             yield np.asarray(data, dtype=float).T[self.rows] * self.factors, np.asarray(times)
 
 
+def _microvolts(unit: str | None) -> float | None:
+    """Of one number in a unit as a stream says it; None for one that says nothing."""
+    return MULTIPLIERS.get(unit, microvolts_of(unit)) if unit else None
+
+
+def _spoken(unit: str | None) -> str:
+    return {"0": "V", "-3": "mV", "-6": "uV"}.get(unit or "", unit or "nothing")
+
+
 def library() -> Any:
     """The module `mne_lsl.lsl`. Raises EegfmError if its package, an extra, is not installed."""
     try:
@@ -110,9 +132,9 @@ def library() -> Any:
     return lsl
 
 
-def live(run: Run, hop: int | None, out: Path, config: Any, device: str) -> None:
+def live(run: Run, declared: Declared, hop: int | None, out: Path, config: Any, device: str) -> None:
     """Answer a live source until it ends, `config.seconds` have come, or Ctrl-C."""
-    source = Source(str(config.lsl), run, config.unit)
+    source = Source(str(config.lsl), run, config.unit, declared)
     classes = isinstance(run.task, Classify)
     info = source.lsl.StreamInfo(f"{config.lsl}-eegfm", "Markers", 1, 0, "string", f"eegfm-{config.lsl}")
     outlet = source.lsl.StreamOutlet(info)
@@ -193,8 +215,10 @@ def _errors(run: Run, source: Source, config: Any) -> Iterator[Answer]:
 
 def refuse_live(run: Run, steps: str, steps_of_run: tuple[Any, ...]) -> None:
     """Raise EegfmError for what cannot answer a live source: steps that look ahead, a model of the future."""
-    if steps == "run" and steps_of_run:
-        names = ", ".join(type(step).__name__ for step in steps_of_run)
+    # the source has the run's rate, so that resampling to it does nothing
+    ahead = [step for step in steps_of_run if getattr(step, "sfreq", None) != run.data.spec.sfreq]
+    if steps == "run" and ahead:
+        names = ", ".join(type(step).__name__ for step in ahead)
         raise EegfmError(
             f"This run's steps ({names}) look ahead, and a live source has no future. Let the device filter and "
             "resample as nearly as it can, and type steps=none"

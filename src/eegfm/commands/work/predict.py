@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
@@ -18,7 +17,6 @@ from eegfm.runs.place import Place
 from eegfm.runs.reservations import titled
 from eegfm.support.files import cell, sha256_of, whole
 from eegfm.support.words import console
-from eegfm.tasks.on_windows import BATCH
 from eegfm.tasks.recording import HOW, By, PredictedRecording
 
 ABOUT, TABLE = "predict.json", "recordings.csv"
@@ -105,21 +103,9 @@ def predicted(
     model: Applied, name: str, path: Path, hop_s: float | None, done: Callable[[float], None]
 ) -> PredictedRecording:
     """The probabilities of a recording's windows."""
-    windows = model.intake.windows(model.opened(path), hop_s)
-    rows = []
-    for x in windows.batches(BATCH):
-        rows.append(model.on.probabilities(x, windows.montage.coords))
-        done(sum(map(len, rows)) / len(windows))
-    return PredictedRecording(
-        recording=name,
-        classes=model.run.data.spec.classes,
-        second=windows.second,
-        probability=np.concatenate(rows),
-        window_s=windows.window_s,
-        hop_s=windows.hop_s,
-        channels=windows.channels,
-        doubts=windows.remarks,
-    )
+    windows = model.intake.windows(model.declared.opened(path), hop_s)
+    classes = model.run.data.spec.classes
+    return PredictedRecording.of(name, classes, windows, model.on.probabilities, done)
 
 
 def _said(model: Applied, hop_s: float) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from eegfm.build import Run, put_trained, untrained
+from eegfm.commands.work.applied import declared_of
 from eegfm.commands.work.live import live, refuse_live
 from eegfm.commands.work.stream_output import (
     PIECE_S,
@@ -102,7 +103,8 @@ def _live(run: "Run", place: Place, config: DictConfig) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for one in reservations_elsewhere(place):
         print(f"{one}.")
-    live(run, _hop(config, run, run.data.spec.sfreq, isinstance(run.task, Classify)), out, config, device)
+    hop = _hop(config, run, run.data.spec.sfreq, isinstance(run.task, Classify))
+    live(run, declared_of(run, str(config.steps)), hop, out, config, device)
 
 
 def _device(config: DictConfig) -> str:
@@ -117,7 +119,13 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
 
     spec = run.data.spec
     steps = () if config.steps == "none" else _steps_of(run.data)
-    pieces = Pieces(file, channels=spec.montage.names, steps=steps, sfreq=spec.sfreq)
+    pieces = Pieces(
+        file,
+        channels=spec.montage.names,
+        steps=steps,
+        sfreq=spec.sfreq,
+        declared=declared_of(run, str(config.steps)),
+    )
     unlike = _unlike_eeg(pieces)
     device = _device(config)
     run.task.to(device)

@@ -51,6 +51,7 @@ class Opened:
         places: by channel, where it was measured: metres in MNE's head frame. Empty where the file says nothing.
         stim: the channels whose codes are events too.
         beside: further files that are read with this one.
+        aliases: other names of its channels, by which they are asked for as well: the file's -> ours.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class Opened:
     places: Mapping[str, Float[np.ndarray, " 3"]] = field(default_factory=dict)
     stim: tuple[str, ...] = ()
     beside: tuple[Path, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
