@@ -9,9 +9,21 @@ The outcome goes to `evaluations/` in the run's folder; a finished run stays as 
                        has attention, where it looks
 """
 
+import sys
+from types import ModuleType
+
 from eegfm.config.doors import door
 
 main = door("evaluate", "eegfm.analysis.evaluate:evaluate", purpose=__doc__, values=("split",))
+
+
+class _AlsoTheCall(ModuleType):
+    """Importing this module puts it where `eegfm.evaluate(...)` was, the call from Python: so it is both."""
+
+    __call__ = staticmethod(sys.modules["eegfm"].evaluate)
+
+
+sys.modules[__name__].__class__ = _AlsoTheCall
 
 if __name__ == "__main__":
     main()

@@ -47,11 +47,12 @@ def model_config(name):
 def is_backbone(name):
     """One whose package is installed: braindecode's models are an extra.
 
-    Not stamp_lora: it needs an encoder, and most of it is frozen. tests/models/test_stamp_lora.py holds it to as much.
+    Not stamp_lora, which needs an encoder, and is mostly frozen, nor mine, which needs a class: test_stamp_lora.py and
+    test_mine.py in tests/models hold them to as much.
     """
     model = hydra.utils.get_class(model_config(name)._target_)
     installed = find_spec(getattr(model, "package", "torch")) is not None
-    return hasattr(model, "embed") and installed and name != "stamp_lora"
+    return hasattr(model, "embed") and installed and name not in ("stamp_lora", "mine")
 
 
 def takes(name):

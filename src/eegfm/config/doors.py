@@ -86,8 +86,7 @@ def door(
         register(own)
         if nowhere := without_folder(typed, os.environ):
             sys.exit(nowhere)
-        named = {text: f"values.{text}" if text.partition("=")[0] in values else text for text in typed}
-        settings = {text: for_hydra(name, config_name) for text, name in named.items()}
+        settings = settings_for_hydra(typed, config_name, values)
         if {"-h", "--help"} & set(sys.argv[1:]):
             if wrong := mistake_in(config_name, settings, more):
                 sys.exit(wrong)
@@ -116,6 +115,14 @@ def door(
                 sys.exit(found)
 
     return main
+
+
+def settings_for_hydra(
+    typed: Sequence[str], config_name: str, values: Sequence[str] = ()
+) -> dict[str, str]:
+    """Settings as a person types them, each with the form that Hydra wants; `values` as for `door`."""
+    named = {text: f"values.{text}" if text.partition("=")[0] in values else text for text in typed}
+    return {text: for_hydra(name, config_name) for text, name in named.items()}
 
 
 class WritesThroughNoLink(Callback):

@@ -6,6 +6,7 @@ imported before every target stands in the tree of `conf/` with its arguments, o
 keyboard trusts. What a person types is not read here, and stays free.
 """
 
+import logging
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -19,9 +20,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from eegfm.config.make import refuse_wrong_values
 from eegfm.config.schema import config_dir, configured_paths
-from eegfm.config.signatures import arguments, is_class
+from eegfm.config.signatures import arguments, code_of, is_class
 from eegfm.contracts import EegfmError
 from eegfm.support.checksums import refuse_changed
+
+log = logging.getLogger(__name__)
 
 CHARACTERS, NODES, DEPTH = 1_000_000, 50_000, 40  # of a file; a mix of ten corpora has 20,000, 600 and 6
 LARGEST = 2**32  # of a number: a seed may be as large
@@ -29,6 +32,7 @@ MOST = {"num_workers": 1024, "prepare_workers": 1024, "batch_size": 2**20}
 PLACE = re.compile(r"\$\{paths\.(raw|weights|cache|runs)\}")
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 BUILT = ("data", "encoder", "split", "task", "model", "trainer")  # what a finished run is used by
+OWN_PATH = ("eegfm.models.mine.Mine", "eegfm.models.mine.Estimator")  # their `path` names somebody's class
 STEPS = "eegfm.signal.steps."  # data.steps names any of them
 
 
@@ -107,6 +111,9 @@ def buildable(text: str, who: str, trust: Sequence[str] = ()) -> DictConfig:
     for name, one in {"data": data, **(corpora if isinstance(corpora, dict) else {})}.items():
         if isinstance(one, dict):
             _settle(one, name)
+    model = found["model"]
+    if model.get("_target_") in OWN_PATH and model.get("code") not in (None, code_of(model["path"])):
+        log.warning("%s was made with another version of the file of %s.", who, model["path"])
     config = DictConfig(found)
     refuse_wrong_values(config)
     return config
@@ -214,13 +221,14 @@ def _refuse_target(node: dict[str, Any], path: str, who: str, trust: Sequence[st
 
     if trusted(target):
         return
-    reader = node.get("reader")  # of somebody's own recordings: a function by its name
-    if reader is not None and not (isinstance(reader, str) and trusted(reader)):
-        typed = f" If you trust who wrote it, type trust={str(reader).rpartition('.')[0]}"
-        raise EegfmError(
-            f"{who}: {path}.reader is {_short(reader)}, a function outside of eegfm. So a file could run anything: it "
-            f"was not imported.{typed * (DOTTED.fullmatch(str(reader)) is not None)}"
-        )
+    for key in ("reader", "path") if target in OWN_PATH else ("reader",):  # somebody's own, by its name
+        named = node.get(key)
+        if named is not None and not (isinstance(named, str) and trusted(named)):
+            typed = f" If you trust who wrote it, type trust={str(named).rpartition('.')[0]}"
+            raise EegfmError(
+                f"{who}: {path}.{key} is {_short(named)}, code outside of eegfm. So a file could run anything: it "
+                f"was not imported.{typed * (DOTTED.fullmatch(str(named)) is not None)}"
+            )
     dotted = DOTTED.fullmatch(target) is not None
     known = _named().get(target)
     if known is None and dotted and target.startswith(STEPS) and is_class(target):

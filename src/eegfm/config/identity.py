@@ -89,7 +89,8 @@ def run_name(*, _root_: DictConfig) -> str:
 def named(config: DictConfig, choices: Mapping[str, Any]) -> str:
     """The name of the run of a composed config; `choices` are the options chosen for it, by group."""
     parts = [
-        *(chosen(choices, group) for group in ("model", "encoder", "data")),
+        model_name(config, choices),
+        *(chosen(choices, group) for group in ("encoder", "data")),
         f"s{config.seed}",
         identity_hash(plain(config)),
     ]
@@ -104,6 +105,15 @@ def folder_of(config: DictConfig, choices: Mapping[str, Any]) -> str:
 def chosen(choices: Mapping[str, Any], group: str) -> str:
     """The option of a group by its own name: data=published/tuev is tuev, on another protocol."""
     return choices[group].rpartition("/")[2]
+
+
+OF_ONES_OWN = ("mine", "sklearn")  # the options of a model that is found by its path
+
+
+def model_name(config: Mapping[str, Any] | DictConfig, choices: Mapping[str, Any]) -> str:
+    """The option of the model by its own name; that of its class, where a person has typed the path of one."""
+    name = chosen(choices, "model")
+    return str(config["model"]["path"]).rpartition(".")[2] if name in OF_ONES_OWN else name
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

@@ -28,6 +28,9 @@ from eegfm.support.words import unknown
 KEY = re.compile(r"[+~]{0,2}[\w./@]+=")
 PATH = re.compile(r"(/|~/|\.{1,2}/)")
 FOLDER = re.compile(r"paths\.\w+|hydra\.(run|sweep)\.(dir|subdir)|EEGFM_(DATA|CACHE|RUNS|WEIGHTS)")
+ANY_NAME = re.compile(
+    r"model\.(args|options)\.\w"
+)  # arguments of somebody's class, which no file of ours lists
 WANTED = {
     "Integer": "a whole number",
     "Float": "a number",
@@ -49,6 +52,9 @@ def for_hydra(typed: str, config_name: str) -> str:
     if not key or value[:1] in ("", "'", '"', "[", "{", "$"):
         return typed
     group = key.group().rstrip("=")
+    if ANY_NAME.match(typed):
+        typed, key = f"++{typed}", KEY.match(f"++{typed}")
+        assert key is not None
     if value == "null" and group in optional_groups(config_name):
         return f"~{group}"
     return f"{key.group()}'{value}'" if _wants_quotes(typed, value) else typed

@@ -9,6 +9,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from eegfm.config.identity import run_name
+from eegfm.config.signatures import code_of
 
 
 def config_dir() -> Path:
@@ -96,6 +97,7 @@ def register(own: Path | None = None) -> None:
     ConfigStore.instance().store("run_schema", RunSchema)
     OmegaConf.register_new_resolver("eegfm.run_name", run_name, use_cache=False, replace=True)
     OmegaConf.register_new_resolver("eegfm.first", _first, replace=True)
+    OmegaConf.register_new_resolver("eegfm.code", code_of, replace=True)
     # data=mix data/corpora=[tuab,tuev] is short for +data@data.corpora.tuab=tuab +data@data.corpora.tuev=tuev
     for name in (path.stem for folder in {None, own} for path in benchmark_options(folder)):
         ConfigStore.instance().store(name, {"defaults": [{f"/data@{name}": name}]}, group="data/corpora")

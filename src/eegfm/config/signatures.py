@@ -1,8 +1,12 @@
-"""The arguments of our constructors, read from their sources: importing loads torch, for seconds."""
+"""The arguments of our constructors, and the sum of anybody's, read from their sources: importing takes seconds."""
 
 import ast
 import builtins
+import os
+import sys
 from functools import cache
+from hashlib import sha256
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +54,18 @@ def is_class(target: str) -> bool:
     """Whether a dotted name is a class of ours, as its source says."""
     found = _find(target)
     return found is not None and isinstance(found[1], ast.ClassDef)
+
+
+def code_of(path: str) -> str | None:
+    """Eight digits of the SHA-256 of the file in which a dotted name stands; None where no file is found."""
+    found, place = None, [os.getcwd(), *sys.path]
+    for part in path.split(".")[:-1]:
+        found = PathFinder.find_spec(part, place)
+        if found is None:
+            return None
+        place = list(found.submodule_search_locations or [])
+    file = None if found is None or found.origin is None else Path(found.origin)
+    return sha256(file.read_bytes()).hexdigest()[:8] if file is not None and file.is_file() else None
 
 
 def _find(target: str) -> Found | None:

@@ -59,7 +59,7 @@ class Braindecode(nn.Module):
                     n_times=spec.shape[1],
                     sfreq=spec.sfreq,
                     n_outputs=self.n_logits,
-                    chs_info=_channels(spec),
+                    chs_info=channels_of_mne(spec),
                     **dict(options or {}),
                 )
                 # Labram looks up the channels in every pass
@@ -143,7 +143,7 @@ class OwnHead(nn.Module):
         return self.layer(vectors.unflatten(1, self.shape)).reshape(len(vectors), self.n_logits)
 
 
-def _channels(spec: SampleSpec) -> list[dict[str, Any]]:
+def channels_of_mne(spec: SampleSpec) -> list[dict[str, Any]]:
     """The channels as in MNE's `info["chs"]`, with the numbers of its constants: EEG, volts, head frame."""
     return [
         {

@@ -12,7 +12,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from eegfm.config.identity import chosen, folder_of, identity_hash, plain, without_hydra
+from eegfm.config.identity import chosen, folder_of, identity_hash, model_name, plain, without_hydra
 from eegfm.contracts import EegfmError
 from eegfm.search.space import as_text, distribution_of, first_of, n_points, refuse_key
 
@@ -96,7 +96,8 @@ def plan_of(config: DictConfig, loader: ConfigLoader, arguments: Sequence[str]) 
 
     choices = base.hydra.runtime.choices
     identity = json.dumps([identity_hash(plain(without_hydra(base))), typed, maximize], sort_keys=True)
-    parts = [*(chosen(choices, group) for group in ("model", "encoder", "data")), f"s{base.seed}"]
+    of_data = (chosen(choices, group) for group in ("encoder", "data"))
+    parts = [model_name(base, choices), *of_data, f"s{base.seed}"]
     name = "-".join([*parts, sha256(identity.encode()).hexdigest()[:8]])
     folder = Path(base.paths.runs) / folder_of(base, choices) / "searches" / name
     return Plan(config, loader, base, fixed, space, typed, folder, maximize)

@@ -12,7 +12,7 @@ from torch import nn
 from eegfm.analysis import maps
 from eegfm.analysis.places import look, maps_places, read_frames
 from eegfm.build import Run
-from eegfm.config.identity import chosen
+from eegfm.config.identity import chosen, model_name
 from eegfm.nn.mamba2 import scans_used
 from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.outputs import write_and_score
@@ -98,12 +98,12 @@ def finish_run(
         seen=seen,
         tested=len(outcome.predictions["test"].keys),
     )
-    title = titled(f"{choices['model']} on {facts.title}", known)
+    title = titled(f"{model_name(run.config, choices)} on {facts.title}", known)
     spatial, of_places = _places(run, folder, title, facts.subjects["val"])
     result = RunResult(
         name=folder.name,
         experiment=folder.parent.name,
-        model=chosen(choices, "model"),
+        model=model_name(run.config, choices),
         encoder=chosen(choices, "encoder"),
         data=chosen(choices, "data"),
         task=choices["task"],

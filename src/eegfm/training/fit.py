@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from eegfm.analysis.maps import knows_truth, montages
 from eegfm.analysis.places import KeepPlaces, maps_places
 from eegfm.build import Run
-from eegfm.config.identity import chosen
+from eegfm.config.identity import chosen, model_name
 from eegfm.config.make import make
 from eegfm.contracts import EegfmError
 from eegfm.runs.same_run import data_at_hand, refuse_other_data
@@ -214,11 +214,16 @@ def begin_logger(run: Run, folder: Path, choices: Mapping[str, Any]) -> Any:
         run.config,
         folder,
         job_type=choices["task"],
-        tags=[chosen(choices, key) for key in ("model", "encoder", "data")] + [run.data.benchmark.protocol],
+        tags=[
+            model_name(run.config, choices),
+            *(chosen(choices, key) for key in ("encoder", "data")),
+            run.data.benchmark.protocol,
+        ],
     )
     if logger:
         groups = ("model", "encoder", "data", "task", "adapt")
         options = {key: chosen(choices, key) for key in groups if choices.get(key)}  # panels group by these
+        options["model"] = model_name(run.config, choices)
         logger.experiment.config.update(
             {
                 **run.written,

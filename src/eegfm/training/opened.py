@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -20,8 +21,10 @@ RECORD, LOG = ".hydra", "train.log"
 
 
 @contextmanager
-def opened(folder: Path, config: DictConfig) -> Iterator[None]:
+def opened(folder: Path, config: DictConfig, hydra: DictConfig | None = None) -> Iterator[None]:
     """Keep in a run's folder what Hydra has composed, and what is logged while the block runs.
+
+    `hydra` is the config's part of Hydra's own; None: that of the running command.
 
     Raises:
         EegfmError: the folder holds another run, or one of these files is a link. Then nothing was written.
@@ -30,11 +33,11 @@ def opened(folder: Path, config: DictConfig) -> Iterator[None]:
     refuse_another_run(folder, as_written(config))
     refuse_links(record, log, *record.glob("*"))
     record.mkdir(exist_ok=True)
-    hydra = HydraConfig.instance().cfg
+    known: Any = HydraConfig.instance().cfg if hydra is None else hydra
     for name, node in (
         ("config", config),
-        ("hydra", hydra),
-        ("overrides", HydraConfig.get().overrides.task),
+        ("hydra", known),
+        ("overrides", known.hydra.overrides.task),
     ):
         write_text(record / f"{name}.yaml", OmegaConf.to_yaml(node))
     root = logging.getLogger()
