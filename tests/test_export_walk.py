@@ -18,6 +18,7 @@ MODELS = {
     "stamp": ("model=stamp", "encoder=spectrum", "model.depth=1", "model.width=16", "model.ff_width=16"),
     "samba": ("model=samba", "task=classify", "model.width_scale=8", "trainer.limit_train_batches=2"),
     "eegm2": ("model=eegm2", "adapt=ridge", "model.width_scale=8", "task.layer=pool3"),
+    "eegm2_lora": ("model=eegm2", "adapt=lora", "model.width_scale=8", "trainer.limit_train_batches=2"),
     "bandpower": ("model=bandpower",),
 }
 READ = """
@@ -32,7 +33,7 @@ assert not {"hydra", "lightning"} & set(sys.modules)
 @pytest.mark.parametrize("name", MODELS)
 def test_an_exported_run_predicts_in_another_process_what_the_run_did(name, tmp_path):
     """It takes windows in microvolts, through the encoder if there is one, and gives the run's own table."""
-    trained = [o for o in QUICK if name in ("stamp", "samba") or o.startswith("data")]
+    trained = [o for o in QUICK if name in ("stamp", "samba", "eegm2_lora") or o.startswith("data")]
     done = door(tmp_path, "train", *MODELS[name], *trained)
     assert done.returncode == 0, done.stderr
     run, folder = only_run(tmp_path), tmp_path / "elsewhere"

@@ -152,6 +152,17 @@ class Attends(Protocol):
 
 
 @runtime_checkable
+class NamesLayers(Protocol):
+    """A backbone that names the layers which its embedding passes and adapters may change, by module path.
+
+    Low-rank adapters go beside the linear layers at or below them, and BitFit trains the biases there. Of a backbone
+    that names none, all layers are taken, but for its `decoder`.
+    """
+
+    def adapted_layers(self) -> Sequence[str]: ...
+
+
+@runtime_checkable
 class Encodes(Protocol):
     """A frozen univariate encoder: every (channel, second) is embedded alone.
 

@@ -14,7 +14,8 @@ from eegfm.encoders.moment import SIZES, Moment, MomentNetwork
 from eegfm.encoders.spectrum import Spectrum
 from eegfm.encoders.ttm import Ttm
 from eegfm.models.stamp import Stamp
-from eegfm.models.stamp_lora import StampLora, add_adapters
+from eegfm.models.stamp_lora import StampLora
+from eegfm.nn.adapters import inject
 from tests.encoders.tiny import tiny_moment
 from tests.nn.tokens import randn, seeded, token_spec
 
@@ -87,7 +88,7 @@ def test_the_adapters_of_the_published_recipe_have_their_size():
     """Beside 16 matrices of the small model, 64 x (512 + 384) each; the large one's 48 are 64 x (1024 + 1024)."""
     with torch.device("meta"):
         network = MomentNetwork(SIZES["small"], vocabulary=2)
-        add_adapters(network, Moment.adapters, rank=64, alpha=32.0, dropout=0.05)
+        inject(network, "lora", places=Moment.adapters, rank=64, alpha=32.0, dropout=0.05)
     learned = [p for p in network.parameters() if p.requires_grad]
     assert len(learned) == 2 * 16 and sum(p.numel() for p in learned) == 16 * 64 * (512 + 384)
     places = [m for m in network.modules() if hasattr(m, "scaling") and hasattr(m, "lora_A")]
@@ -259,5 +260,5 @@ def test_numbers_that_cannot_be_are_refused(wrong):
 @needs("transformers")
 def test_a_missing_package_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)  # how Python marks what cannot be imported
-    with pytest.raises(EegfmError, match=r"needs peft.*make setup-tsfm"):
+    with pytest.raises(EegfmError, match=r"need peft.*make setup-tsfm"):
         lora()

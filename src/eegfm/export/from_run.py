@@ -14,6 +14,7 @@ from eegfm.config.make import make
 from eegfm.contracts import EegfmError, Montage, SampleSpec
 from eegfm.export.described import CONFIG, FITTED, FORMAT, OURS, SCHEMA, montage_json, spec_json
 from eegfm.export.model import Portable, filled, read
+from eegfm.nn.adapters import take_out
 from eegfm.runs.place import Place
 from eegfm.runs.results import read_result
 from eegfm.tasks.weights import read_state
@@ -120,11 +121,18 @@ def of_run(place: Place, *, tokens: bool = False) -> Portable:
         config |= fitted
     else:
         config |= _head_config(kind, run)
-        checkpoint = read_state(place.checkpoint)
+        checkpoint = _merged(run, place) if run.task.get("adapters") else read_state(place.checkpoint)
         state = {key: value for key, value in checkpoint.items() if key.startswith(("backbone.", "head."))}
     if encoder is not None and hasattr(encoder, "network"):
         state |= {f"encoder.network.{key}": value for key, value in encoder.network.state_dict().items()}
     return filled(Portable(config), state, str(place))
+
+
+def _merged(run: "DictConfig", place: Place) -> dict[str, "Tensor"]:
+    """The tensors of a run with adapters as those of a run without: the adapters are merged."""
+    task = trained(run, place).task
+    take_out(task.backbone)
+    return task.state_dict()
 
 
 def _input(run: "DictConfig", fingerprint: str) -> tuple[SampleSpec, Any, str]:

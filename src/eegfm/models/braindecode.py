@@ -49,7 +49,7 @@ class Braindecode(nn.Module):
             )
         known = _models()
         check_option("model.name", name, sorted(known))
-        self.name = name
+        self.name, self.shape = name, spec.shape
         self.n_logits = max(1, spec.n_logits)  # 1 for data without labels, which no task classifies
         # on the CPU even where only shapes are wanted (the meta device): a forward pass finds the last layer
         with torch.device("cpu"):
@@ -88,6 +88,26 @@ class Braindecode(nn.Module):
         if n_logits != self.n_logits:
             raise EegfmError(f"{self.name} was made for {self.n_logits} logits, and {n_logits} are wanted.")
         return copy.deepcopy(self._own_head[0])
+
+    def adapted_layers(self) -> list[str]:
+        """The innermost layers that a window passes: of some, a model uses the weights alone (Labram's queries)."""
+        found: list[str] = []
+        modes = [(module, module.training) for module in self.modules()]
+        handles = [
+            layer.register_forward_hook(lambda layer, given, out, name=name: found.append(name))
+            for name, layer in self.named_modules()
+            if not any(layer.children())
+        ]
+        self.eval()  # keeps running statistics unchanged
+        try:
+            with torch.no_grad():
+                self._vectors(next(self.parameters()).new_zeros(2, *self.shape))
+        finally:
+            for handle in handles:
+                handle.remove()
+            for module, mode in modes:
+                module.training = mode
+        return found
 
     def from_published(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
         """A state dict of braindecode's as one of ours, and the names of the tensors left out: the last layer's."""

@@ -16,7 +16,7 @@ encoder alone (`light`) has no head.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Literal, get_args
 
@@ -187,6 +187,10 @@ class Eegm2(MambaUNet):
                 f"windows of {x.shape[-1]} samples, not {self.width}. Type model.pooling=mean_std."
             )
         return h.flatten(1)
+
+    def adapted_layers(self) -> Sequence[str]:
+        """The parts that an embedding passes."""
+        return ["unet"] if self.unet else super().adapted_layers()
 
     def _through(self, x: Tensor, coords: Tensor, carry: Carry | None = None) -> Tensor:
         if carry is not None:

@@ -9,7 +9,7 @@ need no gradient, so its adapters receive none, and it trained STAMP over a froz
 recompute chunks of series in the other way, and any encoder that is a network can take MOMENT's place.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from eegfm.contracts import EegfmError, SampleSpec
-
-INSTALL = "In a checkout: make setup-tsfm. Elsewhere: pip install 'eegfm[tsfm]'"
+from eegfm.nn.adapters import inject, merge
 
 
 class StampLora(nn.Module):
@@ -76,8 +75,8 @@ class StampLora(nn.Module):
         self.chunk = chunk
         self.vectors = encoder.vectors
         # `vectors` computes with this object, which therefore moves, trains and is saved with this module
-        network = add_adapters(
-            encoder.network, encoder.adapters, rank=rank, alpha=alpha, dropout=lora_dropout
+        network = inject(
+            encoder.network, "lora", places=encoder.adapters, rank=rank, alpha=alpha, dropout=lora_dropout
         )
         # an encoder arrives in eval mode, and Lightning keeps the modes that it finds
         self.encoder: nn.Module = network.train()
@@ -123,25 +122,4 @@ class StampLora(nn.Module):
 
     def merge(self) -> None:
         """Fold the adapters into the weights beside them: the same vectors up to rounding, without the extra work."""
-        from peft.tuners.tuners_utils import BaseTunerLayer  # pyright: ignore[reportMissingImports]
-
-        for module in self.encoder.modules():
-            if isinstance(module, BaseTunerLayer):
-                module.merge()
-
-
-def add_adapters(
-    network: nn.Module, places: Sequence[str], *, rank: int, alpha: float, dropout: float
-) -> nn.Module:
-    """The network with LoRA adapters beside linear layers whose names end in `places`; only these are trained.
-
-    Raises:
-        EegfmError: peft is not installed.
-    """
-    try:
-        from peft import LoraConfig, inject_adapter_in_model  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise EegfmError(f"model=stamp_lora needs peft ({error}). {INSTALL}") from error
-    # LoraConfig declares an int but only divides, so a fraction works
-    lora = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(places), lora_dropout=dropout)  # pyright: ignore
-    return inject_adapter_in_model(lora, network)
+        merge(self.encoder)

@@ -137,7 +137,9 @@ class Steps(nn.Sequential):
         self, input: Float[Tensor, "batch time width"], carry: Carry | None = None
     ) -> Float[Tensor, "batch time width"]:
         for module in self:
-            input = module(input) if isinstance(module, nn.Linear) else module(input, carry)
+            # without a stream to every layer alike: an adapted nn.Linear is one no more
+            plain = carry is None or isinstance(module, nn.Linear)
+            input = module(input) if plain else module(input, carry)
         return input
 
 
@@ -157,6 +159,7 @@ class MambaUNet(nn.Module):
     """
 
     causal: bool
+    layer: str
 
     def _make(
         self,
@@ -202,6 +205,13 @@ class MambaUNet(nn.Module):
             "decoder2": 2,
         }
         self.time_axis |= {"mixer2": 1, "rise1": 2, "decoder1": 2}
+
+    def adapted_layers(self) -> Sequence[str]:
+        """The parts that an embedding passes; of the decoder only what comes before `layer`."""
+        encoder = ["input_embedding", "encoder1", "encoder2", "encoder3"]
+        after = {"pool3": [], "bottleneck": ["bottleneck"], "rise2": ["bottleneck", "decoder3", "mixer3"]}
+        rest = [*after["rise2"], "decoder2", "mixer2", "decoder1", "output_embedding"]
+        return encoder + after.get(self.layer, rest)
 
     @property
     def latency(self) -> int | None:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 
 from eegfm.contracts import EEGBatch, EegfmError, Embeds, SampleSpec
+from eegfm.nn.adapters import Adapters
 from eegfm.nn.head import make_head
 from eegfm.nn.scaling import Scale, size_of
 from eegfm.tasks.base import OptimizerFactory, ScheduleFactory, Task
@@ -34,6 +35,8 @@ class Classify(Task):
     `freeze` trains no backbone parameter; `last_tensors` trains only that many of its parameter tensors,
     counted from the end of `named_parameters()` as EEGM2's reference does. `freeze_head` keeps the head's
     random initial weights: in EEGM2's published fine-tuning the optimiser never received the head.
+    `adapters` trains these alone of the backbone, which otherwise runs as in a fine-tuning (dropout acts, and
+    batch norms follow the data).
 
     The head is one linear layer; with `hidden` sizes it has a Linear and an `activation` for each, and
     `dropout` after each but the last. hidden="published" is the backbone's own head (see `eegfm.nn.head`),
@@ -55,7 +58,7 @@ class Classify(Task):
     batch by batch.
 
     Raises EegfmError if `spec` names fewer than two classes, if `last_tensors` is not between 0 and the
-    number of the backbone's tensors, and if nothing would be trained.
+    number of the backbone's tensors, if nothing would be trained, and if the adapters cannot be put in.
     """
 
     class_weight: Tensor
@@ -76,6 +79,7 @@ class Classify(Task):
         freeze: bool = False,
         last_tensors: int | None = None,
         freeze_head: bool = False,
+        adapters: Adapters | None = None,
         scale: Scale = None,
         decay: Literal["all", "matrices"] = "all",
         seed: int,
@@ -101,6 +105,13 @@ class Classify(Task):
             backbone.requires_grad_(False).eval()
         if last_tensors is not None:
             _train_last(backbone, last_tensors)
+        if adapters is not None:
+            if freeze or last_tensors is not None:
+                raise EegfmError(
+                    f"adapt={adapters.kind} freezes the backbone around its adapters. Leave out task.freeze and "
+                    "task.last_tensors."
+                )
+            adapters.put_into(backbone)  # after the head, which so is drawn as without them
         if freeze_head:
             self.head.requires_grad_(False)
         if not any(p.requires_grad for p in self.parameters()):

@@ -170,9 +170,14 @@ def load_backbone(backbone: nn.Module, path: Path) -> list[str]:
     """Load a backbone strictly and return the keys of the file that are not its own (a head, most often).
 
     Raises:
-        EegfmError: a tensor of the backbone is not in the file or has another shape.
+        EegfmError: a tensor of the backbone is not in the file or has another shape, or the file holds adapters.
     """
     state = read_state(path)
+    if any(".base_layer." in key for key in state):
+        raise EegfmError(
+            f"{path} holds a backbone with adapters in it. Export its run, which merges them, and start from the "
+            "exported file: eegfm export <run>, and weights=<folder>/model.safetensors"
+        )
     prefix = "backbone." if any(key.startswith("backbone.") for key in state) else ""
     own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     left_out = [key for key in state if not key.startswith(prefix)]

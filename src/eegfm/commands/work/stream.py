@@ -23,6 +23,7 @@ from eegfm.commands.work.stream_output import (
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.parts import bar_of
 from eegfm.drawing import recordings, style
+from eegfm.nn.adapters import take_out
 from eegfm.runs.corpora_seen import reservations_elsewhere
 from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.place import Place
@@ -86,6 +87,8 @@ def _trained(place: Place, config: DictConfig) -> "Run":
             f"{place}: a run of task=classify or task=reconstruct is wanted, not {type(run.task).__name__}."
         )
     put_trained(run.task, place)
+    if own.task.get("adapters"):
+        take_out(run.task.backbone)  # the layers that keep a stream's past are its own
     run.task.eval()
     return run
 
