@@ -98,7 +98,7 @@ def sheet(table_rows: Sequence[Row]) -> Sheet:
                 reference.title,
                 f"{reference}{raised(sources.index(reference.source) + 1)}",
                 score(group, reference.metric) if group else NONE,
-                NONE if math.isnan(row.difference) else f"{row.difference:+.4f}",
+                NONE if math.isnan(row.difference) else f"{row.difference:+.{reference.digits}f}",
                 interval(group, reference.metric) or NONE if group else NONE,
                 row.comparable,
             ]

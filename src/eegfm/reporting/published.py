@@ -14,7 +14,8 @@ class Reference:
     """A published test score: `std` is None if none was found; `settings` are the settings behind the number.
 
     `table` is the name by which an experiment says that it repeats the score. `variant` says what a study changed
-    ("model.width=64", "ablation=S1"); it is empty in a main table.
+    ("model.width=64", "ablation=S1"); it is empty in a main table. `digits` are the decimals that the number has: those
+    that were printed, or that a figure lets one read.
     """
 
     model: str
@@ -28,9 +29,11 @@ class Reference:
     settings: Mapping[str, Any]
     table: str
     variant: str
+    digits: int
 
     def __str__(self) -> str:
-        return f"{self.mean:.4f}" if self.std is None else f"{self.mean:.4f} ± {self.std:.4f}"
+        n = self.digits
+        return f"{self.mean:.{n}f}" if self.std is None else f"{self.mean:.{n}f} ± {self.std:.{n}f}"
 
     @property
     def headline(self) -> bool:
@@ -69,6 +72,7 @@ def published() -> tuple[Reference, ...]:
                         settings=settings,
                         table=block["table"],
                         variant=variant,
+                        digits=block.get("digits", len(centre.partition(".")[2])),
                     )
                 )
     return tuple(scores)

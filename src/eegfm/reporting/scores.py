@@ -40,10 +40,10 @@ def difference(group: Group, metric: str) -> str:
     """
     if incomparable(group, group.references[metric]):
         return f"{NONE} not comparable"
-    published_mean = group.references[metric].mean
+    published_mean, digits = group.references[metric].mean, group.references[metric].digits
     centre = mean(group.test(metric)) - published_mean
     low, high = (end - published_mean for end in group.intervals.get(metric, (math.nan, math.nan)))
-    return f"{centre:+.4f}" + ("" if math.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")
+    return f"{centre:+.{digits}f}" + ("" if math.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")
 
 
 def spread(group: Group, metric: str) -> str:
