@@ -1,9 +1,10 @@
 """What it costs that a store is checked: an epoch's reading with and without checksums, and the start of a run.
 
-python -m tests.bench.checked_store [reading] [opening] [start]      on a quiet machine
+python -m tests.bench.checked_store [reading] [loading] [opening] [start]      on a quiet machine
 
 Without checks is the loop that one would write with LMDB alone: get, copy. A process checks every value once, so that
-only its first epoch pays.
+only its first epoch pays: that against every other is what checks cost. `loading` is of what a run waits for: batches
+of a loader, with labels and names of windows.
 """
 
 import statistics
@@ -16,10 +17,12 @@ from pathlib import Path
 
 import lmdb
 import numpy as np
+import torch
 from rich.table import Table
 
 from eegfm.benchmarks.synthetic import SYNTHETIC
 from eegfm.data import values
+from eegfm.data.loaders import Loader, SplitDataset, Windows
 from eegfm.data.module import EEGDataModule
 from eegfm.data.recipe import Recipe
 from eegfm.data.store import SampleIndex, SampleStore, write_store
@@ -106,6 +109,34 @@ def reading(runs: int = 7) -> None:
     console.print(table)
 
 
+def loads(store: SampleStore) -> dict[str, Callable[[], None]]:
+    """An epoch of a loader over a file that was just mapped, without checks and with them."""
+    data = SplitDataset(store, np.arange(len(store)), torch.zeros(store.shape[0], 3))
+    loader = Loader(data, Windows(len(store), BATCH, seed=0))
+
+    def epoch(checked: bool) -> None:
+        values.forget(store.folder / values.FILE)
+        if not checked:
+            store._values.open().unchecked[:] = False
+        for _ in loader:
+            pass
+
+    return {"no checks": lambda: epoch(False), "the first epoch": lambda: epoch(True)}
+
+
+def loading(runs: int = 7) -> None:
+    table = Table("a loader's epoch, batches of 64", "windows/s", "of no checks", f"over {EPOCHS} epochs")
+    for name, (shape, dtype, n) in SHAPES.items():
+        with tempfile.TemporaryDirectory() as place:
+            works = loads(made(Path(place) / "store", shape, dtype, n))
+            seconds = {what: wall for what, (wall, _) in alternating(works, runs).items()}
+        none, once = seconds.values()
+        for what, wall in seconds.items():
+            over = "" if what == "no checks" else f"{1 + (once / none - 1) / EPOCHS:.3f}"
+            table.add_row(f"{name}: {what}", f"{n / wall:,.0f}", f"{wall / none:.2f}", over)
+    console.print(table)
+
+
 def opening(n: int = 100_000) -> None:
     """A store of many windows, small ones: opened, and its values' file checked and mapped."""
     table = Table(f"opening a store of {n:,} windows of 8 x 200 float32", "ms")
@@ -146,10 +177,11 @@ def start(runs: int = 7) -> None:
 
 def main() -> None:
     reading()
+    loading()
     opening()
     start()
 
 
 if __name__ == "__main__":
-    for chosen in sys.argv[1:] or ["reading", "opening", "start"]:
-        {"reading": reading, "opening": opening, "start": start}[chosen]()
+    for chosen in sys.argv[1:] or ["reading", "loading", "opening", "start"]:
+        {"reading": reading, "loading": loading, "opening": opening, "start": start}[chosen]()

@@ -24,6 +24,7 @@ def test_the_reading_without_checks_is_the_same_and_only_the_first_epoch_checks(
 def test_the_tables_are_printed_in_small(capsys, monkeypatch):
     monkeypatch.setattr(bench, "SHAPES", {"small": ((4, 300), "float32", 150)})
     bench.reading(runs=1)
+    bench.loading(runs=1)
     bench.opening(n=200)
     said = capsys.readouterr().out
     assert "the first epoch" in said and "index, recipe and checksums" in said

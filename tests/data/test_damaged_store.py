@@ -3,6 +3,7 @@
 Files are changed as a disk or a copy does it: size and time of change may stay as they were.
 """
 
+import multiprocessing
 import os
 import random
 import re
@@ -20,7 +21,7 @@ from eegfm.data import values
 from eegfm.data.checksums import Checksums
 from eegfm.data.module import EEGDataModule
 from eegfm.data.preparing.pipeline import prepare
-from eegfm.data.store import SampleStore
+from eegfm.data.store import SampleStore, write_store
 from eegfm.data.verifying.verify import verify
 from eegfm.encoders.spectrum import Spectrum
 from tests import corpora, corpus
@@ -215,9 +216,11 @@ def test_a_flipped_bit_in_a_value_is_told_with_its_window_in_one_sentence(place,
     said = f"samples.mdb is damaged: other bytes than were written in {store.index.key(row)}. To make"
     if kind == "vectors":  # so small that they lie on the pages by which LMDB finds them
         said = "samples.mdb is damaged: the pages by which LMDB finds its values"
+    before = set(multiprocessing.active_children())
     with pytest.raises(EegfmError) as error:
         list(data.val_dataloader())
     assert said in str(error.value) and "Traceback" not in str(error.value)
+    assert set(multiprocessing.active_children()) <= before  # they would keep the process from ending
 
 
 def test_no_value_is_checked_twice_by_a_process_and_the_workers_of_its_loaders(place, monkeypatch):
@@ -265,6 +268,20 @@ def test_a_store_in_the_place_of_another_is_read_and_not_the_one_before(tmp_path
     whole = prepare(TINY, tmp_path / "raw", tmp_path / "cache", progress=False)
     assert len(whole) == 60 and np.isfinite(whole.read(range(60))).all()
     assert not list(tmp_path.glob("cache/tiny/*.replaced"))
+
+
+def test_a_store_that_is_still_open_is_not_read_from_the_files_of_another_with_the_same_pages(place):
+    """Of equally many windows of the same length, so that LMDB finds them at the same places."""
+    first = module(place).open()
+    before, rows = first.read(range(len(first))), np.arange(len(first))
+    store = write_store(first.folder, first.manifest, [(before, first.index)])
+    store.read(rows)
+    made = write_store(place / "made", store.manifest, [(before + 1, store.index)])
+    shutil.rmtree(store.folder)
+    os.rename(made.folder, store.folder)
+    assert (SampleStore(store.folder).read(rows) == before + 1).all()
+    with pytest.raises(EegfmError, match=r"samples\.mdb is damaged: other bytes than were written in"):
+        store.read(rows)
 
 
 # ---- stores of earlier versions --------------------------------------------------------------------------------------

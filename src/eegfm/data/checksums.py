@@ -8,6 +8,7 @@ import io
 import os
 import shlex
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ class Checksums:
     size: int
     index: int
     recipe: int
+
+    @cached_property
+    def sum(self) -> int:
+        """The sum of the sums of values: two stores with the same one hold the same values."""
+        return sum_of(self.values)
 
     def save(self, folder: Path) -> None:
         arrays = {

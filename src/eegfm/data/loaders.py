@@ -22,7 +22,7 @@ from eegfm.data.store import SampleStore
 
 
 class SplitDataset(Dataset[EEGBatch]):
-    """Rows of a store as a data set. A loader asks for whole batches; each costs one read transaction."""
+    """Rows of a store as a data set. A loader asks for whole batches; each is read in one step."""
 
     def __init__(self, store: SampleStore, rows: Int[np.ndarray, " row"], coords: Tensor) -> None:
         store.open_values()  # before workers are forked
@@ -133,6 +133,8 @@ class Loader(DataLoader[EEGBatch]):
     def __iter__(self) -> Iterator[EEGBatch]:  # pyright: ignore[reportIncompatibleMethodOverride]
         for batch in super().__iter__():
             if isinstance(batch, EegfmError):
+                # workers that live on would be waited for at the end of the process: they ignore its signals
+                self._iterator = None
                 raise batch
             yield batch
 

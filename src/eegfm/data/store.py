@@ -32,7 +32,7 @@ from eegfm.data.checksums import Checksums, damaged, read_whole, sum_of
 from eegfm.data.manifest import FILE, Manifest
 from eegfm.data.recipe import Recipe
 from eegfm.data.values import FILE as VALUES
-from eegfm.data.values import Values, forget, pages_of, stored_values, sum_of_pages, write_values
+from eegfm.data.values import Values, checksums_of, forget, stored_values, write_values
 from eegfm.support.files import sync_to_disk, write_json
 from eegfm.support.words import some
 
@@ -125,7 +125,8 @@ class SampleStore:
         self.shape = self.manifest.shape
         self.dtype = np.dtype(self.recipe.facts["dtype"]).newbyteorder("<")
         self.subjects: list[str] = sorted(set(self.index.subject.tolist()))
-        self._values = Values(folder / VALUES, sums or self._late_checksums())
+        value_bytes = self.dtype.itemsize * int(np.prod(self.shape))
+        self._values = Values(folder / VALUES, sums or self._late_checksums(), value_bytes)
 
     @staticmethod
     def is_at(folder: Path) -> bool:
@@ -208,7 +209,7 @@ class SampleStore:
     def read(
         self, rows: Sequence[int] | np.ndarray, *, damaged_rows: list[int] | None = None
     ) -> np.ndarray:
-        """Samples of the given rows, [len(rows), *shape] in the stored type, read in one transaction.
+        """Samples of the given rows, [len(rows), *shape] in the stored type, read in one step.
 
         Each is held against its checksum when it is read for the first time. With `damaged_rows`, every one is, and
         those with other bytes than were written are put there instead of being refused.
@@ -216,14 +217,13 @@ class SampleStore:
         Raises:
             EegfmError: the file of the values is damaged, or a sample has other bytes than were written.
         """
-        out = np.empty((len(rows), *self.shape), dtype=self.dtype)
-        wrong = self._values.read(rows, out.reshape(len(rows), -1), again=damaged_rows is not None)
+        values, wrong = self._values.read(rows, again=damaged_rows is not None)
         if damaged_rows is not None:
             damaged_rows += wrong
         elif wrong:
             named = some([self._stored.key(row) for row in dict.fromkeys(wrong)], 3)
             raise damaged(self._values.path, f"other bytes than were written in {named}")
-        return out
+        return values.view(self.dtype).reshape(len(rows), *self.shape)
 
     def _late_checksums(self) -> Checksums:
         """The checksums of a store of an earlier version, of what it holds now; they are kept if they can be.
@@ -288,14 +288,5 @@ def write_store(
 
 def _checksums(folder: Path, values: UInt64[np.ndarray, " row"]) -> Checksums:
     """The checksums of a whole store, given those of its values."""
-    path = folder / VALUES
-    pages, page_bytes = pages_of(path, len(values))
-    return Checksums(
-        values=values,
-        pages=pages,
-        page_bytes=page_bytes,
-        tree=sum_of_pages(path, pages, page_bytes),
-        size=path.stat().st_size,
-        index=sum_of(read_whole(folder / INDEX)),
-        recipe=sum_of(read_whole(folder / FILE)),
-    )
+    index, recipe = (sum_of(read_whole(folder / name)) for name in (INDEX, FILE))
+    return checksums_of(folder / VALUES, values, index=index, recipe=recipe)

@@ -1,8 +1,10 @@
 """The values of a store, `samples.mdb`: one LMDB environment that is written once and then only read.
 
-LMDB maps its file and trusts it: behind the end of a file that was cut short the process dies, and a damaged page leads
-to other values. So the size of the file and the pages by which LMDB finds its way are held against the store's
-checksums before it is opened, and each value when it is read for the first time.
+LMDB writes it, and whoever has LMDB can read it. Here the file is mapped, and a batch is copied from the places of its
+values (`eegfm.data.pages`), which is faster than asking LMDB for one value after the other. Behind the end of a file
+that was cut short a process would die, and a damaged page leads to other values. So the size of the file and the pages
+by which LMDB finds its way are held against the store's checksums before it is mapped, and each value when it is read
+for the first time.
 """
 
 import mmap
@@ -14,20 +16,13 @@ from pathlib import Path
 
 import lmdb
 import numpy as np
-import xxhash
-from jaxtyping import Bool, Int, UInt64
+from jaxtyping import Bool, Int, UInt8, UInt64
 
 from eegfm.data.checksums import Checksums, damaged, sum_of, unreadable
+from eegfm.data.pages import pages_of, places_of, sum_of_pages
 
 FILE = "samples.mdb"
 PAGE = 4096  # bytes of an LMDB page on common platforms; only the size estimate depends on it
-PIECE = 256  # pages that are read at a time
-HEADER = struct.Struct(
-    "<10x H I"
-)  # of an LMDB page: its flags and, of one that begins a value, the value's pages
-VALUE = (
-    0x04  # the flag of a page that begins a value (P_OVERFLOW); a small value lies among the others instead
-)
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------
@@ -62,33 +57,15 @@ def write_values(
     return sums
 
 
-def pages_of(path: Path, n_rows: int) -> tuple[Int[np.ndarray, " page"], int]:
-    """The pages of a whole file that hold no value, and the bytes of a page."""
-    forget(path)
-    environment = _opened(path)
-    page_bytes = environment.stat()["psize"]
-    environment.close()
-    content = np.memmap(path, np.uint8, "r").data
-    found, values, page = [], 0, 0
-    while page * page_bytes < len(content):
-        flags, n = HEADER.unpack_from(content, page * page_bytes)
-        values += bool(flags & VALUE)
-        if not flags & VALUE:
-            found.append(page)
-        page += n if flags & VALUE else 1
-    assert values in (0, n_rows), (values, n_rows)  # 0: all are small
-    return np.array(found, dtype=np.int64), page_bytes
-
-
 def _key(row: int) -> bytes:
     return struct.pack(">Q", row)
 
 
 def stored_values(path: Path, n_rows: int) -> Iterator[memoryview]:
     """The values of a file that LMDB wrote and of which no more is known. Raises EegfmError where it is cut short."""
-    forget(path)
     try:
-        environment = _opened(path)
+        # lock=False: a finished store is never written again, and lock files fail on many clusters' network disks
+        environment = lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False)
     except (lmdb.Error, OSError) as error:
         raise damaged(path, f"LMDB cannot open it ({error})") from None
     with environment:
@@ -106,15 +83,12 @@ def stored_values(path: Path, n_rows: int) -> Iterator[memoryview]:
 # ---- checking --------------------------------------------------------------------------------------------------------
 
 
-def sum_of_pages(path: Path, pages: Int[np.ndarray, " page"], page_bytes: int) -> int:
-    """The XXH3 of some pages of a file, in their order."""
-    digest = xxhash.xxh3_64()
-    with open(path, "rb", buffering=0) as file:
-        for run in np.split(pages, np.flatnonzero(np.diff(pages) != 1) + 1):
-            for start in range(0, len(run), PIECE):
-                piece = run[start : start + PIECE]
-                digest.update(os.pread(file.fileno(), len(piece) * page_bytes, int(piece[0]) * page_bytes))
-    return digest.intdigest()
+def checksums_of(path: Path, values: UInt64[np.ndarray, " row"], *, index: int, recipe: int) -> Checksums:
+    """The checksums of a whole store, given those of its values and of its other files."""
+    content = _content(path)
+    pages, page_bytes = pages_of(content, len(values))
+    tree = sum_of_pages(path, pages, page_bytes)
+    return Checksums(values, pages, page_bytes, tree, len(content), index, recipe)
 
 
 def _refuse_damaged(path: Path, sums: Checksums) -> None:
@@ -141,94 +115,108 @@ def lacking_bytes(environment: lmdb.Environment, path: Path) -> int:
 
 
 class Values:
-    """The values of a finished store, open for reading."""
+    """The values of a finished store, of `value_bytes` each, open for reading."""
 
-    def __init__(self, path: Path, sums: Checksums) -> None:
-        self.path, self.sums = path, sums
+    def __init__(self, path: Path, sums: Checksums, value_bytes: int) -> None:
+        self.path, self.sums, self.value_bytes = path, sums, value_bytes
+        self._place = str(path)
 
     def open(self) -> "_Opened":
-        """The open environment. Raises EegfmError if the size of the file or a page that LMDB goes by is another."""
-        return _open(self.path, self.sums)
+        """The mapped file, which all instances of one path and process share, and those that are forked from it.
 
-    def read(self, rows: Sequence[int] | np.ndarray, out: np.ndarray, *, again: bool = False) -> list[int]:
-        """Read the values of some rows into `out`, [len(rows), n] in the stored type, in one transaction.
+        A file that has changed since is mapped and checked anew. Raises EegfmError if its size or a page that LMDB goes
+        by is another.
+        """
+        file = _state(self._place)
+        known = _OPENED.get(self._place)
+        if known is None or known.file != file or known.sum != self.sums.sum:
+            _OPENED.pop(self._place, None)
+            known = _OPENED[self._place] = self._mapped(file)
+        return known
+
+    def read(
+        self, rows: Sequence[int] | np.ndarray, *, again: bool = False
+    ) -> tuple[UInt8[np.ndarray, "row byte"], list[int]]:
+        """The values of some rows, and the rows that have other bytes than were written.
 
         A value is held against its checksum when it is read for the first time, by this process or one that it has
-        forked, or `again`. Returns the rows that have other bytes than were written.
+        forked, or `again`.
 
         Raises:
             EegfmError: see `open`.
         """
-        rows, opened = np.asarray(rows), self.open()
-        unchecked = opened.unchecked
-        todo = np.ones(len(rows), dtype=bool) if again else unchecked[rows]
-        sums = self.sums.values[rows].tolist() if todo.any() else []
-        wrong = []
-        with opened.environment.begin(buffers=True) as transaction:
-            for i, (row, first) in enumerate(zip(rows.tolist(), todo.tolist(), strict=True)):
-                value = transaction.get(_key(row))
-                assert value is not None, f"{self.path} has no row {row}"
-                if first and sum_of(value) != sums[i]:
-                    wrong.append(row)
-                out[i] = np.frombuffer(value, dtype=out.dtype)
-        if sums and not wrong:
-            unchecked[rows] = False
-        return wrong
+        rows, opened = np.asarray(rows, dtype=np.int64), self.open()
+        places = opened.places[rows]
+        first = np.ones(len(rows), dtype=bool) if again else opened.unchecked[rows]
+        if not first.any():
+            return opened.values[places], []
+        out, n = np.empty((len(rows), self.value_bytes), dtype=np.uint8), self.value_bytes
+        found = self.sums.values[rows]
+        content, to = opened.content, out.reshape(-1).data
+        for i, (place, check) in enumerate(zip(places.tolist(), first.tolist(), strict=True)):
+            value = content[place : place + n]
+            if check:  # just before it is copied, so that it comes from memory once
+                found[i] = sum_of(value)
+            to[i * n : (i + 1) * n] = value
+        wrong = rows[found != self.sums.values[rows]].tolist()
+        if not wrong:
+            opened.unchecked[rows] = False
+        return out, wrong
+
+    def _mapped(self, file: tuple[int, ...]) -> "_Opened":
+        _refuse_damaged(self.path, self.sums)
+        content = _content(self.path)
+        try:
+            places = places_of(content, self.sums.page_bytes, self.value_bytes)
+        except ValueError as error:
+            raise damaged(self.path, f"it has {error}") from None
+        if len(places) != len(self.sums.values):
+            raise damaged(self.path, f"it has {len(places)} values for {len(self.sums.values)} rows")
+        n = len(content) - self.value_bytes + 1
+        values = np.lib.stride_tricks.as_strided(
+            content, (max(0, n), self.value_bytes), (1, 1), writeable=False
+        )
+        unchecked = np.frombuffer(mmap.mmap(-1, max(1, len(places))), dtype=bool)
+        unchecked[:] = True
+        return _Opened(content.data, values, places, unchecked, file, self.sums.sum)
 
 
 @dataclass
 class _Opened:
-    """An environment, the process and the state of the file that it belongs to, and the rows that were not yet read.
+    """A mapped file, where each row's value lies in it, and the rows that were not yet read.
 
-    LMDB allows one for each file and process, and none survives a fork. `unchecked` lies in memory that forked
-    processes share, so that the workers of a loader do not check the same values again.
+    `values` are the bytes from every place of the file on, without a copy. `unchecked` lies in memory that forked
+    processes share, so that the workers of a loader do not check the same values again. `file` is the state of the file
+    and `sum` the sum of the checksums that all this belongs to.
     """
 
-    environment: lmdb.Environment
-    process: int
-    file: tuple[int, ...]
+    content: memoryview
+    values: UInt8[np.ndarray, "place byte"]
+    places: Int[np.ndarray, " row"]
     unchecked: Bool[np.ndarray, " row"]
+    file: tuple[int, ...]
+    sum: int
 
 
 _OPENED: dict[str, _Opened] = {}
 
 
-def _open(path: Path, sums: Checksums) -> _Opened:
-    place, process = os.path.realpath(path), os.getpid()
-    file = _state(place)
-    known = _OPENED.get(place)
-    if known is not None and (known.process, known.file) == (process, file):
-        return known
-    if known is not None:
-        known.environment.close()  # the copy that a forked child inherited, or of a file that has changed
-        del _OPENED[place]
-    _refuse_damaged(path, sums)
-    if known is not None and known.file == file:
-        unchecked = known.unchecked
-    else:
-        unchecked = np.frombuffer(mmap.mmap(-1, max(1, len(sums.values))), dtype=bool)
-        unchecked[:] = True
-    _OPENED[place] = _Opened(_opened(Path(place)), process, file, unchecked)
-    return _OPENED[place]
-
-
 def _state(place: str) -> tuple[int, ...]:
     try:
         stat = os.stat(place)
-    except OSError:  # what opens it says so
+    except OSError:  # what maps it says so
         return ()
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def _opened(path: Path) -> lmdb.Environment:
-    # lock=False: a finished store is never written again, and lock files fail on many clusters' network disks
-    return lmdb.open(
-        str(path), subdir=False, readonly=True, lock=False, readahead=False, meminit=False, max_readers=1024
-    )
+def _content(path: Path) -> UInt8[np.ndarray, " byte"]:
+    """The bytes of a whole file, mapped."""
+    with open(path, "rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    mapped.madvise(mmap.MADV_RANDOM)
+    return np.frombuffer(mapped, dtype=np.uint8)
 
 
 def forget(path: Path) -> None:
-    """Close the environment of a path whose file is about to be replaced, or opened otherwise."""
-    known = _OPENED.pop(os.path.realpath(path), None)
-    if known is not None:
-        known.environment.close()
+    """Close the file of a path, which is about to be replaced."""
+    _OPENED.pop(str(path), None)
