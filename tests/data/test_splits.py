@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from eegfm.contracts import EegfmError
 from eegfm.data.census import leakage
-from eegfm.data.splits import ByRecording, FewShot, KFold, LeaveOneSubjectOut, subset
+from eegfm.data.splits import ByRecording, FewShot, KFold, KFoldByKind, LeaveOneSubjectOut, subset
 from eegfm.data.store import SampleIndex
 
 WINDOW_S = 5.0
@@ -266,3 +266,27 @@ def test_recordings_go_where_they_are_sent_and_a_wrong_name_is_told(index, data)
         ByRecording(val=["nobody"], test=[])(index, 5.0)
     with pytest.raises(EegfmError, match="one split"):
         ByRecording(val=names[:1], test=names[:1])(index, 5.0)
+
+
+@settings(derandomize=True, deadline=None, max_examples=30)
+@given(
+    kinds=st.lists(st.integers(3, 9), min_size=2, max_size=3),
+    folds=st.integers(3, 6),
+    seed=st.integers(0, 3),
+)
+def test_subjects_of_each_kind_are_shared_out_among_the_folds(kinds, folds, seed):
+    label = np.repeat(np.arange(len(kinds)), kinds)
+    subject = np.array([f"S{i}" for i in np.random.default_rng(seed).permutation(len(label))])
+    texts = np.full(len(label), "")
+    index = SampleIndex(
+        label, subject, texts, subject, np.zeros(len(label)), texts, label.astype(np.uint64)
+    )
+    splits = [KFoldByKind(fold=fold, folds=folds, seed=seed)(index, WINDOW_S) for fold in range(folds)]
+    assert KFoldByKind.fits(index)
+    for name in ("test", "val"):
+        np.testing.assert_array_equal(sum((split == name).astype(int) for split in splits), 1)
+    for kind, n in enumerate(kinds):
+        found = [int(((split == "test") & (label == kind)).sum()) for split in splits]
+        assert {*found} <= {n // folds, -(-n // folds)}
+    sizes = [int((split == "test").sum()) for split in splits]
+    assert max(sizes) - min(sizes) <= 1

@@ -18,7 +18,7 @@ from eegfm.data.loaders import Loader, SplitDataset, Windows
 from eegfm.data.ready import Preparation
 from eegfm.data.recipe import Recipe
 from eegfm.data.resident import ResidentLoader
-from eegfm.data.splits import Division, subset
+from eegfm.data.splits import Division, KFold, KFoldByKind, subset
 from eegfm.data.store import SampleIndex, SampleStore
 from eegfm.signal.steps import Step
 
@@ -128,6 +128,8 @@ class EEGDataModule(EEGData):
             store = SampleStore.open(self.preparation.cache, self.recipe)
             self._refuse_unknown_seconds(store)
             window_s = self.benchmark.window_s
+            if self.benchmark.own and type(self.split) is KFold and KFoldByKind.fits(store.index):
+                self.split = KFoldByKind(**vars(self.split))
             split = store.index.split if self.split is None else self.split(store.index, window_s)
             # only this copy gets the split; the store's own index keeps the published one
             self.index = replace(store.index, split=subset(store.index, split, self.train_ratio, self.seed))

@@ -80,9 +80,29 @@ class KFold:
                 f"so 3 to {len(subjects)} are possible."
             )
         _check_fold(self.fold, self.folds, "folds")
-        groups = np.array_split(np.random.default_rng(self.seed).permutation(subjects), self.folds)
+        groups = self._groups(index, np.random.default_rng(self.seed).permutation(subjects))
         after = (self.fold + 1) % self.folds
         return _split_of(index, val=groups[after].tolist(), test=groups[self.fold].tolist())
+
+    def _groups(self, index: SampleIndex, drawn: np.ndarray) -> Sequence[np.ndarray]:
+        return np.array_split(drawn, self.folds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KFoldByKind(KFold):
+    """`KFold`, with the subjects of each class shared out among the groups: for data where a label is of a subject."""
+
+    @staticmethod
+    def fits(index: SampleIndex) -> bool:
+        """Whether every subject has one label, and not all the same."""
+        return len(set(index.label.tolist())) > 1 and len(
+            set(zip(index.subject, index.label, strict=True))
+        ) == len(_subjects(index))
+
+    def _groups(self, index: SampleIndex, drawn: np.ndarray) -> Sequence[np.ndarray]:
+        label = dict(zip(index.subject.tolist(), index.label.tolist(), strict=True))
+        dealt = np.array(sorted(drawn.tolist(), key=label.__getitem__))  # as drawn within a class
+        return [dealt[group :: self.folds] for group in range(self.folds)]
 
 
 @dataclass(frozen=True, kw_only=True)
