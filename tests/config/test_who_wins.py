@@ -1,6 +1,7 @@
 """Which of two values of a setting wins: the one chosen or typed later; a model's training recipe comes early."""
 
 import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,34 @@ from eegfm.config.refusals import refuse
 from eegfm.config.schema import config_dir
 from eegfm.contracts import EegfmError
 from tests.composed import composed
+from tests.composed import read as read_yaml
 
 OPTIONS = {
     group: sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
     for group in ("model", "task", "trainer", "row", "adapt", "experiment")
 }
 RECIPES = sorted(path.name for path in (config_dir() / "recipe").iterdir())
-OTHERS = sorted({*OPTIONS["task"]} - {"classify", "probe"})  # tasks that ask for no recipe
 
 
 def cells():
-    """Of every recipe both tasks that ask for one, and all trainers; every other task; a model without one once."""
+    """Every model with every task, and with every trainer among them; a third of these are in `make check`."""
     for i, model in enumerate(OPTIONS["model"]):
-        rest = (OTHERS[(4 * i + k) % len(OTHERS)] for k in range(4))
-        tasks = ["classify", "probe", *rest] if model in RECIPES else [OTHERS[i % len(OTHERS)]]
-        yield from ((model, task, OPTIONS["trainer"][(i + k) % 6]) for k, task in enumerate(tasks))
+        for k, task in enumerate(OPTIONS["task"]):
+            asks_for_a_recipe = model in RECIPES and task in ("classify", "probe")
+            marks = () if asks_for_a_recipe or k == i % len(OPTIONS["task"]) else pytest.mark.slow
+            yield pytest.param(
+                model, task, OPTIONS["trainer"][(i + k) % len(OPTIONS["trainer"])], marks=marks
+            )
+
+
+def test_the_cells_are_all_pairs():
+    found = [cell.values for cell in cells()]
+    for at, group in ((1, "task"), (2, "trainer")):
+        assert {(one[0], one[at]) for one in found} == {*product(OPTIONS["model"], OPTIONS[group])}
 
 
 def read(*parts: str) -> Any:
-    return OmegaConf.load(config_dir().joinpath(*parts[:-1], f"{parts[-1]}.yaml"))
+    return read_yaml(config_dir().joinpath(*parts[:-1], f"{parts[-1]}.yaml"))
 
 
 def written(node: Any) -> Any:
@@ -53,7 +63,7 @@ def stacked(group: str, option: str, recipe: Path) -> Any:
             ((key, value),) = default.items()
             if key.startswith("optional /recipe"):
                 part = recipe / f"{value.rpartition('/')[2]}.yaml"
-                layers += [OmegaConf.load(part)] if part.exists() else []
+                layers += [read_yaml(part)] if part.exists() else []
             else:  # a mask, of which the last one holds
                 layers.append({"mask": None})
                 layers.append({key.removeprefix("override "): read(group, "mask", value)})
@@ -80,8 +90,8 @@ def test_the_chosen_task_and_trainer_overrule_the_recipe_and_it_overrules_what_t
     assert written(config.trainer) == written(stacked("trainer", trainer, recipe / model))
 
 
-@pytest.fixture
-def theirs(tmp_path) -> str:
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory) -> str:
     """A config folder of a person's own: for every base an option that says everything otherwise, and a bare model."""
     files = {
         "task/mine.yaml": """
@@ -107,12 +117,13 @@ def theirs(tmp_path) -> str:
             # @package _global_
             model: {_target_: eegfm.models.majority.Majority, _partial_: true}""",
     }
+    place = tmp_path_factory.mktemp("theirs")
     for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (place / name).parent.mkdir(exist_ok=True)
         lines = text.strip("\n").splitlines()
         indent = len(lines[0]) - len(lines[0].lstrip())
-        (tmp_path / name).write_text("\n".join(line[indent:] for line in lines) + "\n")
-    return f"hydra.searchpath=[file://{tmp_path}]"
+        (place / name).write_text("\n".join(line[indent:] for line in lines) + "\n")
+    return f"hydra.searchpath=[file://{place}]"
 
 
 @pytest.mark.parametrize("model", RECIPES)
@@ -133,7 +144,7 @@ def test_what_is_typed_overrules_every_value_of_a_recipe(model):
     for path in sorted((config_dir() / "recipe" / model).glob("*.yaml")):
         if path.stem != "probe":  # which would be another task's
             node = {"classify": "task"}.get(path.stem, path.stem)
-            typed |= {f"{node}.{key}": i + 7 for i, key in enumerate(leaves(written(OmegaConf.load(path))))}
+            typed |= {f"{node}.{key}": i + 7 for i, key in enumerate(leaves(written(read_yaml(path))))}
     config = composed(
         f"model={model}", "task=classify", *(f"{key}={value}" for key, value in typed.items())
     )
@@ -167,9 +178,14 @@ RECIPES_OF_RUNS = [
 @pytest.mark.parametrize(
     ("group", "option", "trainer"),
     [
-        (*one, trainer)
-        for i, one in enumerate(RECIPES_OF_RUNS)
-        for trainer in ("quick", OPTIONS["trainer"][i % len(OPTIONS["trainer"])])
+        one
+        for i, (group, option) in enumerate(RECIPES_OF_RUNS)
+        for one in (
+            (group, option, "quick"),
+            pytest.param(
+                group, option, OPTIONS["trainer"][i % len(OPTIONS["trainer"])], marks=pytest.mark.slow
+            ),
+        )
     ],
 )
 def test_a_trainer_that_a_person_types_holds_or_she_is_told_what_overrules_it(
