@@ -2,12 +2,13 @@
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from eegfm.contracts import EegfmError
-from eegfm.runs.results import read_result
+from eegfm.runs.results import read_result, sums_of_files, write_result
 from eegfm.runs.same_run import data_at_hand, refuse_another_run, refuse_other_data
 from eegfm.tasks.weights import read_checkpoint
 from tests.command_line import call, start
@@ -37,6 +38,18 @@ def test_a_folder_of_another_config_is_refused_and_the_difference_said(tmp_path,
     with pytest.raises(EegfmError, match=r"another run.*model\.width: 128 → 64; seed: 3 → 7"):
         refuse_another_run(tmp_path / "mine", config(7, **{"model.width": 64}))
     refuse_another_run(tmp_path / "empty", config(7))
+
+
+def test_the_result_of_another_run_is_refused_in_a_finished_one(tmp_path):
+    """`train` would show the scores of another seed as this one's."""
+    for seed in (3, 7):
+        folder = tmp_path / f"of {seed}"
+        make_run(folder, seed)
+        write_result(folder, replace(read_result(folder), files=sums_of_files(folder)))
+        refuse_another_run(folder, config(seed))
+    shutil.copy(tmp_path / "of 7" / "result.json", tmp_path / "of 3" / "result.json")
+    with pytest.raises(EegfmError, match=r"of 3/config\.yaml is not as the run wrote it.*another run's"):
+        refuse_another_run(tmp_path / "of 3", config(3))
 
 
 def test_a_config_that_cannot_be_read_is_a_sentence(tmp_path):

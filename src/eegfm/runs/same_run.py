@@ -12,7 +12,7 @@ from eegfm.contracts import EegfmError
 from eegfm.data.base import EEGData
 from eegfm.data.recipe import differences
 from eegfm.runs.place import CHECKPOINTS
-from eegfm.runs.results import CONFIG
+from eegfm.runs.results import CONFIG, read_result, refuse_changed_file
 from eegfm.tasks.weights import config_of
 
 TOLD = 6  # differences in a sentence
@@ -50,6 +50,8 @@ def refuse_another_run(folder: Path, config: Mapping[str, Any]) -> None:
             "run: name another (hydra.run.dir, or hydra.sweep.subdir of several), or leave that out, and the config "
             "names it."
         )
+    if (folder / "result.json").exists():
+        refuse_changed_file(read_result(folder), folder, CONFIG)  # the result of another run, put here
 
 
 def data_at_hand(data: EEGData) -> dict[str, dict[str, Any]]:

@@ -58,8 +58,8 @@ def refused_by_disk(error: BaseException, folder: Path) -> str:
     """
     if isinstance(error, OSError) and error.errno in NO_RIGHT and error.filename is not None:
         return (
-            f"{error.filename}: {error.strerror}. Ask for the right to it; or write elsewhere (out=, --to, paths.runs=,"
-            " paths.cache=); or work on a copy of your own."
+            f"{error.filename}: {error.strerror}. Ask for the right to it; or write elsewhere (out=, --to, "
+            "paths.runs=, paths.cache=); or work on a copy of your own."
         )
     said = [os.strerror(number) for number in FULL]
     if not (isinstance(error, OSError) and error.errno in FULL) and not any(
