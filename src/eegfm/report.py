@@ -4,11 +4,11 @@ A table shows the mean and the population standard deviation over seeds (ddof 0,
 theirs), the spread over test subjects, and every reservation; `--compare` compares the models.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from eegfm.support.parser import Parser
 from eegfm.support.words import print_anything
 
 
@@ -24,9 +24,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(str(error))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m eegfm.report",
+def _parser() -> Parser:
+    parser = Parser(
+        prog="eegfm report",
         description="Print tables of runs: mean and deviation over seeds, scores by subject, published scores.",
     )
     parser.add_argument(

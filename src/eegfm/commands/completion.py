@@ -8,7 +8,6 @@ The words already on the line choose the config, so the keys are those of the ch
 ~/.bashrc to have completion in every shell.
 """
 
-import argparse
 from collections.abc import Sequence
 
 from hydra import compose, initialize_config_dir
@@ -22,6 +21,7 @@ from eegfm.commands import COMMANDS
 from eegfm.config.options import PARTS
 from eegfm.config.own import found_here, searchpath
 from eegfm.config.schema import config_dir, register
+from eegfm.support.parser import Parser
 
 SCRIPT = """\
 _eegfm()
@@ -43,9 +43,7 @@ complete -p python &> /dev/null || complete -o nospace -o default -F _eegfm pyth
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the script that bash evaluates, or the completions of a line."""
-    parser = argparse.ArgumentParser(
-        prog="eegfm completion", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="eegfm completion", description=__doc__)
     parser.add_argument("--line", help="print the completions of this command line, for bash itself")
     line = parser.parse_args(argv).line
     for text in [SCRIPT] if line is None else candidates(line):

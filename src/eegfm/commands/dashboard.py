@@ -5,12 +5,12 @@ every run in a table to sort and filter, learning curves, seeds, intervals, test
 numbers beside ours. Run the command again to update the page.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from eegfm.support.files import write_text
+from eegfm.support.parser import Parser
 from eegfm.support.words import print_anything
 
 
@@ -46,10 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             sys.exit(str(error))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="eegfm dashboard", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> Parser:
+    parser = Parser(prog="eegfm dashboard", description=__doc__)
     parser.add_argument(
         "folder", type=Path, metavar="FOLDER", help="runs/<experiment>, or any folder of runs"
     )

@@ -8,11 +8,11 @@ it is examined, and the screen is plain text. Required packages with compiled pa
 which take seconds to load, are only searched for.
 """
 
-import argparse
 from collections.abc import Sequence
 from importlib import import_module
 
 from eegfm.commands.examining.screen import Row, as_json, as_text, first_line
+from eegfm.support.parser import Parser
 
 SECTIONS = {  # section: (module, function), in the screen's order. Each is imported alone: its packages may be missing
     "machine": ("machine", "machine"),
@@ -28,7 +28,7 @@ SECTIONS = {  # section: (module, function), in the screen's order. Each is impo
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print what was found, on screen or as JSON."""
-    parser = argparse.ArgumentParser(prog="eegfm doctor", description=(__doc__ or "").partition("\n\n")[0])
+    parser = Parser(prog="eegfm doctor", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument(
         "--json", action="store_true", help="print the same facts as JSON, for a bug report"
     )

@@ -10,13 +10,13 @@ and the encoder's weights are on this machine, the export includes the encoder. 
 exported model takes the encoder's vectors as input, and its card says so.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from eegfm.contracts import EegfmError
+from eegfm.support.parser import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -39,10 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(str(error))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="eegfm export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> Parser:
+    parser = Parser(prog="eegfm export", description=__doc__)
     parser.add_argument("run", help="the folder of a finished run")
     parser.add_argument(
         "--to", type=Path, metavar="FOLDER", help="the folder to write (default: export/ in the run folder)"

@@ -8,20 +8,19 @@ Nihon Kohden and what else MNE reads; BIDS is recognised.
   eegfm new ~/recordings --name mine
 """
 
-import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from eegfm.support.parser import Parser
 
 LEFT = 14  # letters of the first column
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Look, write, and say what was found."""
-    parser = argparse.ArgumentParser(
-        prog="eegfm new", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="eegfm new", description=__doc__)
     parser.add_argument(
         "folder", type=Path, help="the folder of the recordings; all folders below it are looked into"
     )

@@ -16,7 +16,6 @@ Without SLURM (hydra/launcher=local, the default if there is no sbatch) a backgr
 another, or as many at a time as `--parallel` says.
 """
 
-import argparse
 import os
 import signal
 import socket
@@ -31,6 +30,7 @@ from eegfm.contracts import EegfmError
 from eegfm.runs.slurm import queue
 from eegfm.runs.status import Status, look
 from eegfm.support.alive import lives
+from eegfm.support.parser import Parser
 from eegfm.support.words import console, print_anything, visible
 
 NONE = "–"
@@ -40,9 +40,7 @@ STYLE = {"done": "green", "running": "cyan", "failed": "bold red", "lost": "red"
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one of the four subcommands."""
     print_anything()
-    parser = argparse.ArgumentParser(
-        prog="eegfm sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="eegfm sweep", description=__doc__)
     subcommands = parser.add_subparsers(dest="what", required=True, metavar="submit|status|collect|cancel")
     about = "submit the cells that are not finished, and return at once"
     submitting = subcommands.add_parser("submit", help=about, description=about)

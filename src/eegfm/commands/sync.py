@@ -6,7 +6,6 @@ same command sends the rest. A run that is still being written is not sent yet. 
 that.
 """
 
-import argparse
 import os
 import ssl
 import subprocess
@@ -17,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from eegfm.contracts import EegfmError
+from eegfm.support.parser import Parser
 from eegfm.support.process import environment
 
 ANSWER_S = 15
@@ -25,9 +25,7 @@ EMPTY = 7  # bytes of a fragment with only W&B's signature: its process was kill
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Send the runs. Exits with 1 if anything is left to send."""
-    parser = argparse.ArgumentParser(
-        prog="eegfm sync", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="eegfm sync", description=__doc__)
     parser.add_argument(
         "folders", nargs="+", type=Path, metavar="FOLDER", help="a run folder, or a folder of runs"
     )
