@@ -1,6 +1,7 @@
 """GDF files, sound and damaged: a real one by hand, made ones by a writer that MNE's reader agrees with."""
 
 import struct
+from functools import partial
 
 import mne
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eegfm.contracts import EegfmError
-from eegfm.signal.formats.gdf import read_gdf
+from eegfm.signal.formats.gdf import open_gdf, read_gdf
 from eegfm.signal.recording import Piece
 from tests.writers_gdf import write_gdf
 
@@ -142,19 +143,35 @@ def test_a_file_of_version_2_may_lack_a_table_of_events(tmp_path):
 # ---- damaged ---------------------------------------------------------------------------------------------------------
 
 
+WHOLE = TABLE + 8 + 6 * len(EVENTS)
+
+
 @pytest.mark.parametrize("version", ["1.25", "2.20"])
 @pytest.mark.parametrize(
-    "left", [TABLE + 8 + 6 * len(EVENTS) - 1, TABLE + 9, TABLE + 3, TABLE - 1, HEADER + 5]
+    ("left", "wanted"),
+    [
+        (WHOLE - 1, WHOLE),
+        (TABLE + 9, WHOLE),
+        (TABLE + 3, TABLE + 8),
+        (TABLE - 1, TABLE),
+        (HEADER + 5, TABLE),
+        (HEADER, TABLE),
+    ],
 )
-def test_a_file_cut_short_is_refused_with_both_sizes(tmp_path, version, left):
+@pytest.mark.parametrize("opened", [open_gdf, partial(read_gdf, channels=CHANNELS)], ids=["open", "read"])
+def test_a_file_cut_short_is_refused_with_both_sizes(tmp_path, version, left, wanted, opened):
     path = write(tmp_path / "a.gdf", version=version)
+    assert path.stat().st_size == WHOLE
     path.write_bytes(path.read_bytes()[:left])
-    message = refusal(path)
-    assert (
-        "cut short" in message
-        and f"{left:,} bytes found, at least" in message
-        and "Fetch the file again" in message
-    )
+    with pytest.raises(EegfmError, match=r"Fetch the file again") as error:
+        opened(path)
+    assert str(error.value).startswith(f"{path} is cut short: {left:,} bytes found, at least {wanted:,}")
+
+
+def test_a_file_of_version_2_without_a_table_is_refused_where_it_is_cut_short(tmp_path):
+    path = write(tmp_path / "a.gdf", version="2.11", events=None)
+    path.write_bytes(path.read_bytes()[: TABLE - 2 * len(NAMES)])  # by one sample of every channel
+    assert f"{TABLE - 2 * len(NAMES):,} bytes found, at least {TABLE:,}" in refusal(path)
 
 
 @pytest.mark.parametrize("left", [0, 4, 100, 256, HEADER - 1])

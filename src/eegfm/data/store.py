@@ -271,13 +271,17 @@ def write_store(
             yield values
             indices.append(index)
 
-    path = unfinished / VALUES
-    sums = write_values(
-        path, samples(), manifest.windows, int(np.prod(manifest.shape)) * dtype.itemsize, dtype
-    )
-    SampleIndex.concatenate(indices).save(unfinished / INDEX)
-    write_json(unfinished / FILE, manifest.values())
-    _checksums(unfinished, sums).save(unfinished)
+    try:
+        path = unfinished / VALUES
+        sums = write_values(
+            path, samples(), manifest.windows, int(np.prod(manifest.shape)) * dtype.itemsize, dtype
+        )
+        SampleIndex.concatenate(indices).save(unfinished / INDEX)
+        write_json(unfinished / FILE, manifest.values())
+        _checksums(unfinished, sums).save(unfinished)
+    except BaseException:  # a damaged part, a full disk, a signal
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     forget(folder / VALUES)
     if folder.exists():  # a partial store that is replaced by a fuller one
         os.rename(folder, replaced)
