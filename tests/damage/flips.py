@@ -162,7 +162,8 @@ def main(how: str, n: int, seed: int, kinds: str, only: int | None, most: int) -
         print(f"The undamaged world took {time.monotonic() - began:.0f} s.", flush=True)
         for number in range(n) if only is None else [only]:
             if number and not number % 20:
-                print(f"{number} cases in {time.monotonic() - began:.0f} s", flush=True)
+                whole = dict(sum(outcomes.values(), Counter()))
+                print(f"{number} cases in {time.monotonic() - began:.0f} s: {whole}", flush=True)
             case = case_of(tried.world, how, seed, number, kinds, most)
             for use, verdict in zip(case.uses, tried.run(case), strict=True):
                 outcomes.setdefault(case.kind, Counter())[verdict.partition(":")[0]] += 1

@@ -117,7 +117,8 @@ def main(n: int, seed: int, kinds: str, only: int | None) -> int:
         print(f"The undamaged world took {time.monotonic() - began:.0f} s.", flush=True)
         for number in range(n) if only is None else [only]:
             if number and not number % 20:
-                print(f"{number} cases in {time.monotonic() - began:.0f} s", flush=True)
+                whole = dict(sum(outcomes.values(), Counter()))
+                print(f"{number} cases in {time.monotonic() - began:.0f} s: {whole}", flush=True)
             kill = kill_of(seed, number, works)
             verdict = killed.run(kill)
             outcomes.setdefault(kill.work.use.name, Counter())[verdict.partition(":")[0]] += 1

@@ -47,6 +47,19 @@ def small_disk(tmp_path):
     subprocess.run(["umount", place], capture_output=True)
 
 
+def test_equal_values_are_equal_bytes_wherever_their_texts_come_from(tmp_path):
+    """The texts of a resumed run come from its checkpoint, and are other objects than those of the program."""
+    read = "".join(["st", "ep"])
+    shared = [1, "step"]
+    for name, text in {"whole": "step", "resumed": read}.items():
+        kept = {"a": {"step": torch.ones(2)}, "b": [{text: torch.ones(2)}, (text, shared, shared)]}
+        WholeCheckpoints().save_checkpoint(kept, tmp_path / "x.ckpt")
+        (tmp_path / "x.ckpt").rename(tmp_path / name)
+    assert (tmp_path / "whole").read_bytes() == (tmp_path / "resumed").read_bytes()
+    _, (_, first, second) = torch.load(tmp_path / "whole", weights_only=True)["b"]
+    assert first is second == shared
+
+
 def trained(place: Path, runs: Path):
     return call("eegfm.train", *SMALL, f"paths.runs={runs}", cwd=place)
 
