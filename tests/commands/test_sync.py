@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
+import struct
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ import wandb
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from eegfm.commands.sync import main, offline_runs, unsent
+from eegfm.commands.sync import main, offline_runs, send, unsent
 from eegfm.drawing.style import save
 from eegfm.runs.intervals import intervals
 from eegfm.runs.predictions import read_predictions
@@ -111,6 +114,21 @@ def test_without_a_network_it_is_said_at_once(tmp_path, monkeypatch):
         main([str(tmp_path)])
     wandb.teardown()
     assert [*file.parent.iterdir()] == [file]
+
+
+def test_a_damaged_fragment_is_named_before_anything_of_its_run_is_sent(tmp_path, monkeypatch, server):
+    """W&B's client would begin the run, and stop at the damage."""
+    first, second = (fragment(tmp_path / "one", f"20261121_{hour}0000-x") for hour in ("09", "10"))
+    content = b"a row"
+    record = struct.pack("<IHB", zlib.crc32(content, zlib.crc32(b"\x01")), len(content), 1) + content
+    first.write_bytes(b":W&B\x24\xbe\x00" + record)
+    second.write_bytes(b":W&B\x24\xbe\x00" + record + record.replace(b"row", b"rot") + record)
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    assert re.fullmatch(
+        rf"{re.escape(str(second))} is damaged at byte 19,.* mv .*100000-x <elsewhere>",
+        send([first, second]),
+    )
+    assert not server.runs and not server.asked
 
 
 def written(folder: Path, seed: int) -> Path:

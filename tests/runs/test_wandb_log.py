@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from eegfm.config.schema import config_dir
 from eegfm.runs.wandb import wandb_of
-from eegfm.runs.wandb_log import STEP, rows_of
+from eegfm.runs.wandb_log import STEP, damaged_at, rows_of
 from tests.command_line import environment
 
 KILLED = """
@@ -66,7 +66,7 @@ def test_a_resumed_run_goes_on_in_steps_and_repeats_nothing(tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-def test_a_log_that_was_cut_short_is_read_as_far_as_it_goes(tmp_path, monkeypatch):
+def test_a_log_is_read_as_far_as_it_goes_and_a_damaged_one_is_said(tmp_path, monkeypatch, caplog):
     monkeypatch.delenv("WANDB_MODE", raising=False)
     logger = wandb_of({"logger": OmegaConf.load(LOGGER)}, tmp_path)
     for step in range(300):
@@ -80,5 +80,15 @@ def test_a_log_that_was_cut_short_is_read_as_far_as_it_goes(tmp_path, monkeypatc
     for _ in range(60):
         path.write_bytes(whole[: draw.randrange(len(whole))])
         found = [*rows_of(tmp_path)]
+        assert found == rows[: len(found)] and damaged_at(path.read_bytes()) is None
+    assert damaged_at(whole) is None and "is damaged at" not in caplog.text
+    for _ in range(60):
+        held = bytearray(whole)
+        held[place := draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        path.write_bytes(held)
+        caplog.clear()
+        found = [*rows_of(tmp_path)]
         assert found == rows[: len(found)]
+        if found != rows:
+            assert f"{path} is damaged at byte" in caplog.text, place
     assert [*rows_of(Path("nowhere"))] == []

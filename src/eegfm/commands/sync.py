@@ -7,6 +7,7 @@ that.
 """
 
 import os
+import shlex
 import ssl
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def sync(folders: Sequence[Path]) -> None:
         print(f"not sent    {run}: {reason}" if reason else f"sent        {run}: {n}", flush=True)
     if failed:
         raise EegfmError(
-            f"{failed} of {len(todo)} runs were not sent completely. Nothing is lost: type the same command again."
+            f"{failed} of {len(todo)} runs were not sent completely. The same command again sends what is left."
         )
 
 
@@ -144,6 +145,14 @@ def send(fragments: Sequence[Path]) -> str:
     `wandb sync` sends them in order of time and stops at the first failure, but exits with 0 even then; so its marks
     tell what was sent.
     """
+    from eegfm.runs.wandb_log import damaged_at
+
+    for file in fragments:
+        if not _is_sent(file) and (place := damaged_at(file.read_bytes())) is not None:
+            return (
+                f"{file} is damaged at byte {place}, and W&B's client would send none of what follows. Put a good copy "
+                f"in its place; or send the rest without it: mv {shlex.quote(str(file.parent))} <elsewhere>"
+            )
     done = subprocess.run(
         [sys.executable, "-m", "wandb", "sync", *(str(file.parent.resolve()) for file in fragments)],
         cwd=fragments[0].parents[2],  # it writes its log here

@@ -3,10 +3,12 @@
 W&B numbers the rows of every offline fragment from 0, and a resumed training repeats the steps after its
 checkpoint. So the fragments that earlier processes have left are read first. They are logs of records in
 LevelDB's format (blocks of 32 KiB; a record has a checksum and may lie in several blocks), after W&B's own
-seven bytes; what a killed process has cut short ends the reading.
+seven bytes; what a killed process has cut short ends the reading,
+and so does a damaged record, which is said.
 """
 
 import json
+import logging
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -14,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers.wandb import WandbLogger
+
+log = logging.getLogger(__name__)
 
 BLOCK, HEADER, SIGNATURE = 32768, 7, b":W&B"
 FULL, FIRST, LAST = 1, 2, 4  # which part of a record
@@ -48,7 +52,14 @@ def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
     from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue]
 
     for path in sorted(folder.glob("wandb/*run-*/run-*.wandb"), key=lambda path: path.parent.name[-24:]):
-        for content in _records(path.read_bytes()):
+        held = path.read_bytes()
+        if (place := damaged_at(held)) is not None:
+            log.warning(
+                "%s is damaged at byte %d: what was logged after it is unknown, and W&B may get it twice.",
+                path,
+                place,
+            )
+        for content in _records(held):
             record = Record()
             record.ParseFromString(content)
             if record.WhichOneof("record_type") == "history":
@@ -58,21 +69,43 @@ def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
                     yield row
 
 
-def _records(log: bytes) -> Iterator[bytes]:
+def damaged_at(held: bytes) -> int | None:
+    """The byte of a log at which a record is not as it was written; None if all are, but for an end that is cut off."""
+    if not held.startswith(SIGNATURE[: len(held)]):
+        return 0
+    place = _next_header(max((end for _, _, end in _parts(held)), default=HEADER))
+    header = held[place : place + HEADER]
+    if len(header) < HEADER or not any(header):  # or zeros, which a file system may leave
+        return None
+    _, length, _ = struct.unpack("<IHB", header)
+    cut_off = place + HEADER + length > len(held) and length <= BLOCK - place % BLOCK - HEADER
+    return None if cut_off else place
+
+
+def _records(held: bytes) -> Iterator[bytes]:
     """The records of a log that are whole."""
-    place, record = HEADER, b""
-    if log[: len(SIGNATURE)] != SIGNATURE:
-        return
-    while place + HEADER <= len(log):
-        left = BLOCK - place % BLOCK
-        if left < HEADER:  # the rest of a block, too short for a header
-            place += left
-            continue
-        wanted, length, part = struct.unpack("<IHB", log[place : place + HEADER])
-        content = log[place + HEADER : place + HEADER + length]
-        if part == 0 or len(content) < length or wanted != zlib.crc32(content, zlib.crc32(bytes([part]))):
-            return
-        place += HEADER + length
+    record = b""
+    for part, content, _ in _parts(held):
         record = content if part in (FULL, FIRST) else record + content
         if part in (FULL, LAST):
             yield record
+
+
+def _parts(held: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """The parts of records up to the first that is not whole: which part it is, its content, at which byte it ends."""
+    place = HEADER
+    if held[: len(SIGNATURE)] != SIGNATURE:
+        return
+    while (place := _next_header(place)) + HEADER <= len(held):
+        wanted, length, part = struct.unpack("<IHB", held[place : place + HEADER])
+        content = held[place + HEADER : place + HEADER + length]
+        if part == 0 or len(content) < length or wanted != zlib.crc32(content, zlib.crc32(bytes([part]))):
+            return
+        place += HEADER + length
+        yield part, content, place
+
+
+def _next_header(place: int) -> int:
+    """Where the next header lies: the rest of a block that is too short for one is left out."""
+    left = BLOCK - place % BLOCK
+    return place + left if left < HEADER else place
