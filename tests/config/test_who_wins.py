@@ -225,4 +225,4 @@ def test_a_model_s_file_sets_nothing_of_the_task_the_trainer_or_the_data(model):
 def test_a_recipe_has_parts_that_something_asks_for(model):
     assert model in OPTIONS["model"]
     parts = {path.stem for path in (config_dir() / "recipe" / model).iterdir()}
-    assert parts <= {"classify", "probe", "trainer", "data"}
+    assert parts <= {"classify", "probe", "trainer", "data", "selection"}

@@ -1,11 +1,17 @@
 """Which epoch is kept, in fits whose validation metric is given beforehand."""
 
+from functools import partial
+
 import lightning.pytorch as lightning
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from eegfm.training.selection import checkpoint_callbacks
+from eegfm.contracts import EegfmError
+from eegfm.tasks.classify import Classify
+from eegfm.training.selection import checkpoint_callbacks, chooses
+from tests.composed import composed
+from tests.tasks.toy import Backbone, spec_of
 
 
 class Scripted(lightning.LightningModule):
@@ -86,6 +92,40 @@ def test_a_gain_of_just_min_delta_is_none(tmp_path, mode):
 
 def test_epochs_before_the_first_never_count(tmp_path):
     assert fit(tmp_path, [0.9, 0.7, 0.8], first_epoch=1) == {"best": 2, "last": 2}
+    assert fit(tmp_path / "short", [0.9], first_epoch=1) == {"best": 0, "last": 0}  # there is no other
+
+
+def test_a_classifier_is_chosen_by_its_loss_and_where_stamps_recipe_runs_by_the_rule_of_its_reference():
+    """AUROC is order alone: the epoch of the highest one may have learnt nothing else."""
+    task = Classify(Backbone(), spec_of(2), optimizer=partial(torch.optim.AdamW, lr=1e-3), seed=0)
+    assert chooses(task, composed("model=cbramod").selection) == ("loss", "min")
+    for choices in (["model=stamp"], ["experiment=cbramod_main_table"], ["adapt=eegm2_published_finetune"]):
+        assert chooses(task, composed(*choices).selection) == ("auroc", "max")
+    stamp = composed("model=stamp").selection
+    assert (stamp.min_delta, stamp.first_epoch) == (0.001, 1)
+    assert composed("model=stamp", "selection.by=loss").selection.by == "loss"
+    with pytest.raises(EegfmError, match=r"selection\.by=auroc: one of these is wanted"):
+        chooses(task, {"by": "auroc"})
+
+
+PUBLISHED = ("experiment=stamp_main_table", "experiment=cbramod_main_table", "experiment=stamp_width_study",
+             "adapt=eegm2_published_finetune", "adapt=eegm2_published_probe", "adapt=eegm2_published_light",
+             "adapt=samba_published_finetune")  # fmt: skip
+
+
+def test_classes_weigh_alike_but_in_what_was_published():
+    for model in ("stamp", "cbramod", "braindecode", "samba", "eegm2", "stamp_lora"):
+        for task in ("classify", "probe"):
+            assert composed(f"model={model}", f"task={task}").task.balanced is True
+    for choice in PUBLISHED:
+        assert composed(choice).task.balanced is False
+
+
+def test_a_probe_and_a_fine_tuning_start_from_one_pre_training():
+    """Whatever rule chooses the epoch of the run that follows."""
+    for of in ("eegm2_published", "samba_published"):
+        found = [composed(f"adapt={of}_{way}").pretrain.selection.by for way in ("probe", "finetune")]
+        assert found == ["loss", "loss"]
 
 
 def test_a_metric_that_is_not_a_number_is_never_the_best(tmp_path):

@@ -37,6 +37,7 @@ class Selection:
     """Which epoch is tested: the best on validation (see `eegfm.training.selection.BestEpoch`), or the last."""
 
     keep: Keep = Keep.best
+    by: Any = "loss"
     min_delta: float = 0.0
     first_epoch: int = 0
 

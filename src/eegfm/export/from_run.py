@@ -229,7 +229,7 @@ def _head_config(kind: str, run: "DictConfig") -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     if kind == "classify":
-        names = ("hidden", "activation", "dropout")
+        names = ("hidden", "activation", "dropout", "threshold")
         head = {name: run.task[name] for name in names if name in run.task}
         return {"head": OmegaConf.to_container(OmegaConf.create(head))}
     if kind == "forecast":

@@ -21,6 +21,19 @@ class HasHead(Protocol):
     def published_head(self, n_logits: int) -> nn.Module: ...
 
 
+class Threshold(nn.Module):
+    """Take a threshold off the logit, so that one half decides. It is 0 until a training has chosen it."""
+
+    logit: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("logit", torch.zeros(()))
+
+    def forward(self, logits: Float[Tensor, "batch 1"]) -> Float[Tensor, "batch 1"]:
+        return logits - self.logit
+
+
 def make_head(
     backbone: Any,
     n_logits: int,
@@ -28,13 +41,22 @@ def make_head(
     hidden: Sequence[int] | Literal["published"] = (),
     activation: Activation = "elu",
     dropout: float = 0.0,
+    threshold: Literal["validation"] | None = None,
 ) -> nn.Module:
     """One linear layer on an embedding of `backbone.width`, or several with `hidden` sizes.
 
     With sizes, each has a Linear and an `activation`, and each but the last a `dropout`. "published" is the
     backbone's own head (see `HasHead`), with its own activation and dropout; raises EegfmError if it has
-    none.
+    none. A `threshold` is taken off the single logit of two classes (see `Threshold`).
     """
+    if threshold is not None:
+        check_option("task.threshold", threshold, ("validation",))
+        if n_logits > 1:
+            raise EegfmError(
+                f"task.threshold={threshold}: two classes are wanted, and there are {n_logits}."
+            )
+        head = make_head(backbone, n_logits, hidden=hidden, activation=activation, dropout=dropout)
+        return nn.Sequential(head, Threshold())
     if isinstance(hidden, str):
         return _published(backbone, n_logits, hidden)
     check_option("task.activation", activation, get_args(Activation))

@@ -5,7 +5,13 @@ from typing import Any
 
 from eegfm.reporting.groups import Group, mean, setting_differences
 from eegfm.reporting.published import Reference, published
-from eegfm.runs.reservations import Reservation, diagnostic_sentences, reservations_of, spatial_sentences
+from eegfm.runs.reservations import (
+    Reservation,
+    diagnostic_sentences,
+    reservations_of,
+    spatial_sentences,
+    threshold_sentence,
+)
 from eegfm.tasks.metric_names import spoken
 
 
@@ -39,11 +45,16 @@ def controls(group: Group) -> list[str]:
 
 
 def decided(group: Group) -> list[str]:
-    """Sentences on how the group's windows become classes: of seeds that predict one class only."""
-    n = len(group.one_sided)
+    """Sentences on how the group's windows become classes: thresholds, and seeds that predict one class only."""
+    n, chosen = len(group.one_sided), [run.result.threshold for run in group.runs if run.result.threshold]
+    averaged = {name: mean([one[name] for one in chosen]) for name in (chosen[0] if chosen else {})}
+    sentences = [threshold_sentence(averaged)] if chosen else []
     if not n:
-        return []
-    return [f"{n} of {len(group.runs)} seeds count every test window as the same class (one side)"]
+        return sentences
+    return [
+        *sentences,
+        f"{n} of {len(group.runs)} seeds count every test window as the same class (one side)",
+    ]
 
 
 def places(group: Group) -> list[str]:

@@ -166,5 +166,26 @@ def diagnostic_sentences(
     return found
 
 
+FEW_VALIDATE = 10  # subjects
+
+
+def threshold_sentence(threshold: Mapping[str, float]) -> str:
+    """`RunResult.threshold` as a sentence, "" without one; of few validation subjects, what the choice is worth."""
+    if not threshold:
+        return ""
+    n = threshold["subjects"]
+    said = (
+        f"decision threshold {_two(threshold['probability'])} (taken off the logit: one half decides), chosen on "
+        f"{n:.0f} validation subjects: balanced accuracy there {_two(threshold['balanced_accuracy'])}, at one half "
+        f"{_two(threshold['at_half'])}"
+    )
+    if n < FEW_VALIDATE:
+        said += (
+            f"; of subjects left out of the choice {_two(threshold['left_out'])} (thresholds "
+            f"{_two(threshold['lowest'])} to {_two(threshold['highest'])}), which is what it is worth"
+        )
+    return said
+
+
 def _two(value: float) -> str:
     return "–" if value != value else f"{value:.2f}"

@@ -9,7 +9,7 @@ imports it where it is used.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -57,7 +57,8 @@ class RunResult:
     `energy_wh` is the energy that their GPUs took meanwhile, None if unknown (see `energy_j`).
     `checkpoints` is the SHA-256 of every file of `checkpoints/` (see `eegfm.support.checksums`), `files` that of the
     other files that hold what the run has found, by their path in its folder; a run of an earlier version names
-    none. `environment()` describes its own fields; `peak_memory_mb` is that of the first process (see there).
+    none. `threshold` is what `eegfm.training.threshold.worth` says of a decision threshold that validation chose, empty
+    where one half decides. `environment()` describes its own fields; `peak_memory_mb` is that of the first process.
     """
 
     name: str
@@ -98,6 +99,7 @@ class RunResult:
     energy_wh: float | None
     checkpoints: dict[str, str]
     files: dict[str, str]
+    threshold: dict[str, float] = field(default_factory=dict)
     schema: int = SCHEMA
 
     @property
@@ -150,7 +152,7 @@ def read_result(folder: Path) -> RunResult:
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
         found = values.get("schema") if isinstance(values, dict) else type(values).__name__
         raise unreadable(f"{path} has schema {found}; this version of eegfm reads schema {SCHEMA}.")
-    values = {"files": {}, **without_sum(values, path)}
+    values = {"files": {}, "threshold": {}, **without_sum(values, path)}
     _check_names(path, "", values, RunResult)
     facts = values["benchmark"]
     _check_names(path, "benchmark.", facts, BenchmarkFacts)
@@ -164,6 +166,7 @@ def read_result(folder: Path) -> RunResult:
         split: {subject: _nan_for_null(found) for subject, found in subjects.items()}
         for split, subjects in values["by_subject"].items()
     }
+    values["threshold"] = _nan_for_null(values["threshold"])
     values["diagnostics"] = {name: _nan_for_null(found) for name, found in values["diagnostics"].items()}
     return RunResult(**values)
 

@@ -9,7 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from eegfm.data.facts import BenchmarkFacts
-from eegfm.runs.reservations import Reservation, diagnostic_sentences, reservations_of, spatial_sentences
+from eegfm.runs.reservations import (
+    Reservation,
+    diagnostic_sentences,
+    reservations_of,
+    spatial_sentences,
+    threshold_sentence,
+)
 from eegfm.runs.results import SUBJECT_FACTS, RunResult
 from eegfm.support.words import console
 from eegfm.tasks.metric_names import METRICS, chance, one_side
@@ -40,7 +46,8 @@ def show(result: RunResult, folder: Path, note: str | None = None) -> None:
     _data(screen, facts, reservations_of(result))
     _scores(screen, result.metrics["test"], result.by_subject["test"])
     controls = diagnostic_sentences(result.diagnostics, result.metrics["test"])
-    for sentence in [*spatial_sentences(result.spatial), *controls]:
+    chosen_at = [sentence] if (sentence := threshold_sentence(result.threshold)) else []
+    for sentence in [*chosen_at, *spatial_sentences(result.spatial), *controls]:
         screen.print(sentence, soft_wrap=True)
     screen.print(f"run folder  {folder}", soft_wrap=True)
     each = "predictions_test.csv" if result.classifies else "reconstruction_test.csv"

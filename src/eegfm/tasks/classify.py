@@ -1,7 +1,8 @@
 """Classification: a backbone, a head, and the two losses of the CBraMod and STAMP protocols.
 
 Two classes share one logit and a binary cross-entropy without smoothing; more classes use a cross-entropy with label
-smoothing. Classes weigh alike if `balanced` is set. Both follow the STAMP reference (github.com/autonlab/STAMP, MIT).
+smoothing. Classes weigh alike if `balanced` is set, as `conf/task/classify.yaml` does. The losses follow the STAMP
+reference (github.com/autonlab/STAMP, MIT).
 """
 
 import warnings
@@ -44,6 +45,8 @@ class Classify(Task):
     of `optimizer`; a schedule scales both. `label_smoothing` acts on more than two classes only. `balanced`
     weighs every window in the loss by the inverse frequency of its class in the training split, as balanced
     accuracy does; the published recipes do not. A frozen backbone gets no gradient and stays in eval mode.
+    With threshold="validation" the decision of two classes moves from one half to where balanced accuracy is highest
+    on the validation windows; a training chooses it at its end (`eegfm.training.threshold`) and keeps it in the head.
     `scale` divides the backbone's input (see `eegfm.nn.scaling.size_of`); it must equal that of the
     pre-training, if there was one.
 
@@ -74,6 +77,7 @@ class Classify(Task):
         head_lr: float | None = None,
         activation: Literal["elu", "relu"] = "elu",
         dropout: float = 0.0,
+        threshold: Literal["validation"] | None = None,
         label_smoothing: float = 0.1,
         balanced: bool = False,
         freeze: bool = False,
@@ -89,7 +93,12 @@ class Classify(Task):
         assert isinstance(backbone, nn.Module)
         self.backbone = backbone
         self.head = make_head(
-            backbone, spec.n_logits, hidden=hidden, activation=activation, dropout=dropout
+            backbone,
+            spec.n_logits,
+            hidden=hidden,
+            activation=activation,
+            dropout=dropout,
+            threshold=threshold,
         )
         self.head_lr = head_lr
         self.monitor = monitor_of(spec.classes)

@@ -118,6 +118,7 @@ def finish_run(
         overlap=overlap,
         people=people,
         seen=seen,
+        threshold=outcome.threshold,
         benchmark=facts,
         parameters=outcome.parameters,
         wall_s=round(wall_s, 2),

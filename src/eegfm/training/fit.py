@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ from eegfm.training.keep_curves import KeepCurves
 from eegfm.training.preemption import Asked, KeepProgress, SaveAndLeave
 from eegfm.training.processes import cluster, rank, together
 from eegfm.training.progress import progress
-from eegfm.training.selection import checkpoint_callbacks
+from eegfm.training.selection import checkpoint_callbacks, chooses
+from eegfm.training.threshold import keep_threshold, threshold_of
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Outcome:
     `predictions` of the chosen weights are those of "val" and "test". `epoch`, counted from 0, is the one whose weights
     were chosen; None of a fit in one go. `parameters` holds two numbers, "trainable" and "total". `devices` worked
     together, `device` names the first, and `energy_wh` is what their GPUs took, None if unknown. `loggers` await the
-    result of the run.
+    result of the run. `threshold` is what `training.threshold.worth` says, empty where one half decides.
     """
 
     predictions: dict[str, Predictions | Reconstructions]
@@ -55,6 +56,7 @@ class Outcome:
     devices: int
     energy_wh: float | None
     loggers: list[Any]
+    threshold: dict[str, float] = field(default_factory=dict)
 
 
 def fit(
@@ -80,9 +82,10 @@ def train_by_gradient(
     """Train from the last checkpoint in the folder, or from the start; what `search` says may end it (`Pruned`)."""
     task, data = run.task, run.data
     metric, mode = task.monitor
+    chooser, better = chooses(task, run.config["selection"])
     checkpoints = folder / "checkpoints"
     selection = dict(run.config["selection"])
-    kept = selection.pop("keep")
+    kept, _ = selection.pop("keep"), selection.pop("by")
     last = checkpoints / "last.ckpt"
     if not rank():
         remove_unfinished(checkpoints)
@@ -108,7 +111,7 @@ def train_by_gradient(
             SaveAndLeave(asked, last),  # after the callbacks that have to see the batch
             *pruning,
             *checkpoint_callbacks(
-                checkpoints, monitor=f"val/{metric}", mode=mode, rule=selection, every=save_steps(run)
+                checkpoints, monitor=f"val/{chooser}", mode=better, rule=selection, every=save_steps(run)
             ),
         ],
         default_root_dir=folder,
@@ -131,11 +134,16 @@ def train_by_gradient(
         if not chosen.exists():
             raise EegfmError(
                 f"No epoch was kept in {checkpoints}: none came after selection.first_epoch={selection['first_epoch']} "
-                "with a validation metric that is a number. Train longer, or set selection.first_epoch=0."
+                f"with a validation {chooser} that is a number. Train longer, or set selection.first_epoch=0."
             )
         # the curves end with the training: the scores of the chosen weights below go into the summary
         loggers, trainer.loggers = trainer.loggers, []
         predictions = {}
+        threshold = {}
+        if (kept_in := threshold_of(task)) is not None:
+            trainer.validate(task, datamodule=data, ckpt_path=chosen, weights_only=True, verbose=False)
+            threshold = keep_threshold(kept_in, task.outputs, chosen, writes=not rank())
+            trainer.strategy.barrier()
         for split, evaluate in (("val", trainer.validate), ("test", trainer.test)):
             evaluate(task, datamodule=data, ckpt_path=chosen, weights_only=True, verbose=False)
             predictions[split] = task.outputs
@@ -152,6 +160,7 @@ def train_by_gradient(
         devices=trainer.world_size,
         energy_wh=energy_wh,
         loggers=loggers,
+        threshold=threshold,
     )
 
 

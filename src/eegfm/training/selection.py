@@ -1,5 +1,12 @@
-"""Keep two epochs: the best on validation, for the test, and the last, to resume from (or for the test)."""
+"""Keep two epochs: the best on validation, for the test, and the last, to resume from (or for the test).
 
+A classifier's best epoch is that of the lowest validation loss, in which classes weigh alike: a proper score, which
+asks for order and for probabilities on the right side. AUROC asks for order alone, and from the first epoch on it kept
+networks whose logits differed in the fourth decimal (loss 0.693, balanced accuracy 0.500). `selection.by=metric` is the
+published rule, by AUROC or Cohen's kappa.
+"""
+
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -7,6 +14,17 @@ from typing import Any, Literal
 import lightning.pytorch as lightning
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
+
+from eegfm.contracts import EegfmError
+from eegfm.tasks.classify import Classify
+
+
+def chooses(task: Any, selection: Mapping[str, Any]) -> tuple[str, Literal["max", "min"]]:
+    """The validation metric that chooses the epoch of a task, and its better end."""
+    by = selection["by"]
+    if by not in ("loss", "metric"):
+        raise EegfmError(f"selection.by={by}: one of these is wanted: loss, metric.")
+    return ("loss", "min") if by == "loss" and isinstance(task, Classify) else task.monitor
 
 
 def checkpoint_callbacks(
@@ -61,8 +79,9 @@ class WithinEpoch(Kept):
 class BestEpoch(Kept):
     """Keep `best.ckpt`, the epoch of the best validation metric.
 
-    A new best must exceed the old by more than `min_delta`, and epochs before `first_epoch` never count. STAMP's
-    reference uses 1e-3 and 1 (its condition is epoch > 0); the defaults compare plainly and count every epoch.
+    A new best must exceed the old by more than `min_delta`, and epochs before `first_epoch` never count, unless the
+    training ends before it: then its last epoch does. STAMP's reference uses 1e-3 and 1 (its condition is epoch > 0);
+    the defaults compare plainly and count every epoch.
     """
 
     def __init__(
@@ -91,7 +110,11 @@ class BestEpoch(Kept):
         super().on_train_epoch_end(trainer, pl_module)
 
     def check_monitor_top_k(self, trainer: lightning.Trainer, current: Tensor | None = None) -> bool:
-        if self._epoch < self.first_epoch:
+        steps = float(trainer.estimated_stepping_batches) * trainer.accumulate_grad_batches
+        n_epochs = (
+            math.ceil(steps / max(1, trainer.num_training_batches)) if math.isfinite(steps) else math.inf
+        )
+        if self._epoch < min(self.first_epoch, n_epochs - 1):
             return False
         if current is not None and self.best_model_score is not None:
             gain = (
