@@ -86,12 +86,16 @@ def make_run(
     benchmark: dict[str, Any] | None = None,
     finished_at: str | None = None,
     one_class: str | None = None,
+    labels_of: dict[str, int] | None = None,
     constant: bool = False,
     tested: Sequence[str] = ("S32", "S33", "S34"),
     **overrides: Any,
 ) -> RunResult:
-    """Write a finished run of test subjects of 40 windows; `one_class` is a subject of the first class only; a
-    `constant` run gives the classes' frequencies for every window, as `majority` does."""
+    """Write a finished run of test subjects of 40 windows.
+
+    `one_class` is a subject of the first class only, `labels_of` are subjects of one class each; a `constant` run gives
+    the classes' frequencies for every window, as `majority` does.
+    """
     classes = CLASSES[n_classes]
     folder.mkdir(parents=True)
     random = np.random.default_rng([seed, n_classes, *folder.name.encode()])
@@ -104,6 +108,8 @@ def make_run(
             else (np.arange(len(who)) % 4 == 0).astype(int)
         )
         label[who == one_class] = 0
+        for subject, own in (labels_of or {}).items():
+            label[who == subject] = own
         logits = random.normal(size=(len(who), n_classes)) + np.eye(n_classes)[label]
         probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         if constant:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from eegfm.report import main
+from eegfm.reporting import persons
 from eegfm.reporting.folds import folded
 from eegfm.reporting.groups import group_runs
 from eegfm.reporting.run_folders import find_runs, read_runs
@@ -15,7 +16,7 @@ from tests.made_run import make_run
 
 
 def fold(place: Path, seed: int, number: int, people: list[str], **more) -> Path:
-    folder = place / f"fold{number}-s{seed}{''.join(more)}"
+    folder = place / f"fold{number}-s{seed}{''.join(key for key in more if '.' in key)}"
     split = {"name": "KFold", "fold": number, "folds": 3, "seed": 0}
     make_run(folder, seed, tested=people, benchmark={"split": split}, split=split, **more)
     return folder
@@ -70,3 +71,13 @@ def test_folds_of_other_settings_or_with_common_people_are_not_joined(tmp_path):
     fold(tmp_path / "b", 1, 1, ["S2", "S3"])
     groups, _ = groups_of(tmp_path / "b")
     assert [len(group.subjects()) for group in groups] == [2]
+
+
+def test_where_a_label_is_a_persons_own_persons_are_scored_over_all_folds(tmp_path):
+    for n, people in enumerate((["S1", "S2"], ["S3", "S4"], ["S5", "S6"])):
+        fold(tmp_path, 1, n, people, labels_of={people[0]: 0, people[1]: 1})
+    (group,), _ = groups_of(tmp_path)
+    (sheet,) = persons.sheets([group])
+    assert [row[2].split(",")[0] for row in sheet.rows] == ["6 persons"] * 2
+    fold(tmp_path / "b", 1, 0, ["S1", "S2"])
+    assert persons.sheets(groups_of(tmp_path / "b")[0]) == []

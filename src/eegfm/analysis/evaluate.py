@@ -17,6 +17,7 @@ from eegfm.runs.overlap import facts_beside, people_seen
 from eegfm.runs.place import Place
 from eegfm.runs.results import RunResult, json_values
 from eegfm.runs.summary import show_scores
+from eegfm.runs.wholes import wholes_of
 from eegfm.support.files import write_json
 from eegfm.tasks.fitted import FitsInOneGo
 
@@ -54,15 +55,17 @@ def evaluate(config: DictConfig) -> None:
     result = place.result
     people = result.people.get("people", {}) if result else people_seen(place.checkpoint)[0]
     facts = facts_beside(run.data, people)
+    wholes = wholes_of(out)
     numbers = {
         "warnings": [one.sentence for one in reserved],
         "leakage": facts.leakage.sentence(),
         "metrics": scores,
         "by_subject": by_subject,
+        "wholes": wholes,
     }
     write_json(folder / "scores.json", json_values(numbers))
     title = f"{run.data.benchmark.title}, {split} split ({place})"
-    show_scores(title, scores, by_subject, facts, out, reserved)
+    show_scores(title, scores, by_subject, wholes, facts, out, reserved)
 
 
 def _use_cache_at_hand(own: DictConfig, now: Path, result: RunResult | None) -> None:

@@ -8,17 +8,13 @@ calibrated differently), and by person. The interval is then one over all person
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
 from eegfm.config.identity import run_identity
-from eegfm.reporting.run_folders import Problem, Run
+from eegfm.reporting.run_folders import PREDICTIONS, Problem, Run
 from eegfm.runs.agreement import scores_of
-from eegfm.runs.intervals import Drawn, drawn
 from eegfm.runs.predictions import PredictionTable, read_predictions
-
-PREDICTIONS = "predictions_test.csv"
 
 
 @dataclass(frozen=True)
@@ -30,10 +26,10 @@ class FoldedRun(Run):
     def label(self) -> str:
         return f"{len(self.parts)} folds beside {self.folder.as_posix()}"
 
-    @cached_property
-    def drawn(self) -> Drawn | None:
-        """The pooled test scores over redrawn test subjects."""
-        return drawn(pooled(self.parts))
+    @property
+    def predictions(self) -> PredictionTable:
+        """The test predictions of all folds."""
+        return pooled(self.parts)
 
 
 def folded(runs: Iterable[Run]) -> tuple[list[Run], list[Problem]]:

@@ -14,8 +14,10 @@ from eegfm.config.from_file import read, text_of
 from eegfm.runs.agreement import refuse_disagreement
 from eegfm.runs.curves import read_curves
 from eegfm.runs.intervals import Drawn, drawn
-from eegfm.runs.predictions import read_predictions
+from eegfm.runs.predictions import PredictionTable, read_predictions
 from eegfm.runs.results import CONFIG, RunResult, read_result, refuse_changed_file
+
+PREDICTIONS = "predictions_test.csv"
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,20 @@ class Run:
     def label(self) -> str:
         return self.folder.as_posix()
 
+    @property
+    def predictions(self) -> PredictionTable | None:
+        """The test predictions; None without a file of them."""
+        file = self.folder / PREDICTIONS
+        return read_predictions(file) if file.is_file() else None
+
     @cached_property
     def drawn(self) -> Drawn | None:
         """The test scores over redrawn test subjects (`runs.intervals`); None without predictions.
 
         Many windows take seconds.
         """
-        file = self.folder / "predictions_test.csv"
-        return drawn(read_predictions(file)) if file.is_file() else None
+        table = self.predictions
+        return None if table is None else drawn(table)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,8 @@ class RunResult:
     `checkpoints` is the SHA-256 of every file of `checkpoints/` (see `eegfm.support.checksums`), `files` that of the
     other files that hold what the run has found, by their path in its folder; a run of an earlier version names
     none. `threshold` is what `eegfm.training.threshold.worth` says of a decision threshold that validation chose, empty
-    where one half decides. `environment()` describes its own fields; `peak_memory_mb` is that of the first process.
+    where one half decides. `wholes` are the test scores by person and by recording, where a label is theirs (see
+    `runs.wholes`). `environment()` describes its own fields; `peak_memory_mb` is that of the first process.
     """
 
     name: str
@@ -100,6 +101,7 @@ class RunResult:
     checkpoints: dict[str, str]
     files: dict[str, str]
     threshold: dict[str, float] = field(default_factory=dict)
+    wholes: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
     @property
@@ -152,7 +154,7 @@ def read_result(folder: Path) -> RunResult:
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
         found = values.get("schema") if isinstance(values, dict) else type(values).__name__
         raise unreadable(f"{path} has schema {found}; this version of eegfm reads schema {SCHEMA}.")
-    values = {"files": {}, "threshold": {}, **without_sum(values, path)}
+    values = {"files": {}, "threshold": {}, "wholes": {}, **without_sum(values, path)}
     _check_names(path, "", values, RunResult)
     facts = values["benchmark"]
     _check_names(path, "benchmark.", facts, BenchmarkFacts)
@@ -188,7 +190,7 @@ def _nan_for_null(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_names(path: Path, place: str, values: Any, kind: type) -> None:
-    known = {field.name for field in fields(kind)}
+    known = {one.name for one in fields(kind)}
     found = set(values) if isinstance(values, dict) else set()
     lacks, knows_not = sorted(known - found), sorted(found - known)
     if lacks or knows_not:

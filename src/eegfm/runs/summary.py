@@ -17,6 +17,7 @@ from eegfm.runs.reservations import (
     threshold_sentence,
 )
 from eegfm.runs.results import SUBJECT_FACTS, RunResult
+from eegfm.runs.wholes import sentences
 from eegfm.support.words import console
 from eegfm.tasks.metric_names import METRICS, chance, one_side
 
@@ -45,6 +46,7 @@ def show(result: RunResult, folder: Path, note: str | None = None) -> None:
         )
     _data(screen, facts, reservations_of(result))
     _scores(screen, result.metrics["test"], result.by_subject["test"])
+    _wholes(screen, result.wholes)
     controls = diagnostic_sentences(result.diagnostics, result.metrics["test"])
     chosen_at = [sentence] if (sentence := threshold_sentence(result.threshold)) else []
     for sentence in [*chosen_at, *spatial_sentences(result.spatial), *controls]:
@@ -59,6 +61,7 @@ def show_scores(
     title: str,
     scores: Mapping[str, float],
     by_subject: Mapping[str, Mapping[str, Any]],
+    wholes: Mapping[str, Any],
     facts: BenchmarkFacts,
     out: Path,
     known: Sequence[Reservation],
@@ -68,6 +71,7 @@ def show_scores(
     screen.rule(title, style="dim")
     _data(screen, facts, known)
     _scores(screen, scores, by_subject)
+    _wholes(screen, wholes)
     screen.print(f"predictions {out}", soft_wrap=True)
 
 
@@ -114,6 +118,11 @@ def _scores(
         screen.print(
             f"chance: average_precision {_number(scores['prevalence'])}, the others {chance('auroc', 2):g}"
         )
+
+
+def _wholes(screen: Console, wholes: Mapping[str, Any]) -> None:
+    for sentence in sentences(wholes):
+        screen.print(sentence, soft_wrap=True)
 
 
 def _score(name: str, scores: Mapping[str, float]) -> str:

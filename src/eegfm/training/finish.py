@@ -21,6 +21,7 @@ from eegfm.runs.place import CHECKPOINTS
 from eegfm.runs.reservations import reservations, titled
 from eegfm.runs.results import RunResult, sums_of_files, write_result
 from eegfm.runs.wandb import send
+from eegfm.runs.wholes import wholes_of
 from eegfm.support.checksums import sums_of
 from eegfm.support.files import write_json
 from eegfm.tasks.fitted import FitsInOneGo
@@ -129,6 +130,7 @@ def finish_run(
         energy_wh=outcome.energy_wh,
         checkpoints=sums_of(folder / CHECKPOINTS),
         files={},  # filled in below, when the figures are drawn
+        wholes=wholes_of(folder / "predictions_test.csv"),
         scan=scans_of(run.task),
         adapt=choices.get("adapt"),
         spatial=spatial,
