@@ -147,7 +147,7 @@ def put_trained(task: Any, place: Place) -> None:
     if start:
         load_backbone(task.backbone, Place.of(start["weights"]).checkpoint)
     place.unchanged(place.folder / FILE)
-    read_fitted(task, place.folder)
+    read_fitted(task, place.folder, place.trust)
 
 
 def refuse_another_scale(config: DictConfig, wanted: Any, who: str) -> None:

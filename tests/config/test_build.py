@@ -40,7 +40,9 @@ def resolved(*overrides: str) -> dict:
 @pytest.mark.parametrize("model", OPTIONS["model"])
 def test_every_model_composes_and_takes_the_windows_of_every_data_set(model):
     """An option of data says nothing of a model, so that each needs composing once. `mix` is of nothing yet."""
-    config = composed(f"model={model}", "data=tuab")
+    own = {"mine": "tests.models.own_models.Net", "sklearn": "tests.models.own_models.make_classifier"}
+    path = [f"model.path={own[model]}"] if model in own else []
+    config = composed(f"model={model}", "data=tuab", *path)
     for node in ("encoder", "task", "model"):
         if "_target_" in config[node]:
             check_types(config[node], node)

@@ -12,6 +12,7 @@ exported model takes the encoder's vectors as input, and its card says so.
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +86,15 @@ def export(
     from eegfm.export.card import card
     from eegfm.export.described import CARD, CONFIG, WEIGHTS
     from eegfm.export.from_run import benchmarks_of, of_run
-    from eegfm.export.model import read, tag_of, write
+    from eegfm.export.model import Portable, read, tag_of, write
     from eegfm.runs.place import Place
 
     run = Place.of(place, trust)
     model = of_run(run, tokens=tokens)
-    for name in ("model.pt2", "model.onnx"):  # those of an earlier export have other weights
+    for name in ("model.skops", "model.pt2", "model.onnx"):  # those of an earlier export have other weights
         (folder / name).unlink(missing_ok=True)
     write(model, folder)
-    model = read(folder)  # as its users will read it
+    model = read(folder, partial(Portable, trust=trust))  # as its users will read it
     programs, refused = _programs(model, folder, torch=torch, onnx=onnx)
     text = card(model, place, benchmarks_of(run), tag=tag_of(folder), programs=programs)
     (folder / CARD).write_text(text, encoding="utf-8")

@@ -23,6 +23,7 @@ from eegfm.config.schema import config_dir, configured_paths
 from eegfm.config.signatures import arguments, code_of, is_class
 from eegfm.contracts import EegfmError
 from eegfm.support.checksums import refuse_changed
+from eegfm.support.trust import OWN_PATH, trusted
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,6 @@ MOST = {"num_workers": 1024, "prepare_workers": 1024, "batch_size": 2**20}
 PLACE = re.compile(r"\$\{paths\.(raw|weights|cache|runs)\}")
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 BUILT = ("data", "encoder", "split", "task", "model", "trainer")  # what a finished run is used by
-OWN_PATH = ("eegfm.models.mine.Mine", "eegfm.models.mine.Estimator")  # their `path` names somebody's class
 STEPS = "eegfm.signal.steps."  # data.steps names any of them
 
 
@@ -216,14 +216,11 @@ def _refuse_target(node: dict[str, Any], path: str, who: str, trust: Sequence[st
         return
     target = str(node["_target_"])
 
-    def trusted(name: str) -> bool:
-        return any(name == one or name.startswith(f"{one}.") for one in trust)
-
-    if trusted(target):
+    if trusted(target, trust):
         return
     for key in ("reader", "path") if target in OWN_PATH else ("reader",):  # somebody's own, by its name
         named = node.get(key)
-        if named is not None and not (isinstance(named, str) and trusted(named)):
+        if named is not None and not (isinstance(named, str) and trusted(named, trust)):
             typed = f" If you trust who wrote it, type trust={str(named).rpartition('.')[0]}"
             raise EegfmError(
                 f"{who}: {path}.{key} is {_short(named)}, code outside of eegfm. So a file could run anything: it "
@@ -245,7 +242,8 @@ def _refuse_target(node: dict[str, Any], path: str, who: str, trust: Sequence[st
     for key, value in node.items():
         if key in ("_target_", "_partial_", "seen"):
             continue
-        if target == "hydra.utils.get_object" and value not in known.get(key, ()):
+        own = key == "path" and isinstance(value, str) and trusted(value, trust)
+        if target == "hydra.utils.get_object" and not own and value not in known.get(key, ()):
             raise EegfmError(f"{who}: {path}.{key} is {_short(value)}, which conf/ does not name.")
         # of another package the tree's arguments, or plain numbers, which name nothing
         if ours is None and key not in known and not isinstance(value, int | float | None):

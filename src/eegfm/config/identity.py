@@ -113,7 +113,10 @@ OF_ONES_OWN = ("mine", "sklearn")  # the options of a model that is found by its
 def model_name(config: Mapping[str, Any] | DictConfig, choices: Mapping[str, Any]) -> str:
     """The option of the model by its own name; that of its class, where a person has typed the path of one."""
     name = chosen(choices, "model")
-    return str(config["model"]["path"]).rpartition(".")[2] if name in OF_ONES_OWN else name
+    path = (
+        config["model"].get("path") if name in OF_ONES_OWN else None
+    )  # None of a missing one, which is refused later
+    return str(path).rpartition(".")[2] if path else name
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

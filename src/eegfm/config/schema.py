@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from eegfm.config.identity import run_name
 from eegfm.config.signatures import code_of
@@ -98,10 +98,16 @@ def register(own: Path | None = None) -> None:
     ConfigStore.instance().store("run_schema", RunSchema)
     OmegaConf.register_new_resolver("eegfm.run_name", run_name, use_cache=False, replace=True)
     OmegaConf.register_new_resolver("eegfm.first", _first, replace=True)
-    OmegaConf.register_new_resolver("eegfm.code", code_of, replace=True)
+    OmegaConf.register_new_resolver("eegfm.code", _code, replace=True)
     # data=mix data/corpora=[tuab,tuev] is short for +data@data.corpora.tuab=tuab +data@data.corpora.tuev=tuev
     for name in (path.stem for folder in {None, own} for path in benchmark_options(folder)):
         ConfigStore.instance().store(name, {"defaults": [{f"/data@{name}": name}]}, group="data/corpora")
+
+
+def _code(*, _parent_: DictConfig) -> str | None:
+    """The sum of the file in which the class of a node's `path` stands; None where the path is missing."""
+    path = _parent_.get("path")
+    return None if path is None else code_of(str(path))
 
 
 def _first(*values: Any) -> Any:

@@ -1,7 +1,7 @@
 """Read and write the parts of an exported `config.json`: input, montages, and objects of our classes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from eegfm.contracts import EegfmError, Montage, SampleSpec
+from eegfm.support.trust import OWN_PATH, trusted
 
 FORMAT, SCHEMA = "eegfm model", 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-FILES = (CONFIG, WEIGHTS, CARD, "model.pt2", "model.onnx")  # all files that eegfm export writes
+ESTIMATOR = "model.skops"  # a fitted estimator of a person's own
+FILES = (CONFIG, WEIGHTS, CARD, ESTIMATOR, "model.pt2", "model.onnx")  # all files that eegfm export writes
 KINDS = ("classify", "reconstruct", "forecast", "probe", "estimate")
 FITTED = ("probe", "estimate")  # fitted in one step, not by gradients
 OURS = re.compile(r"eegfm\.(models|encoders)\.\w+\.[A-Z]\w*")  # the classes that a config.json may name
@@ -87,8 +89,8 @@ def _array(values: Any) -> np.ndarray:
     return np.array(values, dtype=np.float64)  # None becomes NaN
 
 
-def made(node: Any) -> Any:
-    """The value that a node of a config describes.
+def made(node: Any, trust: Sequence[str] = ()) -> Any:
+    """The value that a node of a config describes; `trust` are modules whose classes may be made by their path.
 
     {"class", "arguments"} describes an object, and with "partial" a function that makes it.
 
@@ -97,7 +99,7 @@ def made(node: Any) -> Any:
             take the arguments.
     """
     if isinstance(node, list):
-        return [made(item) for item in node]
+        return [made(item, trust) for item in node]
     if not isinstance(node, dict):
         return node
     if set(node) == {"montage"}:
@@ -105,9 +107,16 @@ def made(node: Any) -> Any:
     if set(node) == {"array"}:
         return _array(node["array"])
     if "class" not in node:
-        return {key: made(value) for key, value in node.items()}
+        return {key: made(value, trust) for key, value in node.items()}
     name, kind = str(node["class"]), class_of(node["class"])
-    arguments = {key: made(value) for key, value in node["arguments"].items()}
+    arguments = {key: made(value, trust) for key, value in node["arguments"].items()}
+    path = arguments.get("path")
+    if name in OWN_PATH and not (isinstance(path, str) and trusted(path, trust)):
+        module = str(path)[:200].rpartition(".")[0]
+        raise EegfmError(
+            f"{CONFIG} names {str(path)[:200]}, code outside of eegfm. So the file could run anything: it was not "
+            f'imported. If you trust who wrote it: eegfm.load("<folder>", trust=["{module}"]), or --trust {module}'
+        )
     if name.startswith("eegfm.encoders.") and arguments.get("weights", "random") != "random":
         raise EegfmError(
             f"{CONFIG} tells an encoder to read {arguments['weights']}. Only {WEIGHTS} may be read."

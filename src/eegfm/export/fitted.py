@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from eegfm.contracts import EegfmError
 from eegfm.nn.head import class_probabilities, light_mlp
+from eegfm.tasks.estimate import probabilities_of
 
 
 class FittedHead(nn.Module):
@@ -66,6 +67,21 @@ class Classical(nn.Module):
                 setattr(self.model.transform, name, self.get_buffer(name).numpy(force=True))
         features = self.model.features(x.detach().cpu().numpy())
         return torch.from_numpy(np.asarray(features, dtype=np.float64)).to(x.device)
+
+
+class OwnEstimator(nn.Module):
+    """A person's fitted estimator of scikit-learn, which `Portable.estimator` holds, in the place of a backbone."""
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.n_classes = n_classes
+        self.estimator: Any = None
+
+    def features(self, x: Float[Tensor, "batch channel time"]) -> Float[Tensor, "batch class"]:
+        """The probabilities of all classes."""
+        refuse_export()
+        found = probabilities_of(self.estimator, x.detach().cpu().numpy(), self.n_classes)
+        return torch.from_numpy(found).to(x.device)
 
 
 def refuse_export() -> None:

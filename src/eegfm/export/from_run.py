@@ -6,6 +6,7 @@ file of fitted arrays instead (`eegfm.tasks.fitted`).
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from eegfm.export.model import Portable, filled, read
 from eegfm.nn.adapters import take_out
 from eegfm.runs.place import Place
 from eegfm.runs.results import read_result
+from eegfm.support.trust import OWN_PATH
 from eegfm.tasks.weights import read_state
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def load(
     if Place.of(folder).is_run:
         return of_run(Place.of(folder, trust), tokens=tokens)
     if (folder / CONFIG).is_file():
-        return read(folder)
+        return read(folder, partial(Portable, trust=trust))
     raise EegfmError(
         f"No model at {folder}. Name a run folder (runs/<experiment>/<name>), a folder that eegfm export wrote, or "
         f"{HUB}<user>/<name>."
@@ -115,9 +117,12 @@ def of_run(place: Place, *, tokens: bool = False) -> Portable:
     }
     if any(declared.values()):
         config["declared"] = declared
+    estimator: Any = None
     if kind in FITTED:
         task = trained(run, place).task
-        fitted, state = _fitted(kind, task, len(spec.classes))
+        estimator = task.fitted.pipeline() if hasattr(task.fitted, "pipeline") else None
+        of_ones_own = run.model["_target_"] in OWN_PATH and kind == "estimate"
+        fitted, state = ({"estimator": True}, {}) if of_ones_own else _fitted(kind, task, len(spec.classes))
         config |= fitted
     else:
         config |= _head_config(kind, run)
@@ -125,7 +130,9 @@ def of_run(place: Place, *, tokens: bool = False) -> Portable:
         state = {key: value for key, value in checkpoint.items() if key.startswith(("backbone.", "head."))}
     if encoder is not None and hasattr(encoder, "network"):
         state |= {f"encoder.network.{key}": value for key, value in encoder.network.state_dict().items()}
-    return filled(Portable(config), state, str(place))
+    model = filled(Portable(config, trust=place.trust), state, str(place))
+    model.estimator = estimator
+    return model
 
 
 def _merged(run: "DictConfig", place: Place) -> dict[str, "Tensor"]:
@@ -206,6 +213,8 @@ def _described(node: Any) -> Any:
     name = node.get("_target_")
     if name is None:
         return {key: _described(value) for key, value in node.items()}
+    if name == "eegfm.models.mine.Estimator":  # kept as it was fitted; its arguments may be other classes
+        return {"class": name, "arguments": {"path": node["path"]}}
     if not OURS.fullmatch(name):  # montages and transforms: their values, not the code that makes them
         value = make(OmegaConf.create(dict(node)), "model")
         if isinstance(value, Montage):

@@ -1,6 +1,7 @@
 """`eegfm.load`, which imports Hydra and Lightning for a run folder but not for an exported folder."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from eegfm.export.described import CONFIG
@@ -13,7 +14,7 @@ def load(
     """Load a trained model: see `eegfm.export.from_run.load` for the arguments and errors."""
     folder = Path(place)
     if revision is None and (folder / CONFIG).is_file() and not (folder / "config.yaml").is_file():
-        return read(folder)
+        return read(folder, partial(Portable, trust=trust))
     from eegfm.export.from_run import (
         load as load_run,
     )  # imports Hydra, Lightning and MNE, which takes seconds

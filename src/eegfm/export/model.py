@@ -7,24 +7,38 @@ is unpickled. `eegfm.export.from_run` makes such a model from a run; `eegfm expo
 
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eegfm.contracts import EegfmError, SampleSpec
-from eegfm.export.described import CONFIG, FILES, FITTED, WEIGHTS, made, refuse_other, say_input, spec_of
-from eegfm.export.fitted import Classical, FittedHead
+from eegfm.export.described import (
+    CONFIG,
+    ESTIMATOR,
+    FILES,
+    FITTED,
+    WEIGHTS,
+    made,
+    refuse_other,
+    say_input,
+    spec_of,
+)
+from eegfm.export.fitted import Classical, FittedHead, OwnEstimator
 from eegfm.nn.head import class_probabilities, make_head
 from eegfm.nn.scaling import size_of
 from eegfm.nn.size import bounded
+from eegfm.support.checksums import refuse_changed
 from eegfm.support.files import refuse_links, sha256_of
 from eegfm.support.summed import with_sum, without_sum
+from eegfm.tasks.decision import decide
 from eegfm.tasks.features import Features
+from eegfm.tasks.fitted import read_skops
 from eegfm.tasks.weights import SUM, read_safetensors, sum_of_tensors
 
 if TYPE_CHECKING:
@@ -32,6 +46,7 @@ if TYPE_CHECKING:
 
     from eegfm.tasks.recording import PredictedRecording
 
+WINDOWS = 256  # that an array gives the model at once
 SERIES = 1024  # seconds that an encoder takes at once
 VOLTS = 0.05  # µV: a batch that stays below is in another unit, because amplifier noise is larger
 
@@ -52,9 +67,10 @@ class Portable(nn.Module):
 
     coords: Tensor
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], *, trust: Sequence[str] = ()) -> None:
         super().__init__()
         refuse_other(config)
+        self.trust = trust
         self.config = dict(config)
         self.kind: str = config["kind"]
         self.spec = spec_of(config["input"])
@@ -66,12 +82,28 @@ class Portable(nn.Module):
         ):  # `filled` replaces the random weights, so drawing them must not change the global state
             self.encoder = None if config["encoder"] is None else Tokens(made(config["encoder"]))
             behind_encoder = self.spec if self.encoder is None else self.encoder.spec(self.spec)
-            model = made(config["backbone"])(behind_encoder)
-            self.backbone: Any = Classical(model, config) if self.kind == "estimate" else model
-            self.head = self._make_head(config["head"])
+            self.backbone: Any
+            if config.get("estimator"):
+                self.backbone, self.head = OwnEstimator(len(self.spec.classes)), nn.Identity()
+            else:
+                model = made(config["backbone"], trust)(behind_encoder)
+                self.backbone = Classical(model, config) if self.kind == "estimate" else model
+                self.head = self._make_head(config["head"])
         if self.kind == "probe":
             self.features = Features(self.backbone, layer=config["layer"], scale=self.scale)
+        self._estimator: Any = None
         self.eval()
+
+    @property
+    def estimator(self) -> Any:
+        """The fitted pipeline of scikit-learn; None of another model, and of an exported folder of one of ours."""
+        return self._estimator
+
+    @estimator.setter
+    def estimator(self, estimator: Any) -> None:
+        self._estimator = estimator
+        if isinstance(self.backbone, OwnEstimator):
+            self.backbone.estimator = estimator
 
     def forward(
         self, x: Float[Tensor, "batch channel *time"], coords: Float[Tensor, "channel 3"] | None = None
@@ -112,14 +144,27 @@ class Portable(nn.Module):
             raise EegfmError(f"{self.config['backbone']['class']} gives no vector for a window.")
         return self._embedded(*self._inputs(x, coords))
 
+    def predict_proba(self, x: np.ndarray) -> Float[np.ndarray, "window class"]:
+        """The probability of each class, of windows [window, channel, time] in microvolts as an array."""
+        if self.kind not in ("classify", *FITTED):
+            raise EegfmError(f"A model of task={self.kind} tells no classes apart. Call the model itself.")
+        parts = torch.from_numpy(np.asarray(x, dtype=np.float32)).split(WINDOWS)
+        with torch.no_grad():
+            return torch.cat([self(part) for part in parts]).numpy(force=True)
+
     def predict(
         self,
-        recording: "mne.io.BaseRaw | str | Path",
+        recording: "mne.io.BaseRaw | str | Path | np.ndarray",
         *,
         hop_s: float | None = None,
         units: Mapping[str, str | float] | None = None,
-    ) -> "PredictedRecording":
-        """Class probabilities along a recording, the table of `eegfm predict`: see `eegfm.export.recording.predict`."""
+    ) -> "PredictedRecording | np.ndarray":
+        """Class probabilities along a recording, the table of `eegfm predict`: see `eegfm.export.recording.predict`.
+
+        Of an array of windows [window, channel, time] in microvolts, the class of each as a number.
+        """
+        if isinstance(recording, np.ndarray):
+            return decide(self.predict_proba(recording))
         from eegfm.export.recording import predict  # imports MNE, which takes seconds
 
         return predict(self, recording, hop_s=hop_s, units=units)
@@ -253,7 +298,13 @@ def read(folder: Path, make: Callable[[dict[str, Any]], Portable] = Portable) ->
             raise
         said = repr(error)
         raise EegfmError(f"{folder / CONFIG} is damaged: {said[:300]}") from None
-    return filled(model, state, str(folder / WEIGHTS))
+    model = filled(model, state, str(folder / WEIGHTS))
+    if config.get("estimator"):
+        refuse_changed(folder / ESTIMATOR, [str(config["estimator"])])
+        model.estimator = read_skops(
+            folder / ESTIMATOR, model.trust, "Export the run again: eegfm export <run>"
+        )
+    return model
 
 
 def filled(model: Portable, state: Mapping[str, Tensor], source: str) -> Portable:
@@ -283,6 +334,11 @@ def write(model: Portable, folder: Path) -> None:
     if "seen" in model.config:  # also with the weights, which may be copied without their config.json
         about["seen"] = json.dumps(model.config["seen"])
     save_file(state, folder / WEIGHTS, metadata={**about, SUM: sum_of_tensors(state, about)})
+    if isinstance(model.backbone, OwnEstimator):
+        from skops.io import dump  # it imports all of scikit-learn
+
+        dump(model.estimator, folder / ESTIMATOR)
+        model.config["estimator"] = sha256_of(folder / ESTIMATOR)
     text = json.dumps(with_sum(model.config), indent=1, ensure_ascii=False, allow_nan=False)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
     # safetensors makes a file that only its owner may read

@@ -160,7 +160,8 @@ class OwnHead(nn.Module):
         self.width = shape.numel()
 
     def forward(self, vectors: Float[Tensor, "batch width"]) -> Float[Tensor, "batch logit"]:
-        return self.layer(vectors.unflatten(1, self.shape)).reshape(len(vectors), self.n_logits)
+        # -1 and not len(vectors): torch.export would take the length of its example for that of every batch
+        return self.layer(vectors.unflatten(1, self.shape)).reshape(-1, self.n_logits)
 
 
 def channels_of_mne(spec: SampleSpec) -> list[dict[str, Any]]:

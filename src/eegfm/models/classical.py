@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.signal import butter, sosfiltfilt
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from eegfm.contracts import EegfmError, SampleSpec
 
@@ -48,6 +50,19 @@ class Fitted(ABC):
         found = self.estimator.predict_proba(self.features(x))
         return all_classes(found, self.estimator.classes_, len(self.spec.classes))
 
+    def before(self) -> list[tuple[str, Any]]:
+        """The steps of `pipeline` that make the classifier's input."""
+        return [("features", FunctionTransformer(self.features))]
+
+    def pipeline(self) -> Pipeline:
+        """The fitted model as a pipeline of scikit-learn, from windows [window, channel, time] in microvolts."""
+        own = (
+            self.estimator.steps
+            if isinstance(self.estimator, Pipeline)
+            else [("classifier", self.estimator)]
+        )
+        return Pipeline([*self.before(), *own])
+
 
 class OfCovariances(Fitted):
     """Features are the output of pyriemann's `transform`, fitted on the training covariances of a band."""
@@ -64,6 +79,9 @@ class OfCovariances(Fitted):
         """The fitted transform of the windows' covariances."""
         assert self.transform is not None, "fit comes first"
         return self.transform.transform(self.covariances(x))
+
+    def before(self) -> list[tuple[str, Any]]:
+        return [("covariances", FunctionTransformer(self.covariances)), ("transform", self.transform)]
 
     def covariances(
         self, x: Float[np.ndarray, "window channel time"]
@@ -139,6 +157,18 @@ def refuse_one_class(label: Int[np.ndarray, " window"]) -> None:
             f"All {len(label)} training windows are of one class. Choose shorter windows (data.window_s), more "
             "subjects, or another split."
         )
+
+
+def probabilities_of(estimator: Any, x: np.ndarray, n_classes: int) -> Float[np.ndarray, "window class"]:
+    """What a fitted scikit-learn classifier says of windows, a column for each of all classes."""
+    if hasattr(estimator, "predict_proba"):
+        found = np.asarray(estimator.predict_proba(x), dtype=np.float64)
+    else:
+        value = np.asarray(estimator.decision_function(x), dtype=np.float64)
+        value = np.stack([np.zeros_like(value), value], axis=1) if value.ndim == 1 else value
+        power = np.exp(value - value.max(axis=1, keepdims=True))
+        found = power / power.sum(axis=1, keepdims=True)
+    return all_classes(found, estimator.classes_, n_classes)
 
 
 def covariances(

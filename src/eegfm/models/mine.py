@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError, SampleSpec
 from eegfm.models.braindecode import OwnHead, channels_of_mne
-from eegfm.models.classical import all_classes, refuse_one_class, refuse_tokens
+from eegfm.models.classical import probabilities_of, refuse_one_class, refuse_tokens
 
 # what a constructor is given, by the names of its arguments
 GIVEN: dict[tuple[str, ...], Callable[[SampleSpec], Any]] = {
@@ -242,7 +242,7 @@ class Estimator:
     ) -> Float[np.ndarray, "window class"]:
         """One column per class, in the order of the spec's classes."""
         assert self.estimator is not None, "fit comes first"
-        return class_probabilities_of(self.estimator, x, len(self.spec.classes))
+        return probabilities_of(self.estimator, x, len(self.spec.classes))
 
     @property
     def n_parameters(self) -> int:
@@ -254,20 +254,6 @@ class Estimator:
     def pipeline(self) -> Any:
         """The fitted estimator itself."""
         return self.estimator
-
-
-def class_probabilities_of(
-    estimator: Any, x: np.ndarray, n_classes: int
-) -> Float[np.ndarray, "window class"]:
-    """What a fitted scikit-learn classifier says of windows, a column for each of all classes."""
-    if hasattr(estimator, "predict_proba"):
-        found = np.asarray(estimator.predict_proba(x), dtype=np.float64)
-    else:
-        value = np.asarray(estimator.decision_function(x), dtype=np.float64)
-        value = np.stack([np.zeros_like(value), value], axis=1) if value.ndim == 1 else value
-        power = np.exp(value - value.max(axis=1, keepdims=True))
-        found = power / power.sum(axis=1, keepdims=True)
-    return all_classes(found, estimator.classes_, n_classes)
 
 
 def made(found: Any, path: str, spec: SampleSpec, args: Mapping[str, Any]) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from eegfm.contracts import SampleSpec
+from eegfm.models.classical import probabilities_of as probabilities_of
 from eegfm.tasks.fitted import Fits
 from eegfm.tasks.metrics import Predictions, monitor_of, refuse_unlabelled
 

@@ -1,5 +1,6 @@
 """Tasks that are fitted in one go, and the file that keeps what a fit has found; skops runs no code from the file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 from zipfile import BadZipFile
@@ -9,6 +10,7 @@ from torch import nn
 
 from eegfm.contracts import EegfmError
 from eegfm.support.checksums import refuse_changed, write_with_sum
+from eegfm.support.trust import trusted
 from eegfm.tasks.bounded import refuse_swollen
 from eegfm.tasks.metrics import Predictions
 
@@ -58,33 +60,20 @@ def write_fitted(task: FitsInOneGo, folder: Path) -> None:
     write_with_sum(folder / FILE, dumps({"found": found, "backbone": _norms(task.backbone)}))
 
 
-def read_fitted(task: FitsInOneGo, folder: Path) -> None:
-    """Load into a task what `write_fitted` has written.
+def read_fitted(task: FitsInOneGo, folder: Path, trust: Sequence[str] = ()) -> None:
+    """Load into a task what `write_fitted` has written; `trust` are modules whose classes the file may hold.
 
     Raises:
         EegfmError: the file is absent or damaged, belongs to another model or another backbone, or holds a
             class that is not trusted.
     """
-    from skops.io import load
-    from skops.io.exceptions import UntrustedTypesFoundException
-
     path, model = folder / FILE, task.fitted
     if not path.is_file():
         raise EegfmError(
             f"{folder} has no {FILE}: the run has not ended. The command that began it goes on."
         )
     refuse_changed(path)
-    try:
-        refuse_swollen(path)
-        held = load(path, trusted=TRUSTED)
-    except UntrustedTypesFoundException as error:
-        raise EegfmError(f"{path} was not written by eegfm, and is not loaded: {error}") from None
-    except (BadZipFile, KeyError, ValueError, ImportError) as error:
-        if isinstance(error, EegfmError):
-            raise
-        raise EegfmError(
-            f"{path} cannot be read ({error!r}). Delete {folder} and train it again."
-        ) from None
+    held = read_skops(path, trust, f"Delete {folder} and train it again.")
     if tuple(held["found"]) != model.found:
         names = ", ".join(held["found"])
         raise EegfmError(f"{path} is of another model than {type(model).__name__}: it holds {names}.")
@@ -98,6 +87,33 @@ def read_fitted(task: FitsInOneGo, folder: Path) -> None:
         )
     for name, value in held["found"].items():
         setattr(model, name, value)
+
+
+def read_skops(path: Path, trust: Sequence[str], remedy: str) -> Any:
+    """What a file of skops holds: classes of scikit-learn, of pyriemann, and of modules that the person trusts.
+
+    Raises:
+        EegfmError: it is damaged (then `remedy` is the advice), or holds something else; nothing of that is imported.
+    """
+    from skops.io import get_untrusted_types, load
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    try:
+        refuse_swollen(path)
+        known = [*TRUSTED, *(one for one in get_untrusted_types(file=path) if trusted(one, trust))]
+        return load(path, trusted=known)
+    except UntrustedTypesFoundException as error:
+        others = sorted(
+            {one.rpartition(".")[0] for one in get_untrusted_types(file=path) if one not in known}
+        )
+        raise EegfmError(
+            f"{path} was not written by eegfm, or holds code of somebody's own, and is not loaded: {error}. If you "
+            f"trust who wrote {' and '.join(others)}, type trust=[{','.join(others)}]"
+        ) from None
+    except (BadZipFile, KeyError, ValueError, ImportError) as error:
+        if isinstance(error, EegfmError):
+            raise
+        raise EegfmError(f"{path} cannot be read ({error!r}). {remedy}") from None
 
 
 def _norms(backbone: Any) -> dict[str, float]:
