@@ -1,14 +1,16 @@
 """Whether a process of this machine is still there."""
 
+import sys
+
 import psutil
 
-SAME_S = 2.0  # clocks are set; a number is not given again within this time
+SAME_S = 2.0  # a number is not given again within this time
 
 
 def began_at(pid: int) -> float:
-    """When a process of this machine began, in seconds since 1970; 0 if there is no such process."""
+    """When a process of this machine began, in seconds; 0 if there is no such process."""
     try:
-        return psutil.Process(pid).create_time()
+        return _began(psutil.Process(pid))
     except (psutil.Error, ValueError, OverflowError):
         return 0.0
 
@@ -22,8 +24,16 @@ def lives(pid: int, began: float) -> bool:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        return not began or abs(process.create_time() - began) < SAME_S
+        return not began or abs(_began(process) - began) < SAME_S
     except (psutil.NoSuchProcess, ValueError, OverflowError):
         return False
     except psutil.Error:  # of another user
         return True
+
+
+def _began(process: psutil.Process) -> float:
+    """The same for as long as the process lives, even if the clock is set meanwhile.
+
+    Linux counts from the start of the machine, and its time of day moves with the clock; others keep the time of day.
+    """
+    return process.create_time() - (psutil.boot_time() if sys.platform == "linux" else 0)
