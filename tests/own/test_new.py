@@ -301,8 +301,8 @@ def test_the_name_is_the_folders(tmp_path):
         ("ssvep_kalunga2016", 9, ["units", "labels", "classes", "windows"]),
         ("mental_arithmetic_eegmat", 20, ["labels", "classes", "windows"]),
         ("eegmmidb", 1, ["labels", "classes", "windows", "split"]),
-        ("alcoholism_uci", 14, ["reader", "channels", "labels", "classes", "windows"]),
-        ("feis_fixation", 0, ["reader", "files", "channels", "windows"]),
+        ("alcoholism_uci", 14, ["reader", "channels", "raw_sfreq", "labels", "classes", "windows"]),
+        ("feis_fixation", 0, ["reader", "files", "channels", "raw_sfreq", "windows"]),
     ],
 )
 def test_real_folders(eeg_data, name, subjects, open_keys):

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from eegfm.config.identity import PRETRAIN, PUBLISHED
 from eegfm.config.make import refuse_wrong_values
 from eegfm.config.options import PARTS, Option
+from eegfm.config.undecided import refuse_undecided
 from eegfm.contracts import EegfmError
 
 # they set values of the groups below; the one composed last comes first
@@ -28,6 +29,7 @@ def refuse(config: DictConfig, hydra: Any, folder: Path) -> None:
     """
     _refuse_together(config, hydra)
     _refuse_without_a_class(config, hydra)
+    refuse_undecided(config, hydra)
     below = str(config.get("folder") or "")
     if below.startswith(".") or "/" in below or "\\" in below:
         raise EegfmError(

@@ -34,6 +34,7 @@ def decisions(found: Found) -> list[Decision]:
             _reader(found),
             _files(found),
             _channels(found),
+            _rate(found),
             _units(found),
             _labels(found),
             _classes(found),
@@ -91,6 +92,13 @@ def _channels(found: Found) -> Decision | None:
     else:
         text = "no name of a channel is an electrode's. Say which is which under aliases, then name the electrodes:"
     return Decision("channels", text, ("[Fz, Cz, Pz]", "standard_1020"))
+
+
+def _rate(found: Found) -> Decision | None:
+    """Of files that only their reader can read, nobody knows the rate."""
+    if not found.strange:
+        return None
+    return Decision("raw_sfreq", "the rate in Hz that your reader gives, or a list of rates:", ("256",))
 
 
 def _units(found: Found) -> Decision | None:
