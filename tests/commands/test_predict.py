@@ -16,6 +16,7 @@ from eegfm.benchmarks.tuh import ELECTRODES
 from eegfm.build import build_data, trained
 from eegfm.commands.work import embed as embedding
 from eegfm.commands.work import predict as predicting
+from eegfm.commands.work.recordings import recordings_of
 from eegfm.config.mistakes import for_hydra
 from eegfm.contracts import EegfmError
 from eegfm.runs.place import Place
@@ -189,6 +190,28 @@ def test_predictions_of_real_recordings_are_the_runs_own(name, eeg_data, tmp_pat
 
 
 # ---- files as they are in life ---------------------------------------------------------------------------------------
+
+
+def test_a_pattern_takes_no_file_that_is_no_recording_and_says_so(tmp_path, capsys):
+    """Events beside a recording, its second part, and the samples that a header names; a name alone stays itself."""
+    raw = mne.io.RawArray(np.zeros((1, 400)), mne.create_info(["Cz"], 200.0, "eeg"), verbose="error")
+    raw.save(tmp_path / "a_raw.fif", verbose="error")
+    mne.write_events(tmp_path / "a-eve.fif", np.array([[10, 0, 1]]), verbose="error")
+    mne.EvokedArray(np.zeros((1, 40)), raw.info).save(tmp_path / "a-ave.fif", verbose="error")
+    (tmp_path / "a_raw-1.fif").write_bytes((tmp_path / "a_raw.fif").read_bytes())
+    (tmp_path / "b.vhdr").write_text("DataFile=b.eeg")
+    (tmp_path / "b.eeg").write_bytes(b"")
+    assert [*recordings_of(f"{tmp_path}/*")] == ["a_raw", "b"]
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "4 files are no recordings: a-ave.fif (events, averages, covariances or the like, by its name)"
+        in said
+    )
+    assert [path.name for path in recordings_of([f"{tmp_path}/*.eeg", f"{tmp_path}/a-eve.fif"]).values()] == [
+        "b.eeg", "a-eve.fif",
+    ]  # fmt: skip
+    with pytest.raises(EegfmError, match="there is no such file"):
+        recordings_of(f"{tmp_path}/*-eve.fif")
 
 
 def test_a_bad_file_is_a_row_with_its_reason_and_the_others_go_on(made, tmp_path, capsys):

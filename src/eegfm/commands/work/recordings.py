@@ -11,7 +11,8 @@ from omegaconf import ListConfig
 
 from eegfm.contracts import EegfmError
 from eegfm.data.preparing.parts import bar_of
-from eegfm.support.words import some, visible
+from eegfm.signal.formats.any_file import no_recording
+from eegfm.support.words import console, some, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,8 +25,8 @@ Outcome = TypeVar("Outcome")
 def recordings_of(files: object) -> dict[str, Path]:
     """The files of a path, a pattern, or a list of both, by a name of their own: the path below what they share.
 
-    A path that is there is itself, whatever characters it has; any other is a pattern (`*`, `?`, `**`, `[ab]`). Raises
-    EegfmError if one names no file.
+    A path that is there is itself, whatever characters it has; any other is a pattern (`*`, `?`, `**`, `[ab]`), which
+    takes no file that is no recording of its own, and says so. Raises EegfmError if one names no file.
     """
     patterns = [*files] if isinstance(files, list | tuple | ListConfig) else [files]
     found = [*dict.fromkeys(path for pattern in patterns for path in _files(str(pattern)))]
@@ -42,8 +43,14 @@ def _files(pattern: str) -> list[Path]:
     path = Path(pattern).expanduser()
     if path.is_dir():
         raise EegfmError(f"{pattern} is a folder. Say which of its files: files='{path}/*.edf'")
-    found = [path] if path.is_file() else sorted(map(Path, glob.glob(str(path), recursive=True)))
-    found = [one for one in found if one.is_file()]
+    if path.is_file():
+        return [path.absolute()]
+    found = [one for one in sorted(map(Path, glob.glob(str(path), recursive=True))) if one.is_file()]
+    others = {one: why for one in found if (why := no_recording(one, found))}
+    if others:
+        said = some([f"{one.name} ({why})" for one, why in others.items()], 3)
+        console().print(f"files={pattern}: {len(others)} files are no recordings: {said}", soft_wrap=True)
+    found = [one for one in found if one not in others]
     if not found:
         raise EegfmError(
             f"files={pattern}: there is no such file. Name a recording, or several by a pattern: "

@@ -1,6 +1,6 @@
 """A recording of any format that is read here, for whatever takes people's own files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +78,20 @@ def head_of(path: Path) -> Path:
             "its header as well."
         )
     return path
+
+
+def no_recording(path: Path, others: Collection[Path]) -> str:
+    """Why a file is no recording of its own, by its name or since it is read with one of the others; "" where it is."""
+    if fif.OTHER.search(path.name.lower()):
+        return "events, averages, covariances or the like, by its name"
+    first = fif.first_part(path)
+    if first != path and first in others:
+        return f"a part of {first.name}"
+    try:
+        head = head_of(path)
+    except EegfmError:  # whoever opens it says what is wrong
+        return ""
+    return f"read with {head.name}" if head != path and head in others else ""
 
 
 def beside(path: Path) -> tuple[Path, ...]:
