@@ -101,6 +101,34 @@ def test_a_reader_of_ones_own_opens_the_files_once_it_is_trusted(place, tmp_path
     np.testing.assert_allclose(probabilities(path), usual, atol=1e-6)
 
 
+def test_the_recordings_of_a_person_decide_together(place, tmp_path):
+    """Whose they are stands in the paths, as the declaration says it ({subject}/{label}.fif), wherever these are."""
+    for person, kinds in (("Ann", ("rest", "task")), ("Bob", ("rest",))):
+        (tmp_path / "clinic" / person).mkdir(parents=True)
+        for i, kind in enumerate(kinds):
+            raw = raw_of(NAMES, 1 + i)
+            raw.save(tmp_path / "clinic" / person / f"{kind}.fif", verbose="error")
+    out = tmp_path / "out"
+    predict(f"run={place / 'plain'}", f"files={tmp_path}/clinic/*/*.fif", "device=cpu", f"out={out}")
+    with open(out / "persons.csv", newline="") as file:
+        ann, bob = csv.DictReader(file)
+    assert (ann["person"], ann["recordings"], ann["windows"]) == ("Ann", "2", "10")
+    assert (bob["person"], bob["recordings"], bob["windows"]) == ("Bob", "1", "5")
+    rows = np.concatenate(
+        [probabilities(out / "windows" / "Ann" / f"{kind}.csv") for kind in ("rest", "task")]
+    )
+    assert float(ann["mean p(task)"]) == pytest.approx(rows[:, 1].mean(), abs=1e-6)
+    assert int(ann["windows of task"]) == int((rows[:, 1] > 0.5).sum())
+    assert ann["decision"] == ("task" if rows[:, 1].mean() > 0.5 else "rest")
+    predict(
+        f"run={place / 'plain'}",
+        f"files={tmp_path}/clinic/Bob/*.fif",
+        "device=cpu",
+        f"out={tmp_path / 'one'}",
+    )
+    assert not (tmp_path / "one" / "persons.csv").exists()
+
+
 def test_a_loaded_model_takes_them_along_and_so_does_an_exported_folder(place, tmp_path):
     write(eegfm.load(place / "told"), tmp_path / "model")
     for model in (eegfm.load(place / "told"), eegfm.load(tmp_path / "model")):

@@ -8,6 +8,11 @@ from eegfm.signal.formats.any_file import open_any
 from eegfm.signal.formats.opened import Opened
 
 
+def nobody(path: Path) -> str:
+    """No path says whose a recording is."""
+    return ""
+
+
 @dataclass(frozen=True, eq=False)
 class Declared:
     """A data set's word on its files; a trained model takes it along, for files that are like those of its training.
@@ -16,11 +21,13 @@ class Declared:
         units: what one number of a channel is, where the file does not say it or is wrong (see `Opened.in_units`).
         aliases: our name of a channel by the file's.
         open: reads a file.
+        person: whose a recording is, by its path; "" where the path does not say it.
     """
 
     units: Mapping[str, str | float] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     open: Callable[[Path], Opened] = open_any
+    person: Callable[[Path], str] = nobody
 
     def opened(self, path: Path) -> Opened:
         """The file, with what is declared of it. Raises EegfmError as `open` does, and as `Opened.in_units`."""

@@ -156,7 +156,7 @@ def benchmark(
             split=division,
             beside=_alone if reader is not None else bids_beside if bids else beside,
         )
-        declared = Declared(units or {}, aliases or {}, opener(reader, bids))
+        declared = Declared(units or {}, aliases or {}, opener(reader, bids), found.person)
         own = Own(found, cut, of, montage, tuple(map(float, rates)), declared, reader)
         _refuse_numbers(name, sfreq, own)
     except EegfmError as error:

@@ -67,6 +67,15 @@ class Files:
     def _left_out(self) -> list[tuple[Pattern, str]]:
         return [(Pattern(text), reason) for text, reason in self.leave_out.items()]
 
+    def person(self, path: Path) -> str:
+        """Whose a recording is by the patterns, wherever their folder lies: the shortest end of its path that fits."""
+        for first in range(len(path.parts) - 1, 0, -1):
+            for pattern in self.patterns:
+                says = pattern.match("/".join(path.parts[first:]))
+                if says is not None:
+                    return says.get("subject", "")
+        return ""
+
     @property
     def tables(self) -> list[Column]:
         """The columns of tables that are used."""

@@ -2,9 +2,11 @@
 
 import csv
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
@@ -19,7 +21,7 @@ from eegfm.support.files import cell, sha256_of, whole
 from eegfm.support.words import console
 from eegfm.tasks.recording import HOW, By, PredictedRecording
 
-ABOUT, TABLE = "predict.json", "recordings.csv"
+ABOUT, TABLE, PEOPLE = "predict.json", "recordings.csv", "persons.csv"
 SHOWN = 40  # recordings on the screen
 
 
@@ -92,9 +94,18 @@ def predict(config: DictConfig) -> None:
         return found
 
     outcomes = dict(each(recordings, work, "Predicting"))
+    people = _people(outcomes, {name: model.declared.person(path) for name, path in recordings.items()})
+    (folder.path / PEOPLE).unlink(missing_ok=True)
+    if people:
+        _write_people(folder.path / PEOPLE, people, spec.classes, config.decide)
     _write_recordings(table, outcomes, recordings, spec.classes, config.decide)
     _show(outcomes, config.decide)
-    kinds = ["windows/", *(["annotations/", "events/"] if config.annotate else [])]
+    _show_people(people, config.decide)
+    kinds = [
+        *([PEOPLE] if people else []),
+        "windows/",
+        *(["annotations/", "events/"] if config.annotate else []),
+    ]
     screen.print(f"{folder.path}: {', '.join([TABLE, *kinds, ABOUT])}", soft_wrap=True)
     end_with_failures(screen, outcomes, "could not be predicted", TABLE)
 
@@ -106,6 +117,67 @@ def predicted(
     windows = model.intake.windows(model.declared.opened(path), hop_s)
     classes = model.run.data.spec.classes
     return PredictedRecording.of(name, classes, windows, model.on.probabilities, done)
+
+
+def _people(
+    outcomes: Mapping[str, PredictedRecording | str], people: Mapping[str, str]
+) -> dict[str, tuple[int, PredictedRecording]]:
+    """The recordings of each person as one, with how many they are; nobody where no person has several."""
+    theirs: dict[str, list[PredictedRecording]] = {}
+    for name, one in outcomes.items():
+        if isinstance(one, PredictedRecording) and people[name]:
+            theirs.setdefault(people[name], []).append(one)
+    if all(len(recordings) == 1 for recordings in theirs.values()):
+        return {}
+    return {
+        person: (
+            len(recordings),
+            replace(
+                recordings[0],
+                recording=person,
+                second=np.concatenate([one.second for one in recordings]),
+                probability=np.concatenate([one.probability for one in recordings]),
+            ),
+        )
+        for person, recordings in sorted(theirs.items())
+    }
+
+
+def _write_people(
+    path: Path, people: Mapping[str, tuple[int, PredictedRecording]], classes: tuple[str, ...], by: By
+) -> None:
+    """One row a person, whose windows decide together."""
+    head = ["person", "recordings", "windows", "decision", "decided_by", *_numbers(classes)]
+    with whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(map(cell, head))
+        for person, (n, one) in people.items():
+            row = [n, len(one.second), one.decision(by), HOW[by], *map(repr, one.mean.tolist())]
+            writer.writerow(map(cell, [person, *row, *one.votes.tolist()]))
+
+
+def _show_people(people: Mapping[str, tuple[int, PredictedRecording]], by: By) -> None:
+    if not people:
+        return
+    table = Table("person", "recordings", "windows", "decision", "mean p", "of windows")
+    for person, (count, one) in [*people.items()][:SHOWN]:
+        table.add_row(person, f"{count:,}", *_decided(one, by))
+    screen = console()
+    screen.print(table)
+    screen.print("whose a recording is: as the paths of the run's own data set say it")
+    if len(people) > SHOWN:
+        screen.print(f"and {len(people) - SHOWN} more")
+
+
+def _decided(one: PredictedRecording, by: By) -> tuple[str, str, str, str]:
+    """Cells: windows, the decision, its mean probability, its share of the windows."""
+    decision, n = one.decision(by), len(one.second)
+    i = one.classes.index(decision)
+    return f"{n:,}", decision, f"{one.mean[i]:.3f}", f"{one.votes[i] / n:.0%}"
+
+
+def _numbers(classes: tuple[str, ...]) -> list[str]:
+    return [f"mean p({name})" for name in classes] + [f"windows of {name}" for name in classes]
 
 
 def _said(model: Applied, hop_s: float) -> str:
@@ -148,7 +220,7 @@ def _write_recordings(
     by: By,
 ) -> None:
     """One row a recording: its decision, how that was made, and what both ways of making one rest on; or why not."""
-    numbers = [f"mean p({name})" for name in classes] + [f"windows of {name}" for name in classes]
+    numbers = _numbers(classes)
     with whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         head = ["recording", "windows", "decision", "decided_by", *numbers, "remarks", "failed", "file"]
@@ -169,12 +241,7 @@ def _show(outcomes: Mapping[str, PredictedRecording | str], by: By) -> None:
         if isinstance(one, str):
             table.add_row(name, "–", "–", "–", "–", f"failed: {one}")
             continue
-        decision = one.decision(by)
-        i = one.classes.index(decision)
-        n = len(one.second)
-        table.add_row(
-            name, f"{n:,}", decision, f"{one.mean[i]:.3f}", f"{one.votes[i] / n:.0%}", "; ".join(one.doubts)
-        )
+        table.add_row(name, *_decided(one, by), "; ".join(one.doubts))
     screen.print(table)
     screen.print(f"decision: {HOW[by]}")
     if len(outcomes) > SHOWN:
