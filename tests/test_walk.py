@@ -95,10 +95,14 @@ def test_controls_are_added_to_a_finished_run_and_change_nothing_else_in_it(plac
     before = read_result(folder)
     done = door(place, "train", "trainer.max_epochs=2", "diagnostics=true", *SMALL)
     assert done.returncode == 0, done.stderr
-    assert "finished already" in done.stdout and "labels shuffled in training" in done.stdout
+    assert (
+        "finished already" in done.stdout
+        and "labels shuffled in training and validation, 20 draws" in done.stdout
+    )
     result = read_result(folder)
     assert replace(result, diagnostics={}) == before
     told = result.diagnostics.pop("persons_told")
+    assert told["recordings_each"] == 1 and told["drift_chance"] < 1
     assert told["persons"] == 3 and told["chance"] < told["balanced_accuracy"] <= 1
     # every person has imagined either hand as often, so that who it is says nothing
     assert result.diagnostics.pop("person_alone")["auroc"] == 0.5
@@ -106,11 +110,16 @@ def test_controls_are_added_to_a_finished_run_and_change_nothing_else_in_it(plac
     of_the_run = read_predictions(folder / "predictions_test.csv")
     for name, found in result.diagnostics.items():
         control = folder / "diagnostics" / name
-        table = read_predictions(control / "predictions_test.csv")
-        assert scores(table.probabilities, table.labels, 2) == pytest.approx(found, nan_ok=True)
-        assert (table.labels == of_the_run.labels).all()
-        assert (table.probabilities != of_the_run.probabilities).any()
-        assert not (control / "checkpoints").exists()
+        tables = [read_predictions(one) for one in sorted(control.glob("*/predictions_test.csv"))]
+        drawn = [scores(table.probabilities, table.labels, 2)["auroc"] for table in tables]
+        assert found["draws"] == len(set(drawn)) == 20
+        assert (found["auroc"], found["auroc_deviation"]) == pytest.approx(
+            (np.mean(drawn), np.std(drawn, ddof=1))
+        )
+        for table in tables:
+            assert (table.labels == of_the_run.labels).all()
+            assert (table.probabilities != of_the_run.probabilities).any()
+        assert not list(control.glob("*/checkpoints"))
 
 
 @pytest.mark.long

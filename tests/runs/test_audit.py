@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from eegfm.analysis.controls import refuse_undiagnosable
-from eegfm.analysis.persons import person_alone, persons_told
+from eegfm.analysis.persons import drift_told, person_alone, persons_told
 from eegfm.config.identity import identity_hash, without_seen
 from eegfm.config.make import make
 from eegfm.config.schema import config_dir
@@ -202,6 +202,27 @@ def test_who_knows_the_person_alone_has_what_persons_differ_in():
         assert scores(probability, label, 2)["auroc"] == wanted
 
 
+def test_drift_is_what_tells_pieces_of_one_recording_apart():
+    """Persons who are alike, in recordings that drift, and in recordings that do not."""
+    random = np.random.default_rng(0)
+    subject, when = np.repeat(np.arange(6), 60), np.tile(np.arange(60), 6)
+    still = random.normal(size=(360, 8))
+    walk = random.normal(size=(6, 60, 8)).cumsum(axis=1).reshape(360, 8)
+    drifting = still + 3 * walk
+    for x, least, most in ((still, 0.05, 0.3), (drifting, 0.4, 1.0)):
+        found = drift_told(x, subject, when)
+        assert found["drift_chance"] == pytest.approx(1 / 6) and least < found["drift"] < most
+    assert drift_told(still[:6], subject[:6], when[:6]) == {}
+    told = {"balanced_accuracy": 0.9, "chance": 0.25, "persons": 4.0, "windows": 160.0}
+    one_each = told | {"recordings_each": 1.0, "drift": 0.7, "drift_chance": 0.3}
+    (persons,), (recordings,) = (
+        diagnostic_sentences({"persons_told": one}, {}) for one in (told, one_each)
+    )
+    assert persons.startswith("4 test persons told apart") and "drift" not in persons
+    assert recordings.startswith("4 recordings, one of each test person, told apart")
+    assert recordings.endswith("pieces of one recording, which drift alone tells apart: 0.70 (chance 0.30)")
+
+
 # ---- labels ----------------------------------------------------------------------------------------------------------
 
 
@@ -218,7 +239,7 @@ def opened(label, split, subject, seed=0):
 
 
 @pytest.mark.parametrize("within", [False, True])
-def test_labels_are_shuffled_in_training_alone_and_keep_their_counts(within):
+def test_labels_are_shuffled_in_training_and_validation_and_keep_their_counts(within):
     random = np.random.default_rng(0)
     label, subject = random.integers(0, 3, 300), np.repeat([f"S{i}" for i in range(10)], 30)
     split = np.where(subject < "S6", "train", np.where(subject < "S8", "val", "test"))
@@ -226,15 +247,20 @@ def test_labels_are_shuffled_in_training_alone_and_keep_their_counts(within):
     assert data.shuffle_labels(within_subject=within)
     found = data.index.label
     np.testing.assert_array_equal(found, data.store.index.label)
-    train = split == "train"
-    np.testing.assert_array_equal(found[~train], label[~train])
-    np.testing.assert_array_equal(np.bincount(found[train]), np.bincount(label[train]))
-    assert 0.2 < (found[train] == label[train]).mean() < 0.5
+    test = split == "test"
+    np.testing.assert_array_equal(found[test], label[test])
+    for part in ("train", "val"):
+        own = split == part
+        np.testing.assert_array_equal(np.bincount(found[own]), np.bincount(label[own]))
+        assert 0.15 < (found[own] == label[own]).mean() < 0.55
     kept = [
         (np.bincount(found[subject == s]) == np.bincount(label[subject == s])).all()
-        for s in set(subject[train])
+        for s in set(subject[~test])
     ]
     assert all(kept) == within
+    other = opened(label, split, subject)
+    other.shuffle_labels(within_subject=within, draw=1)
+    assert (other.index.label != found).mean() > 0.2
     again = opened(label, split, subject)
     again.shuffle_labels(within_subject=within)
     np.testing.assert_array_equal(again.index.label, found)
@@ -254,13 +280,16 @@ def test_controls_stand_in_summary_report_markdown_and_csv(tmp_path, capsys):
     for seed, auroc in ((1, 0.5), (2, 0.6), (3, None)):
         folder = tmp_path / "e" / f"a{seed}"
         result = make_run(folder, seed)
-        found = {} if auroc is None else {"shuffled": {"auroc": auroc}, "persons_told": told}
+        drawn = {"auroc": auroc, "auroc_deviation": 0.09, "draws": 20.0}
+        found = {} if auroc is None else {"shuffled": drawn, "persons_told": told}
         write_result(folder, replace(result, diagnostics=found))
         assert read_result(folder).diagnostics == found
     (group,), _ = group_runs(read_runs(find_runs([tmp_path]))[0])
     shuffled, persons = controls(group)
     ours = np.mean([read_result(tmp_path / "e" / f"a{i}").metrics["test"]["auroc"] for i in (1, 2)])
-    assert shuffled == f"labels shuffled in training: AUROC 0.55 (this {ours:.2f}) (2 of 3 seeds)"
+    assert shuffled == (
+        f"labels shuffled in training and validation, 20 draws: AUROC 0.55 ± 0.09 (this {ours:.2f}) (2 of 3 seeds)"
+    )
     assert persons.startswith(
         "4 test persons told apart by the features: balanced accuracy 0.90 (chance 0.25)"
     )

@@ -1,17 +1,19 @@
 """Controls of a finished run, `diagnostics=true`: does its score exceed chance, and what the person alone gives away?
 
-- "shuffled": the same model, recipe and seed, fitted again on training windows with shuffled labels. Validation and
-  test labels stay true, so that the epoch is chosen in the same way. The test score should be at chance; a higher
-  score does not come from the labels.
+- "shuffled": the same model, recipe and seed, fitted again on windows with shuffled labels, those of validation too, so
+  that nothing is chosen by true ones. Test labels stay true. The test score should be at chance; a higher score does
+  not come from the labels.
 - "shuffled_within_person": the same, but the windows of every person keep their count of each class. A score above
   chance comes from telling persons apart. This control is left out if it would change nothing, for example if the
   label is a diagnosis.
-  Both controls are one random draw. A model with few directions (two spatial filters) can test far from chance in
-  one draw, if its direction happens to agree with the one that tells the classes apart: read means over seeds.
+  Both controls are 20 random draws, with mean and deviation. A model with few directions (two spatial filters) can test
+  far from chance in one draw, if its direction happens to agree with the one that tells the classes apart: one draw
+  has a deviation of 0.09.
 - "person_alone": the score of somebody who knows the person of every test window, and the share of each class among
   that person's windows. Telling persons apart cannot give a better score. This control uses no model.
 - "persons_told": how well the features of the trained model tell the test persons apart (see
-  `eegfm.analysis.persons`). It shows that the model can know the person, not that it uses this knowledge.
+  `eegfm.analysis.persons`). It shows that the model can know the person, not that it uses this knowledge. Where every
+  person has one recording, recordings are told, and "drift" says how well pieces of one recording are told apart.
 """
 
 import logging
@@ -26,17 +28,19 @@ from jaxtyping import Float, Int
 from omegaconf import DictConfig
 from torch import nn
 
-from eegfm.analysis.persons import person_alone, persons_told
+from eegfm.analysis.persons import drift_told, person_alone, persons_told
 from eegfm.build import Run, build, put_trained
 from eegfm.contracts import EegfmError
 from eegfm.runs.outputs import write_and_score
 from eegfm.runs.place import Place
+from eegfm.runs.predictions import read_predictions
 from eegfm.tasks.features import Features
 from eegfm.tasks.metrics import Predictions, monitor_of, refuse_unlabelled, scores
 from eegfm.tasks.probe import Probe, stratified, table
 
 log = logging.getLogger(__name__)
 
+DRAWS = 20  # of shuffled labels
 AT_MOST = 5000  # test windows for "persons_told", the same share of every person's
 CONTROLS = {"shuffled": False, "shuffled_within_person": True}  # whether labels stay within the person
 
@@ -60,29 +64,60 @@ def diagnose(
     """Run the controls of the finished run in `folder`; returns their numbers, by name of the control.
 
     `weights` are the weights from which its backbone started. `fit` fits a run in a folder and returns the predictions
-    of the test split. The files of a control (metrics by epoch, predictions) are in `diagnostics/<name>/`.
+    of the test split. The files of a control's draws (metrics by epoch, predictions) are in
+    `diagnostics/<name>/<draw>/`, where a second call finds those that are finished.
     """
     numbers: dict[str, dict[str, float]] = {}
     for name, within_person in CONTROLS.items():
-        run = _fresh(config, weights)
-        (corpus,) = run.data.corpora.values()  # only a corpus that is alone has labels
-        if not corpus.shuffle_labels(within_subject=within_person):
+        found = []
+        for draw in range(DRAWS):
             log.info(
-                "Labels cannot be shuffled within a person: no person has training windows of two classes."
+                "Control %d of %d: labels shuffled%s.",
+                draw + 1,
+                DRAWS,
+                " within each person" * within_person,
             )
-            continue
-        log.info("Control: labels shuffled%s.", " within each person" if within_person else "")
-        place = folder / "diagnostics" / name
-        place.mkdir(parents=True, exist_ok=True)
-        run.config["logger"] = {}
-        predictions = fit(run, place)
-        ids = [run.data.subjects[i] for i in predictions.subject]
-        _, numbers[name], _ = write_and_score(place, "test", predictions, ids, run.data.spec)
-        # nobody should start a run from these weights
-        shutil.rmtree(place / "checkpoints", ignore_errors=True)
+            one = _shuffled(
+                config, weights, folder / "diagnostics" / name / f"{draw:02d}", fit, within_person, draw
+            )
+            if one is None:
+                log.info(
+                    "Labels cannot be shuffled within a person: no person has training windows of two classes."
+                )
+                break
+            found.append(one)
+        if found:
+            numbers[name] = {metric: float(np.mean([one[metric] for one in found])) for metric in found[0]}
+            numbers[name] |= {
+                f"{metric}_deviation": float(np.std([one[metric] for one in found], ddof=1))
+                for metric in found[0]
+            }
+            numbers[name]["draws"] = float(len(found))
     run = _fresh(config, weights)
     numbers |= _person_controls(run, folder)
     return {name: of_control for name, of_control in numbers.items() if of_control}
+
+
+def _shuffled(
+    config: DictConfig, weights: str | None, place: Path, fit: Fit, within_person: bool, draw: int
+) -> dict[str, float] | None:
+    """The test scores of a fit on shuffled labels; None if they have no other order."""
+    finished = place / "predictions_test.csv"
+    if finished.is_file():
+        table = read_predictions(finished)
+        return scores(table.probabilities, table.labels, len(table.classes))
+    run = _fresh(config, weights)
+    (corpus,) = run.data.corpora.values()  # only a corpus that is alone has labels
+    if not corpus.shuffle_labels(within_subject=within_person, draw=draw):
+        return None
+    place.mkdir(parents=True, exist_ok=True)
+    run.config["logger"] = {}
+    predictions = fit(run, place)
+    ids = [run.data.subjects[i] for i in predictions.subject]
+    _, found, _ = write_and_score(place, "test", predictions, ids, run.data.spec)
+    # nobody should start a run from these weights
+    shutil.rmtree(place / "checkpoints", ignore_errors=True)
+    return found
 
 
 def _fresh(config: DictConfig, weights: str | None) -> Run:
@@ -113,7 +148,11 @@ def _person_controls(run: Run, folder: Path) -> dict[str, dict[str, float]]:
         _, recording = np.unique(index.recording[rows.rows], return_inverse=True)
         order = np.lexsort((index.onset_s[rows.rows], recording))
         when = np.argsort(order)
-        numbers["persons_told"] = persons_told(x, subject[part], when[part], run.config["seed"])
+        told = persons_told(x, subject[part], when[part], run.config["seed"])
+        each = [len(np.unique(recording[subject == name])) for name in np.unique(subject)]
+        if told and max(each) == 1:
+            told |= {"recordings_each": 1.0, **drift_told(x, subject[part], when[part], run.config["seed"])}
+        numbers["persons_told"] = told
     return numbers
 
 

@@ -66,6 +66,34 @@ def persons_told(
     return {"balanced_accuracy": score, "chance": 1 / n, "persons": float(n), "windows": float(len(x))}
 
 
+def drift_told(
+    x: Float[np.ndarray, "window feature"],
+    subject: Int[np.ndarray, " window"],
+    when: Float[np.ndarray, " window"] | Int[np.ndarray, " window"],
+    seed: int = 0,
+) -> dict[str, float]:
+    """How well pieces of one and the same recording are told apart, as `persons_told` tells persons: drift alone.
+
+    Every person's windows, in the order of `when`, are cut into as many equal pieces as there are persons (fewer, if
+    pieces would have less than four windows). "drift" is the mean balanced accuracy over persons, "drift_chance" that
+    of chance. {} if nobody has windows for two pieces.
+    """
+    names, found = np.unique(subject), []
+    for name in names:
+        rows = np.flatnonzero(subject == name)
+        rows = rows[np.argsort(when[rows], kind="stable")]
+        n = min(len(names), len(rows) // AT_LEAST)
+        if n > 1:
+            piece = np.arange(len(rows)) * n // len(rows)
+            found.append(persons_told(x[rows], piece, np.arange(len(rows)), seed))
+    if not found:
+        return {}
+    return {
+        "drift": float(np.mean([one["balanced_accuracy"] for one in found])),
+        "drift_chance": float(np.mean([one["chance"] for one in found])),
+    }
+
+
 def _discriminant(
     x: Float[np.ndarray, "window feature"], subject: Int[np.ndarray, " window"], seed: int
 ) -> Pipeline:

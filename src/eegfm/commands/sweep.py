@@ -79,7 +79,9 @@ def cells_below(folder: Path, jobs: Mapping[str, str] | None) -> dict[Path, Stat
     """
     runs = {path.parent for name in ("status.json", "result.json") for path in folder.rglob(name)}
     # the control fits in a run's `diagnostics` folder are no cells
-    statuses = {run: look(run, jobs) for run in sorted(runs) if run.parent.name != "diagnostics"}
+    statuses = {
+        run: look(run, jobs) for run in sorted(runs) if "diagnostics" not in run.relative_to(folder).parts
+    }
     statuses = {run: status for run, status in statuses.items() if status is not None}
     if not statuses:
         raise EegfmError(f"No run in {folder}. Submit some: eegfm sweep submit folder=<name> seed=0,1,2")

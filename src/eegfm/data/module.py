@@ -167,21 +167,24 @@ class EEGDataModule(EEGData):
         label = self.index.label[self.index.rows("train")]
         return torch.from_numpy(np.bincount(label, minlength=len(self.benchmark.classes)))
 
-    def shuffle_labels(self, *, within_subject: bool) -> bool:
-        """Shuffle the labels of the training windows by the seed: a control, for fits from now on.
+    def shuffle_labels(self, *, within_subject: bool, draw: int = 0) -> bool:
+        """Shuffle the labels of training and of validation windows: a control, for fits from now on.
 
-        With `within_subject`, each subject keeps its number of windows of every class. Validation and test
-        keep their labels. Returns False, and changes nothing, if no other order exists.
+        Draws are told apart by their number, under the seed. With `within_subject`, each subject keeps its number of
+        windows of every class. The test keeps its labels. Returns False, and changes nothing, if there is no other
+        order of the training labels.
         """
         assert self.store is not None
-        rows, label = self.index.rows("train"), self.index.label.copy()
-        group = self.index.subject[rows] if within_subject else np.zeros(len(rows), dtype=np.int64)
-        if all(len(np.unique(label[rows][group == name])) < 2 for name in np.unique(group)):
-            return False
-        random = np.random.default_rng(self.seed)
-        for name in np.unique(group):
-            of_group = rows[group == name]
-            label[of_group] = random.permutation(label[of_group])
+        label = self.index.label.copy()
+        random = np.random.default_rng([self.seed, draw])
+        for split in ("train", "val"):
+            rows = self.index.rows(split)
+            group = self.index.subject[rows] if within_subject else np.zeros(len(rows), dtype=np.int64)
+            groups = [rows[group == name] for name in np.unique(group)]
+            if split == "train" and all(len(np.unique(label[own])) < 2 for own in groups):
+                return False
+            for own in groups:
+                label[own] = random.permutation(label[own])
         self.index = replace(self.index, label=label)
         self.store.index = replace(self.store.index, label=label)  # no other module reads this instance
         return True

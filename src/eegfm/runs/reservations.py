@@ -144,25 +144,34 @@ def diagnostic_sentences(
     """`RunResult.diagnostics`, a sentence a control, beside the run's own test metrics."""
     found = []
     said = {
-        "shuffled": "labels shuffled in training",
+        "shuffled": "labels shuffled in training and validation",
         "shuffled_within_person": "labels shuffled within each person",
         "person_alone": "knowing nothing but who it is",
     }
     for name, what in said.items():
         numbers = diagnostics.get(name, {})
         shown = [
-            f"{spoken(metric)} {_two(numbers[metric])} (this {_two(tested[metric])})"
+            f"{spoken(metric)} {_two(numbers[metric])}"
+            + (f" ± {_two(numbers[spread])}" if (spread := f"{metric}_deviation") in numbers else "")
+            + f" (this {_two(tested[metric])})"
             for metric in WITH_CHANCE
             if metric in numbers and metric in tested
         ]
         if shown:
-            found.append(f"{what}: {', '.join(shown)}")
+            draws = f", {numbers['draws']:.0f} draws" if "draws" in numbers else ""
+            found.append(f"{what}{draws}: {', '.join(shown)}")
     told = diagnostics.get("persons_told", {})
     if told:
-        found.append(
-            f"{told['persons']:.0f} test persons told apart by the features: balanced accuracy "
+        alone = "recordings_each" in told
+        who = "recordings, one of each test person," if alone else "test persons"
+        said = (
+            f"{told['persons']:.0f} {who} told apart by the features: balanced accuracy "
             f"{_two(told['balanced_accuracy'])} (chance {_two(told['chance'])})"
         )
+        if "drift" in told:
+            drift, chance = _two(told["drift"]), _two(told["drift_chance"])
+            said += f"; pieces of one recording, which drift alone tells apart: {drift} (chance {chance})"
+        found.append(said)
     return found
 
 
