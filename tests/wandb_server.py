@@ -29,7 +29,7 @@ class Memory:
     def answer(self, operation: str, given: dict[str, Any]) -> dict[str, Any] | None:
         """The data of a GraphQL answer; None is a refusal."""
         self.asked.append(operation)
-        project = {"id": "P", "name": "eegfm", "entity": {"id": "E", "name": "lab"}}
+        project = {"id": "P", "name": given.get("project") or "eegfm", "entity": {"id": "E", "name": "lab"}}
         name = given.get("name") or given.get("run") or ""
         if name in self.refuse:
             return None

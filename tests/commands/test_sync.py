@@ -21,6 +21,7 @@ from eegfm.runs.results import read_result
 from eegfm.runs.status import Status, write_status
 from eegfm.runs.wandb import send as tell
 from eegfm.runs.wandb import wandb_of
+from eegfm.runs.wandb_place import PROJECT, WandbPlace
 from tests.made_run import make_run
 from tests.wandb_server import serving
 
@@ -126,15 +127,15 @@ def test_a_damaged_fragment_is_named_before_anything_of_its_run_is_sent(tmp_path
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     assert re.fullmatch(
         rf"{re.escape(str(second))} is damaged at byte 19,.* mv .*100000-x <elsewhere>",
-        send([first, second]),
+        send([first, second], WandbPlace("", "eegfm")),
     )
     assert not server.runs and not server.asked
 
 
-def written(folder: Path, seed: int) -> Path:
+def written(folder: Path, seed: int, **place: str) -> Path:
     """A run that was stopped, gone on with and finished, as training leaves it: two fragments, ten steps."""
     result = make_run(folder, seed, benchmark={"simulated": True})
-    config = {"logger": OmegaConf.load(CONF / "logger" / "wandb.yaml")}
+    config = {"logger": OmegaConf.merge(OmegaConf.load(CONF / "logger" / "wandb.yaml"), place)}
     logger = wandb_of(config, folder, job_type="classify", tags=["stamp"])
     for step in range(6):
         logger.log_metrics({"train/loss": 1 - step / 10}, step)
@@ -168,6 +169,7 @@ def test_fragments_become_one_run_with_all_that_the_folder_knows(tmp_path, monke
     assert steps[:10] == [*range(10)], "in the order of their making"
     assert [row["_step"] for row in server.history(second)] == [*range(len(steps))]
     begun = server.runs[second]["upserts"][0]
+    assert (begun["entity"], begun["project"]) == ("lab", PROJECT)
     assert (begun["groupName"], begun["jobType"], begun["tags"]) == ("mine", "classify", ["stamp"])
     assert server.runs[second]["config"]["provenance"]["value"] == {"fingerprint": "0123abcd"}
     row, result = server.summary(second), read_result(two)
@@ -188,3 +190,36 @@ def test_fragments_become_one_run_with_all_that_the_folder_knows(tmp_path, monke
     assert "stamp-s2" not in capsys.readouterr().out, "it is there already"
     main([str(tmp_path)])
     assert "Nothing to send: 2 of 2" in capsys.readouterr().out
+
+
+def test_the_project_is_that_of_the_option_wandb():
+    assert OmegaConf.load(CONF / "logger" / "wandb.yaml").project == PROJECT
+
+
+@pytest.mark.slow
+def test_a_folder_that_names_another_place_is_told_and_not_followed(tmp_path, monkeypatch, server, capsys):
+    """Neither to the project that its run names, nor to the server that its settings of W&B name."""
+    run = written(tmp_path / "theirs" / "stamp-s1", 1, entity="them", project="collected")
+    with serving() as elsewhere:
+        for place in (run, tmp_path / "theirs"):
+            (place / "wandb").mkdir(exist_ok=True)
+            (place / "wandb" / "settings").write_text(
+                f"[default]\nbase_url = {elsewhere.url}\nproject = x\n"
+            )
+        monkeypatch.delenv("WANDB_BASE_URL")
+        (tmp_path / "wandb_config").mkdir(exist_ok=True)
+        (tmp_path / "wandb_config" / "settings").write_text(f"[default]\nbase_url = {server.url}\n")
+        monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+        monkeypatch.chdir(run)
+        wandb.teardown()
+        with pytest.raises(SystemExit, match="1 of 1 runs were not sent"):
+            main(["."])
+        said = capsys.readouterr().out
+        assert f"{run}: it names them/collected at W&B, and yours is lab/{PROJECT}" in said
+        assert f"--entity them --project collected  or  --entity lab --project {PROJECT}" in said
+        assert not server.runs and [*Path().rglob("*.synced")] == []
+        main([".", "--project", "mine"])
+        assert "2 fragments to lab/mine" in capsys.readouterr().out
+        assert not elsewhere.asked and not elsewhere.runs
+    (sent,) = server.runs.values()
+    assert {(one["entity"], one["project"]) for one in sent["upserts"]} == {("lab", "mine")}

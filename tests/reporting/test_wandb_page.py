@@ -125,3 +125,23 @@ def test_the_page_is_saved_once_and_then_replaced(runs, server, monkeypatch):
     (told,) = (view for view in server.views.values() if view["type"] == "runs")
     of_reports.Spec.model_validate_json(told["spec"])
     assert ["spatial_importance"] in values(json.loads(told["spec"]), "mediaKeys")
+
+
+@pytest.mark.slow
+def test_a_folder_that_names_another_place_is_told_and_not_followed(tmp_path, server, monkeypatch):
+    theirs = tmp_path / "theirs"
+    make_run(theirs / "a", 1, **{"logger": {"project": "collected", "entity": "them"}})
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    wandb.teardown()
+    said = r"name them/collected at W&B, and yours is lab/eegfm.*--entity them --project collected  or  --entity lab"
+    with pytest.raises(EegfmError, match=said):
+        save(theirs)
+    assert not server.views
+    before = save(theirs, project="eegfm")
+    assert {view["entityName"] for view in server.views.values()} == {"lab"} and len(server.views) == 2
+    for view in server.views.values():  # somebody else's page, whose address stands in the folder
+        view["project"]["entityName"], view["entityName"] = "them", "them"
+    elsewhere = {what: url.replace("/lab/", "/them/") for what, url in before.items()}
+    (theirs / ADDRESSES).write_text(json.dumps(elsewhere))
+    assert all("/lab/" in url for url in save(theirs, project="eegfm").values())
+    assert sum(view["entityName"] == "lab" for view in server.views.values()) == 2

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from eegfm.runs.wandb_place import add_options, outside_of
 from eegfm.support.files import write_text
 from eegfm.support.parser import Parser
 from eegfm.support.words import print_anything
@@ -40,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         from eegfm.reporting.wandb_page import save
 
         try:
-            for what, url in save(folder).items():
+            with outside_of([folder]):
+                urls = save(folder.absolute(), options.entity, options.project)
+            for what, url in urls.items():
                 print(f"{what} {url}")
         except ValueError as error:
             sys.exit(str(error))
@@ -59,6 +62,7 @@ def _parser() -> Parser:
         action="store_true",
         help="also make a workspace and a report at W&B, from runs with logger=wandb",
     )
+    add_options(parser)
     return parser
 
 

@@ -1,9 +1,10 @@
 """`eegfm sync runs/<experiment>`: send the W&B runs that were logged offline.
 
-Type it where there is a network. An interrupted run has left several fragments; they go into one W&B run, in order of
-time. W&B's mark `.synced` beside a fragment says that it was sent, so nothing is sent twice, and after a failure the
-same command sends the rest. A run that is still being written is not sent yet. Nothing is deleted: `wandb clean` does
-that.
+Type it where there is a network. Runs go to your own account, and to the project that W&B's settings name, or `eegfm`.
+One that names another place is not sent until you type where it shall go: --entity, --project. An interrupted run has
+left several fragments; they go into one W&B run, in order of time. W&B's mark `.synced` beside a fragment says that it
+was sent, so nothing is sent twice, and after a failure the same command sends the rest. A run that is still being
+written is not sent yet. Nothing is deleted: `wandb clean` does that.
 """
 
 import os
@@ -11,12 +12,14 @@ import shlex
 import ssl
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from eegfm.contracts import EegfmError
+from eegfm.runs.wandb_place import WandbPlace, add_options, outside_of, own_place
 from eegfm.support.parser import Parser
 from eegfm.support.process import environment
 
@@ -30,9 +33,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "folders", nargs="+", type=Path, metavar="FOLDER", help="a run folder, or a folder of runs"
     )
+    add_options(parser)
     options = parser.parse_args(argv)
+    folders = [folder.absolute() for folder in options.folders]
     try:
-        sync(options.folders)
+        with outside_of(folders):
+            sync(folders, options.entity, options.project)
     except EegfmError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
@@ -40,13 +46,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 @environment(WANDB_MODE="online")  # a cluster may set offline for all commands
-def sync(folders: Sequence[Path]) -> None:
+def sync(folders: Sequence[Path], entity: str | None = None, project: str | None = None) -> None:
     """Send what was not sent yet, one run after another, and print a line for each run.
+
+    Runs go to the entity and the project that are given, or else to the person's own, unless they name another place.
 
     Raises:
         EegfmError: no run was logged offline there, W&B does not answer or knows no account, or a run was not sent.
     """
     from eegfm.runs.slurm import queue
+    from eegfm.runs.wandb_log import place_named
 
     jobs = queue()
     runs = offline_runs(folders)
@@ -61,13 +70,24 @@ def sync(folders: Sequence[Path]) -> None:
     if not todo:
         print(f"Nothing to send: {len(runs) - len(left)} of {len(runs)} runs were sent before.")
         return
-    account()
+    to = account(entity, project)
     failed = 0
     for run, fragments in todo.items():
-        reason = send(fragments)
+        others = {place_named(file) for file in fragments}
+        others = sorted({str(one): one for one in others if not to.takes(one)}.items())
+        if others and not (entity or project):
+            failed += 1
+            named, other = others[0]
+            print(
+                f"not sent    {run}: it names {named} at W&B, and yours is {to}. Type where it shall go: "
+                f"{other.typed}  or  {to.typed}",
+                flush=True,
+            )
+            continue
+        reason = send(fragments, to)
         failed += bool(reason)
         n = f"{len(fragments)} {'fragment' if len(fragments) == 1 else 'fragments'}"
-        print(f"not sent    {run}: {reason}" if reason else f"sent        {run}: {n}", flush=True)
+        print(f"not sent    {run}: {reason}" if reason else f"sent        {run}: {n} to {to}", flush=True)
     if failed:
         raise EegfmError(
             f"{failed} of {len(todo)} runs were not sent completely. The same command again sends what is left."
@@ -112,8 +132,8 @@ def _is_running(run: Path, jobs: Mapping[str, str] | None) -> bool:
     return status is not None and status.state == "running"
 
 
-def account() -> None:
-    """Raise EegfmError if W&B does not answer or knows no account.
+def account(entity: str | None, project: str | None) -> WandbPlace:
+    """The person's place at W&B. Raises EegfmError if W&B does not answer or knows no account.
 
     It is asked once, before any run: W&B's client would try for many minutes, run by run.
     """
@@ -137,14 +157,17 @@ def account() -> None:
         raise EegfmError(f"{nothing} {error}") from None
     if not known:
         raise EegfmError(f"W&B has no key for {url}. {nothing} Type: wandb login")
+    return own_place(entity, project)
 
 
-def send(fragments: Sequence[Path]) -> str:
-    """Send the fragments of one run. Returns "" if all were sent, else the reason.
+def send(fragments: Sequence[Path], to: WandbPlace) -> str:
+    """Send the fragments of one run to a place. Returns "" if all were sent, else the reason.
 
     `wandb sync` sends them in order of time and stops at the first failure, but exits with 0 even then; so its marks
     tell what was sent.
     """
+    import wandb
+
     from eegfm.runs.wandb_log import damaged_at
 
     for file in fragments:
@@ -153,17 +176,24 @@ def send(fragments: Sequence[Path]) -> str:
                 f"{file} is damaged at byte {place}, and W&B's client would send none of what follows. Put a good copy "
                 f"in its place; or send the rest without it: mv {shlex.quote(str(file.parent))} <elsewhere>"
             )
-    done = subprocess.run(
-        [sys.executable, "-m", "wandb", "sync", *(str(file.parent.resolve()) for file in fragments)],
-        cwd=fragments[0].parents[2],  # it writes its log here
-        # wandb starts its own service then: if a fragment crashes it, ours goes on
-        env={name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
+    # wandb starts its own service then: if a fragment crashes it, ours goes on
+    variables = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
+    # the server that was asked for the account
+    variables["WANDB_BASE_URL"] = wandb.setup().settings.base_url
+    options = ["--project", to.project, *(["--entity", to.entity] if to.entity else [])]
+    folders = [str(file.parent.resolve()) for file in fragments]
+    # it writes its log in the working folder, and would take a run folder's settings
+    with tempfile.TemporaryDirectory() as empty:
+        done = subprocess.run(
+            [sys.executable, "-m", "wandb", "sync", *options, *folders],
+            cwd=empty,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
     left = [file for file in fragments if not _is_sent(file)]
     if not left:
         return ""

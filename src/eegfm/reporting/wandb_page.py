@@ -8,7 +8,7 @@ needs a network and a login; it replaces the page that it saved before.
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ from eegfm.reporting.scores import LEGEND, NONE, interval, score
 from eegfm.runs.evaluations import FOLDER as EVALUATIONS
 from eegfm.runs.reservations import reservations_of
 from eegfm.runs.wandb import CONFUSION, PREDICTIONS, SUBJECTS
+from eegfm.runs.wandb_place import WandbPlace, own_place
+from eegfm.support.files import write_json
 from eegfm.support.process import environment
 from eegfm.tasks.metric_names import METRICS, NO_SCORE, in_order, short
 
@@ -59,8 +61,10 @@ class Page:
         return sorted({run.folder.resolve().parent.name for run in self.runs})
 
 
-def page_of(folder: Path) -> Page:
-    """The page of those runs at or below a folder that were logged to W&B.
+def page_of(folder: Path, project: str | None = None) -> Page:
+    """The page of those runs at or below a folder that were logged to W&B, at the place that they name.
+
+    With `project`, they may name several: they were sent to this one.
 
     Raises:
         ValueError: the folder does not exist or holds no run, no run was logged to W&B, or the runs are of several
@@ -74,13 +78,13 @@ def page_of(folder: Path) -> Page:
             f"For a page without W&B, type: eegfm dashboard {folder}"
         )
     places = {(run.config["logger"].get("entity"), run.config["logger"]["project"]) for run in logged}
-    if len(places) > 1:
+    if len(places) > 1 and project is None:
         said = ", ".join(sorted(f"{entity or 'yours'}/{project}" for entity, project in places))
         raise EegfmError(
             f"The runs below {folder} are of several W&B projects ({said}). Name a folder with runs of one."
         )
-    ((entity, project),) = places
-    return Page(folder.resolve().name, entity, project, group_runs(logged)[0])
+    entity, named = sorted(places, key=str)[0]
+    return Page(folder.resolve().name, entity, project or named, group_runs(logged)[0])
 
 
 def workspace(page: Page, entity: str) -> "Workspace":
@@ -280,15 +284,17 @@ def _figures(runs: Sequence[Run]) -> tuple[list[str], list[str], list[str]]:
 
 
 @environment(WANDB_MODE="online")  # a cluster may set "offline", but this function must reach W&B
-def save(folder: Path) -> dict[str, str]:
+def save(folder: Path, entity: str | None = None, project: str | None = None) -> dict[str, str]:
     """Save the workspace and the report of a folder of runs at W&B; returns their addresses.
 
-    A second call replaces the page of the first.
+    They go to the entity and the project that are given, or else to the person's own. A second call replaces the page
+    of the first.
 
     Raises:
-        ValueError: as in `page_of`; or the package is missing, nobody is logged in, or W&B refuses the page.
+        ValueError: as in `page_of`; the runs name another place; or the package is missing, nobody is logged in, or W&B
+            refuses the page.
     """
-    page = page_of(folder)
+    page = page_of(folder, project)
     try:
         import wandb
         from wandb_workspaces.reports.v2 import interface as v2
@@ -300,14 +306,20 @@ def save(folder: Path) -> dict[str, str]:
     try:
         if not wandb.login(prompt=False):
             raise EegfmError("Nobody is logged in to W&B. Type: wandb login")
-        entity = page.entity or wandb.Api().default_entity or ""
-        new_workspace, new_report = workspace(page, entity), report(page, entity)
-        old_workspace = _saved_before(Workspace, before.get("workspace"))
+        to, named = own_place(entity, project), WandbPlace(page.entity or "", page.project)
+        if not (entity or project or to.takes(named)):
+            raise EegfmError(
+                f"The runs below {folder} name {named} at W&B, and yours is {to}. Type where their page shall be: "
+                f"{named.typed}  or  {to.typed}"
+            )
+        page = replace(page, entity=to.entity, project=to.project)
+        new_workspace, new_report = workspace(page, to.entity), report(page, to.entity)
+        old_workspace = _saved_before(Workspace, before.get("workspace"), to)
         if old_workspace:
             old_workspace.name, old_workspace.sections = new_workspace.name, new_workspace.sections
             old_workspace.settings = new_workspace.settings
             old_workspace.runset_settings = new_workspace.runset_settings
-        old_report = _saved_before(v2.Report, before.get("report"))
+        old_report = _saved_before(v2.Report, before.get("report"), to)
         if old_report:
             old_report.title, old_report.description = new_report.title, new_report.description
             old_report.blocks = new_report.blocks
@@ -322,13 +334,15 @@ def save(folder: Path) -> dict[str, str]:
         raise EegfmError(
             f"W&B refused the page: {error} If its runs were not sent yet, type: eegfm sync {folder}"
         ) from error
-    file.write_text(json.dumps(urls, indent=1) + "\n", encoding="utf-8")
+    write_json(file, urls)
     return urls
 
 
-def _saved_before(kind: Any, url: str | None) -> Any:
-    """The workspace or the report that an earlier call saved; None if it no longer exists."""
+def _saved_before(kind: Any, url: str | None, to: WandbPlace) -> Any:
+    """The workspace or the report that an earlier call saved at a place; None if there is none."""
     try:
-        return kind.from_url(url) if url else None
+        found = kind.from_url(url) if url else None
     except Exception:  # deleted, or of another account or server: `save` makes a new one
         return None
+    # the address stands in the folder, and may be of somebody else's page
+    return found if found is not None and (found.entity, found.project) == (to.entity, to.project) else None

@@ -17,6 +17,8 @@ from typing import Any
 
 from lightning.pytorch.loggers.wandb import WandbLogger
 
+from eegfm.runs.wandb_place import WandbPlace
+
 log = logging.getLogger(__name__)
 
 BLOCK, HEADER, SIGNATURE = 32768, 7, b":W&B"
@@ -47,10 +49,16 @@ class GoesOn(WandbLogger):
         self.next = run.step
 
 
+def place_named(fragment: Path) -> WandbPlace:
+    """The account and the project that a fragment names."""
+    for record in _read(fragment.read_bytes()):
+        if record.WhichOneof("record_type") == "run":
+            return WandbPlace(record.run.entity, record.run.project)
+    return WandbPlace("", "")
+
+
 def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
     """The rows that the fragments of a run folder hold, in the order of their making: values by name, and `_step`."""
-    from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue]
-
     for path in sorted(folder.glob("wandb/*run-*/run-*.wandb"), key=lambda path: path.parent.name[-24:]):
         held = path.read_bytes()
         if (place := damaged_at(held)) is not None:
@@ -59,9 +67,7 @@ def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
                 path,
                 place,
             )
-        for content in _records(held):
-            record = Record()
-            record.ParseFromString(content)
+        for record in _read(held):
             if record.WhichOneof("record_type") == "history":
                 items = record.history.item
                 row = {".".join(one.nested_key) or one.key: json.loads(one.value_json) for one in items}
@@ -80,6 +86,16 @@ def damaged_at(held: bytes) -> int | None:
     _, length, _ = struct.unpack("<IHB", header)
     cut_off = place + HEADER + length > len(held) and length <= BLOCK - place % BLOCK - HEADER
     return None if cut_off else place
+
+
+def _read(held: bytes) -> Iterator[Any]:
+    """The records of a fragment's content."""
+    from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue]
+
+    for content in _records(held):
+        record = Record()
+        record.ParseFromString(content)
+        yield record
 
 
 def _records(held: bytes) -> Iterator[bytes]:
