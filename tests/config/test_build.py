@@ -250,7 +250,7 @@ def test_the_screen_of_commands_names_each(tmp_path):
     shown = call_afresh("eegfm", cwd=tmp_path)
     assert shown.returncode == 0
     assert all(command in shown.stdout for command in ("train", "prepare", "evaluate", "report"))
-    assert len(shown.stdout.splitlines()) < 24
+    assert len(shown.stdout.splitlines()) < 25
     wrong = call("eegfm", "tarin", cwd=tmp_path)
     assert wrong.returncode == 2 and "train" in wrong.stderr
 
@@ -363,7 +363,10 @@ def test_a_run_starts_from_the_published_weights_in_the_unit_that_they_want(tmp_
 
     file = tmp_path / "cbramod" / "pretrained_weights.pth"
     wanted = ("model=cbramod", "weights=published", f"paths.weights={tmp_path}")
-    with pytest.raises(EegfmError, match=r"there is no .*pretrained_weights\.pth\.\nDownload"):
+    with pytest.raises(
+        EegfmError,
+        match=r"there is no .*pretrained_weights\.pth\.\nType: eegfm weights fetch model=cbramod\nor download",
+    ):
         build(composed(*wanted), "published")
     file.parent.mkdir()
     torch.save(state_of_the_layout(), file)

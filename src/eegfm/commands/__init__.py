@@ -48,6 +48,10 @@ COMMANDS = {  # name: (module, what it does)
         "eegfm.commands.completion",
         "print the script that makes bash complete commands, options and keys",
     ),
+    "weights": (
+        "eegfm.commands.weights",
+        "list the published weights that an option can use, or fetch one of them",
+    ),
     "doctor": (
         "eegfm.commands.doctor",
         "show what this machine has and lacks, and the commands that repair it",

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
+from eegfm.support.checksums import wanted_sums
 from eegfm.support.files import sha256_of
 
 SFREQ = 200.0
@@ -80,7 +81,7 @@ class Pretrained(ABC):
     ) -> None:
         self.weights = None if weights == "random" else self._find(Path(weights))
         self.seed, self.device, self.precision, self.input_norm = seed, device, precision, input_norm
-        self.source = f"random, seed {seed}" if self.weights is None else sha256_of(self.weights)
+        self.source = f"random, seed {seed}" if self.weights is None else self._sum(self.weights)
 
     def settings(self) -> dict[str, Any]:
         """The settings that change a vector, for the store's recipe; above all the weight file's SHA-256."""
@@ -131,13 +132,28 @@ class Pretrained(ABC):
     def _device(self) -> str:
         return ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
 
+    def _fetch(self) -> str:
+        size = getattr(self, "size", None)
+        return f"eegfm weights fetch encoder={self.name}{f' encoder.size={size}' if size else ''}"
+
+    def _sum(self, file: Path) -> str:
+        """The SHA-256 of the file. Raises EegfmError if it was fetched with another."""
+        found, wanted = sha256_of(file), wanted_sums(file)
+        if wanted and found not in wanted:
+            raise EegfmError(
+                f"{file} is not the file that was fetched: its SHA-256 is {found}, wanted {' or '.join(wanted)}. "
+                f"Delete it, and type: {self._fetch()}"
+            )
+        return found
+
     def _find(self, folder: Path) -> Path:
         found = published_file(folder, self.repository, self.file, self.revision)
         if found is not None:
             return found
         raise EegfmError(
             f"encoder={self.name}: there is no {folder / self.file}.\n"
-            f"Download {self.file} ({self.about}, no login) from\n"
+            f"Type: {self._fetch()}\n"
+            f"or download {self.file} ({self.about}, no login) from\n"
             f"  https://huggingface.co/{self.repository}/tree/{self.revision}\n"
             f"and put it into {folder}, or name another folder: encoder.weights=<folder>. "
             "As a control, encoder.weights=random does without."

@@ -26,6 +26,11 @@ def write_with_sum(path: Path, content: bytes | memoryview) -> None:
         _write_sums(path, [new])
 
 
+def keep_sum(path: Path, digest: str) -> None:
+    """Keep the SHA-256 of a file that came from elsewhere beside it: `refuse_changed` holds it from then on."""
+    _write_sums(path, [digest])
+
+
 def refuse_changed(path: Path, sums: list[str] | None = None) -> None:
     """Compare a file with these SHA-256 sums, of which it must have one; by default with those beside it.
 

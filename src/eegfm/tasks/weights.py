@@ -65,7 +65,8 @@ def published_weights(backbone: nn.Module, folder: Path) -> Path:
     if found is None:
         raise EegfmError(
             f"weights=published: there is no {path}.\n"
-            f"Download {backbone.file} ({backbone.about}, no login) from\n"
+            f"Type: eegfm weights fetch model={name.lower()}\n"
+            f"or download {backbone.file} ({backbone.about}, no login) from\n"
             f"  https://huggingface.co/{backbone.repository}/resolve/{backbone.revision}/{backbone.file}\n"
             f"and put it into {path.parent}. To train from scratch: weights=null"
         )

@@ -117,11 +117,11 @@ class ResumingDownloader:
         # pooch has made an empty file here, which a killed process would leave behind
         Path(output_file).unlink()
         resumed = self.part.exists()
-        _receive(self.session, url, self.part, self.report)
+        receive(self.session, url, self.part, self.report)
         if resumed and not _is_published(self.part, self.sha256):
             log.warning("%s was not the beginning of the file at %s; starting again.", self.part, url)
             self.part.unlink()
-            _receive(self.session, url, self.part, self.report)
+            receive(self.session, url, self.part, self.report)
         if not _is_published(self.part, self.sha256):
             found = pooch.file_hash(str(self.part))
             self.part.unlink()
@@ -137,7 +137,7 @@ def _fetch_sums(session: requests.Session, base: str) -> dict[str, str]:
     """SHA-256 by path below `base`."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / SUMS
-        _receive(session, base + SUMS, path, lambda *_: None)
+        receive(session, base + SUMS, path, lambda *_: None)
         text = path.read_text(encoding="utf-8", errors="replace")
     return parse_sums(text, base + SUMS)
 
@@ -176,7 +176,7 @@ def _is_published(path: Path, sha256: str) -> bool:
     return path.exists() and pooch.file_hash(str(path)) == sha256
 
 
-def _receive(session: requests.Session, url: str, part: Path, report: Report) -> None:
+def receive(session: requests.Session, url: str, part: Path, report: Report) -> None:
     """Grow `part` to the whole file; try again until several tries in a row have added nothing."""
     furthest, waits = _size(part), iter(WAITS_S)
     while True:
