@@ -15,6 +15,7 @@ from eegfm.config.written import as_written
 from eegfm.contracts import EegfmError
 from eegfm.data.base import EEGData
 from eegfm.data.facts import BenchmarkFacts
+from eegfm.nn.scaling import give_unit
 from eegfm.nn.size import bounded
 from eegfm.runs.place import Place
 from eegfm.runs.results import read_result
@@ -106,6 +107,7 @@ def build(config: DictConfig, weights: str | Path | None) -> Run:
             if text:  # else no run wrote the file
                 theirs = read(text, str(checkpoint)).get("task") or {}
                 refuse_another_scale(config, theirs.get("scale"), str(checkpoint))
+        give_unit(backbone, OmegaConf.select(config, "task.scale"))
         left_out = load_backbone(backbone, checkpoint)
         started_from = {"weights": str(checkpoint), "left_out": left_out}
     with bounded("The config's task"):

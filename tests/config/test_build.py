@@ -206,7 +206,9 @@ def test_a_ridge_probe_takes_any_model_with_the_scale_of_its_recipe(model):
     config = composed(f"model={model}", "adapt=ridge")
     assert config.task._target_ == "eegfm.tasks.probe.Probe"
     assert (config.task.head, config.task.balanced, config.task.layer) == ("ridge", True, None)
-    assert config.task.scale == (None if model == "stamp" else 100.0)
+    assert config.task.scale == {"stamp": None, "cbramod": 100.0, "braindecode": 100.0}.get(
+        model, "typical"
+    )
 
 
 @pytest.mark.parametrize(
@@ -241,7 +243,7 @@ def test_a_pre_training_is_a_run_of_its_own(adapt):
 def test_a_pre_training_that_cannot_be_used_is_refused_before_it_is_run():
     with pytest.raises(EegfmError, match=r"adapt=eegm2_probe"):
         pretraining(composed("model=eegm2", "weights=pretrain"), {})
-    with pytest.raises(EegfmError, match=r"task\.scale=100\.0, and this run by quantile"):
+    with pytest.raises(EegfmError, match=r"task\.scale=typical, and this run by quantile"):
         pretraining(composed("adapt=eegm2_probe", "task.scale=quantile"), {})
 
 

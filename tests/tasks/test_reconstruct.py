@@ -525,19 +525,19 @@ def test_from_pre_training_to_probes_fine_tuning_and_a_report(place):
     refused = door(
         place, "train", "--config-dir=conf", "model=toy", "task=probe", weights, "paths.runs=refused"
     )
-    assert "Type task.scale=100.0" in refused
-    probe, said = train(place, "probe", "task=probe", weights, "task.scale=100.0", "task.layer=turned")
+    assert "Type task.scale=typical" in refused
+    probe, said = train(place, "probe", "task=probe", weights, "task.scale=typical", "task.layer=turned")
     probed = read_result(probe)
     assert probed.started_from == {"weights": str(pre / "checkpoints" / "best.ckpt"), "left_out": []}
     assert probed.parameters["trainable"] == 9 * 8 + 1 and "left out of it: nothing" in said
-    random, said = train(place, "random", "task=probe", "task.scale=100.0", "task.head=knn")
+    random, said = train(place, "random", "task=probe", "task.scale=typical", "task.head=knn")
     assert "RANDOM WEIGHTS" in said and read_result(random).started_from == {}
     assert read_result(random).metrics["test"]["auroc"] != probed.metrics["test"]["auroc"]
     door(place, "evaluate", f"run={random}", "split=test", "trust=tests.tasks")
     (again,) = random.glob("evaluations/test-*/predictions_test.csv")
     assert again.read_text() == (random / "predictions_test.csv").read_text()  # the same random weights
     tuned, said = train(
-        place, "tuned", "task=classify", weights, "task.scale=100.0", "trainer.max_epochs=1"
+        place, "tuned", "task=classify", weights, "task.scale=typical", "trainer.max_epochs=1"
     )
     assert (
         read_result(tuned).started_from["left_out"] == [] and "auroc" in read_result(tuned).metrics["test"]

@@ -16,7 +16,7 @@ from eegfm.build import put_trained, untrained
 from eegfm.contracts import EegfmError
 from eegfm.drawing.embeddings import embedding_map
 from eegfm.drawing.style import save
-from eegfm.nn.scaling import size_of
+from eegfm.nn.scaling import fit_unit, size_of, unit_of
 from eegfm.runs.corpora_seen import reservations_at
 from eegfm.runs.evaluations import folder_of_evaluation
 from eegfm.runs.place import Place
@@ -53,9 +53,11 @@ def draw(config: DictConfig, place: Place, split: SplitName) -> Path:
     (corpus,) = data.corpora.values()  # only a corpus that is alone has labels
     data.prepare_data()
     data.setup("fit")
+    fit_unit(features.backbone, corpus.train_inputs())
     if isinstance(features.backbone, FitsInput):
         # statistics belong to the data, not to the weights: a backbone with random weights gets them too
-        features.backbone.fit_input(x / size_of(x, features.scale) for x in corpus.train_inputs())
+        scale = unit_of(features.scale, features.backbone)
+        features.backbone.fit_input(x / size_of(x, scale) for x in corpus.train_inputs())
     if split == "test":
         data.setup("test")
     rows = corpus.dataset(split)

@@ -31,7 +31,7 @@ from eegfm.export.described import (
 )
 from eegfm.export.fitted import Classical, FittedHead, OwnEstimator
 from eegfm.nn.head import class_probabilities, make_head
-from eegfm.nn.scaling import size_of
+from eegfm.nn.scaling import give_unit, size_of, unit_of
 from eegfm.nn.size import bounded
 from eegfm.support.checksums import refuse_changed
 from eegfm.support.files import refuse_links, sha256_of
@@ -88,6 +88,7 @@ class Portable(nn.Module):
             else:
                 model = made(config["backbone"], trust)(behind_encoder)
                 self.backbone = Classical(model, config) if self.kind == "estimate" else model
+                give_unit(self.backbone, self.scale)
                 self.head = self._make_head(config["head"])
         if self.kind == "probe":
             self.features = Features(self.backbone, layer=config["layer"], scale=self.scale)
@@ -120,7 +121,7 @@ class Portable(nn.Module):
             return self.head(features).to(x.dtype)
         if self.kind == "forecast":
             return self._forecast(x, coords)
-        size = size_of(x, self.scale)
+        size = size_of(x, unit_of(self.scale, self.backbone))
         return self.backbone(x / size, coords) * size
 
     def logits(
@@ -170,7 +171,8 @@ class Portable(nn.Module):
         return predict(self, recording, hop_s=hop_s, units=units)
 
     def _embedded(self, x: Tensor, coords: Tensor) -> Tensor:
-        return self.backbone.embed(x if self.scale is None else x / size_of(x, self.scale), coords)
+        scale = unit_of(self.scale, self.backbone)
+        return self.backbone.embed(x if scale is None else x / size_of(x, scale), coords)
 
     def _forecast(self, x: Tensor, coords: Tensor) -> Float[Tensor, "batch channel future"]:
         # as in `eegfm.tasks.forecast.Forecast`: the model must not see the future, not even its amplitude
@@ -180,7 +182,7 @@ class Portable(nn.Module):
             raise EegfmError(
                 f"A window of {n_times} samples leaves no past from which to predict. Use longer windows."
             )
-        size = size_of(x[..., :past], self.scale)
+        size = size_of(x[..., :past], unit_of(self.scale, self.backbone))
         given = x[..., :past] / size
         if self.head is None:
             return self.backbone(F.pad(given, (0, n_times - past)), coords)[..., past:] * size

@@ -1,6 +1,6 @@
 """What every task shares: how its optimiser and schedule are made, its noise, and what its checkpoints carry."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -77,6 +77,20 @@ class Task(LightningModule):
                 "task.decay=matrices tells parameters apart by their axes, which FSDP takes from them: each device has "
                 "a flat piece. Type task.decay=all, or trainer=ddp."
             )
+
+    def train_windows(self) -> Iterator[Float[Tensor, "batch channel *time"]]:
+        """Windows of the training split in microvolts, corpus by corpus, batch by batch.
+
+        Raises EegfmError, at the first, if the fit has no data module of ours.
+        """
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if not hasattr(data, "corpora"):
+            raise EegfmError(
+                "task.scale=typical follows from the training windows, and the trainer was given no data module of "
+                "ours. Use trainer.fit(task, datamodule=...), or a number of microvolts."
+            )
+        for corpus in data.corpora.values():
+            yield from corpus.train_inputs()
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameter_groups())

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from eegfm.contracts import EEGBatch, EegfmError, Embeds, SampleSpec
 from eegfm.nn.adapters import Adapters
 from eegfm.nn.head import make_head
-from eegfm.nn.scaling import Scale, size_of
+from eegfm.nn.scaling import Scale, fit_unit, give_unit, size_of, unit_of
 from eegfm.tasks.base import OptimizerFactory, ScheduleFactory, Task
 from eegfm.tasks.metrics import Predictions, Scores, monitor_of, probabilities, refuse_unlabelled
 
@@ -103,6 +103,7 @@ class Classify(Task):
         self.head_lr = head_lr
         self.monitor = monitor_of(spec.classes)
         self.scale: Scale = scale
+        give_unit(backbone, scale)
         self.label_smoothing = label_smoothing
         self.balanced = balanced
         self.register_buffer("class_weight", torch.ones(len(spec.classes)))
@@ -139,7 +140,7 @@ class Classify(Task):
 
     def scaled(self, x: Float[Tensor, "batch channel *time"]) -> Float[Tensor, "batch channel *time"]:
         """The backbone's input for windows in microvolts."""
-        return x if self.scale is None else x / size_of(x, self.scale)
+        return x if self.scale is None else x / size_of(x, unit_of(self.scale, self.backbone))
 
     def loss(self, logits: Float[Tensor, "batch logit"], label: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
         """Mean over the batch: binary cross-entropy of one logit, else cross-entropy with label smoothing."""
@@ -180,6 +181,7 @@ class Classify(Task):
             warnings.filterwarnings(
                 "ignore", message=r"Found \d+ module\(s\) in eval mode at the start of training"
             )
+        fit_unit(self.backbone, self.train_windows())
         # a checkpoint is restored before this hook; sharded strategies restore it later and overwrite this fit
         if isinstance(self.backbone, FitsInput) and self.trainer.ckpt_path is None:
             self.backbone.fit_input(self._train_inputs())

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eegfm.contracts import EEGBatch, EegfmError, Embeds, ShowsLayers
-from eegfm.nn.scaling import Scale, size_of
+from eegfm.nn.scaling import Scale, size_of, unit_of
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 PER_CHANNEL = 4 + len(QUANTILES)
@@ -89,7 +89,7 @@ class Features:
         modes = [(module, module.training) for module in self.backbone.modules()]
         self.backbone.eval()
         try:
-            scaled = x / size_of(x, self.scale)
+            scaled = x / size_of(x, unit_of(self.scale, self.backbone))
             if self.layer is None:
                 return self.run(scaled, coords).float()
             return time_statistics(self._output(scaled, coords))

@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from eegfm.contracts import EegfmError
+from eegfm.nn.scaling import UNIT
 from eegfm.support.checksums import refuse_changed, write_with_sum
 from eegfm.support.trust import trusted
 from eegfm.tasks.bounded import refuse_swollen
@@ -57,7 +58,10 @@ def write_fitted(task: FitsInOneGo, folder: Path) -> None:
     from skops.io import dumps  # it imports all of scikit-learn
 
     found = {name: getattr(task.fitted, name) for name in task.fitted.found}
-    write_with_sum(folder / FILE, dumps({"found": found, "backbone": _norms(task.backbone)}))
+    held = {"found": found, "backbone": _norms(task.backbone)}
+    if hasattr(task.backbone, UNIT):
+        held[UNIT] = float(getattr(task.backbone, UNIT))
+    write_with_sum(folder / FILE, dumps(held))
 
 
 def read_fitted(task: FitsInOneGo, folder: Path, trust: Sequence[str] = ()) -> None:
@@ -85,6 +89,8 @@ def read_fitted(task: FitsInOneGo, folder: Path, trust: Sequence[str] = ()) -> N
             f"{path} was fitted over other weights of {type(task.backbone).__name__} than those at hand: the file that "
             f"the run started from has changed. Delete {folder} and train it again."
         )
+    if UNIT in held:  # a random backbone's was fitted with the head
+        getattr(task.backbone, UNIT).fill_(held[UNIT])
     for name, value in held["found"].items():
         setattr(model, name, value)
 
@@ -120,4 +126,6 @@ def _norms(backbone: Any) -> dict[str, float]:
     """Numbers that identify a frozen network's weights, up to another processor's rounding."""
     if not isinstance(backbone, nn.Module):
         return {}
-    return {name: float(value.double().norm()) for name, value in backbone.state_dict().items()}
+    return {
+        name: float(value.double().norm()) for name, value in backbone.state_dict().items() if name != UNIT
+    }

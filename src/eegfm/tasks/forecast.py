@@ -23,7 +23,7 @@ from eegfm.contracts import EEGBatch, EegfmError, Reconstructs, SampleSpec
 from eegfm.nn.mamba2 import Mamba2
 from eegfm.nn.masks import hide
 from eegfm.nn.options import check_option
-from eegfm.nn.scaling import Scale, size_of
+from eegfm.nn.scaling import Scale, size_of, unit_of
 from eegfm.tasks.base import OptimizerFactory, ScheduleFactory
 from eegfm.tasks.errors import Errors, rows_of
 from eegfm.tasks.reconstruct import ForwardPass, Reconstruct
@@ -107,13 +107,13 @@ class Forecast(Reconstruct):
     ) -> Float[Tensor, "batch channel future"]:
         """Predict the future of windows, in microvolts. Only the length of the future in `x` is used."""
         past = self.past(x.shape[-1])
-        size = size_of(x[..., :past], self.scale)
+        size = size_of(x[..., :past], unit_of(self.scale, self.backbone))
         return self._foretold(x / size, coords, past)[..., past:] * size
 
     def forward_pass(self, batch: EEGBatch, *, training: bool) -> ForwardPass:
         """Whole windows, with the future hidden. With a head, the past of the output is that of the input."""
         past = self.past(batch.x.shape[-1])
-        size = size_of(batch.x[..., :past], self.scale)
+        size = size_of(batch.x[..., :past], unit_of(self.scale, self.backbone))
         true = batch.x / size
         hidden = (torch.arange(true.shape[-1], device=true.device) >= past).expand(true.shape)
         return ForwardPass(true, hide(true, hidden), self._foretold(true, batch.coords, past), size, hidden)

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import nn
 
 from eegfm.contracts import EegfmError, SampleSpec
-from eegfm.nn.scaling import Scale
+from eegfm.nn.scaling import Scale, fit_unit, give_unit
 from eegfm.tasks.features import Features
 from eegfm.tasks.fitted import Fits
 from eegfm.tasks.heads import HEADS
@@ -58,6 +58,7 @@ class Probe:
                 f"{type(backbone).__name__} is no network to look into. Choose another model, or task=estimate."
             )
         self.backbone, self.at_most, self.seed = backbone, at_most, seed
+        give_unit(backbone, scale)
         self.features = Features(backbone, layer=layer, scale=scale)
         self.head = HEADS[head](len(spec.classes), balanced=balanced, seed=seed)
         self.monitor = monitor_of(spec.classes)
@@ -67,6 +68,7 @@ class Probe:
 
     def fit(self, data: Any) -> None:
         """`data` is the data module, set up for "fit"."""
+        fit_unit(self.backbone, (x for corpus in data.corpora.values() for x in corpus.train_inputs()))
         train, val = data.dataset("train"), data.dataset("val")
         part = stratified(train.labels, self.at_most, self.seed)
         self.head.fit(self._table(train, part, data), train.labels[part], *self._split(val, data))

@@ -23,7 +23,7 @@ from torch import Generator, Tensor, nn
 from eegfm.contracts import EEGBatch, EegfmError, Reconstructs, SampleSpec
 from eegfm.nn.losses import WeightedSum, apart
 from eegfm.nn.masks import Mask, hide, interpolate
-from eegfm.nn.scaling import Scale, size_of
+from eegfm.nn.scaling import Scale, fit_unit, give_unit, size_of, unit_of
 from eegfm.tasks.base import OptimizerFactory, ScheduleFactory, Task
 from eegfm.tasks.errors import Errors, Reconstructions, rows_of
 from eegfm.tasks.observe import Observe
@@ -48,7 +48,8 @@ class ForwardPass:
 class Reconstruct(Task):
     """Train `backbone` to give windows back.
 
-    `scale` divides windows in microvolts (see `eegfm.nn.scaling.size_of`). `mask` makes the mask of a data
+    `scale` divides windows in microvolts (see `eegfm.nn.scaling`); "typical" is fitted on the training windows when
+    a fit starts, and kept among the backbone's tensors. `mask` makes the mask of a data
     set (see `eegfm.nn.masks`), None for none. `loss` names terms of `eegfm.nn.losses` with their weights;
     with `loss_on` "masked" they look at hidden samples alone. `observe` (arguments of `Observe`) asks for a
     probe every n epochs.
@@ -96,6 +97,7 @@ class Reconstruct(Task):
         self.backbone = backbone
         self.monitor = ("loss", "min")
         self.scale: Scale = scale
+        give_unit(backbone, scale)
         self.loss_on = loss_on
         self.criterion = WeightedSum(loss)
         self.mask = None if mask is None else mask(spec)
@@ -108,18 +110,22 @@ class Reconstruct(Task):
         self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
     ) -> Float[Tensor, "batch channel time"]:
         """Reconstruct windows, from microvolts to microvolts; nothing is hidden."""
-        size = size_of(x, self.scale)
+        size = size_of(x, unit_of(self.scale, self.backbone))
         return self.backbone(x / size, coords) * size
 
     def forward_pass(self, batch: EEGBatch, *, training: bool) -> ForwardPass:
         """Scale, mask and reconstruct a batch. Training draws the mask from torch's noise, else names fix it."""
-        size = size_of(batch.x, self.scale)
+        size = size_of(batch.x, unit_of(self.scale, self.backbone))
         true = batch.x / size
         hidden = None
         if self.mask is not None:
             hidden = self.mask(true) if training else _by_name(self.mask, true, batch.key)
         given = true if hidden is None else hide(true, hidden)
         return ForwardPass(true, given, self._given_back(given, batch.coords), size, hidden)
+
+    def on_fit_start(self) -> None:
+        # a checkpoint is restored before this hook, and has the unit
+        fit_unit(self.backbone, self.train_windows())
 
     def training_step(self, batch: EEGBatch, batch_idx: int) -> Float[Tensor, ""]:
         loss, terms, _ = self._loss(batch, training=True)

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError, Encodes
+from eegfm.nn.scaling import unit_of
 from eegfm.tasks.metrics import probabilities
 
 Take = Callable[[int, int], Float[np.ndarray, "channel time"]]
@@ -69,12 +70,13 @@ def stepper(task: Any, coords: Float[Tensor, "channel 3"]) -> Step:
             "This model sees the future of a sample and has no memory to carry on. Train one with model=eegm2 "
             "model.causal=true model.light=false task=reconstruct."
         )
-    if isinstance(task.scale, str):
+    scale = unit_of(task.scale, task.backbone)
+    if isinstance(scale, str):
         raise EegfmError(
             f"task.scale={task.scale} divides a window by a number that its last sample may change; a stream has no "
             "last sample. Train with a scale that is known beforehand: task.scale=100"
         )
-    return Step(task.backbone, coords, 1.0 if task.scale is None else float(task.scale))
+    return Step(task.backbone, coords, 1.0 if scale is None else float(scale))
 
 
 def streamed(
