@@ -201,15 +201,19 @@ def test_a_pattern_takes_no_file_that_is_no_recording_and_says_so(tmp_path, caps
     (tmp_path / "a_raw-1.fif").write_bytes((tmp_path / "a_raw.fif").read_bytes())
     (tmp_path / "b.vhdr").write_text("DataFile=b.eeg")
     (tmp_path / "b.eeg").write_bytes(b"")
+    (tmp_path / "b_channels.tsv").write_text("name")
     assert [*recordings_of(f"{tmp_path}/*")] == ["a_raw", "b"]
     said = " ".join(capsys.readouterr().out.split())
     assert (
-        "4 files are no recordings: a-ave.fif (events, averages, covariances or the like, by its name)"
+        "5 files are no recordings: a-ave.fif (events, averages, covariances or the like, by its name)"
         in said
     )
     assert [path.name for path in recordings_of([f"{tmp_path}/*.eeg", f"{tmp_path}/a-eve.fif"]).values()] == [
         "b.eeg", "a-eve.fif",
     ]  # fmt: skip
+    assert [*recordings_of(f"{tmp_path}/*.tsv")] == [
+        "b_channels"
+    ]  # a function of somebody's own may read it
     with pytest.raises(EegfmError, match="there is no such file"):
         recordings_of(f"{tmp_path}/*-eve.fif")
 

@@ -1,7 +1,9 @@
 """What a data set of one's own declares of its files counts wherever its model is applied: units, other names."""
 
 import csv
+import dataclasses
 import gzip
+import shutil
 from pathlib import Path
 
 import mne
@@ -12,6 +14,7 @@ import eegfm
 from eegfm.commands.work.stream import stream
 from eegfm.contracts import EegfmError
 from eegfm.export.model import write
+from eegfm.runs.results import read_result, write_result
 from tests.commands.test_predict import embed, predict
 from tests.composed import composed
 from tests.corpus import write_edf
@@ -102,14 +105,22 @@ def test_a_reader_of_ones_own_opens_the_files_once_it_is_trusted(place, tmp_path
 
 
 def test_the_recordings_of_a_person_decide_together(place, tmp_path):
-    """Whose they are stands in the paths, as the declaration says it ({subject}/{label}.fif), wherever these are."""
+    """Whose they are stands in the paths, as the declaration says it ({subject}/{label}.fif), wherever these are.
+
+    But where a label is of a recording alone, as it is until the run says otherwise, a person is asked about nothing.
+    """
     for person, kinds in (("Ann", ("rest", "task")), ("Bob", ("rest",))):
         (tmp_path / "clinic" / person).mkdir(parents=True)
         for i, kind in enumerate(kinds):
             raw = raw_of(NAMES, 1 + i)
             raw.save(tmp_path / "clinic" / person / f"{kind}.fif", verbose="error")
-    out = tmp_path / "out"
-    predict(f"run={place / 'plain'}", f"files={tmp_path}/clinic/*/*.fif", "device=cpu", f"out={out}")
+    out, run = tmp_path / "out", tmp_path / "run"
+    shutil.copytree(place / "plain", run)
+    typed = (f"run={run}", f"files={tmp_path}/clinic/*/*.fif", "device=cpu")
+    predict(*typed, f"out={tmp_path / 'before'}")
+    assert not (tmp_path / "before" / "persons.csv").exists()
+    write_result(run, dataclasses.replace(read_result(run), wholes={"person": {}}))
+    predict(*typed, f"out={out}")
     with open(out / "persons.csv", newline="") as file:
         ann, bob = csv.DictReader(file)
     assert (ann["person"], ann["recordings"], ann["windows"]) == ("Ann", "2", "10")
@@ -121,7 +132,7 @@ def test_the_recordings_of_a_person_decide_together(place, tmp_path):
     assert int(ann["windows of task"]) == int((rows[:, 1] > 0.5).sum())
     assert ann["decision"] == ("task" if rows[:, 1].mean() > 0.5 else "rest")
     predict(
-        f"run={place / 'plain'}",
+        f"run={run}",
         f"files={tmp_path}/clinic/Bob/*.fif",
         "device=cpu",
         f"out={tmp_path / 'one'}",

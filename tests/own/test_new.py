@@ -20,6 +20,7 @@ from eegfm.benchmarks.own.patterns import Pattern
 from eegfm.commands.new import main, name_of
 from eegfm.contracts import EegfmError
 from eegfm.signal.formats.edf_writer import EdfWriter
+from tests.one_recording import write_bids
 from tests.writers_brainvision import write_brainvision
 
 RNG = np.random.default_rng(0)
@@ -328,3 +329,16 @@ def test_real_folders(eeg_data, name, subjects, open_keys):
             "subject": "co2a0000364",
             "label": "a",
         }
+
+
+def test_the_sidecars_of_bids_are_no_tables_of_people(tmp_path):
+    pytest.importorskip("mne_bids")
+    info = mne.create_info(["Fz", "Cz", "Pz"], 200.0, "eeg")
+    for i, subject in enumerate(("01", "02")):
+        data = np.random.default_rng(i).normal(0, 2e-5, (3, 2000))
+        raw = mne.io.RawArray(data, info, verbose="error")
+        raw.save(tmp_path / f"{subject}_raw.fif", verbose="error")
+        raw = mne.io.read_raw_fif(tmp_path / f"{subject}_raw.fif", verbose="error")
+        write_bids(raw, tmp_path / "set", "BrainVision", subject=subject)
+    found = find_in(tmp_path / "set")
+    assert [table.file for table in found.tables] == ["participants.tsv"]

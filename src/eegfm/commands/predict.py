@@ -14,10 +14,10 @@ window. A model that reads places (SAMBA) takes any montage.
 
 The folder holds recordings.csv (a row a recording: the decision and how it was made, or why there is none), windows/
 (a table a recording: second and probability of each class) and predict.json; and persons.csv (a row a person, whose
-windows decide together) where the run's own data set says by {subject} of its paths whose a recording is. Channels go
-by name, as they are called in common (EEG Fp1-REF is Fp1, T3 is T7), or by the place that the file gives them. A gap
-is not crossed: every piece begins with a window of its own. A file that cannot be predicted does not end the others;
-the exit status is then 1.
+windows decide together) where a label is a person's, and {subject} in the paths of the run's own data set says whose
+a recording is. Channels go by name, as they are called in common (EEG Fp1-REF is Fp1, T3 is T7), or by the place that
+the file gives them. A gap is not crossed: every piece begins with a window of its own. A file that cannot be
+predicted does not end the others; the exit status is then 1.
 
 In Python: eegfm.load("runs/<run>").predict(raw)
 """

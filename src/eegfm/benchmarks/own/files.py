@@ -56,7 +56,10 @@ class Files:
         for what, needed in (("labels", self.labels.origin), ("split", self.split.origin)):
             field = what.rstrip("s")
             if needed == "path" and not all(field in pattern.fields for pattern in self.patterns):
-                raise EegfmError(f"{what}: from: path, and files has no {{{field}}}.")
+                raise EegfmError(
+                    f"{what}: from: path, and files has no {{{field}}}. Put it into {self.patterns[0].text} where the "
+                    f"path says it, in the place of a * or of a part of a name."
+                )
         if self.subject is None and not all("subject" in pattern.fields for pattern in self.patterns):
             raise EegfmError(
                 "files has no {subject}. Put it where the path says whose a recording is, or say it in subject: a name "

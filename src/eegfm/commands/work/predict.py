@@ -94,7 +94,9 @@ def predict(config: DictConfig) -> None:
         return found
 
     outcomes = dict(each(recordings, work, "Predicting"))
-    people = _people(outcomes, {name: model.declared.person(path) for name, path in recordings.items()})
+    people = {}
+    if place.result is not None and "person" in place.result.wholes:  # else a label is not a person's
+        people = _people(outcomes, {name: model.declared.person(path) for name, path in recordings.items()})
     (folder.path / PEOPLE).unlink(missing_ok=True)
     if people:
         _write_people(folder.path / PEOPLE, people, spec.classes, config.decide)

@@ -25,6 +25,8 @@ OWN: dict[str, Callable[[Path], Opened]] = {
     ".fif": fif.open_fif,
     ".eeg": nihon.open_nihon,
 }
+# of files that are opened: those of our readers, and formats that only MNE reads
+SUFFIXES = (*OWN, ".fif.gz", ".ahdr", ".lay", ".cdt", ".nedf", ".nxe")
 # files that a header names, which is opened instead
 NAMED = (".eeg", ".vmrk", ".dat", ".avg", ".seg")
 
@@ -82,6 +84,10 @@ def head_of(path: Path) -> Path:
 
 def no_recording(path: Path, others: Collection[Path]) -> str:
     """Why a file is no recording of its own, by its name or since it is read with one of the others; "" where it is."""
+    if not _is_of_us(path) and any(
+        map(_is_of_us, others)
+    ):  # else a function of somebody's own may read them all
+        return "of no format that is read here"
     if fif.OTHER.search(path.name.lower()):
         return "events, averages, covariances or the like, by its name"
     first = fif.first_part(path)
@@ -92,6 +98,10 @@ def no_recording(path: Path, others: Collection[Path]) -> str:
     except EegfmError:  # whoever opens it says what is wrong
         return ""
     return f"read with {head.name}" if head != path and head in others else ""
+
+
+def _is_of_us(path: Path) -> bool:
+    return path.name.lower().endswith((*SUFFIXES, *NAMED, ".fdt"))
 
 
 def beside(path: Path) -> tuple[Path, ...]:

@@ -11,15 +11,17 @@ from pathlib import Path
 from eegfm.benchmarks.own.patterns import files_below
 from eegfm.contracts import EegfmError
 from eegfm.signal.formats import any_file, fif
+from eegfm.signal.formats.bids import is_bids
 from eegfm.support.files import sha256_of
 
-# of files that are opened: those of our readers, and formats that only MNE reads
-RECORDINGS = (
-    ".edf", ".bdf", ".gdf", ".cnt", ".vhdr", ".set", ".fif", ".fif.gz", ".eeg", ".ahdr", ".lay", ".cdt", ".nedf",
-    ".nxe",
-)  # fmt: skip
 TABLES = (".csv", ".tsv")
 EVENTS = ("-eve.fif", "_eve.fif", ".eve", "_events.tsv", "_events.csv")
+SIDECARS = (
+    "_channels.tsv",
+    "_electrodes.tsv",
+    "_scans.tsv",
+    "_sessions.tsv",
+)  # of BIDS, a table a recording
 PART_BYTES = (
     2**16
 )  # of a file's beginning, middle and end, which tell most different files of one size apart
@@ -57,7 +59,7 @@ def sorted_files(root: Path) -> Files:
     candidates = []
     for path in there:
         name = path.rpartition("/")[2].lower()
-        if name.endswith(EVENTS) or fif.OTHER.search(name) or not name.endswith(RECORDINGS):
+        if name.endswith(EVENTS) or fif.OTHER.search(name) or not name.endswith(any_file.SUFFIXES):
             continue
         try:
             head = any_file.head_of(root / path)
@@ -69,6 +71,8 @@ def sorted_files(root: Path) -> Files:
             candidates.append(path)
         except (EegfmError, OSError) as error:
             unopened[path] = _said(error, root)
+    if is_bids(root):
+        beside.update(path for path in there if path.endswith(SIDECARS))
     known = {*candidates, *unopened, *beside}
     rest = [path for path in there if path not in known]
     events = [path for path in rest if path.lower().endswith(EVENTS)]
