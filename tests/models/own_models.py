@@ -71,3 +71,59 @@ def make_classifier(strength: float = 1.0) -> Pipeline:
     return make_pipeline(
         FunctionTransformer(log_power), StandardScaler(), LogisticRegression(C=strength, max_iter=1000)
     )
+
+
+class Squeezes(Net):
+    """Loses the axis of a batch of one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).squeeze(0)
+
+
+class Restless(Net):
+    """Drops out in eval mode, too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(nn.functional.dropout(x, 0.5))
+
+
+class Counts(Net):
+    """Changes its state in eval mode."""
+
+    def __init__(self, n_channels: int, n_classes: int) -> None:
+        super().__init__(n_channels, n_classes)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen = self.seen + len(x)
+        return super().forward(x)
+
+
+class Outside(Net):
+    """Keeps a part of itself in a plain tensor."""
+
+    def __init__(self, n_channels: int, n_classes: int) -> None:
+        super().__init__(n_channels, n_classes)
+        self.kept = {"scale": None}
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.kept["scale"] = self.kept["scale"] or float(self.classify.weight.abs().sum())
+        return super().forward(x) * self.kept["scale"]
+
+
+class Dice(Net):
+    """Draws from NumPy's generator while it trains."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * (float(np.random.default_rng().uniform()) if self.training else 1.0)
+
+
+class Tied(nn.Module):
+    """Takes windows of one length."""
+
+    def __init__(self, n_channels: int, n_classes: int, n_times: int) -> None:
+        super().__init__()
+        self.all = nn.Sequential(nn.Flatten(), nn.Linear(n_channels * n_times, n_classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.all(x)

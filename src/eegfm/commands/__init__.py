@@ -19,6 +19,10 @@ COMMANDS = {  # name: (module, what it does)
         "eegfm.commands.verify",
         "check the raw files and the store of a benchmark, or list all benchmarks",
     ),
+    "check": (
+        "eegfm.commands.check",
+        "hold a model to what every model owes, on one real batch: shape, gradients, saving, cost",
+    ),
     "inspect": (
         "eegfm.commands.inspect",
         "draw a page of pictures of a data set, to look at before trusting it",
