@@ -14,7 +14,7 @@ import torch
 from eegfm.benchmarks.synthetic import CHANNELS
 from eegfm.build import trained
 from eegfm.runs.place import Place
-from tests.command_line import environment, start_afresh
+from tests.command_line import environment, start
 from tests.commands.test_predict import logits_of
 from tests.stream_runs import SMALL, untrained_run
 
@@ -50,7 +50,7 @@ def listened(
     out = folder / "out.txt"
     env = environment(LSLAPICFG=os.environ["LSLAPICFG"])
     with players.PlayerLSL(raw, chunk_size=10, name="cap", source_id="cap"), open(out, "w") as said:
-        command = start_afresh(
+        command = start(
             "eegfm", "stream", f"run={run}", "lsl=cap", f"seconds={seconds}", f"out={folder}", "device=cpu",
             *([f"hop_s={HOP_S}"] if "classify" in run.name else []), cwd=folder, out=said, env=env,
         )  # fmt: skip
@@ -106,7 +106,7 @@ def check_classifier(
 
 def test_a_live_recording_is_answered_window_by_window_and_nothing_is_lost(tmp_path):
     run = untrained_run(tmp_path / "classify", "model=eegm2", "task=classify", "data=synthetic", *SMALL)
-    check_classifier(run, recording(120), 10, tmp_path)
+    check_classifier(run, recording(120), 6, tmp_path)
 
 
 def test_what_the_data_set_declares_of_its_files_counts_for_a_replayed_one(tmp_path):
@@ -139,8 +139,8 @@ def test_a_causal_model_goes_on_exactly_with_its_memory(tmp_path):
         "model.causal=true",
     )
     raw = recording(120)
-    rows, said, _ = listened(run, raw, 10, tmp_path)
-    assert len(rows) in (9, 10) and " 0 samples lost" in said  # the last block waits for its end
+    rows, said, _ = listened(run, raw, 6, tmp_path)
+    assert len(rows) in (5, 6) and " 0 samples lost" in said  # the last block waits for its end
     assert "a causal stream, at most 7 samples late" in said
     found = np.array([float(row["rmse_uv"]) for row in rows])
     built = trained(Place.of(run).config, Place.of(run))
