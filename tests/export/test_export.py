@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -32,6 +33,7 @@ from eegfm.runs.intervals import intervals
 from eegfm.runs.place import Place
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import read_result
+from eegfm.support.files import sha256_of
 from eegfm.support.summed import with_sum, without_sum
 from eegfm.tasks import heads, stream
 from eegfm.tasks.estimate import Estimate
@@ -316,9 +318,33 @@ def test_a_program_that_cannot_be_made_is_one_sentence_and_an_exit_status(
         left.value.code
     )
     assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == sorted(
-        {"README.md", "config.json", "model.pt2", "model.safetensors"}
+        {"README.md", "SHA256SUMS", "config.json", "model.pt2", "model.safetensors"}
     )
     assert "eegfm.load" in capsys.readouterr().out, "the rest stands"
+
+
+@pytest.mark.slow
+def test_a_bit_that_flips_in_any_file_of_an_export_is_found_by_its_sums(run, tmp_path):
+    """A program is used without eegfm: ONNX's own reader gives other numbers of a flipped weight in silence."""
+    folder = tmp_path / "folder"
+    door([str(run), "--to", str(folder), "--torch", "--onnx"])
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    wanted = {name: digest for digest, name in (line.split("  ") for line in lines)}
+    assert (
+        wanted.keys() == {path.name for path in folder.iterdir()} - {"SHA256SUMS"}
+        and "model.onnx" in wanted
+    )
+    for name in wanted:
+        assert sha256_of(folder / name) == wanted[name]
+    assert "sha256sum -c SHA256SUMS" in (folder / "README.md").read_text()
+    if shutil.which("sha256sum"):
+        content = bytearray((folder / "model.onnx").read_bytes())
+        content[len(content) // 2] ^= 1
+        (folder / "model.onnx").write_bytes(content)
+        told = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, text=True)
+        assert told.returncode == 1 and "model.onnx: FAILED" in told.stdout
+    door([str(run), "--to", str(folder)])
+    assert "model.onnx" not in (folder / "SHA256SUMS").read_text(), "of the export before"
 
 
 def test_onnx_without_its_packages_says_what_to_type(tmp_path, monkeypatch):

@@ -84,22 +84,28 @@ def export(
             f"{folder} holds something other than an exported model. Name another folder: --to <folder>"
         )
     from eegfm.export.card import card
-    from eegfm.export.described import CARD, CONFIG, WEIGHTS
+    from eegfm.export.described import CARD, CONFIG, SUMS, WEIGHTS
     from eegfm.export.from_run import benchmarks_of, of_run
     from eegfm.export.model import Portable, read, tag_of, write
     from eegfm.runs.place import Place
 
     run = Place.of(place, trust)
     model = of_run(run, tokens=tokens)
-    for name in ("model.skops", "model.pt2", "model.onnx"):  # those of an earlier export have other weights
+    for name in (
+        "model.skops",
+        "model.pt2",
+        "model.onnx",
+        SUMS,
+    ):  # those of an earlier export have other weights
         (folder / name).unlink(missing_ok=True)
     write(model, folder)
     model = read(folder, partial(Portable, trust=trust))  # as its users will read it
     programs, refused = _programs(model, folder, torch=torch, onnx=onnx)
     text = card(model, place, benchmarks_of(run), tag=tag_of(folder), programs=programs)
     (folder / CARD).write_text(text, encoding="utf-8")
+    _write_sums(folder)
     size = (folder / WEIGHTS).stat().st_size / 1e6
-    print(f"{folder}: {WEIGHTS} ({size:.1f} MB), {', '.join([CONFIG, CARD, *programs])}")
+    print(f"{folder}: {WEIGHTS} ({size:.1f} MB), {', '.join([CONFIG, CARD, *programs, SUMS])}")
     if model.config["encoder_left_out"]:
         print(f"without its encoder: {model.config['encoder_left_out']}")
     for name, description in programs.items():
@@ -107,6 +113,14 @@ def export(
     print(f'next        import eegfm; model = eegfm.load("{folder}")')
     if refused:
         raise EegfmError("\n".join(refused))
+
+
+def _write_sums(folder: Path) -> None:
+    from eegfm.export.described import FILES, SUMS
+    from eegfm.support.files import sha256_of, write_text
+
+    there = [folder / name for name in FILES if name != SUMS and (folder / name).is_file()]
+    write_text(folder / SUMS, "".join(f"{sha256_of(file)}  {file.name}\n" for file in there))
 
 
 def _strangers(folder: Path) -> list[str]:

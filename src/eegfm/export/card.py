@@ -132,6 +132,11 @@ def _use(model: Portable, run: Finished, tag: str, programs: Mapping[str, str]) 
             "them."
         )
     paragraphs += [f"`{name}`: {sentence}" for name, sentence in programs.items()]
+    if programs:
+        paragraphs.append(
+            "A program carries no checksum of its own: `sha256sum -c SHA256SUMS` tells whether these files are as "
+            "they were written."
+        )
     return "\n\n".join(paragraphs)
 
 

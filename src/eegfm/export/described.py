@@ -14,7 +14,16 @@ from eegfm.support.trust import OWN_PATH, trusted
 FORMAT, SCHEMA = "eegfm model", 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 ESTIMATOR = "model.skops"  # a fitted estimator of a person's own
-FILES = (CONFIG, WEIGHTS, CARD, ESTIMATOR, "model.pt2", "model.onnx")  # all files that eegfm export writes
+SUMS = "SHA256SUMS"  # of the others: a program carries no checksum of its own
+FILES = (
+    CONFIG,
+    WEIGHTS,
+    CARD,
+    ESTIMATOR,
+    "model.pt2",
+    "model.onnx",
+    SUMS,
+)  # all files that eegfm export writes
 KINDS = ("classify", "reconstruct", "forecast", "probe", "estimate")
 FITTED = ("probe", "estimate")  # fitted in one step, not by gradients
 OURS = re.compile(r"eegfm\.(models|encoders)\.\w+\.[A-Z]\w*")  # the classes that a config.json may name
