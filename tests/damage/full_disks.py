@@ -123,6 +123,10 @@ def main(kinds: str) -> int:
                 outcomes.setdefault(work.use.name, Counter())[verdict.partition(":")[0]] += 1
                 if verdict.startswith("FAILED"):
                     print(f"{work.use.name}, {size:,} bytes: {verdict}", flush=True)
+            print(
+                f"{work.use.name}: {dict(outcomes[work.use.name])}, {time.monotonic() - began:.0f} s",
+                flush=True,
+            )
         shutil.rmtree(disks.world.place, ignore_errors=True)
     names = ("refused, went on", "fits", "FAILED")
     print(f"\nfull disks: {time.monotonic() - began:.0f} s")
