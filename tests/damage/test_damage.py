@@ -126,11 +126,16 @@ def test_exported_weights_know_their_own_sum_wherever_they_are_moved(tmp_path):
 # ---- the scripts, in small -------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory) -> Tried:
+    """The undamaged world of flips and cuts, which takes a minute."""
+    return Tried(tmp_path_factory.mktemp("world"))
+
+
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["flips", "cuts"])
-def test_no_damage_gives_another_number_in_silence(how, tmp_path):
-    tried = Tried(tmp_path)
+def test_no_damage_gives_another_number_in_silence(how, tried):
     for number in range(20):
         case = case_of(tried.world, how, 1, number, "^(?!store)", 1)
         for use, verdict in zip(case.uses, tried.run(case), strict=True):

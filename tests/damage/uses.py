@@ -21,6 +21,7 @@ VOLATILE = (
     "wall_s", "finished_at", "peak_memory_mb", "cpu_s", "times_real_time", "command", "git", "packages", "made",
     "started_at", "updated_at", "energy_wh", "machine", "fitted.skops", "commits", "wall", "memory", "gpu_memory",
     "progress", "sha256",
+    "trial", "config.yaml",  # a search that was killed counts the trial that was interrupted; its settings are compared
 )  # fmt: skip
 TIMES = re.compile(
     r"\d\d:\d\d:\d\d(,\d\d\d)?|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(,\d\d\d|\+00:00| UTC)?|\d\d-\d\d \d\d:\d\d"
