@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from eegfm.contracts import EegfmError
-from eegfm.models.samba import DEAD, from_reference
+from eegfm.models.samba_reference import DEAD, from_reference, to_reference
 from eegfm.signal.montage import layout
-from tests.models.samba import CAP, EMOTIV, TUAB, Convolutional, Written, coords_of, published
+from eegfm.tasks.weights import load_backbone
+from tests.models.samba import CAP, EMOTIV, TUAB, Convolutional, Written, coords_of, ours, published
 from tests.nn.tokens import float64, randn, randomise, seeded
 
 TARGETS = coords_of(layout("standard_1020"), torch.float64)
@@ -99,3 +101,80 @@ def test_another_layout_is_refused_with_the_key():
     del state["bottleneck.1.block.team2.7.A_log"]
     with pytest.raises(EegfmError, match="A_log is there for 15"):
         from_reference(state)
+
+
+# --- a file of the hub: config.json and model.safetensors, of the layout's names and shapes
+
+
+def hub_file(folder, model, **changes):
+    """What its authors' package would write of this network, by the names and shapes of the layout."""
+    state = to_reference(model.state_dict())
+    if "encoder2.weight" in state:
+        state |= {key: torch.ones(128 if "3" in key else 64) for key in DEAD}
+    state = {key: tensor for key, tensor in (state | changes).items() if tensor is not None}
+    save_file(
+        {key: tensor.contiguous().clone() for key, tensor in state.items()}, folder / "model.safetensors"
+    )
+    return folder / "model.safetensors"
+
+
+@pytest.mark.parametrize(("mixer", "written"), [("mamba2", Written), ("convolution", Convolutional)])
+def test_a_file_of_the_layout_is_the_network_that_was_written_to_it(tmp_path, mixer, written):
+    """Its names and shapes are those of the network written out; another Samba then gives the same numbers."""
+    with seeded(1):
+        there = published(mixer=mixer)
+        randomise(there)
+    with seeded(2):
+        here = published(mixer=mixer)
+    file = hub_file(tmp_path, there)
+    with torch.device("meta"):
+        shapes = {key: tensor.shape for key, tensor in written().state_dict().items()}
+    assert {key: tensor.shape for key, tensor in load_file(file).items()} == shapes
+    x, coords = randn(2, 14, 64), coords_of(EMOTIV)
+    with torch.no_grad():
+        assert not torch.allclose(here(x, coords), there(x, coords), atol=1e-2)
+        assert load_backbone(here, file) == list(DEAD) * (mixer == "mamba2")
+        assert torch.equal(here(x, coords), there(x, coords))
+        assert torch.equal(here.embed(x, coords), there.embed(x, coords))
+
+
+@pytest.mark.parametrize("prefix", ["model.", "module."])
+def test_a_prefix_of_all_names_is_left_out(tmp_path, prefix):
+    model = published()
+    state = {prefix + key: tensor for key, tensor in load_file(hub_file(tmp_path, model)).items()}
+    found, left_out = model.from_published(state)
+    assert left_out == list(DEAD) and found.keys() == model.state_dict().keys()
+
+
+def test_what_does_not_fit_is_refused_by_name_in_one_sentence(tmp_path):
+    model = published()
+    changes = {
+        "encoder1.1.mamba.D": None,
+        "bottleneck.1.block.team2.7.dt_bias": None,
+        "cdse.scale": torch.ones(1),
+        "onput_embedding.weight": torch.ones(19, 64, 1),
+    }
+    file = hub_file(tmp_path, model, **changes)
+    with pytest.raises(EegfmError) as refused:
+        load_backbone(model, file)
+    said = str(refused.value)
+    assert said.startswith(f"{file} does not fit this Samba: of the 200 tensors")
+    assert "2 missing: encoder1.1.mamba.D; bottleneck.1.block.team2.7.dt_bias" in said
+    assert "1 not known: cdse.scale" in said
+    assert "1 of another shape: onput_embedding.weight (19, 64, 1), wanted (14, 64, 1)" in said
+
+
+def test_another_samba_than_the_published_refuses_the_file_and_says_which_does_not(tmp_path):
+    with pytest.raises(EegfmError, match=r"missing: .*lambda_q.*adapt=samba_published_probe"):
+        load_backbone(ours(), hub_file(tmp_path, published()))
+
+
+def test_a_samba_of_our_own_names_still_loads(tmp_path):
+    with seeded(1):
+        there = ours(width_scale=8)
+    save_file(
+        {key: tensor.contiguous() for key, tensor in there.state_dict().items()}, tmp_path / "a.safetensors"
+    )
+    here = ours(width_scale=8)
+    assert load_backbone(here, tmp_path / "a.safetensors") == []
+    assert all(torch.equal(tensor, there.state_dict()[key]) for key, tensor in here.state_dict().items())

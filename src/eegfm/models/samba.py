@@ -1,8 +1,8 @@
 """SAMBA: one U-Net for every montage, by coordinates instead of channel lists (Hong et al. 2025, arXiv:2511.18571).
 
 Written from facts about the reference (github.com/Jiazhen-Hong/SAMBA, no licence: read, not copied): sizes,
-order of layers, names of tensors. `from_reference` reads its state dicts. The body is EEGM2's; before it, a
-spatial embedding (`eegfm.nn.spatial`) maps any channels to the same places, and its bottleneck is
+order of layers, names of tensors. `eegfm.models.samba_reference` reads its state dicts. The body is EEGM2's; before it,
+a spatial embedding (`eegfm.nn.spatial`) maps any channels to the same places, and its bottleneck is
 multi-head differential Mamba (`eegfm.nn.diff_mamba`).
 
 The reference starts as a mean of all channels, ties its output to one montage, and norms over time, so that
@@ -11,10 +11,9 @@ the embedding starts local, the output is read at the channels' own coordinates,
 on their number, and norms act on each moment alone. Only the Mambas, the pools and these norms are
 non-linear, as in the reference.
 
-Differs: three RMS norms of the reference (256 numbers), which it never calls, are left out (`DEAD`).
+Differs: three RMS norms of the reference (256 numbers), which it never calls, are left out.
 """
 
-import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Literal, get_args
@@ -26,7 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eegfm.contracts import EegfmError, Montage, SampleSpec
-from eegfm.nn.diff_mamba import TEAMS, DiffMamba, Lambda, Norm
+from eegfm.models.samba_reference import read_published
+from eegfm.nn.diff_mamba import DiffMamba, Lambda, Norm
 from eegfm.nn.mamba2 import Mamba2, Scan
 from eegfm.nn.options import check_option
 from eegfm.nn.spatial import Spatial
@@ -38,7 +38,6 @@ Mixer = Literal["mamba2", "convolution"]
 Layer = Literal["pool3", "bottleneck", "rise2"]
 
 WIDTHS = (64, 64, 128)
-DEAD = ("encoder1.1.norm.weight", "decodeMamba3.norm.weight", "decodeMamba2.norm.weight")
 
 
 class Samba(MambaUNet):
@@ -202,6 +201,10 @@ class Samba(MambaUNet):
             raise EegfmError("look=none has no spatial embedding. Type model.look=local")
         return self.spatial.weights(self._moved(coords))
 
+    def from_published(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+        """Tensors in the reference's layout as ours: see `eegfm.models.samba_reference.read_published`."""
+        return read_published(state, self.state_dict())
+
     def _through(self, x: Tensor, coords: Tensor, carry: Carry | None = None) -> Tensor:
         coords = self._moved(coords)
         skips, h = self._down(self._seen(x, coords), carry)
@@ -260,83 +263,3 @@ class Same(nn.Module):
         self, x: Float[Tensor, "batch time width"], carry: Carry | None = None
     ) -> Float[Tensor, "batch time width"]:
         return x
-
-
-_RENAMED = (  # a pattern in the reference's key, and our name
-    (r"^saie\.", "spatial."),
-    (r"^decodeMamba(?=[23]\.)", "mixer"),
-    (r"^(?:onput_embedding|output_layer)\.", "output_embedding."),
-    (r"(?<=\.)mamba\.", "mix."),
-    (r"^bottleneck\.1\.block\.lam$", "bottleneck.1.networks.out_proj.lam"),
-    (r"^bottleneck\.1\.block\.", "bottleneck.1."),
-    # the ablation without Mamba; its first number is that of the convolution in Conv-ReLU
-    (r"^(encoder1|bottleneck)\.0\.(?=\w+#conv)", r"\1.conv."),
-    (r"^((?:en|de)coder[123])\.0\.(?=\w+#conv)", r"\1."),
-)
-_TEAM = re.compile(r"bottleneck\.1\.block\.team([12])\.(\d+)\.(.+)")
-_NORM = re.compile(r"bottleneck\.1\.block\.head_norms\.(\d+)\.(weight|bias)")
-
-
-def from_reference(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Convert a state dict of the reference, 204 tensors or 28 without Mamba, to ours.
-
-    The result fits a Samba with look, head, lam and norm "published" and the same number of channels. The
-    bottleneck's 16 small Mamba-2 are stacked (see `eegfm.nn.diff_mamba`), other tensors are renamed, and
-    tensors that the reference never uses (`DEAD`) are left out. Raises EegfmError if a key is not of this
-    layout, or if one of the 16 is absent.
-    """
-    found: dict[str, Tensor] = {}
-    units: dict[str, dict[tuple[int, int], Tensor]] = {}
-    norms: dict[str, dict[int, Tensor]] = {}
-    convolutional = "encoder2.0.weight" in state
-    unknown = []
-    for key, tensor in state.items():
-        if key in DEAD:
-            continue
-        if team := _TEAM.fullmatch(key):
-            units.setdefault(team[3], {})[int(team[1]) - 1, int(team[2])] = tensor
-        elif norm := _NORM.fullmatch(key):
-            norms.setdefault(norm[2], {})[int(norm[1])] = tensor
-        else:
-            ours = key + "#conv" * convolutional
-            for pattern, name in _RENAMED:
-                ours = re.sub(pattern, name, ours)
-            ours = ours.removesuffix("#conv")
-            if not _PLACE.match(ours):
-                unknown.append(key)
-            found[ours] = tensor
-    if unknown or (not convolutional and not units):
-        first = f", first {unknown[0]!r}" if unknown else ""
-        raise EegfmError(
-            f"Not a state dict of the SAMBA reference: {len(unknown)} of its {len(state)} keys have no place here"
-            f"{first}. from_reference reads what torch.save(model.state_dict()) wrote there."
-        )
-    for name, tensors in units.items():
-        order = [(team, head) for team in range(TEAMS) for head in range(len(tensors) // TEAMS)]
-        if set(order) != set(tensors):
-            raise EegfmError(
-                f"Not a whole SAMBA: {name} is there for {len(tensors)} networks of the bottleneck, not for two teams "
-                "of as many heads."
-            )
-        d_inner = len(units["norm.weight"][0, 0])
-        found[f"bottleneck.1.networks.{name}"] = _stacked(name, [tensors[key] for key in order], d_inner)
-    for name, tensors in norms.items():
-        found[f"bottleneck.1.norm.{name}"] = torch.cat([tensors[i] for i in sorted(tensors)])
-    return found
-
-
-_PLACE = re.compile(
-    r"(spatial|input_embedding|encoder[123]|bottleneck|decoder[123]|mixer[23]|output_embedding)\."
-)
-
-
-def _stacked(name: str, tensors: list[Tensor], d_inner: int) -> Tensor:
-    """One tensor for all networks of the bottleneck."""
-    if name in ("in_proj.weight", "out_proj.weight"):
-        return torch.stack(tensors)
-    if not name.startswith("conv1d."):
-        return torch.cat(tensors)
-    # the reference has x, B, C of each network; we have x of all networks, then B, then C
-    n = (len(tensors[0]) - d_inner) // 2
-    parts = zip(*(t.split((d_inner, n, n)) for t in tensors), strict=True)
-    return torch.cat([torch.cat(part) for part in parts])

@@ -183,7 +183,10 @@ def load_backbone(backbone: nn.Module, path: Path) -> list[str]:
     own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     left_out = [key for key in state if not key.startswith(prefix)]
     if not prefix and isinstance(backbone, ReadsPublished):
-        own, left_out = backbone.from_published(own)
+        try:
+            own, left_out = backbone.from_published(own)
+        except EegfmError as error:
+            raise EegfmError(f"{path} does not fit this {type(backbone).__name__}: {error}") from None
     wanted = backbone.state_dict()
     absent = [key for key in wanted if key not in own]
     extra = [key for key in own if key not in wanted]
