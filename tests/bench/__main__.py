@@ -1,6 +1,7 @@
 """`make bench`: how fast it is, side by side with the plain way where there is one. Prints tables; fails nothing.
 
-python -m tests.bench [store|checked|prepare|copies|step|embed|scan|eegm2|samba|stream|harness|coverage|help]
+python -m tests.bench [store|checked|prepare|copies|step|embed|scan|eegm2|samba|stream|harness|coverage|braindecode|
+    help]
 """
 
 import pickle
@@ -281,6 +282,13 @@ def copies() -> None:
     main()
 
 
+def braindecode() -> None:
+    """braindecode's networks through a run and through a plain loop: see tests/bench/braindecode.py."""
+    from tests.bench.braindecode import main
+
+    main()
+
+
 def coverage() -> None:
     """How often the printed intervals hold the true score: see tests/bench/coverage.py."""
     from tests.bench.coverage import main
@@ -301,6 +309,7 @@ ALL = {
     "stream": stream,
     "harness": harness,
     "coverage": coverage,
+    "braindecode": braindecode,
     "help": help,
 }
 

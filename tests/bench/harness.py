@@ -29,8 +29,11 @@ from eegfm.build import build_data
 from eegfm.config.identity import without_hydra
 from eegfm.config.make import make
 from eegfm.config.schema import config_dir, register
+from eegfm.nn.scaling import fit_unit
+from eegfm.tasks.classify import inverse_frequency
 from eegfm.tasks.metrics import probabilities, scores
 from eegfm.training.run import train
+from eegfm.training.selection import chooses
 from tests.bench.eegm2 import machine
 from tests.bench.scan import alternating, console
 
@@ -62,6 +65,9 @@ def plainly(config: DictConfig) -> tuple[list[float], dict[str, dict[str, float]
     data.prepare_data()
     data.setup("fit")
     model = make(config.task, "task")(make(config.model, "model")(data.spec), data.spec)
+    if model.balanced:
+        model.class_weight.copy_(inverse_frequency(data.class_counts()))
+    fit_unit(model.backbone, data.train_inputs())
     if hasattr(model.backbone, "fit_input"):
         model.backbone.fit_input(data.train_inputs())
     loader, n_classes = data.train_dataloader(), len(data.spec.classes)
@@ -76,11 +82,13 @@ def plainly(config: DictConfig) -> tuple[list[float], dict[str, dict[str, float]
             for batch in data.split_dataloader(split):  # type: ignore[arg-type]
                 logits.append(model(batch.x, batch.coords))
                 labels.append(batch.label)
-        return scores(probabilities(torch.cat(logits)), torch.cat(labels).numpy(), n_classes=n_classes)
+        whole, label = torch.cat(logits), torch.cat(labels)
+        found = scores(probabilities(whole), label.numpy(), n_classes=n_classes)
+        return {**found, "loss": model.loss(whole, label).item()}
 
     trace: list[float] = []
     best, kept = -np.inf, {}
-    metric = model.monitor[0]
+    (metric, better), rule = chooses(model, config.selection), config.selection
     for epoch in range(config.trainer.max_epochs):
         model.train()
         loader.sampler.set_epoch(epoch)  # type: ignore[union-attr]
@@ -96,12 +104,15 @@ def plainly(config: DictConfig) -> tuple[list[float], dict[str, dict[str, float]
             if schedule:
                 schedule.step()
             trace.append(loss.item())
-        found = score("val")[metric]
-        if found > best:
+        found = score("val")[metric] * (1 if better == "max" else -1)
+        if epoch >= rule.first_epoch and found > best + rule.min_delta:
             best, kept = found, copy.deepcopy(model.state_dict())
     model.load_state_dict(kept)
     data.setup("test")
-    return trace, {split: score(split) for split in ("val", "test")}
+    return trace, {
+        split: {name: value for name, value in score(split).items() if name != "loss"}
+        for split in ("val", "test")
+    }
 
 
 def as_a_cell(config: DictConfig, choices: dict[str, Any], folder: Path) -> None:
