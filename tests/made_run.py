@@ -89,6 +89,7 @@ def make_run(
     labels_of: dict[str, int] | None = None,
     constant: bool = False,
     tested: Sequence[str] = ("S32", "S33", "S34"),
+    row: str = "",
     **overrides: Any,
 ) -> RunResult:
     """Write a finished run of test subjects of 40 windows.
@@ -160,6 +161,7 @@ def make_run(
         energy_wh=None,
         checkpoints={},
         files={},
+        row=row,
         **about,
     )
     write_result(folder, result)

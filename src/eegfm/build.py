@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from eegfm.config.from_file import read
 from eegfm.config.identity import PRETRAIN, PUBLISHED, plain, without_hydra
 from eegfm.config.make import make
-from eegfm.config.written import as_written
+from eegfm.config.written import as_written, on_this_machine, place_as_written
 from eegfm.contracts import EegfmError
 from eegfm.data.base import EEGData
 from eegfm.data.facts import BenchmarkFacts
@@ -78,6 +78,13 @@ class Run:
         if not corpora:
             return _named(facts, data)
         return replace(facts, corpora=corpora, store=", ".join(one.store for one in corpora.values()))
+
+    def started_as_written(self) -> dict[str, Any]:
+        """`started_from`, with its file named as the config names it."""
+        if not self.started_from:
+            return {}
+        weights = place_as_written(self.started_from["weights"], self.config, self.written)
+        return {**self.started_from, "weights": weights}
 
 
 def _named(facts: BenchmarkFacts, node: Mapping[str, Any]) -> BenchmarkFacts:
@@ -147,7 +154,7 @@ def put_trained(task: Any, place: Place) -> None:
         return
     start = read_result(place.folder).started_from
     if start:
-        load_backbone(task.backbone, Place.of(start["weights"]).checkpoint)
+        load_backbone(task.backbone, Place.of(on_this_machine(start["weights"])).checkpoint)
     place.unchanged(place.folder / FILE)
     read_fitted(task, place.folder, place.trust)
 

@@ -71,10 +71,11 @@ def identity_hash(config: Mapping[str, Any], *, without_seed: bool = False) -> s
 
 
 def row_hash(config: Mapping[str, Any], name: str) -> str:
-    """What names the row of a finished run in a table, from its config as it is kept, and the name of its folder.
+    """What names the row of a run in a table, from its config as it is kept.
 
     A text that came from the environment is kept without its value (see `config.written`), so that two runs of other
-    values look alike: then the name of the folder, which follows from all values, keeps them apart, and seeds as well.
+    values look alike. Then `name` keeps them apart: the hash that the run's result keeps of all values but the seed, or
+    where there is none the name of the folder, which follows from all values and so keeps seeds apart as well.
     """
     found = identity_hash(config, without_seed=True)
     told = json.dumps(run_identity(config), default=str)

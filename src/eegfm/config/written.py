@@ -7,15 +7,21 @@ is kept.
 """
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.resolvers import oc
 
 from eegfm.config.identity import plain
+from eegfm.config.schema import configured_paths
+from eegfm.contracts import EegfmError
 
+PLACE = re.compile(r"^\$\{paths\.(raw|weights|cache|runs)\}")
+VARIABLE = re.compile(r"\$\{oc\.env:(\w+)(?:,([^{}]*))?\}")
 BEGINS, ENDS = "\ue000", "\ue001"  # around what comes from the environment; of no use to anybody else
 
 
@@ -32,6 +38,41 @@ def as_written(config: DictConfig) -> dict[str, Any]:
     if places:
         marked["paths"] = places
     return _kept(marked, plain(config))
+
+
+def place_as_written(place: str, config: Mapping[str, Any], written: Mapping[str, Any]) -> str:
+    """A file that a config has led to, with the part that comes from the environment as it was written.
+
+    `config` is resolved, and `written` what `as_written` has made of it. The file may lie below what `weights` names,
+    or below one of the `paths`.
+    """
+    said = [(config.get("weights"), written.get("weights"))]
+    kept = written.get("paths") or {}
+    said += [(value, f"${{paths.{name}}}") for name, value in (config.get("paths") or {}).items()
+             if kept.get(name) != value]  # fmt: skip
+    whole = Path(place).absolute()
+    for resolved, text in said:
+        if isinstance(resolved, str) and isinstance(text, str) and text != resolved:
+            root = Path(resolved).absolute()
+            if whole.is_relative_to(root):
+                return "/".join((text, *whole.relative_to(root).parts))
+    return place
+
+
+def on_this_machine(place: str) -> Path:
+    """A file that `place_as_written` has named, as the places and the environment of this machine have it.
+
+    Raises EegfmError, which says nothing of the environment, if it is not there.
+    """
+    if "${" not in place:
+        return Path(place)
+    found = PLACE.sub(lambda one: configured_paths()[one[1]], place)
+    found = VARIABLE.sub(lambda one: os.environ.get(one[1], one[2] or one[0]), found)
+    if not Path(found).exists():
+        raise EegfmError(
+            f"There is no {place}, as the environment of this process has it. Set it as it was in training."
+        )
+    return Path(found)
 
 
 def _kept(marked: Any, resolved: Any) -> Any:

@@ -75,7 +75,9 @@ def group_runs(runs: Iterable[Run]) -> tuple[list[Group], list[Problem]]:
     for run in runs:
         r, facts = run.result, run.result.benchmark
         # without a config nobody can tell which other runs this one equals: it gets a group of its own
-        identity = row_hash(run.config, run.folder.name) if run.config else f"config of {run.label()}"
+        identity = (
+            row_hash(run.config, r.row or run.folder.name) if run.config else f"config of {run.label()}"
+        )
         data = (
             r.data,
             facts.protocol,

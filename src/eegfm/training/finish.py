@@ -12,7 +12,7 @@ from torch import nn
 from eegfm.analysis import maps
 from eegfm.analysis.places import look, maps_places, read_frames
 from eegfm.build import Run
-from eegfm.config.identity import chosen, model_name
+from eegfm.config.identity import chosen, identity_hash, model_name
 from eegfm.nn.mamba2 import scans_used
 from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.outputs import write_and_score
@@ -115,7 +115,8 @@ def finish_run(
         monitor=monitor,
         monitor_value=metrics["val"][monitor],
         best_epoch=outcome.epoch,
-        started_from=run.started_from,
+        started_from=run.started_as_written(),
+        row=identity_hash(run.config, without_seed=True),
         overlap=overlap,
         people=people,
         seen=seen,

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from eegfm.analysis.controls import diagnose, refuse_undiagnosable
 from eegfm.build import Run, build, build_data, on_one_device, pretraining
 from eegfm.config.identity import PRETRAIN, chosen, named
-from eegfm.config.written import as_written
+from eegfm.config.written import as_written, on_this_machine
 from eegfm.contracts import EegfmError
 from eegfm.runs.corpora_seen import corpora_seen_here
 from eegfm.runs.overlap import check_overlap, joined, of_others, people_of, people_seen
@@ -206,7 +206,8 @@ def _diagnosed(
         return fit(run, place, choices, asked).predictions["test"]
 
     stay_alone()
-    found = diagnose(on_one_device(config), result.started_from.get("weights"), folder, test)
+    weights = result.started_from.get("weights")
+    found = diagnose(on_one_device(config), weights and str(on_this_machine(weights)), folder, test)
     result = replace(result, diagnostics=found)
     write_result(folder, result)
     return result
