@@ -28,7 +28,7 @@ PAGES = Path(__file__).parents[2] / "docs"
 LOOSE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 NEEDS = re.compile(r"^<!-- needs: (\S+) -->$", re.M)  # a folder of the real recordings
 VARIES = [  # what differs from one machine, day or commit to the next, and what stands for it
-    (re.compile(r"\b\d\d:\d\d(:\d\d)?\b"), "(time)"),
+    (re.compile(r"\b(\d{4}-\d\d-\d\d )?\d\d:\d\d(:\d\d(,\d{3})?)?\b"), "(time)"),
     (re.compile(r"\b\d[\d,.]*( ?(s|ms|min|h|MB|GB|kB|µs)\b| a second|/s\b)"), "(size)"),
     (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{7,64}\b"), "(name)"),
     (re.compile(r"[━─╸╺]+"), "─"),

@@ -50,3 +50,8 @@ def test_the_other_commands_of_a_page_exist(page, tmp_path):
         # of the values of a sweep the first
         words = [re.sub(r"=range\(.*", "=1", re.sub(r"=([^\[(,]+),.*", r"=\1", word)) for word in words]
         composed(*words, door=command)
+
+
+def test_another_day_is_no_difference():
+    assert not differences("[2026-12-01 00:19:02,254][HYDRA] #0", "[2026-12-02 10:07:59,001][HYDRA] #0")
+    assert differences("[2026-12-01 00:19:02,254][HYDRA] #0", "[2026-12-02 10:07:59,001][HYDRA] #1")
