@@ -21,6 +21,7 @@ from eegfm.runs.results import read_result
 from eegfm.runs.status import Status, write_status
 from eegfm.runs.wandb import send as tell
 from eegfm.runs.wandb import wandb_of
+from eegfm.runs.wandb_log import place_named
 from eegfm.runs.wandb_place import PROJECT, WandbPlace
 from tests.made_run import make_run
 from tests.wandb_server import serving
@@ -127,9 +128,10 @@ def test_a_damaged_fragment_is_named_before_anything_of_its_run_is_sent(tmp_path
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     assert re.fullmatch(
         rf"{re.escape(str(second))} is damaged at byte 19,.* mv .*100000-x <elsewhere>",
-        send([first, second], WandbPlace("", "eegfm")),
+        send([first, second], WandbPlace("lab", PROJECT)),
     )
     assert not server.runs and not server.asked
+    assert place_named(second) == WandbPlace("", ""), "its records are none of W&B's"
 
 
 def written(folder: Path, seed: int, **place: str) -> Path:
@@ -190,6 +192,12 @@ def test_fragments_become_one_run_with_all_that_the_folder_knows(tmp_path, monke
     assert "stamp-s2" not in capsys.readouterr().out, "it is there already"
     main([str(tmp_path)])
     assert "Nothing to send: 2 of 2" in capsys.readouterr().out
+
+
+def test_what_a_folder_names_is_text_and_nothing_a_shell_would_run():
+    named = WandbPlace("me; rm -r x", "\x1b[2Jcleared")
+    assert named.typed == r"--entity 'me; rm -r x' --project '\x1b[2Jcleared'" and "\x1b" not in str(named)
+    assert WandbPlace("them", "").typed == "--entity them"
 
 
 def test_the_project_is_that_of_the_option_wandb():

@@ -152,12 +152,11 @@ def account(entity: str | None, project: str | None) -> WandbPlace:
                 f"{url} does not answer ({reason}). {nothing} Type the same command where there is a network."
             ) from None
     try:
-        known = wandb.login(prompt=False, verify=True)
+        if not wandb.login(prompt=False, verify=True):
+            raise EegfmError(f"W&B has no key for {url}. {nothing} Type: wandb login")
+        return own_place(entity, project)
     except wandb.Error as error:
         raise EegfmError(f"{nothing} {error}") from None
-    if not known:
-        raise EegfmError(f"W&B has no key for {url}. {nothing} Type: wandb login")
-    return own_place(entity, project)
 
 
 def send(fragments: Sequence[Path], to: WandbPlace) -> str:

@@ -12,6 +12,7 @@ import logging
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,12 @@ class GoesOn(WandbLogger):
 
 def place_named(fragment: Path) -> WandbPlace:
     """The account and the project that a fragment names."""
-    for record in _read(fragment.read_bytes()):
-        if record.WhichOneof("record_type") == "run":
-            return WandbPlace(record.run.entity, record.run.project)
+    from google.protobuf.message import DecodeError
+
+    with suppress(DecodeError):
+        for record in _read(fragment.read_bytes()):
+            if record.WhichOneof("record_type") == "run":
+                return WandbPlace(record.run.entity, record.run.project)
     return WandbPlace("", "")
 
 
@@ -89,7 +93,7 @@ def damaged_at(held: bytes) -> int | None:
 
 
 def _read(held: bytes) -> Iterator[Any]:
-    """The records of a fragment's content."""
+    """The records of a log."""
     from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue]
 
     for content in _records(held):

@@ -4,12 +4,15 @@ A run folder may be somebody else's. What it names (in its config, in the fragme
 to the person, who may type it.
 """
 
+import shlex
 import tempfile
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from eegfm.support.words import visible
 
 PROJECT = "eegfm"  # as in conf/logger/wandb.yaml
 
@@ -22,12 +25,13 @@ class WandbPlace:
     project: str
 
     def __str__(self) -> str:
-        return f"{self.entity or 'yours'}/{self.project}"
+        return visible(f"{self.entity or 'yours'}/{self.project or 'any project'}")
 
     @property
     def typed(self) -> str:
         """What to type for it."""
-        return (f"--entity {self.entity} " if self.entity else "") + f"--project {self.project}"
+        both = {"--entity": self.entity, "--project": self.project}
+        return " ".join(f"{name} {shlex.quote(visible(value))}" for name, value in both.items() if value)
 
     def takes(self, named: "WandbPlace") -> bool:
         """Whether what a folder names is this place, or nothing at all."""
