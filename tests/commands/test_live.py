@@ -100,6 +100,7 @@ def check_classifier(
     np.testing.assert_allclose(found, offline(at), atol=1e-5)
     assert markers == [row["decision"] for row in rows][-len(markers) :] and len(markers) >= n_windows - 3
     late = np.array([float(row["late_ms"]) for row in rows])
+    assert f"late by {np.median(late):.0f} ms (median), {np.quantile(late, 0.95):.0f} ms (95 %), " in said
     # by the source's own stamps, and this player's run ahead by up to a chunk of 50 ms
     assert -50 <= np.median(late) < 1000, said
 

@@ -6,6 +6,10 @@ Nihon Kohden and what else MNE reads; BIDS is recognised.
 
   eegfm new ~/recordings
   eegfm new ~/recordings --name mine
+  eegfm new moabb:BNCI2014_001
+
+The last is a data set of MOABB, which the package of that name fetches into data/raw, as BIDS; its events, classes and
+seconds are then decided already.
 """
 
 import re
@@ -22,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Look, write, and say what was found."""
     parser = Parser(prog="eegfm new", description=__doc__)
     parser.add_argument(
-        "folder", type=Path, help="the folder of the recordings; all folders below it are looked into"
+        "folder",
+        help="the folder of the recordings, with all folders below it; or moabb:<DataSet>",
     )
     parser.add_argument(
         "--name", help="what the data set is called: data=<name> (default: the folder's name)"
@@ -32,15 +37,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     from eegfm.contracts import EegfmError  # --help answers before MNE is loaded
 
     try:
-        _new(options.folder.expanduser(), options.name, replace=options.replace)
+        _new(options.folder, options.name, replace=options.replace)
     except EegfmError as error:
         sys.exit(str(error))
 
 
-def _new(folder: Path, given: str | None, *, replace: bool) -> None:
+def _new(source: str, given: str | None, *, replace: bool) -> None:
     from rich.text import Text
 
     from eegfm.benchmarks.own.new.found import find_in
+    from eegfm.benchmarks.own.new.from_moabb import SOURCE, from_moabb
     from eegfm.benchmarks.own.new.telling import asked, next_commands, told
     from eegfm.benchmarks.own.new.writing import yaml_of
     from eegfm.config.schema import config_dir
@@ -48,7 +54,7 @@ def _new(folder: Path, given: str | None, *, replace: bool) -> None:
     from eegfm.support.files import write_text
     from eegfm.support.words import console
 
-    name = given if given is not None else name_of(folder)
+    name = given if given is not None else name_of(Path(source.removeprefix(SOURCE)).expanduser())
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
         raise EegfmError(
             f"{name!r} is no name of a data set: letters, digits, _ and - are wanted: --name <name>"
@@ -58,7 +64,11 @@ def _new(folder: Path, given: str | None, *, replace: bool) -> None:
     file = Path("conf") / "data" / f"{name}.yaml"
     if file.exists() and not replace:
         raise EegfmError(f"{file} is there. Another name: --name <name>; or write over it: --replace")
-    found = find_in(folder, _bar())
+    decided = {}
+    folder = Path(source).expanduser()
+    if source.startswith(SOURCE):
+        folder, decided = from_moabb(source.removeprefix(SOURCE), Path("data") / "raw")
+    found = find_in(folder, _bar(), decided)
     text = yaml_of(found, name)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, text)

@@ -165,7 +165,7 @@ def live(run: Run, declared: Declared, hop: int | None, out: Path, config: Any, 
     late = np.array(late_ms) if late_ms else np.full(1, np.nan)
     print(
         f"{len(late_ms):,} answers to {source.n / source.sfreq:,.1f} s; {source.lost} samples lost; late by "
-        f"{np.median(late):.0f} ms (median), {late.max():.0f} ms at most"
+        f"{np.median(late):.0f} ms (median), {np.quantile(late, 0.95):.0f} ms (95 %), {late.max():.0f} ms at most"
     )
     print(f"{out}: live.csv")
 

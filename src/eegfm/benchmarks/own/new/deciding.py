@@ -41,7 +41,7 @@ def decisions(found: Found) -> list[Decision]:
             _windows(found),
             _split(found),
         )
-        if one is not None
+        if one is not None and one.key not in found.decided
     ]
 
 

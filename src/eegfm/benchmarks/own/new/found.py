@@ -1,8 +1,8 @@
 """Everything that a look at a folder finds, together."""
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -19,7 +19,10 @@ TEXTS = (".md", ".rst", ".pdf", ".html", ".json", ".bib", ".py", ".m", ".sh", ".
 
 @dataclass(frozen=True)
 class Found:
-    """What is in a folder. `said` is of the recordings, or of the most frequent unknown files if none can be read."""
+    """What is in a folder. `said` is of the recordings, or of the most frequent unknown files if none can be read.
+
+    `decided` are keys of the YAML that whoever the folder is from has decided, as YAML, with who that is.
+    """
 
     files: Files
     looked: Looked
@@ -30,6 +33,7 @@ class Found:
     tables: tuple[tables.Said, ...]
     bad_tables: dict[str, str]
     copies: tuple[tuple[str, ...], ...]
+    decided: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -74,8 +78,14 @@ def strange_in(files: Files) -> list[str]:
     return [path for path in (*files.others, *files.tables) if suffix_of(path) == data[0][0]]
 
 
-def find_in(root: Path, begin: Callable[[int], Callable[[], None]] = lambda n: lambda: None) -> Found:
+def find_in(
+    root: Path,
+    begin: Callable[[int], Callable[[], None]] = lambda n: lambda: None,
+    decided: Mapping[str, tuple[str, str]] | None = None,
+) -> Found:
     """Look at a folder. `begin` is told the number of recordings, and what it gives is called after each.
+
+    `decided` are keys that need no decision (see `Found`).
 
     Raises EegfmError if there is no such folder, or nothing in it.
     """
@@ -106,4 +116,5 @@ def find_in(root: Path, begin: Callable[[int], Callable[[], None]] = lambda n: l
         tables=tuple(found),
         bad_tables=bad,
         copies=tuple(map(tuple, copies(root, names))),
+        decided=decided or {},
     )

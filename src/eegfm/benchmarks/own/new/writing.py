@@ -159,7 +159,8 @@ def _values(found: Found) -> dict[str, tuple[str, str]]:
     values["sfreq"] = "200", "Hz, of the stored windows"
     values["steps"] = "[]", "such as [{_target_: eegfm.signal.steps.BandPass, low: 0.5, high: 45}]"
     values["split"] = "{by: subject, shares: [0.6, 0.2, 0.2], seed: 0}", "drawn by subject"
-    if not any(one.key == "labels" for one in decisions(found)):
+    values |= found.decided
+    if not any(one.key == "labels" for one in decisions(found)) and "labels" not in found.decided:
         values["labels"] = "null", "nothing was found that could be labels: for pre-training"
         if len(found.subjects) >= FEW_PEOPLE:
             values["split"] = "train", "all of it trains: there are no labels"
