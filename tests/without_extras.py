@@ -14,6 +14,7 @@ EXTRAS = {
     "tsfm_public",
     "mne_bids",
     "mne_lsl",
+    "moabb",
 }
 
 

@@ -14,7 +14,7 @@ from eegfm.contracts import EegfmError
 from eegfm.support.words import unknown
 
 SOURCE = "moabb:"
-INSTALL = "pip install moabb"
+INSTALL = "pip install 'eegfm[moabb]'"
 FORMAT = "BrainVision"  # an EDF has steps of 16 bits
 
 
