@@ -8,6 +8,7 @@ import torch
 from omegaconf import OmegaConf, open_dict
 
 from eegfm.build import build
+from eegfm.nn.scaling import UNIT
 from eegfm.signal.formats.edf_writer import EdfWriter
 from tests.composed import composed
 from tests.made_run import make_run
@@ -36,6 +37,8 @@ def untrained_run(
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     (folder / "checkpoints").mkdir()
     state = task.state_dict() if isinstance(task, torch.nn.Module) else {}
+    for name in (one for one in state if one.endswith(UNIT)):
+        state[name].fill_(100.0)  # a training would have fitted it
     torch.save({"state_dict": state, "config": text}, folder / "checkpoints" / "best.ckpt")
     return folder
 

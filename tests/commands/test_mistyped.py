@@ -29,7 +29,7 @@ MISTYPED = [
     ("sweep", "eegfm sweep: the following arguments are required: submit|status|collect|cancel."),
     ("export --onx", "--onx: there is no --onx. Did you mean --onnx?"),
     ("dashboard runs --wnadb", "--wnadb: there is no --wnadb. Did you mean --wandb?"),
-    ("sync -x", "-x: there is no -x. There are: --help."),
+    ("sync -x", "-x: there is no -x. There are: --entity, --help, --project."),
     ("doctor --jsno", "--jsno: there is no --jsno. Did you mean --json?"),
     ("doctor all", "eegfm doctor: unrecognized arguments: all. `eegfm doctor --help` shows what it takes."),
     ("completion --lien x", "--lien: there is no --lien. Did you mean --line?"),
