@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 
 import pytest
 
@@ -30,6 +31,16 @@ def test_the_commands_of_a_page_say_what_it_shows(page, tmp_path, request):
         options = ("-o", "ELLIPSIS", "-o", "NORMALIZE_WHITESPACE")
         done = call("doctest", *options, str(page.path), cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_a_shell_takes_every_command_of_a_page_as_it_is_typed(page):
+    typed = [command.typed for command in page.commands()] + [*page.composed()]
+    for line in typed:
+        done = subprocess.run(
+            ["bash", "-n", "-c", re.sub(r"<(?!<)[^<>]*>", "x", line)], capture_output=True, text=True
+        )
+        assert not done.returncode, f"{line}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("page", COMPOSED, ids=name_of)
