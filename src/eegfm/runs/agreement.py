@@ -17,7 +17,7 @@ from eegfm.contracts import EegfmError
 from eegfm.runs.intervals import scores_by_draw
 from eegfm.runs.predictions import PredictionTable, read_predictions
 from eegfm.runs.results import RunResult, refuse_changed_file, unreadable
-from eegfm.support.files import uncelled
+from eegfm.support.files import readable, uncelled
 from eegfm.tasks.decision import decide
 from eegfm.tasks.metric_names import NEEDS_TWO_CLASSES, NO_SCORE
 
@@ -114,7 +114,7 @@ def scores_of(table: PredictionTable, path: Path) -> tuple[dict[str, float], Row
 def _of_errors(path: Path) -> tuple[dict[str, float], Rows]:
     """Root mean squares over windows of the errors of every window."""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(readable(path), newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         names = [name for name in rows[0] if name.endswith("rmse_uv")]
         values = np.array([[float(row[name]) for name in names] for row in rows])

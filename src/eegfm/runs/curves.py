@@ -5,6 +5,7 @@ from pathlib import Path
 
 from eegfm.contracts import EegfmError
 from eegfm.support.checksums import refuse_changed
+from eegfm.support.files import readable
 
 
 def read_curves(path: Path) -> list[dict[str, str]]:
@@ -17,7 +18,7 @@ def read_curves(path: Path) -> list[dict[str, str]]:
         return []
     refuse_changed(path)
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(readable(path), newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
     except (UnicodeDecodeError, csv.Error) as error:
         raise EegfmError(f"{path} is damaged: {error}.") from None

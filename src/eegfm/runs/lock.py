@@ -20,7 +20,7 @@ from typing import Any
 
 from eegfm.contracts import EegfmError
 from eegfm.runs.slurm import queue, this_job
-from eegfm.support.files import refuse_links
+from eegfm.support.files import readable, refuse_links
 from eegfm.support.locks import try_lock
 
 LOCK = "running.lock"
@@ -108,7 +108,7 @@ def _locked(descriptor: int, *, shared: bool = False) -> bool:
 def _record(path: Path) -> dict[str, Any] | None:
     """The owner of the lock. An owner that reads it must lock again: closing the file unlocks it."""
     try:
-        return _parsed(path.read_bytes())
+        return _parsed(readable(path).read_bytes())
     except OSError:
         return None
 

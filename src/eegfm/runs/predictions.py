@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from eegfm.runs.results import unreadable
-from eegfm.support.files import cell, uncelled, whole
+from eegfm.support.files import cell, readable, uncelled, whole
 
 AGAIN = "To write it anew, delete the result.json beside it and type the command of the run again."
 
@@ -55,7 +55,7 @@ def read_predictions(path: Path) -> PredictionTable:
     if not path.is_file():
         raise unreadable(f"No predictions at {path}. A finished run has predictions_val.csv and _test.csv.")
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(readable(path), newline="", encoding="utf-8") as file:
             header, *rows = list(csv.reader(file)) or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise unreadable(f"{path} is damaged: {error}. {AGAIN}") from None

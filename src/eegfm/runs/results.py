@@ -16,7 +16,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from eegfm.contracts import EegfmError
 from eegfm.data.facts import BenchmarkFacts, Leakage
-from eegfm.support.files import sha256_of, write_json
+from eegfm.support.files import readable, sha256_of, write_json
 from eegfm.support.summed import with_sum, without_sum
 
 SCHEMA = 1
@@ -147,7 +147,7 @@ def read_result(folder: Path) -> RunResult:
     """
     path = folder / "result.json"
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(readable(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise unreadable(
             f"No finished run at {folder}: it has no result.json. Is the path right, and has the run ended?"

@@ -19,7 +19,7 @@ from eegfm.contracts import EegfmError
 from eegfm.runs.lock import held, works
 from eegfm.runs.slurm import how_it_ended, this_job
 from eegfm.support.alive import began_at, lives
-from eegfm.support.files import write_json_anyhow
+from eegfm.support.files import readable, write_json_anyhow
 from eegfm.support.summed import with_sum, without_sum
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Pruned(Exception):
 def read_status(folder: Path) -> Status | None:
     """The status as it was written last; None if there is none, or if it cannot be read."""
     try:
-        values = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        values = json.loads(readable(folder / FILE).read_text(encoding="utf-8"))
         found = Status(**without_sum(values, folder / FILE))
     except (OSError, ValueError, TypeError, AttributeError):
         return None

@@ -20,7 +20,7 @@ from eegfm.runs.intervals import intervals
 from eegfm.runs.predictions import PredictionTable, read_predictions
 from eegfm.runs.reservations import reservations_of
 from eegfm.runs.results import SUBJECT_FACTS, RunResult, json_values
-from eegfm.support.files import write_text
+from eegfm.support.files import readable, write_text
 from eegfm.tasks.decision import decide
 
 log = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ def _wandb_id(folder: Path) -> str:
     the same command, and so does a run that was deleted here and trained anew.
     """
     path = folder / "wandb_id"
-    kept = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    kept = readable(path).read_text(encoding="utf-8").strip() if path.exists() else ""
     if not kept:
         kept = secrets.token_hex(4)
         write_text(path, kept)

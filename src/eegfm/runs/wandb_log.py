@@ -9,6 +9,7 @@ and so does a damaged record, which is said.
 
 import json
 import logging
+import math
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from typing import Any
 from lightning.pytorch.loggers.wandb import WandbLogger
 
 from eegfm.runs.wandb_place import WandbPlace
+from eegfm.support.files import readable
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ def place_named(fragment: Path) -> WandbPlace:
     from google.protobuf.message import DecodeError
 
     with suppress(DecodeError):
-        for record in _read(fragment.read_bytes()):
+        for record in _read(readable(fragment, math.inf).read_bytes()):
             if record.WhichOneof("record_type") == "run":
                 return WandbPlace(record.run.entity, record.run.project)
     return WandbPlace("", "")
@@ -64,7 +66,7 @@ def place_named(fragment: Path) -> WandbPlace:
 def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
     """The rows that the fragments of a run folder hold, in the order of their making: values by name, and `_step`."""
     for path in sorted(folder.glob("wandb/*run-*/run-*.wandb"), key=lambda path: path.parent.name[-24:]):
-        held = path.read_bytes()
+        held = readable(path, math.inf).read_bytes()
         if (place := damaged_at(held)) is not None:
             log.warning(
                 "%s is damaged at byte %d: what was logged after it is unknown, and W&B may get it twice.",

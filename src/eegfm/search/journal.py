@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eegfm.contracts import EegfmError
+from eegfm.support.files import readable
 from eegfm.support.summed import with_sum, without_sum
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def check_journal(path: Path) -> None:
     if not path.exists():
         return
     try:
-        content = path.read_bytes()
+        content = readable(path).read_bytes()
     except OSError as error:
         raise EegfmError(f"{path} cannot be read: {error}. It holds the trials of a search.") from None
     *lines, last = content.split(b"\n")

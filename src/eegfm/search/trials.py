@@ -22,6 +22,7 @@ from eegfm.runs.slurm import queue
 from eegfm.runs.status import at_work, look, now, progress
 from eegfm.search.plan import Plan, as_overrides
 from eegfm.search.space import as_text
+from eegfm.support.files import readable
 from eegfm.support.locks import locked
 from eegfm.support.summed import without_sum
 
@@ -141,7 +142,7 @@ def _settle(
         return
     if state == "done":
         path = folder / "result.json"
-        result = without_sum(json.loads(path.read_text(encoding="utf-8")), path)
+        result = without_sum(json.loads(readable(path).read_text(encoding="utf-8")), path)
         monitor, value = result["monitor"], result["monitor_value"]
         _report_epochs(trials, trial.number, folder, f"val/{monitor}")
         if value is not None and math.isfinite(value):

@@ -3,9 +3,11 @@
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 from eegfm.contracts import EegfmError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+LARGEST = 2**30  # bytes of a table or a JSON file
 NO_RIGHT = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -115,9 +118,26 @@ def write_json_anyhow(path: Path, value: Any) -> None:
             file.truncate()
 
 
+def readable(path: Path, most: float = LARGEST) -> Path:
+    """The path itself, of a file that somebody else may have laid there, before it is read.
+
+    Raises:
+        OSError: it is a pipe or a device, whose reading may never end, or has more than `most` bytes.
+    """
+    try:
+        found = path.stat()
+    except OSError:  # reading it will say why
+        return path
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise OSError(errno.EINVAL, "no file but a pipe or a device", str(path))
+    if found.st_size > most:
+        raise OSError(errno.EFBIG, f"{found.st_size:,} bytes, and at most {most:,} are read", str(path))
+    return path
+
+
 def sha256_of(file: Path) -> str:
     """The SHA-256 of a file, which may be larger than memory, in hexadecimal digits."""
-    with file.open("rb") as opened:
+    with readable(file, math.inf).open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
