@@ -114,9 +114,14 @@ def test_edited_code_is_another_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("edited.py").write_text("class Net: ...\n")
     first = composed("model=mine", "model.path=edited.Net").model.code
+    nested = "model.args.steps=[[scale,{_target_: edited.Net}]]"
+    whole = composed("model=sklearn", "model.path=sklearn.pipeline.Pipeline", f"++{nested}").model.code
     Path("edited.py").write_text("class Net: width = 3\n")
     second = composed("model=mine", "model.path=edited.Net").model.code
     assert re.fullmatch("[0-9a-f]{8}", first) and first != second
+    # lru_cache: the same words are composed once
+    again = composed("model=sklearn", "model.path=sklearn.pipeline.Pipeline", f"+{nested}").model.code
+    assert whole != again
 
 
 @pytest.fixture

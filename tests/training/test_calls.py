@@ -17,6 +17,7 @@ from eegfm.runs.intervals import intervals
 from eegfm.runs.predictions import read_predictions
 from eegfm.runs.results import read_result
 from eegfm.training.calls import Table
+from eegfm.training.described import refuse_edited
 from tests.command_line import call, environment
 from tests.models.own_models import Net, make_classifier
 
@@ -86,6 +87,10 @@ def test_a_pipeline_is_scored_as_by_the_command_and_as_by_scikit_learn(place):
     x, y, subjects = eegfm.windows("synthetic")
     x_test, y_test, _ = eegfm.windows("synthetic", "test")
     np.testing.assert_allclose(pipeline.fit(x, y).predict_proba(x_test), found, rtol=1e-6)
+    with pytest.raises(EegfmError, match="type trust="):
+        eegfm.load(run, trust=["sklearn"])
+    model = eegfm.load(run, trust=["sklearn", "tests.models.own_models"])
+    np.testing.assert_allclose(model.estimator.predict_proba(x_test), found, rtol=1e-6)
     typed(place, "model=sklearn", f"model.path={PIPELINE}", "model.args.strength=0.5")
     (other,) = (place / "runs" / "single").glob("make_classifier-raw-synthetic-*")
     assert np.array_equal(read_predictions(other / "predictions_test.csv").probabilities, found)
@@ -153,6 +158,19 @@ def test_mistakes_are_sentences(place):
             eegfm.evaluate(given, data, **more)
     with pytest.raises(EegfmError, match="split='training'"):
         eegfm.windows("synthetic", "training")
+
+
+def test_a_file_that_was_edited_since_it_was_imported_is_refused(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    text = "from torch import nn\nclass Late(nn.Linear):\n    def forward(self, x):\n        return x.mean(-1) * 2\n"
+    (tmp_path / "late.py").write_text(text)
+    import late  # pyright: ignore[reportMissingImports]
+
+    refuse_edited(late.Late)
+    refuse_edited(Net)
+    (tmp_path / "late.py").write_text(text.replace("2", "3"))
+    with pytest.raises(EegfmError, match=r"late.py was edited after .* importlib.reload\(late\)"):
+        eegfm.evaluate(late.Late, data="synthetic")
 
 
 def test_the_call_outlives_the_module_of_its_name_and_importing_eegfm_loads_nothing_heavy():

@@ -110,7 +110,8 @@ def export(
         print(f"without its encoder: {model.config['encoder_left_out']}")
     for name, description in programs.items():
         print(f"{name}: {description}")
-    print(f'next        import eegfm; model = eegfm.load("{folder}")')
+    trusted = f", trust={[*trust]}" if trust else ""
+    print(f'next        import eegfm; model = eegfm.load("{folder}"{trusted})')
     if refused:
         raise EegfmError("\n".join(refused))
 

@@ -33,6 +33,7 @@ MOST = {"num_workers": 1024, "prepare_workers": 1024, "batch_size": 2**20}
 PLACE = re.compile(r"\$\{paths\.(raw|weights|cache|runs)\}")
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 BUILT = ("data", "encoder", "split", "task", "model", "trainer")  # what a finished run is used by
+GETS = "hydra.utils.get_object"
 STEPS = "eegfm.signal.steps."  # data.steps names any of them
 
 
@@ -112,7 +113,7 @@ def buildable(text: str, who: str, trust: Sequence[str] = ()) -> DictConfig:
         if isinstance(one, dict):
             _settle(one, name)
     model = found["model"]
-    if model.get("_target_") in OWN_PATH and model.get("code") not in (None, code_of(model["path"])):
+    if model.get("_target_") in OWN_PATH and model.get("code") not in (None, code_of(model)):
         log.warning("%s was made with another version of the file of %s.", who, model["path"])
     config = DictConfig(found)
     refuse_wrong_values(config)
@@ -218,16 +219,20 @@ def _refuse_target(node: dict[str, Any], path: str, who: str, trust: Sequence[st
 
     if trusted(target, trust):
         return
-    for key in ("reader", "path") if target in OWN_PATH else ("reader",):  # somebody's own, by its name
+    known = _named().get(target)
+    by_name = (
+        ("reader", "path") if target in (*OWN_PATH, GETS) else ("reader",)
+    )  # somebody's own, by its name
+    for key in by_name:
         named = node.get(key)
-        if named is not None and not (isinstance(named, str) and trusted(named, trust)):
+        ours = target == GETS and named in (known or {}).get(key, ())
+        if named is not None and not ours and not (isinstance(named, str) and trusted(named, trust)):
             typed = f" If you trust who wrote it, type trust={str(named).rpartition('.')[0]}"
             raise EegfmError(
-                f"{who}: {path}.{key} is {_short(named)}, code outside of eegfm. So a file could run anything: it "
-                f"was not imported.{typed * (DOTTED.fullmatch(str(named)) is not None)}"
+                f"{who}: {path}.{key} is {_short(named)}, which conf/ does not name: code outside of eegfm. So a file "
+                f"could run anything: it was not imported.{typed * (DOTTED.fullmatch(str(named)) is not None)}"
             )
     dotted = DOTTED.fullmatch(target) is not None
-    known = _named().get(target)
     if known is None and dotted and target.startswith(STEPS) and is_class(target):
         known = {}
     if known is None:
@@ -242,9 +247,6 @@ def _refuse_target(node: dict[str, Any], path: str, who: str, trust: Sequence[st
     for key, value in node.items():
         if key in ("_target_", "_partial_", "seen"):
             continue
-        own = key == "path" and isinstance(value, str) and trusted(value, trust)
-        if target == "hydra.utils.get_object" and not own and value not in known.get(key, ()):
-            raise EegfmError(f"{who}: {path}.{key} is {_short(value)}, which conf/ does not name.")
         # of another package the tree's arguments, or plain numbers, which name nothing
         if ours is None and key not in known and not isinstance(value, int | float | None):
             raise EegfmError(f"{who}: {path}.{key} is no argument that conf/ gives {target}.")

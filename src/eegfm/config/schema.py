@@ -105,9 +105,9 @@ def register(own: Path | None = None) -> None:
 
 
 def _code(*, _parent_: DictConfig) -> str | None:
-    """The sum of the file in which the class of a node's `path` stands; None where the path is missing."""
-    path = _parent_.get("path")
-    return None if path is None else code_of(str(path))
+    """The sum of the files in which the classes and functions of a node stand; None where there are none."""
+    node: Any = OmegaConf.to_container(_parent_, resolve=False)
+    return code_of(node)
 
 
 def _first(*values: Any) -> Any:

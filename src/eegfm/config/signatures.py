@@ -4,6 +4,7 @@ import ast
 import builtins
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from functools import cache
 from hashlib import sha256
 from importlib.machinery import PathFinder
@@ -56,8 +57,34 @@ def is_class(target: str) -> bool:
     return found is not None and isinstance(found[1], ast.ClassDef)
 
 
-def code_of(path: str) -> str | None:
-    """Eight digits of the SHA-256 of the file in which a dotted name stands; None where no file is found."""
+def code_of(node: Mapping[str, Any]) -> str | None:
+    """Eight digits of the SHA-256 of the files in which the classes and functions stand that a node names by `path`.
+
+    Those that its arguments name count as well. None where no file is found.
+    """
+    files = {file for path in _paths(node) if (file := _file_of(path)) is not None}
+    together = sha256()
+    for file in sorted(files):
+        together.update(sha256(file.read_bytes()).digest())
+    return together.hexdigest()[:8] if files else None
+
+
+def _paths(value: Any) -> Iterator[str]:
+    """The dotted names of other packages in a value."""
+    for key, one in (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    ):
+        if (
+            key in ("path", "_target_")
+            and isinstance(one, str)
+            and not one.startswith(("eegfm.", "hydra."))
+        ):
+            yield one
+        yield from _paths(one)
+
+
+def _file_of(path: str) -> Path | None:
+    """The file of the module in which a dotted name stands."""
     found, place = None, [os.getcwd(), *sys.path]
     for part in path.split(".")[:-1]:
         found = PathFinder.find_spec(part, place)
@@ -65,7 +92,7 @@ def code_of(path: str) -> str | None:
             return None
         place = list(found.submodule_search_locations or [])
     file = None if found is None or found.origin is None else Path(found.origin)
-    return sha256(file.read_bytes()).hexdigest()[:8] if file is not None and file.is_file() else None
+    return file if file is not None and file.is_file() else None
 
 
 def _find(target: str) -> Found | None:

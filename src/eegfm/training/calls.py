@@ -35,7 +35,7 @@ from eegfm.runs.reservations import reservations_of
 from eegfm.runs.results import SUBJECT_FACTS, read_result
 from eegfm.support.words import some
 from eegfm.tasks.weights import sum_of_tensors
-from eegfm.training.described import is_estimator, node_of, path_of
+from eegfm.training.described import is_estimator, node_of, path_of, refuse_edited
 from eegfm.training.opened import opened
 from eegfm.training.run import train
 
@@ -99,8 +99,11 @@ def _model(model: Any, args: Mapping[str, Any] | None) -> tuple[str, dict[str, A
         node = node_of(model)
         return "sklearn", {"path": node.pop("_target_"), "args": {**node, **(args or {})}}
     if isinstance(model, nn.Module):
+        refuse_edited(type(model))
         return "mine", {"path": path_of(type(model)), "args": dict(args or {})}
     path = model if isinstance(model, str) else path_of(model)
+    if not isinstance(model, str):
+        refuse_edited(model)
     return "sklearn" if _makes_estimator(path) else "mine", {"path": path, "args": dict(args or {})}
 
 

@@ -2,6 +2,9 @@
 
 import inspect
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -40,6 +43,33 @@ def path_of(value: Any) -> str:
     return f"{module}.{name}"
 
 
+def refuse_edited(value: Any) -> None:
+    """Raise EegfmError if the file of a class or function was edited since this session has imported it.
+
+    A run is named by its file, and would be filed under code that it was not made with.
+    """
+    file = Path(getattr(sys.modules.get(value.__module__), "__file__", None) or "")
+    if file.suffix != ".py" or not file.is_file():
+        return
+    there = dict(_codes(compile(file.read_bytes(), str(file), "exec")))
+    functions = [value, *vars(value).values()] if isinstance(value, type) else [value]
+    here = [one.__code__ for one in map(inspect.unwrap, functions) if hasattr(one, "__code__")]
+    if any(there.get(one.co_qualname) != one for one in here if Path(one.co_filename) == file):
+        module = value.__module__
+        raise EegfmError(
+            f"{file} was edited after this session had imported {value.__qualname__}. Import it again: "
+            f"import importlib, {module}; importlib.reload({module}); or begin a new session."
+        )
+
+
+def _codes(code: CodeType) -> Iterator[tuple[str, CodeType]]:
+    """Every function in compiled code, by its name within the module."""
+    for one in code.co_consts:
+        if isinstance(one, CodeType):
+            yield one.co_qualname, one
+            yield from _codes(one)
+
+
 def node_of(value: Any) -> Any:
     """An argument as plain values; an estimator as the path of its class and those arguments that are no defaults.
 
@@ -60,6 +90,7 @@ def node_of(value: Any) -> Any:
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: node_of(one) for key, one in value.items()}
     if inspect.isfunction(value):
+        refuse_edited(value)
         return {"_target_": "hydra.utils.get_object", "path": path_of(value)}
     raise EegfmError(
         f"A {type(value).__name__} among the arguments of an estimator cannot be written into a run's config. Write a "
