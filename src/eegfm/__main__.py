@@ -39,7 +39,7 @@ def main() -> None:
     with arguments(f"eegfm {command}", *sys.argv[2:]):
         try:
             import_module(COMMANDS[command][0]).main()
-        except OSError as error:
+        except Exception as error:  # a full disk is told by whatever library meets it
             if not (refused := refused_by_disk(error, Path.cwd())):
                 raise
             sys.exit(refused)

@@ -122,6 +122,20 @@ def test_what_fails_is_told_with_its_reason_and_the_search_goes_on(place):
         quick(["paths.runs=none", "model.a=choice(9)"])
 
 
+def test_a_search_whose_disk_is_full_stops_and_goes_on_when_there_is_room(place):
+    """The disk says nothing of a setting: none is told to have failed, and none is lost."""
+    space = ["model.a=choice(0,1,2)", GRID]
+    (place / "full").touch()
+    for _ in range(5):
+        with pytest.raises(EegfmError, match="A disk is full"):
+            quick(space)
+    assert len(begun(place)) == 5, "one training a time, not every setting in turn"
+    (place / "full").unlink()
+    folder = searched(place, *space)
+    assert sorted(row["state"] for row in rows(folder)) == ["complete"] * 3 + ["interrupted"] * 5
+    assert {row["model.a"] for row in rows(folder) if row["state"] == "complete"} == {"0", "1", "2"}
+
+
 @pytest.mark.slow
 @pytest.mark.long  # imports of seconds
 def test_sqlite_holds_a_search_as_well(place):

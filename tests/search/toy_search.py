@@ -1,11 +1,12 @@
 """A training that costs nothing, behind the real sweeper: `python -m tests.search.toy_search <overrides>`.
 
 `quick` is the same search without Hydra around it, which takes a quarter of a second to compose a config.
-Validation is best at a=2, b=1, the test score where validation is worst. a=9 fails. $TOY_HANGS_AT: the
-training of that number, counted over all processes, takes a minute; $TOY_WAITS_FOR: none ends before so many processes
-have begun one.
+Validation is best at a=2, b=1, the test score where validation is worst. a=9 fails, and
+where there is a file `full` all do, as on a full disk. $TOY_HANGS_AT: the training of that
+number, counted over all processes, takes a minute; $TOY_WAITS_FOR: none ends before so many processes have begun one.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError
 from eegfm.runs.status import at_work
 from eegfm.search.loop import search
+from eegfm.support.files import refused_by_disk
 
 GROUPS = ("data", "encoder", "model")
 CONFIG = """
@@ -71,6 +73,8 @@ def train(config: DictConfig, folder: Path) -> float:
             deadline = time.monotonic() + 60
             while _pids() < int(os.environ.get("TOY_WAITS_FOR", 1)) and time.monotonic() < deadline:
                 time.sleep(0.02)
+            if Path("full").exists():
+                raise EegfmError(refused_by_disk(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), folder))
             if a == 9:
                 raise EegfmError("Nine is no depth.")
             value = value_of(a, b)

@@ -22,7 +22,7 @@ from eegfm.runs.slurm import queue
 from eegfm.runs.status import at_work, look, now, progress
 from eegfm.search.plan import Plan, as_overrides
 from eegfm.search.space import as_text
-from eegfm.support.files import readable
+from eegfm.support.files import DISK_FULL, readable
 from eegfm.support.locks import locked
 from eegfm.support.summed import without_sum
 
@@ -138,6 +138,10 @@ def _settle(
     if status is not None and status.state != "done" and status.updated_at < attrs.get("asked_at", ""):
         status = None  # it is of an earlier search
     state = "" if status is None else status.state
+    reason = (status.reason if status else "") or error
+    full = state != "done" and DISK_FULL in reason
+    if full and not abandoned:  # it stays as it is, and is queued again when the same command has room
+        raise EegfmError(reason)
     if state in ("running", "queued") or (status and state == "preempted" and status.job):
         return
     if state == "done":
@@ -154,9 +158,9 @@ def _settle(
         assert status is not None
         trials.note(trial.number, "reason", status.reason)
         study.tell(trial.number, state=TrialState.PRUNED)
-    elif state == "failed" or not abandoned:
-        _fail(trials, trial.number, (status.reason if status else "") or error or "it left no status")
-    elif (times := attrs.get("times", 0) + 1) > AGAIN:
+    elif (state == "failed" and not full) or not abandoned:
+        _fail(trials, trial.number, reason or "it left no status")
+    elif (times := attrs.get("times", 0) + (not full)) > AGAIN:
         _fail(trials, trial.number, f"interrupted {times} times")
     else:
         trials.note(trial.number, "interrupted", True)

@@ -16,6 +16,7 @@ from typing import Any
 from eegfm.contracts import EegfmError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL = "A disk is full"  # as it is told, in a status too
 LARGEST = 2**30  # bytes of a table or a JSON file
 NO_RIGHT = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -71,7 +72,7 @@ def refused_by_disk(error: BaseException, folder: Path) -> str:
         return ""
     free = shutil.disk_usage(folder).free / 1e6
     return (
-        f"A disk is full, or your share of it: {error} ({free:,.1f} MB are free at {folder}). What was saved before is "
+        f"{DISK_FULL}, or your share of it: {error} ({free:,.1f} MB are free at {folder}). What was saved before is "
         "whole: make room, and the same command goes on."
     )
 
