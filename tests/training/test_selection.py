@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from eegfm.contracts import EegfmError
 from eegfm.tasks.classify import Classify
-from eegfm.training.selection import checkpoint_callbacks, chooses
+from eegfm.training.selection import BestEpoch, checkpoint_callbacks, chooses
 from tests.composed import composed
 from tests.tasks.toy import Backbone, spec_of
 
@@ -143,3 +143,15 @@ def test_a_fit_whose_folder_was_moved_does_not_forget_the_best(tmp_path):
     metric, moved = [0.6, 0.8, 0.7, 0.75], tmp_path / "moved"
     assert fit(tmp_path / "run", metric, stop_after=2, moved=moved) == {"best": 1, "last": 3}
     assert {path.name for path in moved.iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+def test_a_resumed_run_keeps_all_that_its_checkpoint_says_of_the_choice(tmp_path):
+    """Killed after its last epoch, it would write another checkpoint than the run that was not."""
+    best = BestEpoch(tmp_path, monitor="val/auroc", mode="max")
+    score = torch.tensor(0.7)
+    best.current_score = best.best_model_score = best.kth_value = score
+    best.best_model_path = best.kth_best_model_path = str(tmp_path / "best.ckpt")
+    best.best_k_models = {best.best_model_path: score}
+    again = BestEpoch(tmp_path, monitor="val/auroc", mode="max")
+    again.load_state_dict(best.state_dict())
+    assert again.state_dict() == best.state_dict()

@@ -64,6 +64,7 @@ class Kept(ModelCheckpoint):
         moved = {name: here(state_dict[name]) for name in paths}
         best = {here(path): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
+        self.current_score = state_dict.get("current_score")  # which it saves, and does not take up
 
 
 class WithinEpoch(Kept):
