@@ -1,5 +1,8 @@
 """`eegfm` and `python -m eegfm`: list all commands, or run one."""
 
+import os
+import select
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +22,24 @@ Commands
 
 
 def main() -> None:
+    try:
+        _run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _unread():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _unread() -> bool:
+    """Whether nobody reads what is printed any more: `eegfm train --help | head`."""
+    pipe = select.poll()
+    pipe.register(sys.stdout.fileno(), 0)  # an error is told in any case
+    return any(event & select.POLLERR for _, event in pipe.poll(0))
+
+
+def _run() -> None:
     print_anything()
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
         print(

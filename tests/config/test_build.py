@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from eegfm.config.make import check_types, make
 from eegfm.config.schema import config_dir
 from eegfm.contracts import EegfmError
 from eegfm.reporting.published import published
-from tests.command_line import call, call_afresh
+from tests.command_line import call, call_afresh, environment
 from tests.composed import composed
 from tests.config.test_who_wins import leaves
 
@@ -255,6 +256,23 @@ def test_the_screen_of_commands_names_each(tmp_path):
     assert len(shown.stdout.splitlines()) < 25
     wrong = call("eegfm", "tarin", cwd=tmp_path)
     assert wrong.returncode == 2 and "train" in wrong.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("typed", [[], ["train", "--help"]])
+def test_a_screen_that_nobody_reads_to_its_end_is_no_traceback(tmp_path, typed):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "eegfm", *typed],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.slow

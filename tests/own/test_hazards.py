@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from eegfm.contracts import EegfmError
+from eegfm.data.verifying.verify import verify
 from tests.corpus import CHANNELS
 from tests.own.folder import GROUPS, PEOPLE, declared, folder, prepared, signal, write
 
@@ -60,6 +61,8 @@ def test_square_brackets_are_themselves(tmp_path):
         ({"files": "{label}-{subject}/*.set"}, "files: {label}-{subject}/*.set matches none of the 13 files below "
          "{root}. There are 12 .edf, 1 .csv, such as S1/rest.edf, S1/task.edf, S2/rest.edf and 10 more."),
         ({"leave_out": {"S9/*": "ill"}}, "leave_out: S9/* is none of the 12 recordings below {root} (S1/rest.edf"),
+        ({"leave_out": {"S[12]/rest.edf": "ill"}}, "and 9 more). Square brackets are "
+         "themselves; ? stands for one letter, * for several."),
         ({"leave_out": {"**": "all"}}, "leave_out leaves out all 12 recordings"),
         ({"classes": {"rest": "rest", "work": "work"}}, "{root}/S1/task.edf: 'task' stands for no class (rest: rest, "
          "work: work). Add it under classes, or say why it is not used under leave_out"),
@@ -309,6 +312,12 @@ def test_a_partial_preparation_is_no_census(root):
         prepared(declared(), root)
     assert str(error.value).endswith("or why they are not used: leave_out: {<pattern>: <reason>}")
     assert "Fetch the file again" not in str(error.value)
+    (check,) = [
+        one for one in verify(declared(), root, root.parent, progress=False) if one.name == "readable"
+    ]
+    assert check.found.startswith("1 of 12 recordings are not usable: S6-task: ")
+    assert "etch" not in check.found + check.remedy
+    assert check.remedy.endswith("or why they are not used: leave_out: {<pattern>: <reason>}")
     store = prepared(declared(), root, allow_partial=True)
     assert not store.folder.with_name(f"{store.folder.name}.counted.json").exists()
 

@@ -136,6 +136,8 @@ class Files:
                     f"leave_out: {pattern.text} is none of the {len(found)} recordings below {root} "
                     f"({some([part.path for part in found], 3)})"
                     + (" and no key of a table." if self.tables else ".")
+                    + " Square brackets are themselves; ? stands for one letter, * for several."
+                    * ("[" in pattern.text)
                 )
         if all(part.left_out for part in found):
             raise EegfmError(f"leave_out leaves out all {len(found)} recordings below {root}.")

@@ -258,8 +258,8 @@ def _missing_sentence(
     )
 
 
-_OWN_REMEDY = (
-    "\nOr say in their YAML what is right of them (units, raw_sfreq, aliases, windows), or why they are not used: "
+OWN_REMEDY = (
+    "say in their YAML what is right of them (units, raw_sfreq, aliases, windows), or why they are not used: "
     "leave_out: {<pattern>: <reason>}"
 )
 
@@ -298,7 +298,7 @@ def _failure_sentence(benchmark: BenchmarkSpec, failures: Sequence[Failure], n: 
         f"{benchmark.title}: {len(failures)} of {n} recordings are not usable:\n{shown(failures)}\n"
         "The other recordings are prepared and kept. Repair these files and run the same command again. To leave "
         "them out, marked as partial in every report: data.allow_partial=true"
-        + (_OWN_REMEDY if benchmark.own else "")
+        + (f"\nOr {OWN_REMEDY}" if benchmark.own else "")
     )
 
 

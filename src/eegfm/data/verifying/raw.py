@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eegfm.benchmarks.spec import SUMS, BenchmarkSpec, LeftOut, Source
-from eegfm.contracts import EegfmError
+from eegfm.contracts import FETCH_AGAIN, EegfmError
 from eegfm.data.census import copies
-from eegfm.data.preparing.pipeline import is_there
+from eegfm.data.preparing.pipeline import OWN_REMEDY, is_there
 from eegfm.data.preparing.sums import sums_beside
 from eegfm.data.store import SampleStore
 from eegfm.data.verifying.checks import Check, Meter, Remedies, Verdict, how_to_get
@@ -102,7 +102,9 @@ def _open_strangers(files: _Files, meter: Meter) -> None:
         except LeftOut as reason:
             files.left_out[source.recording] = str(reason)
         except EegfmError as error:
-            files.unreadable[source.recording] = str(error)
+            own = files.benchmark.own
+            said = str(error).replace(FETCH_AGAIN, "").strip() if own else str(error)
+            files.unreadable[source.recording] = said
         except Exception as error:  # a reader may raise anything on a damaged file
             files.unreadable[source.recording] = f"{source.path} ({type(error).__name__}: {error})"
         meter.did(size)
@@ -185,17 +187,23 @@ def _come_since(files: _Files, remedies: Remedies) -> list[Check]:
     return [Check("come since", found, "none", "warning", remedy)]
 
 
+def _first(said: dict[str, str]) -> str:
+    """The first recordings with what is said of each, and how many more there are."""
+    more = [f"and {len(said) - 5} more"] if len(said) > 5 else []
+    return "; ".join([f"{name}: {what}" for name, what in list(said.items())[:5]] + more)
+
+
 def _readable(files: _Files, remedies: Remedies) -> list[Check]:
     checks = []
     if files.unreadable:
-        reasons = [f"{name}: {reason}" for name, reason in files.unreadable.items()]
-        found = f"{len(reasons):,} of {len(files.present):,} recordings cannot be read: {'; '.join(reasons[:5])}"
-        checks.append(Check("readable", found, "every recording", "off", "Fetch them again."))
+        reasons = _first(files.unreadable)
+        found = f"{len(files.unreadable):,} of {len(files.present):,} recordings are not usable: {reasons}"
+        remedy = f"Repair them, or {OWN_REMEDY}" if files.benchmark.own else "Fetch them again."
+        checks.append(Check("readable", found, "every recording", "off", remedy))
     elif files.strangers:
         checks.append(Check("readable", f"{len(files.strangers):,} recordings opened", "every recording"))
     if files.unusable:
-        reasons = [f"{name}: {reason}" for name, reason in files.unusable.items()]
-        found = f"{len(reasons):,} recordings when the store was made: {'; '.join(reasons[:5])}"
+        found = f"{len(files.unusable):,} recordings when the store was made: {_first(files.unusable)}"
         remedy = f"Repair these files, then {remedies.prepare}"
         checks.append(Check("unusable", found, "none", "warning", remedy))
     return checks
