@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from eegfm.config.make import refuse_wrong_values
+from eegfm.config.own import named_here
 from eegfm.config.schema import config_dir, configured_paths
 from eegfm.config.signatures import arguments, code_of, is_class
 from eegfm.contracts import EegfmError
@@ -226,6 +227,7 @@ def _refuse_target(node: dict[str, Any], path: str, who: str, trust: Sequence[st
     for key in by_name:
         named = node.get(key)
         ours = target == GETS and named in (known or {}).get(key, ())
+        ours = ours or (isinstance(named, str) and named in named_here(key))
         if named is not None and not ours and not (isinstance(named, str) and trusted(named, trust)):
             typed = f" If you trust who wrote it, type trust={str(named).rpartition('.')[0]}"
             raise EegfmError(

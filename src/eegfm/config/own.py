@@ -4,8 +4,10 @@
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import yaml
 from hydra.core.hydra_config import HydraConfig
 
 from eegfm.config.schema import config_dir
@@ -19,6 +21,21 @@ def found_here() -> Path | None:
     if (folder / "train.yaml").exists() or not any((folder / group).is_dir() for group in groups):
         return None
     return folder
+
+
+def named_here(key: str) -> set[str]:
+    """What the person's own options beside them give this key, such as `reader`: code that is theirs."""
+    folder, found = found_here(), set[str]()
+    for file in sorted(folder.rglob("*.yaml")) if folder else ():
+        with suppress(OSError, ValueError, yaml.YAMLError):
+            nodes = [
+                yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+            ]
+            for node in nodes:  # it grows by what is in it
+                if isinstance(node, dict):
+                    nodes.extend(node.values())
+                    found |= {node[key]} if isinstance(node.get(key), str) else set()
+    return found
 
 
 def searchpath(folder: Path | None) -> list[str]:
