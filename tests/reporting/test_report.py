@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from eegfm.reporting.run_folders import find_runs, read_runs
 from eegfm.reporting.scores import difference, interval, score
 from eegfm.reporting.tables import tables
 from eegfm.runs.predictions import read_predictions
-from eegfm.runs.results import read_result
+from eegfm.runs.results import read_result, write_result
 from eegfm.support.summed import with_sum, without_sum
 from eegfm.tasks.metric_names import METRICS
 from tests.command_line import call, call_afresh
@@ -317,3 +318,15 @@ def test_the_command_line(tmp_path: Path) -> None:
         and "There is no folder nowhere" in wrong.stderr
         and "Traceback" not in wrong.stderr
     )
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_a_narrow_screen_loses_columns_of_metrics_and_no_reservation(
+    tmp_path, columns, monkeypatch, capsys
+):
+    folder = tmp_path / "e" / "a"
+    write_result(folder, replace(make_run(folder, 1), seen={"tuev": "a part of TUEG"}))
+    monkeypatch.setenv("COLUMNS", str(columns))
+    main([str(tmp_path)])
+    said = capsys.readouterr().out
+    assert "SEEN" in said and "on a wider screen" in said and "AUC-PR" in said.split("on a wider screen")[1]

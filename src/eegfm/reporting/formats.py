@@ -63,11 +63,11 @@ def _show_table(screen: "Console", table: Table) -> None:
     from rich.table import Table as Grid
     from rich.text import Text
 
-    # the main metrics always; as many of the others as fit (18 columns each) beside a label of 40 columns
-    extra = [metric for metric in table.metrics if metric not in MAIN]
-    main = [metric for metric in table.metrics if metric in MAIN]
-    room = max(0, (screen.width - 40) // 18 - len(main))
-    shown = main + extra[:room]
+    # as many metrics as fit (18 columns each), the main ones first, beside a label that keeps its reservations legible
+    metrics = sorted(table.metrics, key=lambda metric: metric not in MAIN)
+    label_width = 40 if screen.width >= 100 else 24
+    room = max(1, (screen.width - label_width) // 18)
+    shown = metrics[:room]
     grid = Grid(
         title=Text(visible(table.title), style="bold"),
         title_justify="left",
@@ -101,8 +101,8 @@ def _show_table(screen: "Console", table: Table) -> None:
         grid.add_row(Text(visible(f"  {title}")), *(Text(cell) for cell in cells), style="dim")
     screen.print(grid)
     note(screen, LEGEND)
-    if len(shown) < len(table.metrics):
-        left_out = ", ".join(short(metric) for metric in extra[room:])
+    if len(shown) < len(metrics):
+        left_out = ", ".join(short(metric) for metric in metrics[room:])
         note(screen, f"on a wider screen, and in --csv and --markdown: {left_out}")
     for group in table.groups:
         if group.references:
