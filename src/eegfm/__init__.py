@@ -76,7 +76,7 @@ def evaluate(
 
 
 def datasets(data: str, *, settings: "Sequence[str]" = ()) -> "Splits":
-    """Train, validation and test split of a data set as `torch.utils.data.Dataset`s, prepared first if need be.
+    """Train, validation and test split of a data set as `torch.utils.data.Dataset` objects, prepared first if need be.
 
     An item is (x, y): [channel, time] in microvolts, and the class as a number. `subjects`, `keys` and `labels` are in
     the order of the items, `spec` says channels, places, rate and classes. `settings` are as on the command line.
