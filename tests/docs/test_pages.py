@@ -3,6 +3,8 @@
 import re
 import shlex
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -22,15 +24,20 @@ def name_of(page: Page) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", RUN, ids=name_of)
-def test_the_commands_of_a_page_say_what_it_shows(page, tmp_path, request):
-    laid(page, tmp_path, request.getfixturevalue("eeg_data") if page.needs else None)
-    for command in page.commands():
-        wrong = differences(command.shown, run(command.typed, tmp_path))
-        assert not wrong, f"{name_of(page)}:{command.lines[0]}: $ {command.typed}\n{wrong}"
-    if any(page.fences("pycon")):
-        options = ("-o", "ELLIPSIS", "-o", "NORMALIZE_WHITESPACE")
-        done = call("doctest", *options, str(page.path), cwd=tmp_path)
-        assert done.returncode == 0, done.stdout + done.stderr
+def test_the_commands_of_a_page_say_what_it_shows(page, request):
+    recordings = request.getfixturevalue("eeg_data") if page.needs else None
+    with (
+        tempfile.TemporaryDirectory() as folder
+    ):  # as long a name as when the page was written: lines break alike
+        place = Path(folder)
+        laid(page, place, recordings)
+        for command in page.commands():
+            wrong = differences(command.shown, run(command.typed, place))
+            assert not wrong, f"{name_of(page)}:{command.lines[0]}: $ {command.typed}\n{wrong}"
+        if any(page.fences("pycon")):
+            options = ("-o", "ELLIPSIS", "-o", "NORMALIZE_WHITESPACE")
+            done = call("doctest", *options, str(page.path), cwd=place)
+            assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)

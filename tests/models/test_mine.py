@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -193,7 +194,9 @@ def test_it_is_found_in_the_working_folder_by_the_command_that_is_installed(plac
         "        super().__init__(nn.Flatten(), nn.Linear(n_channels * n_times, n_classes))\n")  # fmt: skip
     code = "import sys; sys.path[:] = [one for one in sys.path if one]; from eegfm.__main__ import main; main()"
     typed = ["train", "model=mine", "model.path=beside.Lin", "data=synthetic", *SHORT]
-    done = subprocess.run(["python", "-P", "-c", code, *typed], cwd=place, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, *typed], cwd=place, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert [*(place / "runs" / "single").glob("Lin-raw-synthetic-*/result.json")]
 

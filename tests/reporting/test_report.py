@@ -330,3 +330,8 @@ def test_a_narrow_screen_loses_columns_of_metrics_and_no_reservation(
     main([str(tmp_path)])
     said = capsys.readouterr().out
     assert "SEEN" in said and "on a wider screen" in said and "AUC-PR" in said.split("on a wider screen")[1]
+    main([str(tmp_path), "--by-subject"])
+    subjects = capsys.readouterr().out.split("test subjects, seed 1")[1]
+    assert all(name in subjects for name in ("S32", "S33", "S34"))
+    whole = said.split("mean ± ")[0] + subjects * (columns >= 80)
+    assert not re.search(r"\b0\.\d{1,3}(?= {2}|\n)", whole), "a number that is cut is another number"

@@ -90,14 +90,22 @@ def _refuse_together(config: DictConfig, hydra: Any) -> None:
 
 
 def _refuse_struck_out(config: DictConfig, typed: list[str]) -> None:
-    """Refuse `~data.batch_size`: another value would hold, of which the run says nothing."""
+    """Refuse `~data.batch_size`: another value would hold, of which the run says nothing.
+
+    Where another class was typed for the node, it may well not have that argument.
+    """
+    anew = {
+        text.partition("=")[0].lstrip("+").removesuffix("._target_")
+        for text in typed
+        if "._target_=" in text
+    }
     for text in typed:
         key = text.removeprefix("~").partition("=")[0]
         node, _, name = key.rpartition(".")
         parent: Any = (
             OmegaConf.select(config, node) if text.startswith("~") and node and "/" not in key else None
         )
-        if OmegaConf.is_dict(parent) and "_target_" in parent:
+        if OmegaConf.is_dict(parent) and "_target_" in parent and node not in anew:
             raise EegfmError(f"~{key}: {node} needs its {name}. To change it, type {key}=<value>")
 
 

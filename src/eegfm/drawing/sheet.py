@@ -164,14 +164,17 @@ def show(console: "Console", sheet: Sheet) -> None:
     title = Text(visible(sheet.title), style="bold")
     tall = any("\n" in cell for row in sheet.rows for cell in row)
     shown = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
-    # otherwise columns of words shrink to a few letters each; numbers may then break at spaces
-    narrow = len(sheet.text) > 1 and console.width < 16 * len(sheet.header)
+    lines = [[line for cell in (name, *column) for line in cell.splitlines() or [""]]
+             for name, *column in zip(sheet.header, *sheet.rows, strict=True)]  # fmt: skip
+    # otherwise columns of words, such as subjects, vanish, and numbers lose digits: they may then break at spaces
+    narrow = console.width < sum(max(map(len, column)) + 3 for column in lines)
     for i, name in enumerate(sheet.header):
         words = i in sheet.text
         shown.add_column(
             Text(visible(name)),
             justify="left" if words else "right",
             no_wrap=not words and not narrow,
+            min_width=min(20, max(map(len, " ".join(lines[i]).split()), default=1)) if narrow else None,
             overflow="fold",
         )
     for i, row in enumerate(sheet.rows):

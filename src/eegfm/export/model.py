@@ -38,7 +38,6 @@ from eegfm.support.files import refuse_links, sha256_of
 from eegfm.support.summed import with_sum, without_sum
 from eegfm.tasks.decision import decide
 from eegfm.tasks.features import Features
-from eegfm.tasks.fitted import read_skops
 from eegfm.tasks.weights import SUM, read_safetensors, sum_of_tensors
 
 if TYPE_CHECKING:
@@ -303,6 +302,8 @@ def read(folder: Path, make: Callable[[dict[str, Any]], Portable] = Portable) ->
     model = filled(model, state, str(folder / WEIGHTS))
     if config.get("estimator"):
         refuse_changed(folder / ESTIMATOR, [str(config["estimator"])])
+        from eegfm.tasks.fitted import read_skops  # imports scikit-learn, which other models do not need
+
         model.estimator = read_skops(
             folder / ESTIMATOR, model.trust, "Export the run again: eegfm export <run>"
         )

@@ -26,11 +26,12 @@ from eegfm.reporting.tables import (
     tables,
 )
 from eegfm.support.words import console, visible
-from eegfm.tasks.metric_names import MAIN, short
+from eegfm.tasks.metric_names import MAIN, NO_SCORE, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console
+    from rich.text import Text as RichText
 
 
 def show(
@@ -63,11 +64,7 @@ def _show_table(screen: "Console", table: Table) -> None:
     from rich.table import Table as Grid
     from rich.text import Text
 
-    # as many metrics as fit (18 columns each), the main ones first, beside a label that keeps its reservations legible
-    metrics = sorted(table.metrics, key=lambda metric: metric not in MAIN)
-    label_width = 40 if screen.width >= 100 else 24
-    room = max(1, (screen.width - label_width) // 18)
-    shown = metrics[:room]
+    shown, left_out = _that_fit(table, screen.width)
     grid = Grid(
         title=Text(visible(table.title), style="bold"),
         title_justify="left",
@@ -84,16 +81,7 @@ def _show_table(screen: "Console", table: Table) -> None:
         reasons = incomparable(group)
         if reasons and table.published:
             label.append(f"\nnot comparable: {', '.join(reasons)}", style="not bold yellow")
-        cells = []
-        for metric in shown:
-            cell = Text(score(group, metric), style="bold")
-            below = [text for text in (interval(group, metric), spread(group, metric)) if text]
-            cell.append("".join(f"\n{text}" for text in below), style="not bold")
-            if metric in group.references:
-                cell.append(f"\npublished\n{table.cite(group.references[metric])}", style="not bold dim")
-                cell.append(f"\nours minus it\n{difference(group, metric)}", style="not bold dim")
-            cells.append(cell)
-        grid.add_row(label, *cells, end_section=True)
+        grid.add_row(label, *(_cell(table, group, metric) for metric in shown), end_section=True)
     if table.published:
         grid.add_row(Text("published", style="italic dim"))
     for title, row in table.published.items():
@@ -101,9 +89,9 @@ def _show_table(screen: "Console", table: Table) -> None:
         grid.add_row(Text(visible(f"  {title}")), *(Text(cell) for cell in cells), style="dim")
     screen.print(grid)
     note(screen, LEGEND)
-    if len(shown) < len(metrics):
-        left_out = ", ".join(short(metric) for metric in metrics[room:])
-        note(screen, f"on a wider screen, and in --csv and --markdown: {left_out}")
+    if left_out:
+        names = ", ".join(map(short, left_out))
+        note(screen, f"on a wider screen, and in --csv and --markdown: {names}")
     for group in table.groups:
         if group.references:
             note(screen, f"{group.label}: {'; '.join(remarks(group))}")
@@ -112,6 +100,37 @@ def _show_table(screen: "Console", table: Table) -> None:
     for i, source in enumerate(table.sources, 1):
         note(screen, f"{raised(i)} {source}")
     screen.print()
+
+
+def _cell(table: Table, group: Group, metric: str) -> "RichText":
+    from rich.text import Text
+
+    cell = Text(score(group, metric), style="bold")
+    below = [text for text in (interval(group, metric), spread(group, metric)) if text]
+    cell.append("".join(f"\n{text}" for text in below), style="not bold")
+    if metric in group.references:
+        cell.append(f"\npublished\n{table.cite(group.references[metric])}", style="not bold dim")
+        cell.append(f"\nours minus it\n{difference(group, metric)}", style="not bold dim")
+    return cell
+
+
+def _that_fit(table: Table, width: int) -> tuple[list[str], list[str]]:
+    """The metrics whose columns fit whole, the main scores first, and the others.
+
+    Beside them is a label that keeps its reservations legible. A number that is cut would be another number, and a
+    label without its columns would lose its reservations.
+    """
+    shown: list[str] = []
+    left = width - (40 if width >= 100 else 26)
+    metrics = sorted(table.metrics, key=lambda metric: metric not in MAIN)
+    for metric in sorted(metrics, key=lambda metric: (metric not in MAIN, metric in NO_SCORE)):
+        texts = [short(metric), *(_cell(table, group, metric).plain for group in table.groups)]
+        texts += [table.cite(row[metric]) for row in table.published.values() if metric in row]
+        left -= max(len(line) for text in texts for line in text.splitlines()) + 3
+        if left < 0 and shown:
+            break
+        shown.append(metric)
+    return [one for one in metrics if one in shown], [one for one in metrics if one not in shown]
 
 
 def markdown(

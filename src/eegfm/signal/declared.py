@@ -3,9 +3,19 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from eegfm.signal.formats.any_file import open_any
-from eegfm.signal.formats.opened import Opened
+if TYPE_CHECKING:
+    from eegfm.signal.formats.opened import Opened
+
+
+def by_its_format(path: Path) -> "Opened":
+    """The file by the reader of its format (`formats.any_file.open_any`)."""
+    from eegfm.signal.formats.any_file import (
+        open_any,  # imports MNE, which a list of benchmarks does not wait for
+    )
+
+    return open_any(path)
 
 
 def nobody(path: Path) -> str:
@@ -26,14 +36,14 @@ class Declared:
 
     units: Mapping[str, str | float] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
-    open: Callable[[Path], Opened] = open_any
+    open: "Callable[[Path], Opened]" = by_its_format
     person: Callable[[Path], str] = nobody
 
-    def opened(self, path: Path) -> Opened:
+    def opened(self, path: Path) -> "Opened":
         """The file, with what is declared of it. Raises EegfmError as `open` does, and as `Opened.in_units`."""
         return self.of(self.open(path))
 
-    def of(self, file: Opened) -> Opened:
+    def of(self, file: "Opened") -> "Opened":
         """An open file, with what is declared of its units and names. Raises EegfmError as `Opened.in_units`."""
         file = file.in_units(self.units) if self.units else file
         return replace(file, aliases=self.aliases) if self.aliases else file

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from eegfm.build import Run, build
 from eegfm.config.corpora import one_corpus
 from eegfm.contracts import EEGBatch, EegfmError
+from eegfm.nn.scaling import fit_unit
 from eegfm.support.words import console, some
 from eegfm.tasks.classify import Classify
 from eegfm.tasks.fitted import FitsInOneGo, read_fitted, write_fitted
@@ -96,6 +97,7 @@ def _of_network(task: Any, fresh: Any, batch: EEGBatch) -> Iterator[Found]:
     """The checks of a classifying task; `fresh` is the same made anew, from another seed."""
     if hasattr(task.backbone, "fit_input"):
         task.backbone.fit_input([batch.x])
+    fit_unit(task.backbone, [batch.x])
     first = _shape(task, batch)
     yield first
     if first.failed:
