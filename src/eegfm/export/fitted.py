@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from eegfm.contracts import EegfmError
 from eegfm.nn.head import class_probabilities, light_mlp
-from eegfm.tasks.estimate import probabilities_of
 
 
 class FittedHead(nn.Module):
@@ -80,6 +79,10 @@ class OwnEstimator(nn.Module):
     def features(self, x: Float[Tensor, "batch channel time"]) -> Float[Tensor, "batch class"]:
         """The probabilities of all classes."""
         refuse_export()
+        from eegfm.tasks.estimate import (
+            probabilities_of,  # imports scikit-learn, which other models do not need
+        )
+
         found = probabilities_of(self.estimator, x.detach().cpu().numpy(), self.n_classes)
         return torch.from_numpy(found).to(x.device)
 
