@@ -70,7 +70,7 @@ def test_folds_of_other_settings_or_with_common_people_are_not_joined(tmp_path):
     fold(tmp_path / "b", 1, 0, ["S1", "S2"])
     fold(tmp_path / "b", 1, 1, ["S2", "S3"])
     groups, _ = groups_of(tmp_path / "b")
-    assert [len(group.subjects()) for group in groups] == [2]
+    assert [len(group.subjects()) for group in groups] == [2, 2]
 
 
 def test_where_a_label_is_a_persons_own_persons_are_scored_over_all_folds(tmp_path):

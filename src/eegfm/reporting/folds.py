@@ -49,8 +49,9 @@ def folded(runs: Iterable[Run]) -> tuple[list[Run], list[Problem]]:
                 Problem(older.folder, f"not counted: {run.label()} is a later run of the same fold")
             )
         folds[fold] = run
-    joined = [_joined([folds[fold] for fold in sorted(folds)]) for folds in divisions.values()]
-    return [*others, *joined], repeats
+    for folds in divisions.values():
+        others += _joined([folds[fold] for fold in sorted(folds)])
+    return others, repeats
 
 
 def _division(run: Run) -> str:
@@ -63,19 +64,17 @@ def _division(run: Run) -> str:
     )
 
 
-def _joined(folds: Sequence[Run]) -> Run:
+def _joined(folds: Sequence[Run]) -> Sequence[Run]:
+    """The folds as one run; as they are if there is one, or if one person is tested in several."""
     tested = [subject for run in folds for subject in run.result.benchmark.subjects["test"]]
     if len(folds) == 1 or len({*tested}) < len(tested):
-        return folds[0]
+        return folds
     first = folds[0]
     metrics, rows = scores_of(pooled(folds), first.folder / PREDICTIONS)
     facts, split = first.result.benchmark, dict(first.result.benchmark.split)
     del split["fold"]
     whole = split.get("folds") or len({one for ids in facts.subjects.values() for one in ids})
-    census = {
-        name: np.sum([run.result.benchmark.census.get(name, []) for run in folds], axis=0)
-        for name in ("test",)
-    }
+    counts = np.sum([run.result.benchmark.census.get("test", []) for run in folds], axis=0)
     result = replace(
         first.result,
         metrics={"test": metrics},
@@ -86,11 +85,11 @@ def _joined(folds: Sequence[Run]) -> Run:
             facts,
             split={**split, "folds": f"{len(folds)} of {whole}"},
             subjects={**facts.subjects, "test": sorted(tested)},
-            census={**facts.census, **{name: counts.tolist() for name, counts in census.items()}},
+            census={**facts.census, "test": counts.tolist()},
         ),
     )
     config = {**first.config, "split": {k: v for k, v in first.config["split"].items() if k != "fold"}}
-    return FoldedRun(first.folder, result, config, tuple(folds))
+    return [FoldedRun(first.folder, result, config, tuple(folds))]
 
 
 def pooled(folds: Sequence[Run]) -> PredictionTable:
