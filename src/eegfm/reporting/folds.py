@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eegfm.config.identity import run_identity
-from eegfm.reporting.run_folders import PREDICTIONS, Problem, Run
+from eegfm.reporting.run_folders import Problem, Run
 from eegfm.runs.agreement import scores_of
-from eegfm.runs.predictions import PredictionTable, read_predictions
+from eegfm.runs.predictions import OF_TEST, PredictionTable, read_predictions
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _joined(folds: Sequence[Run]) -> Sequence[Run]:
     if len(folds) == 1 or len({*tested}) < len(tested):
         return folds
     first = folds[0]
-    metrics, rows = scores_of(pooled(folds), first.folder / PREDICTIONS)
+    metrics, rows = scores_of(pooled(folds), first.folder / OF_TEST)
     facts, split = first.result.benchmark, dict(first.result.benchmark.split)
     del split["fold"]
     whole = split.get("folds") or len({one for ids in facts.subjects.values() for one in ids})
@@ -94,7 +94,7 @@ def _joined(folds: Sequence[Run]) -> Sequence[Run]:
 
 def pooled(folds: Sequence[Run]) -> PredictionTable:
     """The test predictions of all folds in one table."""
-    tables = [read_predictions(run.folder / PREDICTIONS) for run in folds]
+    tables = [read_predictions(run.folder / OF_TEST) for run in folds]
     return PredictionTable(
         keys=[key for table in tables for key in table.keys],
         subjects=[subject for table in tables for subject in table.subjects],

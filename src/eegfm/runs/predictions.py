@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from eegfm.runs.results import unreadable
 from eegfm.support.files import cell, readable, uncelled, whole
 
+OF_TEST = "predictions_test.csv"  # in a run folder
 AGAIN = "To write it anew, delete the result.json beside it and type the command of the run again."
 
 

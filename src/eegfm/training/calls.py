@@ -30,7 +30,7 @@ from eegfm.config.refusals import refuse
 from eegfm.config.schema import config_dir, register
 from eegfm.contracts import EegfmError, SampleSpec
 from eegfm.runs.intervals import intervals
-from eegfm.runs.predictions import read_predictions
+from eegfm.runs.predictions import OF_TEST, read_predictions
 from eegfm.runs.reservations import reservations_of
 from eegfm.runs.results import SUBJECT_FACTS, read_result
 from eegfm.support.words import some
@@ -221,7 +221,7 @@ def _short(value: Any) -> str:
 def _table(folders: Sequence[Path]) -> Any:
     """The test scores of the runs of one experiment: their means over seeds, a row for all and one for each subject."""
     results = [read_result(folder) for folder in folders]
-    found = intervals([read_predictions(folder / "predictions_test.csv") for folder in folders])
+    found = intervals([read_predictions(folder / OF_TEST) for folder in folders])
     first = results[0].by_subject["test"]
     rows = [
         {"subject": "all", "windows": sum(one["n_windows"] for one in first.values())}
