@@ -2,10 +2,12 @@
 
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
 import typing
+from pathlib import Path
 
 import pytest
 from hydra.utils import get_object
@@ -15,6 +17,7 @@ from eegfm.config.schema import config_dir
 from eegfm.config.signatures import arguments
 from tests.composed import composed
 
+ROOT = Path(__file__).parents[2]
 MISTAKES = [
     ("modle=stamp", "modle=stamp: there is no modle. Did you mean model?"),
     ("model.dpeth=4", "model.dpeth=4: model has no dpeth. Did you mean depth?"),
@@ -92,12 +95,14 @@ MISTAKES = [
 OUT_OF_ONE_PROCESS = """
 import json, sys
 from eegfm.train import main
+from tests.composed import parsed_once
 
 said = {}
 for typed in json.loads(sys.argv[1]):
     sys.argv = arguments = ["eegfm train", *typed]
     try:
-        main()
+        with parsed_once():
+            main()
     except SystemExit as stop:
         said[" ".join(typed)] = stop.code
     assert sys.argv == arguments
@@ -168,6 +173,7 @@ def said(tmp_path_factory) -> tuple[dict[str, str], list[str], str]:
     done = subprocess.run(
         [sys.executable, "-c", OUT_OF_ONE_PROCESS, commands],
         cwd=place,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,
         text=True,
         timeout=300,
@@ -202,7 +208,19 @@ def test_a_mistake_ends_a_command_with_status_1(tmp_path):
     assert shown.stderr == "modle=stamp: there is no modle. Did you mean model?\n"
 
 
-PATHS = ["/a=b", "/a,b", "/a[x]", "/a=b/c,d[x]", "/a b (c)", "~/a:b", "../a{b}", "runs/a=b", "/a(1)"]
+PATHS = [
+    "/a=b",
+    "/a,b",
+    "/a[x]",
+    "/a=b/c,d[x]",
+    "/a b (c)",
+    "~/a:b",
+    "../a{b}",
+    "runs/a=b",
+    "/a(1)",
+    '/it\'s "x"',
+    "it's\\",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eegfm.drawing.sheet import csv_text
-from eegfm.support.files import cell, uncelled, whole, write_json, write_text
+from eegfm.support.files import cell, refused_by_disk, uncelled, whole, write_json, write_text
 
 
 @pytest.mark.parametrize("sync", [False, True])
@@ -45,3 +45,10 @@ def test_no_cell_is_one_that_a_spreadsheet_runs_and_every_text_comes_back(text):
 def test_tables_for_spreadsheets_have_no_formulas():
     found = csv_text([{"=1+1": "=HYPERLINK(A1)", "b": -0.5, "c": "-0.5"}, {"b": "@SUM(1)", "c": "plain"}])
     assert found.splitlines() == ["'=1+1,b,c", "'=HYPERLINK(A1),-0.5,-0.5", ",'@SUM(1),plain"]
+
+
+def test_a_name_that_no_disk_takes_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as refused:
+        (tmp_path / ("a" * 300)).exists()
+    assert "...: File name too long. A name may have 255 bytes" in refused_by_disk(refused.value, tmp_path)
+    assert refused_by_disk(ValueError("of something else"), tmp_path) == ""

@@ -61,12 +61,13 @@ def door(
             hydra_config = HydraConfig.get()
             refuse(config, hydra_config, Path(hydra_config.runtime.output_dir))
             return getattr(import_module(module), function)(config)
-        except EegfmError as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:  # the other cells go on
-                raise
-            sys.exit(str(error))
         except Exception as error:
-            broken.append(error)
+            ours = isinstance(error, EegfmError)
+            said = str(error) if ours else refused_by_disk(error, Path.cwd())
+            if said and HydraConfig.get().mode != RunMode.MULTIRUN:  # there the other cells go on
+                sys.exit(said)
+            if not ours:
+                broken.append(error)
             raise
 
     # Hydra names its job by these

@@ -57,7 +57,7 @@ def for_hydra(typed: str, config_name: str) -> str:
         assert key is not None
     if value == "null" and group in optional_groups(config_name):
         return f"~{group}"
-    return f"{key.group()}'{value}'" if _wants_quotes(typed, value) else typed
+    return f"{key.group()}{_quoted(value)}" if _wants_quotes(typed, value) else typed
 
 
 def optional_groups(config_name: str) -> set[str]:
@@ -67,9 +67,14 @@ def optional_groups(config_name: str) -> set[str]:
     return {group for one in defaults for group, option in one.items() if option is None}
 
 
+def _quoted(value: str) -> str:
+    """In Hydra's grammar: a quote within is escaped, and so are the backslashes that stand before a quote."""
+    return (
+        "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), value) + "'"
+    )
+
+
 def _wants_quotes(typed: str, value: str) -> bool:
-    if "'" in value or "\\" in value:
-        return False
     is_path = bool(PATH.match(value))
     try:
         override = OverridesParser.create().parse_override(typed)

@@ -55,7 +55,8 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def refused_by_disk(error: BaseException, folder: Path) -> str:
-    """The sentence for an error that says that a disk is full, or that one has no right to a file; "" for others.
+    """The sentence for an error that says that a disk is full, that one has no right to a file or that its name is too
+    long; "" for others.
 
     A full disk is found in the errors of whatever library. It may be another than that of `folder`: the sentence says
     how much is free there.
@@ -64,6 +65,11 @@ def refused_by_disk(error: BaseException, folder: Path) -> str:
         return (
             f"{error.filename}: {error.strerror}. Ask for the right to it; or write elsewhere (out=, --to, "
             "paths.runs=, paths.cache=); or work on a copy of your own."
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return (
+            f"{str(error.filename)[:60]}...: {error.strerror}. A name may have 255 bytes, and a whole path 4,096: "
+            "type a shorter one."
         )
     said = [os.strerror(number) for number in FULL]
     if not (isinstance(error, OSError) and error.errno in FULL) and not any(
