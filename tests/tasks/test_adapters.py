@@ -1,6 +1,7 @@
 """Adapters in any backbone: what is trained, that nothing changes before training or by merging, and going on."""
 
 import importlib.util
+from copy import deepcopy
 from functools import cache
 
 import pytest
@@ -52,8 +53,14 @@ def windows():
 
 
 def logits(one):
+    """In float64: products of equal float32 weights that lie elsewhere in memory may differ in their last bit."""
+    one.eval()
     with torch.no_grad():
-        return one.eval()(windows(), COORDS)
+        return deepcopy(one).double()(windows().double(), COORDS.double())
+
+
+def assert_same(got, wanted, within=1e-12):
+    torch.testing.assert_close(got, wanted, rtol=0, atol=within)
 
 
 def moved(one):
@@ -72,7 +79,8 @@ def moved(one):
 @each_kind
 @each_backbone
 def test_before_training_the_logits_are_those_of_the_frozen_backbone(name, kind):
-    assert torch.equal(logits(task(name, kind)), logits(task(name)))
+    rounding = 2**-20 if kind == "dora" else 1e-12  # the lengths of a layer's rows were rounded to float32
+    assert_same(logits(task(name, kind)), logits(task(name)), rounding)
 
 
 @each_kind
@@ -112,7 +120,7 @@ def test_merged_they_are_the_plain_backbone_with_the_same_logits(name, kind):
     torch.testing.assert_close(logits(one) / size, wanted / size, rtol=0, atol=1e-6)
     plain = task(name)
     plain.load_state_dict(one.state_dict())  # the names and shapes of a run without adapters
-    assert torch.equal(logits(plain), logits(one))
+    assert_same(logits(plain), logits(one))
 
 
 @pytest.mark.parametrize("kind", ["lora", "dora", "ia3"])
