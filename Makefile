@@ -12,7 +12,9 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # two files of tests at a time, a thread each: most of their time is Python and models too small for more
 WORKERS ?= 2
-PYTEST := OMP_NUM_THREADS=$(or $(OMP_NUM_THREADS),1) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+PYTEST := OMP_NUM_THREADS=$(or $(OMP_NUM_THREADS),1) $(BIN)/python -m pytest -q \
+  -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+FAST := not slow and not long and not gpu
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-tsfm setup-braindecode setup-docs train test test-all test-cluster check types test-fast bench docs docs-serve clean
@@ -42,7 +44,7 @@ types:
 	$(BIN)/pyright src
 
 test-fast:
-	$(PYTEST) -m "not slow and not gpu" $(ARGS)
+	$(PYTEST) -m "$(FAST)" $(ARGS)
 
 docs: setup-docs  ## build the documentation, without network, into docs/_build/html (a warning is an error)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html

@@ -1,12 +1,10 @@
 """The real command line, without the seconds that its imports take.
 
-`call` and `start` do what `subprocess.run` and `subprocess.Popen` do with `python -m <module> <arguments>`. The process
-is a real one: it has its own working directory, environment, output, signals and exit status, and no state of the test.
-But Python does not start anew: the process is forked from a parent that has imported the libraries, and nothing of
-eegfm. Every process of pytest has one such parent, which imports and forks, and computes nothing.
-
-`call_warm` and `start_warm` fork from a parent that has imported eegfm as well: for hundreds of commands one after
-another (`tests.damage`), where what an import does is not the question.
+`call` and `start` do what `subprocess.run` and `subprocess.Popen` do with `python -m <module> <arguments>`, and `shell`
+what a person's shell does with a line in which `eegfm` is called. The process is a real one: it has its own working
+directory, environment, output, signals and exit status, and no state of the test. But Python does not start anew: the
+process is forked from a parent that has imported eegfm and its libraries. Every process of pytest has one such parent,
+which imports and forks, and computes nothing.
 
 `call_afresh` and `start_afresh` start Python anew. They are for what an import or the start itself decides: one test of
 every command, variables read while Python or a library starts (PYTHON*, HF_HOME), peak memory, several processes
@@ -37,8 +35,6 @@ LIBRARIES = (
     "scipy.linalg", "scipy.signal", "scipy.stats", "sklearn.discriminant_analysis", "sklearn.linear_model",
     "sklearn.metrics", "sklearn.neighbors", "sklearn.pipeline", "torch", "torch.utils.flop_counter", "torchmetrics",
 )  # fmt: skip
-
-
 # what commands import of eegfm, and what they import of others where it is used
 OURS = (
     "eegfm.analysis.evaluate", "eegfm.commands.work.convert", "eegfm.commands.dashboard", "eegfm.commands.export",
@@ -47,6 +43,8 @@ OURS = (
     "eegfm.models.majority", "eegfm.models.samba", "eegfm.models.stamp", "eegfm.prepare", "eegfm.report",
     "eegfm.reporting.dashboard", "eegfm.search.loop", "eegfm.training.run", "optuna", "skops.io",
 )  # fmt: skip
+
+CLIENT = Path(__file__).with_name("command_line_client.py")
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -102,16 +100,26 @@ def start(
     out: IO,
     err: IO | None = None,
     env: Mapping[str, str] | None = None,
-    warm: bool = False,
 ) -> Process:
     """Begin `python -m <module> <arguments>`, whose output goes to the open file `out`, or `out` and `err`."""
-    if not hasattr(os, "pidfd_open") or (os.environ.get("EEGFM_TEST_AFRESH") and not warm):
-        return start_afresh(module, *arguments, cwd=cwd, out=out, err=err, env=env)
+    how = start_afresh if _afresh() else start_forked
+    return how(module, *arguments, cwd=cwd, out=out, err=err, env=env)
+
+
+def start_forked(
+    module: str,
+    *arguments: str,
+    cwd: Path,
+    out: IO,
+    err: IO | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Forked:
+    """`start` from the parent, whatever EEGFM_TEST_AFRESH says: for hundreds of commands one after another."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     wanted = {"module": module, "arguments": arguments, "cwd": str(cwd), "env": dict(env or environment())}
     with theirs:
         files = [theirs.fileno(), out.fileno(), (err or out).fileno()]
-        socket.send_fds(_parent(warm), [json.dumps(wanted).encode()], files)
+        socket.send_fds(_parent(), [json.dumps(wanted).encode()], files)
     return Forked([module, *arguments], ours)
 
 
@@ -150,23 +158,42 @@ def call_afresh(module: str, *arguments: str, **options: Any) -> subprocess.Comp
     return call(module, *arguments, starting=start_afresh, **options)
 
 
-def start_warm(module: str, *arguments: str, **options: Any) -> Process:
-    """`start` from the parent that has imported eegfm."""
-    return start(module, *arguments, warm=True, **options)
+def call_forked(module: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """`call` from the parent, whatever EEGFM_TEST_AFRESH says."""
+    return call(module, *arguments, starting=start_forked, **options)
 
 
-def call_warm(module: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """`call` from the parent that has imported eegfm."""
-    return call(module, *arguments, starting=start_warm, **options)
+def shell(
+    line: str, cwd: Path, env: Mapping[str, str], timeout: float = 600
+) -> subprocess.CompletedProcess[str]:
+    """What bash makes of a line in `cwd`, with the commands of this Python; `eegfm` is forked as by `call`."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
+    more, files = {"PATH": path}, ()
+    if not _afresh():
+        files = (_parent().fileno(),)
+        line = f'eegfm() {{ {sys.executable} -IS {CLIENT} {files[0]} "$@"; }}\nexport -f eegfm\n{line}'
+    return subprocess.run(
+        ["bash", "-c", line],
+        cwd=cwd,
+        env={**env, **more},
+        pass_fds=files,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+def _afresh() -> bool:
+    return not hasattr(os, "pidfd_open") or bool(os.environ.get("EEGFM_TEST_AFRESH"))
 
 
 @cache
-def _parent(warm: bool) -> socket.socket:
-    """The way to a parent of this process's commands, which ends when this end is closed."""
+def _parent() -> socket.socket:
+    """The way to the parent of this process's commands, which ends when this end is closed."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         subprocess.Popen(
-            [sys.executable, "-m", "tests.command_line", str(theirs.fileno()), *["warm"] * warm],
+            [sys.executable, "-m", "tests.command_line", str(theirs.fileno())],
             pass_fds=[theirs.fileno()], cwd=Path(__file__).parents[1], env=environment(),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )  # fmt: skip
@@ -226,6 +253,9 @@ def become(module: str, arguments: list[str], cwd: str, env: dict[str, str], out
     for descriptor, number in ((out, 1), (err, 2)):
         os.dup2(descriptor, number)
         os.close(descriptor)
+    # the streams that the parent has opened remember whether they can seek
+    sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)
+    sys.stderr = sys.__stderr__ = open(2, "w", errors="backslashreplace", buffering=1, closefd=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     before = _path_of(os.environ)
     os.chdir(cwd)
@@ -251,7 +281,7 @@ if __name__ == "__main__":
     import gc
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the commands themselves
-    for name in LIBRARIES + OURS * ("warm" in sys.argv):
+    for name in LIBRARIES + OURS:
         import_module(name)
     gc.freeze()  # a command's collections leave alone what it shares
     request = serve(socket.socket(fileno=int(sys.argv[1])))

@@ -90,6 +90,7 @@ def test_the_same_command_says_that_it_is_finished(place):
     assert (folder / "result.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.long
 def test_controls_are_added_to_a_finished_run_and_change_nothing_else_in_it(place):
     folder = only_run(place)
     before = read_result(folder)

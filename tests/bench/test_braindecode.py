@@ -8,6 +8,7 @@ from tests.bench.harness import composed
 SMALL = ["data=synthetic", "model=braindecode", "trainer.max_epochs=3", "data.batch_size=48", "seed=3"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["EEGNet", "ShallowFBCSPNet", "Deep4Net"])
 def test_a_network_of_braindecode_has_the_curves_and_scores_of_a_plain_loop(tmp_path, name):

@@ -292,7 +292,16 @@ def test_the_command_answers_without_a_network_and_names_nobody(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["lmdb", "torch", "omegaconf", "packaging", "rich"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "torch",
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("lmdb", "omegaconf", "packaging", "rich")
+        ),
+    ],
+)
 def test_without_a_package_it_says_so_and_looks_at_the_rest(tmp_path, module):
     done = run(tmp_path, "--json", before=WITHOUT.format(module=module))
     assert done.returncode == 1, done.stdout + done.stderr

@@ -110,6 +110,7 @@ def test_a_live_recording_is_answered_window_by_window_and_nothing_is_lost(tmp_p
     check_classifier(run, recording(120), 6, tmp_path)
 
 
+@pytest.mark.long
 def test_what_the_data_set_declares_of_its_files_counts_for_a_replayed_one(tmp_path):
     """The player says volts of what are millivolts, and other names."""
     aliases = {f"ch{i}": name for i, name in enumerate(CHANNELS)}

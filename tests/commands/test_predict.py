@@ -154,7 +154,13 @@ def simulated(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*MODELS])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] * (name not in ("stamp", "bandpower")))
+        for name in MODELS
+    ],
+)
 def test_predictions_are_the_runs_own_window_by_window(name, simulated, tmp_path):
     """Of a model of every kind, on the simulated recordings that it was tested on."""
     done = call("eegfm", "train", *MODELS[name], "data=synthetic", f"paths.runs={tmp_path}", cwd=simulated)

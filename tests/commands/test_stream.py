@@ -217,6 +217,7 @@ def gap_file(path: Path, seconds: int, first_s: int) -> tuple[Path, np.ndarray]:
     return write_with_gap(path, data, CHANNELS, first_s=first_s), data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", ["causal", "centred"])
 @pytest.mark.parametrize("suffix", [".edf", ".bdf"])
 def test_seconds_behind_a_gap_are_those_of_the_file(made, run, suffix, tmp_path, capsys):

@@ -128,6 +128,7 @@ submit.submit(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "after"), [("write_status", 0), ("write_status", 1), ("write_json", 0)]
 )

@@ -27,7 +27,7 @@ def cells():
     for i, model in enumerate(OPTIONS["model"]):
         for k, task in enumerate(OPTIONS["task"]):
             asks_for_a_recipe = model in RECIPES and task in ("classify", "probe")
-            marks = () if asks_for_a_recipe or k == i % len(OPTIONS["task"]) else pytest.mark.slow
+            marks = () if asks_for_a_recipe or k == i % len(OPTIONS["task"]) else pytest.mark.long
             yield pytest.param(
                 model, task, OPTIONS["trainer"][(i + k) % len(OPTIONS["trainer"])], marks=marks
             )
@@ -181,9 +181,9 @@ RECIPES_OF_RUNS = [
         one
         for i, (group, option) in enumerate(RECIPES_OF_RUNS)
         for one in (
-            (group, option, "quick"),
+            pytest.param(group, option, "quick", marks=pytest.mark.slow),
             pytest.param(
-                group, option, OPTIONS["trainer"][i % len(OPTIONS["trainer"])], marks=pytest.mark.slow
+                group, option, OPTIONS["trainer"][i % len(OPTIONS["trainer"])], marks=pytest.mark.long
             ),
         )
     ],

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from eegfm.runs.status import look
-from tests.command_line import start_warm
+from tests.command_line import start_forked
 from tests.damage.outcomes import counted
 from tests.damage.uses import Said, surroundings
 from tests.damage.works import WORKS, Work
@@ -73,7 +73,7 @@ class Killed:
         killed = 0
         for at in kill.at:
             with tempfile.TemporaryFile() as out:
-                process = start_warm(*work.use.words(place), cwd=place, out=out, env=surroundings())
+                process = start_forked(*work.use.words(place), cwd=place, out=out, env=surroundings())
                 time.sleep(at * seconds)
                 process.kill()
                 killed += process.wait() == -signal.SIGKILL

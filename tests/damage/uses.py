@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.command_line import call_warm, environment
+from tests.command_line import call_forked, environment
 from tests.damage.world import BANDPOWER, SAMBA, SEARCH, STAMP
 
 A, B = "runs/demo/stamp-*-s1-*", "runs/single/bandpower-*-s1-*"
@@ -63,7 +63,7 @@ class Use:
     def run(self, place: Path) -> Said:
         """Run it in a folder; a `*` in its words stands for the one path that it fits."""
         before = self.numbers(place)
-        ended = call_warm(*self.words(place), cwd=place, env=surroundings())
+        ended = call_forked(*self.words(place), cwd=place, env=surroundings())
         text, numbers = ended.stdout + ended.stderr, self.numbers(place)
         for path in place.glob("page.html"):
             text += "".join(

@@ -15,7 +15,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from tests.command_line import call_warm, start_warm
+from tests.command_line import call_forked, start_forked
 
 TRAINING = ("data=synthetic", "trainer.accelerator=cpu", "data.batch_size=16", "data.train_ratio=0.1")
 STAMP = (
@@ -36,7 +36,7 @@ LINKED = ("samples.mdb", ".fif", ".npy")  # suffixes of files that nothing write
 
 def done(place: Path, module: str, *arguments: str) -> str:
     """What a command says that has to succeed."""
-    ended = call_warm(module, *arguments, cwd=place)
+    ended = call_forked(module, *arguments, cwd=place)
     assert ended.returncode == 0, (module, *arguments, ended.stdout, ended.stderr)
     return ended.stdout
 
@@ -147,7 +147,7 @@ def _until(
     for _ in range(20):
         fresh(folder)
         with open(place / "killed.log", "wb") as log:
-            process = start_warm(module, *arguments, cwd=place, out=log)
+            process = start_forked(module, *arguments, cwd=place, out=log)
         while process.poll() is None and not next(folder.rglob(pattern), None):
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)

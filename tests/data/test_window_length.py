@@ -77,8 +77,8 @@ def cases():
     seen = {"faced", "mumtaz2016", "physionet_mi", "seed_v", "tuab", "tuev"}  # large ones
     for name, small in corpora().items():
         if name not in REFUSED:
-            marks = [pytest.mark.slow] * (small.option in seen) + [pytest.mark.long] * (
-                name == "faced-published"
+            marks = [pytest.mark.slow, pytest.mark.long] * (
+                small.option in seen or name == "faced-published"
             )
             yield pytest.param(small, marks=marks, id=name)
             seen.add(small.option)

@@ -10,11 +10,8 @@ ends with another status than 0 is shown with `(exit status 1)` below what it sa
 """
 
 import doctest
-import os
 import re
 import shlex
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +19,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from tests.command_line import call, environment
+from tests.command_line import call, environment, shell
 
 PAGES = Path(__file__).parents[2] / "docs"
 LOOSE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -109,15 +106,7 @@ def run(command: str, cwd: Path) -> str:
         words = shlex.split(command.replace("\\\n", ""), comments=True)
         done = call("eegfm", *words[1:], cwd=cwd, env=typed)
     else:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
-            ["bash", "-c", command],
-            cwd=cwd,
-            env={**typed, "PATH": path},
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
+        done = shell(command, cwd, typed)
     said = (
         done.stdout
         if done.returncode == 0

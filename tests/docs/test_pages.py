@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,15 +51,20 @@ def test_a_shell_takes_every_command_of_a_page_as_it_is_typed(page):
         assert not done.returncode, f"{line}\n{done.stderr}"
 
 
+@cache
+def help_of(command: str) -> str:
+    return call("eegfm", command, "--help", cwd=PAGES).stdout
+
+
 @pytest.mark.parametrize("page", COMPOSED, ids=name_of)
-def test_the_other_commands_of_a_page_exist(page, tmp_path):
+def test_the_other_commands_of_a_page_exist(page):
     for line in page.composed():
         _, command, *words = shlex.split(re.sub(r"<[^>]*>", "x", line))
         assert command in COMMANDS, line
         if command == "sweep" and words[0] == "submit":
             command, words = "train", [word for word in words[1:] if word not in ("--parallel", "2")]
         if not (config_dir() / f"{command}.yaml").is_file():
-            shown = call("eegfm", command, "--help", cwd=tmp_path).stdout
+            shown = help_of(command)
             missing = [word for word in words if word.startswith("--") and word not in shown]
             assert not missing, line
             continue

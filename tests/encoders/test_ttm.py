@@ -159,7 +159,7 @@ def test_weights_of_another_model_are_refused(tmp_path, damage):
 
 
 @needs_tsfm
-@pytest.mark.parametrize("configured", [False, True])
+@pytest.mark.parametrize("configured", [pytest.param(False, marks=pytest.mark.long), True])
 def test_the_root_logger_is_left_alone_and_nothing_is_printed(configured):
     """granite-tsfm's import calls logging.basicConfig; in a fresh process, since an import happens once."""
     program = f"""

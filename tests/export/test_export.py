@@ -513,7 +513,13 @@ def program_of(name: str):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("norm", get_args(InputNorm))
+@pytest.mark.parametrize(
+    "norm",
+    [
+        pytest.param(norm, marks=[pytest.mark.long] * (norm != "standardise"))
+        for norm in get_args(InputNorm)
+    ],
+)
 def test_a_model_of_every_norm_is_a_program_after_it_was_loaded(norm, tmp_path):
     """Also one that has statistics of its training split, which is how `make train` trains."""
     made = config("stamp", "tokens")

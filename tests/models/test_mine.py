@@ -132,7 +132,9 @@ def place(simulated, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [f"{HERE}.Net", "braindecode.models.ShallowFBCSPNet"])
+@pytest.mark.parametrize(
+    "path", [f"{HERE}.Net", pytest.param("braindecode.models.ShallowFBCSPNet", marks=pytest.mark.long)]
+)
 def test_a_trained_network_is_exported_and_loaded_where_its_module_is_trusted(place, path):
     module = path.rpartition(".")[0]
     pytest.importorskip(module)
@@ -177,7 +179,9 @@ def test_a_fitted_pipeline_is_exported_and_loaded_where_its_module_is_trusted(pl
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["bandpower", "tangent", "csp_lda"])
+@pytest.mark.parametrize(
+    "model", ["bandpower", *(pytest.param(name, marks=pytest.mark.long) for name in ("tangent", "csp_lda"))]
+)
 def test_a_fitted_model_of_ours_is_a_pipeline_of_scikit_learn(place, model):
     (run,) = evaluate(model, "synthetic").attrs["runs"]
     fitted = read_predictions(place / run / "predictions_test.csv").probabilities

@@ -62,6 +62,7 @@ def wanted(place: Path) -> np.ndarray:
     return found
 
 
+@pytest.mark.slow
 def test_predict_embed_and_stream_read_a_file_as_its_data_set_declares_it(place, tmp_path):
     kinds = {"plain": "right", "told": "crooked"}
     vectors = []
@@ -140,6 +141,7 @@ def test_the_recordings_of_a_person_decide_together(place, tmp_path):
     assert not (tmp_path / "one" / "persons.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_loaded_model_takes_them_along_and_so_does_an_exported_folder(place, tmp_path):
     write(eegfm.load(place / "told"), tmp_path / "model")
     for model in (eegfm.load(place / "told"), eegfm.load(tmp_path / "model")):

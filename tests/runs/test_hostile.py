@@ -148,10 +148,10 @@ def test_a_module_of_somebodys_own_wants_their_word(theirs, monkeypatch):
     refusal(lambda: Place.of(theirs, trust="tests.tasks").config)
 
 
-SLOW = [pytest.param(group, marks=pytest.mark.slow) for group in ("data", "experiment", "adapt", "row")]
+LONG = [pytest.param(group, marks=pytest.mark.long) for group in ("data", "experiment", "adapt", "row")]
 
 
-@pytest.mark.parametrize("group", ["model", "task", "encoder", "trainer", *SLOW])
+@pytest.mark.parametrize("group", ["model", "task", "encoder", "trainer", *LONG])
 def test_whatever_conf_composes_is_built_from_a_file(group, tmp_path):
     """The other side: nobody has to trust what comes with eegfm. Two models are the code of whoever names its path."""
     for option in {*OPTIONS[group]} - {"mine", "sklearn"}:

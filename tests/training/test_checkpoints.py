@@ -75,7 +75,9 @@ def wanted(tmp_path_factory, simulated) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", ["60k", "120k", "200k", "300k"])
+@pytest.mark.parametrize(
+    "size", ["120k", *(pytest.param(size, marks=pytest.mark.long) for size in ("60k", "200k", "300k"))]
+)
 def test_a_full_disk_is_a_sentence_and_the_same_command_goes_on(small_disk, wanted, size):
     """At the first checkpoint, at the second, at the figures: what was saved before is there and whole."""
     runs, place = small_disk(size), wanted.parents[2]
