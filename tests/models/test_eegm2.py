@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from eegfm.config.make import make
 from eegfm.contracts import Embeds, ShowsLayers
 from eegfm.models.eegm2 import Eegm2
+from eegfm.nn.covariance import log_covariance
 from eegfm.nn.mamba2 import scans_used
 from tests.composed import composed
 from tests.models.eegm2 import COORDS, raw_spec
@@ -86,6 +87,7 @@ def test_a_choice_that_is_none_is_refused_with_the_choices(name):
         ((3, 64), {"mixer": "attention", "causal": True}, "causal=true is for mixer=mamba2"),
         ((3, 64), {"light": True}, "model.layer=pool3"),
         ((3, 64), {"mixer": "convolution", "layer": "pool3"}, "no pool3"),
+        ((3, 64), {"layer": "mixer2", "pooling": "flatten"}, "and not mixer2"),
         ((3, 4, 200), {}, "Type encoder=raw"),
     ],
 )
@@ -116,15 +118,21 @@ def test_windows_that_do_not_fit_are_refused():
 # --- embeddings and layers
 
 
+UP = ("mixer3", "rise2", "mixer2")
+
+
 def test_embeddings_are_statistics_of_the_layer_they_name():
     x, coords = windows(2), COORDS[:3]
     for layer, path in (
         ("pool3", "pool3"),
         ("bottleneck", "bottleneck"),
+        ("mixer3", "mixer3"),
+        ("rise2", "rise2"),
+        ("mixer2", "mixer2"),
         ("output", "output_embedding"),
     ):
         found = {}
-        for pooling in ("mean", "mean_std", "flatten"):
+        for pooling in ("mean", "mean_std", "logcov", *["flatten"] * (layer not in UP)):
             model = eegm2(layer=layer, pooling=pooling).eval()
             assert isinstance(model, Embeds)
             seen = []
@@ -133,7 +141,9 @@ def test_embeddings_are_statistics_of_the_layer_they_name():
             assert found[pooling].shape == (2, model.width)
         h = seen[0].movedim(model.time_axis[path], 2)
         torch.testing.assert_close(found["mean"], h.mean(2))
-        torch.testing.assert_close(found["flatten"], h.flatten(1))
+        torch.testing.assert_close(found["logcov"], log_covariance(h))
+        if layer not in UP:
+            torch.testing.assert_close(found["flatten"], h.flatten(1))
         expected = torch.cat([h.mean(2), (h.var(2, correction=0) + 1e-5).sqrt()], 1)
         torch.testing.assert_close(found["mean_std"], expected)
 

@@ -40,6 +40,7 @@ VARIANTS = {
         {"layer": "pool3", "pooling": "mean"},
         {"layer": "output", "pooling": "flatten"},
         {"layer": "bottleneck", "pooling": "flatten"},
+        {"layer": "mixer2", "pooling": "logcov"},
         {"causal": True},
         {"causal": True, "embedding": "single", "d_conv": 1},
         {"scan": "recurrent"},
@@ -51,7 +52,7 @@ VARIANTS = {
         {"differential": False},
         {"differential": False, "look": "none", "head": "published"},
         {"signed": True, "layer": "rise2", "pooling": "mean"},
-        {"layer": "pool3"},
+        {"layer": "pool3", "pooling": "logcov"},
     ],
 }
 

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from eegfm.contracts import EegfmError, SampleSpec
+from eegfm.nn.covariance import log_covariance
 from eegfm.tasks import heads
 from eegfm.tasks.features import PER_CHANNEL, QUANTILES, Features, time_statistics
 from eegfm.tasks.fitted import read_fitted, write_fitted
@@ -76,6 +77,19 @@ def test_features_leave_no_trace_and_need_nothing_behind_the_layer():
     assert [module.training for module in net.modules()] == modes
     assert not any(module._forward_hooks for module in net.modules())
     assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_a_layer_may_be_pooled_by_its_covariance_and_an_embedding_is_pooled_already():
+    net, x = backbone().eval(), 30 * randn(4, *SPEC.shape)
+    with torch.no_grad():
+        h = net.turned(net.middle(net.encoder(x / 10)).transpose(1, 2)).transpose(1, 2)
+    found = Features(net, layer="turned", pooling="logcov", scale=10.0)(x, COORDS)
+    assert found.shape == (4, 136)  # 16 features
+    torch.testing.assert_close(found, log_covariance(h))
+    with pytest.raises(EegfmError, match=r"Name a layer .*model\.pooling=logcov"):
+        Features(net, layer=None, pooling="logcov")
+    with pytest.raises(EegfmError, match=r"task\.pooling='mean' is not a choice"), as_a_person():
+        Probe(net, SPEC, layer="turned", pooling="mean", seed=0)
 
 
 def test_without_a_layer_the_embedding_is_taken():

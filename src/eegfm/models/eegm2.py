@@ -28,12 +28,12 @@ from eegfm.nn.conv_unet import ConvUNet
 from eegfm.nn.mamba1 import Mamba1
 from eegfm.nn.mamba2 import Mamba2, Scan
 from eegfm.nn.options import check_option
-from eegfm.nn.unet import BLOCK, Branches, Carry, Conv, MambaUNet, Residual, Steps, pooled
+from eegfm.nn.unet import BLOCK, Branches, Carry, Conv, MambaUNet, Residual, Steps, pooled, pooled_width
 
 Mixer = Literal["mamba2", "mamba1", "attention", "convolution"]
 Embedding = Literal["branches", "single"]
-Layer = Literal["pool3", "bottleneck", "output"]
-Pooling = Literal["mean_std", "mean", "flatten"]
+Layer = Literal["pool3", "bottleneck", "mixer3", "rise2", "mixer2", "output"]
+Pooling = Literal["mean_std", "mean", "logcov", "flatten"]
 
 WIDTHS = (64, 128, 256)
 N_HEADS, ATTENTION_DROPOUT = 4, 0.1  # the attention of S5
@@ -60,9 +60,9 @@ class Eegm2(MambaUNet):
     chooses how Mamba-2 is computed (see `eegfm.nn.mamba2`).
 
     An embedding is `pooling` over time ("mean_std": mean and standard deviation of every feature; "mean";
-    "flatten": all values, which ties the model to one length) of `layer`: "pool3", the end of the encoder,
-    which EEGM2's probe uses; "bottleneck"; or "output", the reconstruction. EEGM2 is fine-tuned on
-    layer="output", pooling="flatten".
+    "logcov": `eegfm.nn.covariance.log_covariance`; "flatten": all values, which ties the model to one length) of
+    `layer`: "pool3", the end of the encoder, which EEGM2's probe uses; "bottleneck"; "mixer3", "rise2" and "mixer2",
+    the way up; or "output", the reconstruction. EEGM2 is fine-tuned on layer="output", pooling="flatten".
 
     `causal` makes convolutions look back only, and holds values in the decoder where linear interpolation
     looks ahead. An output then depends on no input after its block of 8 samples: `latency`, 7 samples, is
@@ -109,8 +109,8 @@ class Eegm2(MambaUNet):
                 f"light=true is the encoder alone, which ends at layer=pool3; these say layer={layer}, mixer={mixer}. "
                 "Type model.layer=pool3, and a mixer other than convolution."
             )
-        if mixer == "convolution" and layer == "pool3":
-            raise EegfmError("mixer=convolution has layer=bottleneck and layer=output, and no pool3.")
+        if mixer == "convolution" and layer not in ("bottleneck", "output"):
+            raise EegfmError(f"mixer=convolution has layer=bottleneck and layer=output, and no {layer}.")
         self.n_channels, n_times = spec.shape
         self.light, self.layer, self.causal = light, layer, causal
         self.pooling: Pooling = pooling
@@ -122,11 +122,17 @@ class Eegm2(MambaUNet):
         n_steps = -(-n_times // block) if causal else n_times // block
 
         w1, w2, w3 = (width // width_scale for width in WIDTHS)
-        n_features = {"pool3": w3, "bottleneck": w3, "output": self.n_channels}[layer]
+        n_features = {"mixer2": w2, "output": self.n_channels}.get(layer, w3)
         if self.unet and layer == "bottleneck":
             n_features = ConvUNet.MIDDLE
-        n_moments = n_times if layer == "output" else n_steps
-        self.width = n_features * {"mean_std": 2, "mean": 1, "flatten": n_moments}[pooling]
+        if pooling == "flatten":
+            if layer not in ("pool3", "bottleneck", "output"):
+                raise EegfmError(
+                    f"pooling=flatten takes layer=pool3, bottleneck or output, and not {layer}."
+                )
+            self.width = n_features * (n_times if layer == "output" else n_steps)
+        else:
+            self.width = pooled_width(n_features, pooling)
 
         if self.unet:
             self.time_axis = {"unet.bottleneck": 2}
@@ -177,8 +183,7 @@ class Eegm2(MambaUNet):
         elif self.unet:
             h = self.unet.encode(x)
         else:
-            _, h = self._down(self._filled(x))
-            h = h if self.layer == "pool3" else self._middle(h)
+            h = self._looked_at(*self._down(self._filled(x)))
         if self.pooling != "flatten":
             return pooled(h, self.pooling)
         if h[0].numel() != self.width:

@@ -30,12 +30,22 @@ from eegfm.nn.diff_mamba import DiffMamba, Lambda, Norm
 from eegfm.nn.mamba2 import Mamba2, Scan
 from eegfm.nn.options import check_option
 from eegfm.nn.spatial import Spatial
-from eegfm.nn.unet import Branches, Carry, Conv, MambaUNet, Pooling, Residual, Steps, pooled
+from eegfm.nn.unet import (
+    Body,
+    Branches,
+    Carry,
+    Conv,
+    MambaUNet,
+    Pooling,
+    Residual,
+    Steps,
+    pooled,
+    pooled_width,
+)
 
 Look = Literal["local", "published", "none"]
 Head = Literal["coordinates", "published"]
 Mixer = Literal["mamba2", "convolution"]
-Layer = Literal["pool3", "bottleneck", "rise2"]
 
 WIDTHS = (64, 64, 128)
 
@@ -60,8 +70,9 @@ class Samba(MambaUNet):
     `width_scale` divides the widths 64, 64, 128. `d_state`, `d_conv` and `expand` are the Mamba's, `scan` chooses how
     Mamba-2 is computed (see `eegfm.nn.mamba2`).
 
-    An embedding is `pooling` over time ("mean_std" or "mean" of every feature) of `layer`: "pool3", the end of
-    the encoder; "bottleneck"; "rise2", the decoder at half the rate, which the reference's probe uses.
+    An embedding is `pooling` over time ("mean_std" or "mean" of every feature; "logcov",
+    `eegfm.nn.covariance.log_covariance`) of `layer`: "pool3", the end of the encoder; "bottleneck"; or the way up:
+    "mixer3"; "rise2", the decoder at half the rate, which the reference's probe uses; "mixer2".
 
     `causal` makes an output depend on no input after its block of 8 samples (see `MambaUNet`); `stream`
     takes a recording in pieces. `causal` needs norm="per_token".
@@ -88,7 +99,7 @@ class Samba(MambaUNet):
         d_conv: int = 2,
         expand: int = 8,
         scan: Scan = "auto",
-        layer: Layer = "bottleneck",
+        layer: Body = "bottleneck",
         pooling: Pooling = "mean_std",
         causal: bool = False,
     ) -> None:
@@ -97,7 +108,7 @@ class Samba(MambaUNet):
         check_option("look", look, get_args(Look))
         check_option("head", head, get_args(Head))
         check_option("mixer", mixer, get_args(Mixer))
-        check_option("layer", layer, get_args(Layer))
+        check_option("layer", layer, get_args(Body))
         check_option("pooling", pooling, get_args(Pooling))
         if width_scale not in (1, 2, 4, 8):
             raise EegfmError(
@@ -170,7 +181,7 @@ class Samba(MambaUNet):
             self.back = Spatial(
                 places, start="published" if look == "published" else "local", signed=signed
             )
-        self.width = w3 * (1 + (pooling == "mean_std"))  # the three layers are equally wide
+        self.width = pooled_width(w2 if layer == "mixer2" else w3, pooling)
 
     def forward(
         self, x: Float[Tensor, "batch channel time"], coords: Float[Tensor, "channel 3"]
@@ -188,11 +199,7 @@ class Samba(MambaUNet):
     ) -> Float[Tensor, "batch width"]:
         """A vector per window: `pooling` of `layer`. Raises EegfmError as `forward` does."""
         self._check(x, coords, whole=False)
-        skips, h = self._down(self._seen(self._filled(x), self._moved(coords)))
-        if self.layer != "pool3":
-            h = self._middle(h)
-        if self.layer == "rise2":
-            h = self._half(skips, h)
+        h = self._looked_at(*self._down(self._seen(self._filled(x), self._moved(coords))))
         return pooled(h, self.pooling)
 
     def spatial_weights(self, coords: Float[Tensor, "channel 3"]) -> Float[Tensor, "target channel"]:

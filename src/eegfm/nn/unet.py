@@ -13,13 +13,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eegfm.contracts import EegfmError, SampleSpec
+from eegfm.nn.covariance import log_covariance, n_pairs
 from eegfm.nn.mamba2 import Mamba2
 
 BLOCK = 8  # samples per step of the bottleneck: three halvings
 BRANCHES = (1, 3, 7)  # samples that the three convolutions of the input see
 EPSILON = 1e-5  # added to a variance under its root, so that a flat stretch has a gradient
 
-Pooling = Literal["mean_std", "mean"]
+Pooling = Literal["mean_std", "mean", "logcov"]
+Body = Literal[
+    "pool3", "bottleneck", "mixer3", "rise2", "mixer2"
+]  # layers that an embedding can be taken from
 
 
 class Carry:
@@ -209,9 +213,9 @@ class MambaUNet(nn.Module):
     def adapted_layers(self) -> Sequence[str]:
         """The parts that an embedding passes; of the decoder only what comes before `layer`."""
         encoder = ["input_embedding", "encoder1", "encoder2", "encoder3"]
-        after = {"pool3": [], "bottleneck": ["bottleneck"], "rise2": ["bottleneck", "decoder3", "mixer3"]}
-        rest = [*after["rise2"], "decoder2", "mixer2", "decoder1", "output_embedding"]
-        return encoder + after.get(self.layer, rest)
+        way = ["bottleneck", "decoder3", "mixer3", "decoder2", "mixer2", "decoder1", "output_embedding"]
+        passed = {"pool3": 0, "bottleneck": 1, "mixer3": 3, "rise2": 3, "mixer2": 5}
+        return encoder + way[: passed.get(self.layer)]
 
     @property
     def latency(self) -> int | None:
@@ -286,19 +290,33 @@ class MambaUNet(nn.Module):
     def _middle(self, h: Tensor, carry: Carry | None = None) -> Tensor:
         return self.bottleneck(h.transpose(1, 2), carry).transpose(1, 2)
 
+    def _quarter(self, skips: list[Tensor], h: Tensor, carry: Carry | None = None) -> Tensor:
+        """The decoder at a quarter of the rate: mixer3."""
+        h = self.decoder3(torch.cat([skips[2], self.rise3(h, skips[2].shape[-1])], dim=1), carry)
+        return self.mixer3(h.transpose(1, 2), carry).transpose(1, 2)
+
     def _half(self, skips: list[Tensor], h: Tensor, carry: Carry | None = None) -> Tensor:
-        """The decoder up to half the rate."""
-        _, x2, x3 = skips
-        h = self.decoder3(torch.cat([x3, self.rise3(h, x3.shape[-1])], dim=1), carry)
-        h = self.mixer3(h.transpose(1, 2), carry).transpose(1, 2)
-        return self.rise2(h, x2.shape[-1])
+        """The decoder up to half the rate: mixer2."""
+        h = self.rise2(self._quarter(skips, h, carry), skips[1].shape[-1])
+        h = self.decoder2(torch.cat([skips[1], h], dim=1), carry)
+        return self.mixer2(h.transpose(1, 2), carry).transpose(1, 2)
 
     def _up(self, skips: list[Tensor], h: Tensor, carry: Carry | None = None) -> Tensor:
         """The decoder up to the full rate, [batch width time]."""
-        x1, x2, _ = skips
-        h = self.decoder2(torch.cat([x2, self._half(skips, h, carry)], dim=1), carry)
-        h = self.mixer2(h.transpose(1, 2), carry).transpose(1, 2)
-        return self.decoder1(torch.cat([x1, self.rise1(h, x1.shape[-1])], dim=1), carry)
+        h = self.rise1(self._half(skips, h, carry), skips[0].shape[-1])
+        return self.decoder1(torch.cat([skips[0], h], dim=1), carry)
+
+    def _looked_at(self, skips: list[Tensor], h: Tensor) -> Float[Tensor, "batch feature time"]:
+        """The output of `layer`, one of `Body`, from what `_down` gives."""
+        if self.layer == "pool3":
+            return h
+        h = self._middle(h)
+        if self.layer == "bottleneck":
+            return h
+        if self.layer == "mixer2":
+            return self._half(skips, h)
+        h = self._quarter(skips, h)
+        return h if self.layer == "mixer3" else self.rise2(h, skips[1].shape[-1])
 
     def _filled(self, x: Tensor) -> Tensor:
         """Pad to whole blocks if the network is causal: a stream would complete the last block."""
@@ -306,11 +324,18 @@ class MambaUNet(nn.Module):
 
 
 def pooled(h: Float[Tensor, "batch feature time"], pooling: Pooling) -> Float[Tensor, "batch width"]:
-    """The mean of every feature over time, and with "mean_std" its standard deviation."""
+    """The mean of every feature over time, with "mean_std" also its standard deviation; or `log_covariance`."""
     if pooling == "mean":
         return h.mean(-1)
+    if pooling == "logcov":
+        return log_covariance(h)
     h = h.to(torch.promote_types(h.dtype, torch.float32))  # a variance needs at least these bits
     return torch.cat([h.mean(-1), (h.var(-1, correction=0) + EPSILON).sqrt()], dim=1)
+
+
+def pooled_width(n_features: int, pooling: Pooling) -> int:
+    """The length of what `pooled` gives."""
+    return {"mean": n_features, "mean_std": 2 * n_features, "logcov": n_pairs(n_features)}[pooling]
 
 
 def _emptied(value: Any) -> Any:

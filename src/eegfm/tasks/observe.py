@@ -12,7 +12,7 @@ from lightning.pytorch import Callback
 
 from eegfm.contracts import EegfmError, SampleSpec
 from eegfm.nn.scaling import Scale
-from eegfm.tasks.features import Features
+from eegfm.tasks.features import Features, Pooling
 from eegfm.tasks.heads import HEADS
 from eegfm.tasks.metrics import scores
 from eegfm.tasks.probe import HeadName, stratified, table
@@ -22,7 +22,7 @@ class Observe(Callback):
     """Log "observe/<metric>" of a probe after the validation of every `every`-th epoch; 0 means never.
 
     The probe is fitted on at most `at_most` windows of the training split and scored on as many of the
-    validation split, both stratified; `layer` and `head` are as in `eegfm.tasks.probe.Probe`. For a mix,
+    validation split, both stratified; `layer`, `pooling` and `head` are as in `eegfm.tasks.probe.Probe`. For a mix,
     `corpus` names the corpus that supplies windows and labels. The test split is not touched.
     """
 
@@ -33,6 +33,7 @@ class Observe(Callback):
         every: int = 0,
         corpus: str | None = None,
         layer: str | None = None,
+        pooling: Pooling = "statistics",
         head: HeadName = "logistic",
         at_most: int = 2000,
         scale: Scale = None,
@@ -58,6 +59,7 @@ class Observe(Callback):
         )
         self.seed = seed
         self.scale: Scale = scale
+        self.pooling: Pooling = pooling
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if len(self._classes(trainer)) < 2:  # a mix's corpus gives its classes only now
@@ -77,7 +79,7 @@ class Observe(Callback):
         if trainer.state.fn != "fit" or trainer.sanity_checking or (trainer.current_epoch + 1) % self.every:
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        features = Features(pl_module.backbone, layer=self.layer, scale=self.scale)
+        features = Features(pl_module.backbone, layer=self.layer, pooling=self.pooling, scale=self.scale)
         found: list[np.ndarray] = []
         n_classes = len(self._classes(trainer))
         for split in ("train", "val"):

@@ -14,7 +14,7 @@ from torch import nn
 
 from eegfm.contracts import EegfmError, SampleSpec
 from eegfm.nn.scaling import Scale, fit_unit, give_unit
-from eegfm.tasks.features import Features
+from eegfm.tasks.features import Features, Pooling
 from eegfm.tasks.fitted import Fits
 from eegfm.tasks.heads import HEADS
 from eegfm.tasks.metrics import Predictions, monitor_of, refuse_unlabelled
@@ -26,7 +26,8 @@ class Probe:
     """Fit a head on features of a frozen backbone, in one go.
 
     Args:
-        layer: module path of the layer whose statistics over time are the features; None for the embedding.
+        layer: module path of the layer whose features are pooled over time; None for the embedding.
+        pooling: statistics of every feature, as published, or logcov (see `eegfm.tasks.features.Features`).
         head: logistic (one against the rest), mlp (EEGM2 Light's), knn, or ridge. See `eegfm.tasks.heads`.
         balanced: classes weigh by their inverse frequency (SAMBA's probe); otherwise windows weigh alike (EEGM2's).
         at_most: limit on training windows, the same part of every class; the head sees no others.
@@ -43,6 +44,7 @@ class Probe:
         spec: SampleSpec,
         *,
         layer: str | None = None,
+        pooling: Pooling = "statistics",
         head: HeadName = "logistic",
         balanced: bool = False,
         at_most: int = 100_000,
@@ -59,7 +61,7 @@ class Probe:
             )
         self.backbone, self.at_most, self.seed = backbone, at_most, seed
         give_unit(backbone, scale)
-        self.features = Features(backbone, layer=layer, scale=scale)
+        self.features = Features(backbone, layer=layer, pooling=pooling, scale=scale)
         self.head = HEADS[head](len(spec.classes), balanced=balanced, seed=seed)
         self.monitor = monitor_of(spec.classes)
         if device == "auto":
