@@ -43,9 +43,8 @@ def module(places, **options) -> EEGDataModule:
         benchmark=TINY,
         raw=places / "raw",
         cache=places / "cache",
-        batch_size=8,
         progress=False,
-        **({"seed": 3} | options),
+        **({"seed": 3, "batch_size": 8} | options),
     )
     data.prepare_data()
     return data
@@ -86,6 +85,31 @@ def test_evaluation_is_in_stored_order_and_training_order_is_a_function_of_seed_
     assert order(0) == order(0) != order(1)
     assert sorted(order(0)) == sorted(order(1)) and len(order(0)) == 36
     assert list(Windows(50, 4, 1)) != list(Windows(50, 4, 2))
+
+
+def test_windows_of_a_recording_stand_side_by_side_where_that_is_wanted(places):
+    """Groups of four of each of nine recordings, every window once, by seed and epoch; batches hold whole groups."""
+    recordings = np.arange(90) % 9
+    order = Windows(90, 8, 1, together=4, recordings=recordings)
+    first, again = list(order), list(order)
+    order.set_epoch(1)
+    assert first == again != list(order) and sorted(n for one in first for n in one) == list(range(90))
+    kinds = [len(set(recordings[batch])) for batch in first]
+    alone = [len(set(recordings[batch])) for batch in Windows(90, 8, 1)]
+    assert max(kinds) <= 4 < np.mean(alone) and np.mean(kinds) < 3  # 2 and 3 at the ends of recordings
+    data = module(places, together=3, batch_size=6)
+    data.setup("fit")
+    told = [[key.split("/")[0] for key in batch.key] for batch in data.train_dataloader()]
+    assert sum(map(len, told)) == 36 and all(len(set(batch)) == 2 for batch in told)
+    with pytest.raises(EegfmError, match="together=0"):
+        module(places, together=0)
+
+
+def test_a_number_of_windows_is_trained_on_and_told(places):
+    data = module(places, train_windows=5)
+    data.setup("fit")
+    assert len(data.dataset("train")) == 5 and len(data.dataset("val")) == 12
+    assert data.provenance().split == {"train_windows": 5}
 
 
 @pytest.mark.parametrize("device_cache", [False, True])

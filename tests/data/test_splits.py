@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from eegfm.contracts import EegfmError
 from eegfm.data.census import leakage
-from eegfm.data.splits import ByRecording, FewShot, KFold, KFoldByKind, LeaveOneSubjectOut, subset
+from eegfm.data.splits import ByRecording, FewShot, KFold, KFoldByKind, LeaveOneSubjectOut, few, subset
 from eegfm.data.store import SampleIndex
 
 WINDOW_S = 5.0
@@ -246,6 +246,30 @@ def test_a_part_of_the_training_windows_is_stratified_nested_and_the_same_again(
         assert (part[whole] == "train").sum() == max(1, round(ratio * whole.sum()))
     fuller = subset(index, index.split, min(1.0, ratio * 1.3), seed)
     assert not ((part == "train") & (fuller != "train")).any()
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(index=indices(), n=st.integers(3, 60), seed=st.integers(0, 3))
+def test_a_number_of_training_windows_is_that_many_of_each_class_its_share_and_nested(index, n, seed):
+    train = index.split == "train"
+    labels, counts = np.unique(index.label[train], return_counts=True)
+    if not len(labels) <= n <= train.sum():
+        with pytest.raises(
+            EegfmError, match=rf"train_windows={n}: there are {train.sum()} .* are possible"
+        ):
+            few(index, index.split, n, seed)
+        return
+    part = few(index, index.split, n, seed)
+    np.testing.assert_array_equal(part, few(index, index.split, n, seed))
+    np.testing.assert_array_equal(part[~train], index.split[~train])
+    kept = [(part[train & (index.label == label)] == "train").sum() for label in labels]
+    assert sum(kept) == n and min(kept) > 0 and (np.array(kept) <= counts).all()
+    exact = n * counts / train.sum()
+    if exact.min() >= 1:
+        assert (abs(kept - exact) < 1).all()
+    if n < train.sum():
+        more = few(index, index.split, n + 1, seed)
+        assert (more == "train").sum() == n + 1
 
 
 def test_a_ratio_that_is_none_is_refused():

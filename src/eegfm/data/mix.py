@@ -42,7 +42,7 @@ class Mix(EEGData):
             the corpora have of all training windows.
         epoch_windows: windows of an epoch, all corpora together; None for as many as there are.
         encoder, split: as for `EEGDataModule`, the same for every corpus.
-        train_ratio: the same, of every corpus that has none of its own.
+        train_ratio, train_windows: the same, of every corpus that has none of its own.
         batch_size: windows a batch, in every split and corpus.
         num_workers: loader processes.
 
@@ -62,6 +62,7 @@ class Mix(EEGData):
         encoder: Encodes | None = None,
         split: Division | None = None,
         train_ratio: float = 1.0,
+        train_windows: int | None = None,
         batch_size: int = 64,
         num_workers: int = 0,
     ) -> None:
@@ -72,7 +73,8 @@ class Mix(EEGData):
         for name, make in corpora.items():
             _refuse_own_loaders(name, make, loaders)
         every = {"encoder": encoder, "split": split, **loaders}
-        self._corpora = {name: make(**every, **_ratio(make, train_ratio)) for name, make in corpora.items()}
+        part = {"train_ratio": train_ratio, "train_windows": train_windows}
+        self._corpora = {name: make(**every, **_unsaid(make, part)) for name, make in corpora.items()}
         self.seed, self.batch_size, self.num_workers = seed, batch_size, num_workers
         check_weights(tuple(self.corpora), weights)
         self.weights, self.epoch_windows, self.encoder = weights, epoch_windows, encoder
@@ -179,17 +181,22 @@ class Mix(EEGData):
         return Loader(Parts(parts), order, self.num_workers)
 
 
-def _ratio(make: Any, train_ratio: float) -> dict[str, float]:
+def _unsaid(make: Any, part: Mapping[str, Any]) -> dict[str, Any]:
     """The mix's part of the training windows, for a corpus that has not said its own."""
-    own = getattr(make, "keywords", {}).get("train_ratio", 1.0)
-    return {"train_ratio": train_ratio} if own == 1.0 else {}
+    own, known = getattr(make, "keywords", {}), inspect.signature(EEGDataModule).parameters
+    return {
+        key: value for key, value in part.items() if own.get(key, known[key].default) == known[key].default
+    }
 
 
 def _refuse_own_loaders(corpus: str, make: Any, loaders: Mapping[str, int]) -> None:
     """Refuse a setting that would be ignored silently; the defaults stand in every config."""
     known = inspect.signature(EEGDataModule).parameters
     for key, value in getattr(make, "keywords", {}).items():
-        if key in (*loaders, "device_cache") and value not in (known[key].default, loaders.get(key)):
+        if key in (*loaders, "device_cache", "together") and value not in (
+            known[key].default,
+            loaders.get(key),
+        ):
             said = f"data.corpora.{corpus}.{key}={value}"
             raise EegfmError(
                 f"{said}: a mix has the same for all of its corpora. Type data.{key}={value}"

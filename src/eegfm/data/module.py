@@ -18,7 +18,7 @@ from eegfm.data.loaders import Loader, SplitDataset, Windows
 from eegfm.data.ready import Preparation
 from eegfm.data.recipe import Recipe
 from eegfm.data.resident import ResidentLoader
-from eegfm.data.splits import Division, KFold, KFoldByKind, subset
+from eegfm.data.splits import Division, KFold, KFoldByKind, few, subset
 from eegfm.data.store import SampleIndex, SampleStore
 from eegfm.signal.steps import Step
 
@@ -34,10 +34,12 @@ class EEGDataModule(EEGData):
         encoder: a frozen encoder whose vectors are stored and served instead of the raw windows, or None.
         split: a division other than the published one (see `eegfm.data.splits`), or None.
         train_ratio: the fraction of the training windows to train on, drawn by the seed in every class.
+        train_windows: the number of them, drawn alike; None for all of that fraction.
         steps: signal processing other than the published one, or None.
         window_s: windows of another length in seconds than the protocol's (see `eegfm.benchmarks.length`), or None.
         imported: use the store that `eegfm convert` made from an LMDB of the reference, and prepare nothing from `raw`.
         batch_size: windows in a batch of any split, over all processes together.
+        together: the most windows of one recording that stand side by side in the training order; 1 for chance.
         num_workers: loader processes. 0 is fastest if the store fits in memory, since a batch is one read.
         prepare_workers: processes that prepare recordings side by side.
         allow_partial: accept an incomplete corpus; every report then says PARTIAL.
@@ -55,10 +57,12 @@ class EEGDataModule(EEGData):
         encoder: Encodes | None = None,
         split: Division | None = None,
         train_ratio: float = 1.0,
+        train_windows: int | None = None,
         steps: Sequence[Step] | None = None,
         window_s: float | None = None,
         imported: bool = False,
         batch_size: int = 64,
+        together: int = 1,
         num_workers: int = 0,
         prepare_workers: int = 1,
         allow_partial: bool = False,
@@ -69,6 +73,8 @@ class EEGDataModule(EEGData):
         super().__init__()
         if batch_size < 1:
             raise EegfmError(f"data.batch_size={batch_size}: a batch has at least one window.")
+        if together < 1:
+            raise EegfmError(f"data.together={together}: a number of windows, 1 or more, is wanted.")
         self.preparation = Preparation(
             benchmark=benchmark,
             raw=Path(raw),
@@ -84,6 +90,7 @@ class EEGDataModule(EEGData):
         )
         self.benchmark, self.encoder, self.steps = self.preparation.sized, encoder, steps
         self.split, self.train_ratio, self.device_cache = split, train_ratio, device_cache
+        self.train_windows, self.together = train_windows, together
         self.seed, self.batch_size, self.num_workers = seed, batch_size, num_workers
         self.store: SampleStore | None = None
         self.index: SampleIndex
@@ -131,8 +138,11 @@ class EEGDataModule(EEGData):
             if self.benchmark.own and type(self.split) is KFold and KFoldByKind.fits(store.index):
                 self.split = KFoldByKind(**vars(self.split))
             split = store.index.split if self.split is None else self.split(store.index, window_s)
+            split = subset(store.index, split, self.train_ratio, self.seed)
+            if self.train_windows is not None:
+                split = few(store.index, split, self.train_windows, self.seed)
             # only this copy gets the split; the store's own index keeps the published one
-            self.index = replace(store.index, split=subset(store.index, split, self.train_ratio, self.seed))
+            self.index = replace(store.index, split=split)
             self.leakage = leakage(self.index, window_s)
             leaks = self.leakage.undeclared(self.benchmark, within_subject=self.within_subject)
             if leaks:
@@ -231,12 +241,15 @@ class EEGDataModule(EEGData):
     def _split_facts(self) -> dict[str, Any]:
         """The division of the windows, if it is not the published one."""
         facts = {} if self.split is None else {"name": type(self.split).__name__, **vars(self.split)}
-        return facts if self.train_ratio == 1 else {**facts, "train_ratio": self.train_ratio}
+        ratio = {} if self.train_ratio == 1 else {"train_ratio": self.train_ratio}
+        number = {} if self.train_windows is None else {"train_windows": self.train_windows}
+        return facts | ratio | number
 
     def _loader(self, split: SplitName, seed: int | None = None) -> Loader | ResidentLoader:
         data = self.dataset(split)
         ranks = self._ranks({split: len(data)} if seed is None else {})
-        order = Windows(len(data), self.batch_size, seed, **ranks)
+        together = {} if self.together == 1 else {"together": self.together, "recordings": data.recordings}
+        order = Windows(len(data), self.batch_size, seed, **together, **ranks)
         if seed is not None:
             self._going_on(order)
         if self.device_cache:

@@ -207,6 +207,34 @@ def subset(index: SampleIndex, split: np.ndarray, ratio: float, seed: int) -> np
     return chosen
 
 
+def few(index: SampleIndex, split: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Keep `n` training windows of a split: of each class its share, at least one, by the draw of `subset`.
+
+    What is left over goes to the classes whose shares have the largest fractions.
+
+    Raises:
+        EegfmError: there are fewer training windows than that, or more classes.
+    """
+    labels, counts = np.unique(index.label[split == "train"], return_counts=True)
+    if not len(labels) <= n <= counts.sum():
+        raise EegfmError(
+            f"data.train_windows={n}: there are {counts.sum()} training windows of {len(labels)} classes, so "
+            f"{len(labels)} to {counts.sum()} are possible; null for all."
+        )
+    exact = n * counts / counts.sum()
+    share = np.maximum(np.floor(exact), 1).astype(int)
+    while share.sum() != n:
+        step = 1 if share.sum() < n else -1
+        open_to = share < counts if step > 0 else share > 1
+        share[np.argmax(np.where(open_to, step * (exact - share), -np.inf))] += step
+    chosen = split.copy()
+    for label, kept in zip(labels, share, strict=True):
+        rows = np.flatnonzero((split == "train") & (index.label == label))
+        drawn = np.random.default_rng([seed, int(label)]).permutation(rows)
+        chosen[drawn[kept:]] = ""
+    return chosen
+
+
 def _subjects(index: SampleIndex) -> list[str]:
     return sorted(set(index.subject.tolist()))
 

@@ -79,8 +79,8 @@ def _split(each: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """The common division, and each corpus's part of the training windows."""
     found: dict[str, Any] = {}
     for name, facts in each.items():
-        ratio = {f"train_ratio of {name}": facts["train_ratio"]} if "train_ratio" in facts else {}
-        found |= {key: value for key, value in facts.items() if key != "train_ratio"} | ratio
+        own = ("train_ratio", "train_windows")
+        found |= {f"{key} of {name}" if key in own else key: value for key, value in facts.items()}
     return found
 
 
