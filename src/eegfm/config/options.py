@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from eegfm.config.schema import config_dir
 
 # folders inside a group with parts of its options: groups of their own, or what several options start from
-PARTS = ("corpora", "mask", "pruner", "sampler", "shared")
+PARTS = ("contrast", "corpora", "mask", "pruner", "sampler", "shared")
 
 
 class Option(NamedTuple):

@@ -25,10 +25,12 @@ from eegfm.nn.losses import WeightedSum, apart
 from eegfm.nn.masks import Mask, hide, interpolate
 from eegfm.nn.scaling import Scale, fit_unit, give_unit, size_of, unit_of
 from eegfm.tasks.base import OptimizerFactory, ScheduleFactory, Task
+from eegfm.tasks.contrast import Halves
 from eegfm.tasks.errors import Errors, Reconstructions, rows_of
 from eegfm.tasks.observe import Observe
 
 MaskFactory = Callable[[SampleSpec], Mask]
+ContrastFactory = Callable[[nn.Module, SampleSpec], Halves]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +53,12 @@ class Reconstruct(Task):
     `scale` divides windows in microvolts (see `eegfm.nn.scaling`); "typical" is fitted on the training windows when
     a fit starts, and kept among the backbone's tensors. `mask` makes the mask of a data
     set (see `eegfm.nn.masks`), None for none. `loss` names terms of `eegfm.nn.losses` with their weights;
-    with `loss_on` "masked" they look at hidden samples alone. `observe` (arguments of `Observe`) asks for a
+    with `loss_on` "masked" they look at hidden samples alone. `contrast` makes a loss beside them that needs no
+    reconstruction (see `eegfm.tasks.contrast`); it sees whole windows. `observe` (arguments of `Observe`) asks for a
     probe every n epochs.
 
-    Logs "train/loss" of each step and epoch and "train/<term>" of each epoch. With a mask, a term that is a
-    mean over samples is also logged for hidden and for visible samples ("train/l1_hidden",
+    Logs "train/loss" of each step and epoch and "train/<term>" of each epoch, the contrast as a term. With a mask, a
+    term that is a mean over samples is also logged for hidden and for visible samples ("train/l1_hidden",
     "train/l1_visible"). For "val" and "test" the same is logged once per epoch, with all of
     `Reconstructions.metrics`, which holds the error of straight lines over hidden samples, and for a mix
     also values by corpus ("val/loss/tuab"). After `validate` or `test`, and after each validation of a fit,
@@ -77,6 +80,7 @@ class Reconstruct(Task):
         mask: MaskFactory | None = None,
         loss_on: Literal["all", "masked"] = "all",
         scale: Scale = None,
+        contrast: ContrastFactory | None = None,
         observe: Mapping[str, Any] | None = None,
         decay: Literal["all", "matrices"] = "matrices",
         seed: int,
@@ -101,6 +105,7 @@ class Reconstruct(Task):
         self.loss_on = loss_on
         self.criterion = WeightedSum(loss)
         self.mask = None if mask is None else mask(spec)
+        self.contrast = None if contrast is None else contrast(backbone, spec)
         self.errors = Errors(spec.shape, masked=mask is not None, rows=rows_of(spec))
         self.observe = Observe(spec, scale=scale, seed=seed, **(observe or {}))
         self.outputs: Reconstructions | None = None
@@ -171,6 +176,9 @@ class Reconstruct(Task):
         passed = self.forward_pass(batch, training=training)
         where = passed.hidden if self.loss_on == "masked" else None
         loss, terms = self.criterion(passed.pred, passed.true, where)
+        if self.contrast is not None:
+            terms["contrast"] = self.contrast(passed.true, batch.coords)
+            loss = loss + self.contrast.weight * terms["contrast"]
         if passed.hidden is not None:
             terms |= apart(passed.pred, passed.true, passed.hidden, terms)
         return loss, terms, passed
