@@ -58,6 +58,10 @@ def test_every_model_composes_and_takes_the_windows_of_every_data_set(model):
             with pytest.raises(EegfmError, match="encoder=moment: there is no"):
                 make(config.model, "model")
             continue
+        if model == "cbramod" and spec.sfreq != 200:
+            with pytest.raises(EegfmError, match=f"windows at 200 Hz, and these are at {spec.sfreq:g} Hz"):
+                make(config.model, "model")(spec)
+            continue
         with torch.device("meta"):
             assert make(config.model, "model")(spec) is not None
 
@@ -324,7 +328,7 @@ TABLES = {  # the published column, and what is swept beside data and seed
     "stamp_tsfm_table": ("STAMP", ["row"]),
     "stamp_width_study": ("STAMP", ["model.width"]),
     "cbramod_main_table": ("CBraMod", []),
-    "eegm2_tuab_table": ("EEGM2", ["data.window_s", "adapt"]),
+    "eegm2_tuab_table": ("EEGM2", ["data.benchmark.length", "adapt"]),
     "eegm2_ablation": ("EEGM2", ["paper.variant"]),
 }
 WAYS = {"eegm2_published_light": "EEGM2 Light", "eegm2_published_finetune": "EEGM2, fine-tuned"}
@@ -339,17 +343,18 @@ def test_every_cell_of_a_published_table_has_its_number(experiment):
     of_paper = [r for r in published() if r.table == table and r.title.startswith(title)]
     if table == "cbramod_main":  # what it tells of another pre-training cannot be repeated
         of_paper = [r for r in of_paper if r.title == title]
-    data = params.get("data", ["published/tuab"])
+    data = params.get("data", ["published/tuab_eegm2"])
+    (protocol,) = {r.protocol for r in of_paper}
     for option in data:
         config = composed(f"experiment={experiment}", f"data={option}")
-        assert make(config.data.benchmark, "data.benchmark").protocol.split("@")[0] == "cbramod"
+        assert make(config.data.benchmark, "data.benchmark").protocol.split("@")[0] == protocol
     cells = {
         (option.rpartition("/")[2], tuple(value.removeprefix("stamp_") for value in values))
         for option, *values in itertools.product(data, *(params[name] for name in more))
     }
 
     def cell(r):
-        said = {"data.window_s": r.variant, "adapt": r.title.removesuffix(f", {r.variant}")}
+        said = {"data.benchmark.length": r.variant, "adapt": r.title.removesuffix(f", {r.variant}")}
         names = {way: name for name, way in WAYS.items()}
         values = [said.get(name, r.variant).rpartition("=")[2] for name in more]
         return r.data, tuple(names.get(value, value) for value in values)

@@ -1,6 +1,7 @@
 """TUAB in small: EDF files as Temple University's are, by edfio, of patients some of whom are in both classes."""
 
 import zlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -29,23 +30,35 @@ class File(NamedTuple):
         return f"{self.part}-{self.kind}-{self.name}"
 
 
-def seconds_of(recording: str) -> int:
+def seconds_of(recording: str, window_s: int = 10) -> int:
     """One window or two, and a tail of 0 to 9 s. At 250 Hz MNE pads all of these to the same length (see tuev.py)."""
-    return 17 + zlib.crc32(recording.encode()) % 9
+    return window_s + 7 + zlib.crc32(recording.encode()) % 9
 
 
-def signal(recording: str, row: str, seconds: np.ndarray) -> np.ndarray:
-    anode, cathode = (electrode(recording, name, seconds, seconds_of(recording)) for name in row.split("-"))
+def signal(recording: str, row: str, seconds: np.ndarray, *, window_s: int = 10) -> np.ndarray:
+    whole = seconds_of(recording, window_s)
+    anode, cathode = (electrode(recording, name, seconds, whole) for name in row.split("-"))
     return anode - cathode
 
 
-def write(root: Path, files: list[File], *, by_class: bool) -> list[Truth]:
+def in_order(patients: set[str]) -> list[str]:
+    return sorted(patients)
+
+
+def write(
+    root: Path,
+    files: list[File],
+    *,
+    by_class: bool,
+    order: Callable[[set[str]], list[str]] = in_order,
+    window_s: int = 10,
+) -> list[Truth]:
     truths = []
     for file in files:
         folder = root / "tuh_eeg_abnormal" / "v3.0.1" / "edf" / file.part / file.kind / "01_tcp_ar"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")  # the reference takes it for a patient
-        seconds = seconds_of(file.recording)
+        seconds = seconds_of(file.recording, window_s)
         there = {
             name: partial(electrode, file.recording, name, duration=seconds)
             for name in ELECTRODES
@@ -53,12 +66,13 @@ def write(root: Path, files: list[File], *, by_class: bool) -> list[Truth]:
         }
         write_edf(folder / f"{file.name}.edf", there, rate=file.rate, seconds=seconds)
         alike = {f.patient for f in files if f.part == "train" and (f.kind == file.kind or not by_class)}
-        train = sorted(alike)[: len(alike) * 4 // 5]
+        train = order(alike)[: len(alike) * 4 // 5]
         split = "test" if file.part == "eval" else "train" if file.patient in train else "val"
         if file.lacks not in NEEDED:
             label = int(file.kind == "abnormal")
             truths += [
-                Truth(file.patient, file.recording, split, 10.0 * i, label) for i in range(seconds // 10)
+                Truth(file.patient, file.recording, split, float(window_s * i), label)
+                for i in range(seconds // window_s)
             ]
     return truths
 

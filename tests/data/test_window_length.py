@@ -42,7 +42,7 @@ from tests.models.eegm2 import COORDS, raw_spec
 from tests.nn.tokens import randn
 
 LENGTHS = (2.0, 30.0)
-OF_RECORDINGS = {"mental_arithmetic", "mumtaz2016", "tuab"}  # a label is of a whole recording
+OF_RECORDINGS = {"mental_arithmetic", "mumtaz2016", "tuab", "tuab_eegm2"}  # a label is of a whole recording
 CUT_UP = {
     name for name in FORMS if "published" in name and name.startswith(("bciciv2a", "chb_mit", "tuev"))
 }
@@ -74,7 +74,7 @@ def processed(benchmark, source):
 
 
 def cases():
-    seen = {"faced", "mumtaz2016", "physionet_mi", "seed_v", "tuab", "tuev"}  # large ones
+    seen = {"faced", "mumtaz2016", "physionet_mi", "seed_v", "tuab", "tuab_eegm2", "tuev"}  # large ones
     for name, small in corpora().items():
         if name not in REFUSED:
             marks = [pytest.mark.slow, pytest.mark.long] * (

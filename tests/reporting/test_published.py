@@ -17,7 +17,7 @@ from eegfm.reporting.run_folders import find_runs, read_runs
 from tests.composed import composed
 from tests.made_run import make_run
 
-BINARY = {"shu_mi", "mental_arithmetic", "mumtaz2016", "tuab"}
+BINARY = {"shu_mi", "mental_arithmetic", "mumtaz2016", "tuab", "tuab_eegm2"}
 MORE = {"physionet_mi", "bciciv2a", "tuev", "seed_v", "faced"}
 PARTIAL = {"complete": False, "subjects_total": 36, "missing": ["Subject00_1"]}
 MAIN = {"paper": {"tables": ["stamp_main"]}}
@@ -37,10 +37,11 @@ def test_published_cells_are_those_of_the_papers() -> None:
     assert cells["LaBraM", "seed_v", "cohen_kappa"] == (0.2386, 0.0209)
     assert cells["STAMP, encoder=chronos_large", "shu_mi", "auroc"] == (0.7050, 0.0080)
     assert cells["STAMP, model.width=512", "bciciv2a", "cohen_kappa"] == (0.381, 0.044)
-    assert cells["EEGM2, fine-tuned, data.window_s=30", "tuab", "balanced_accuracy"] == (0.8171, 0.0012)
-    assert cells["EEGM2 Light, data.window_s=100", "tuab", "auroc"] == (0.7986, None)
-    assert cells["EEGM2, fine-tuned, ablation=S3", "tuab", "auroc"] == (0.8176, None)
-    assert cells["EEG2Rep", "tuab", "accuracy"] == (0.8052, None)
+    length = "data.benchmark.length"
+    assert cells[f"EEGM2, fine-tuned, {length}=30s", "tuab_eegm2", "balanced_accuracy"] == (0.8171, 0.0012)
+    assert cells[f"EEGM2 Light, {length}=100s", "tuab_eegm2", "auroc"] == (0.7986, None)
+    assert cells["EEGM2, fine-tuned, ablation=S3", "tuab_eegm2", "auroc"] == (0.8176, None)
+    assert cells["EEG2Rep", "tuab_eegm2", "accuracy"] == (0.8052, None)
     eegm2 = 2 * 4 * 2 + 4 * 2 + 3 * 2 + 5 * 2
     assert len(published()) == len(cells) == 8 * 2 + 8 + 8 * 3 * 5 + 3 + 4 * 5 + 4 * 7 + eegm2
 
@@ -61,9 +62,9 @@ def test_published_names_are_ours() -> None:
     [
         ("STAMP", ["experiment=stamp_main_table"]),
         ("CBraMod", ["experiment=cbramod_main_table"]),
-        ("EEGM2, fine-tuned, data.window_s=10", ["experiment=eegm2_tuab_table"]),
+        ("EEGM2, fine-tuned, data.benchmark.length=10s", ["experiment=eegm2_tuab_table"]),
         ("EEGM2, fine-tuned, ablation=S4", ["experiment=eegm2_ablation", "paper.variant=S4"]),
-        ("EEGM2 Light, data.window_s=10", ["experiment=eegm2_tuab_table", "adapt=eegm2_published_light"]),
+        ("EEGM2 Light, data.benchmark.length=10s", ["experiment=eegm2_tuab_table", "adapt=eegm2_published_light"]),
     ],
 )
 def test_an_experiment_has_the_settings_of_the_number_it_repeats(tmp_path, title, choices) -> None:
@@ -110,9 +111,9 @@ NO_SETTINGS = (
             ("head_lr", "activation", "dropout", "last_tensors", "freeze_head"),
         ),
         ("CBraMod", ["experiment=cbramod_main_table"], ("activation", "dropout", "freeze_head")),
-        ("EEGM2, fine-tuned, data.window_s=10", ["experiment=eegm2_tuab_table"], ()),
+        ("EEGM2, fine-tuned, data.benchmark.length=10s", ["experiment=eegm2_tuab_table"], ()),
         (
-            "EEGM2 Light, data.window_s=10",
+            "EEGM2 Light, data.benchmark.length=10s",
             ["experiment=eegm2_tuab_table", "adapt=eegm2_published_light"],
             # a probe is fitted in one go, on a layer of its own
             (
@@ -189,20 +190,26 @@ def test_what_is_not_comparable_has_its_reason_and_no_difference(tmp_path, bench
 
 
 def test_another_protocol_is_never_comparable_and_is_explained(tmp_path: Path) -> None:
-    """EEGM2's TUAB is another division at another rate, also where windows are as long as its own."""
-    for window_s, protocol in ((30.0, "cbramod-30s@b9e9610"), (None, "cbramod@b9e9610")):
+    """EEGM2's TUAB has its numbers at its four lengths, and beside no other division or length."""
+    for length, window_s, protocol in (
+        ("30s", None, "eegm2@0fade32"),
+        ("10s", None, "eegm2-repaired@0fade32"),
+        ("10s", 15.0, "eegm2-15s@0fade32"),
+    ):
         make_run(
-            tmp_path / f"{window_s}",
+            tmp_path / protocol,
             1,
-            data="tuab",
+            data="tuab_eegm2",
             model="eegm2",
             benchmark={"window_s": window_s, "protocol": protocol},
-            **{"data.window_s": window_s or 10, "task.head": "mlp"},
+            **{"data.window_s": window_s, "data.benchmark.length": length, "task.head": "mlp"},
         )
-        found = rows(grouped(tmp_path / f"{window_s}"))
-        assert {row.reference.title for row in found} == {f"EEGM2 Light, data.window_s={window_s or 10:g}"}
-        assert {tuple(row.reasons) for row in found} == {("published on the protocol of eegm2",)}
-        assert any("protocol eegm2: TUAB at 128 Hz" in note for note in sheet(found).notes)
+        found = rows(grouped(tmp_path / protocol))
+        assert {row.reference.title for row in found} == {f"EEGM2 Light, data.benchmark.length={length}"}
+        (reasons,) = {tuple(row.reasons) for row in found}
+        other = ["other windows"] * bool(window_s) + ["published on the protocol of eegm2"]
+        assert reasons == (() if protocol == "eegm2@0fade32" else tuple(other))
+        assert any("protocol eegm2: EEGM2's" in note for note in sheet(found).notes)
 
 
 def test_random_weights_are_not_the_published_ones(tmp_path: Path) -> None:
@@ -218,7 +225,7 @@ def test_scores_that_no_run_has_are_rows_with_the_command(tmp_path: Path) -> Non
     missing = [row for row in found if row.group is None]
     ours = [r for r in published() if r.table == "stamp_main" and r.model == "stamp"]
     assert len(ours) == 16 and len(missing) == 14 and found[2:] == missing
-    assert {row.reference.data for row in missing} == BINARY - {"mental_arithmetic", "tuab"} | MORE
+    assert {row.reference.data for row in missing} == BINARY - {"mental_arithmetic", "tuab", "tuab_eegm2"} | MORE
     made = sheet(found)
     assert {row[-1] for row in made.rows[2:]} == {"not run"} and made.rules == [2]
     assert any("eegfm train experiment=stamp_main_table" in note for note in made.notes)

@@ -114,6 +114,8 @@ def test_a_model_has_seen_what_it_declares_where_it_starts_from_its_authors_weig
     mix = facts(benchmark="mix", corpora={name: facts(benchmark=name) for name in ("tuab", "faced")})
     assert set(corpora_seen_here(config, "published", tuev)) == {"tuev"}
     assert set(corpora_seen_here(config, "published", mix)) == {"tuab"}
+    for name, seen in (("tuab_eegm2", {"tuab_eegm2"}), ("tuabx", set()), ("tua", set())):
+        assert set(corpora_seen_here(config, "published", facts(benchmark=name))) == seen
     assert corpora_seen_here(config, "pretrain", tuev) == {}
 
 

@@ -173,6 +173,7 @@ EDF_CORPORA = [
     "mumtaz2016-repaired",
     "physionet_mi",
     "tuab-repaired",
+    "tuab_eegm2-10s-repaired",
     "chb_mit-repaired",
 ]
 

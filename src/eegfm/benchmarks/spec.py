@@ -105,7 +105,8 @@ class BenchmarkSpec:
     """A corpus and the protocol of its published numbers.
 
     Args:
-        name: name on the command line, folder of the store, and key of published numbers.
+        name: name on the command line, folder of the store, and key of published numbers. Another protocol on the files
+            of a benchmark begins with that one's name: tuab_eegm2.
         title: the name people know it by.
         protocol: the protocol's origin and version, such as "cbramod@b9e9610".
         classes: class names; a label is an index into them. Empty for windows without labels, which all say 0.

@@ -30,6 +30,7 @@ Quirks
 """
 
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -53,11 +54,22 @@ from eegfm.signal.windows import grid
 CLASSES = ("normal", "abnormal")  # and the names of the folders
 WINDOW_S = 10.0
 NAME = re.compile(r"([a-z0-9]+)_(s\d+)_(t\d+)")
+RECORDINGS = 2_993  # train 1,371 normal and 1,346 abnormal, eval 150 and 126: README of the corpus
+ACCESS = f"Temple University, signed agreement, then rsync: {HOME} (TUAB v3.0.1, 2,993 EDF files)."
+CITATION = (
+    "Lopez 2017, Automated Identification of Abnormal EEGs, MSc thesis, Temple University; Obeid & Picone 2016, The "
+    "Temple University Hospital EEG Data Corpus, Frontiers in Neuroscience 10:196, doi:10.3389/fnins.2016.00196"
+)
 PER_SPLIT = {"train": 297_103, "val": 75_407, "test": 36_945}  # preprocessing/README.md of CBraMod, v3.0.1
 
 
-def sources(root: Path, *, by_class: bool) -> list[Source]:
-    """The EDF files of the corpus, by part, class and name. `by_class` divides the patients of each class alone."""
+def sources(
+    root: Path, *, by_class: bool, to_train: Callable[[set[str]], set[str]] = first_80_percent
+) -> list[Source]:
+    """The EDF files of the corpus, by part, class and name.
+
+    `by_class` divides the patients of each class alone; `to_train` chooses who of them trains, the others validate.
+    """
     home = edf_folder(root, "tuh_eeg_abnormal", "3.0.1")
     found = [
         (part, kind, match, path)
@@ -74,7 +86,7 @@ def sources(root: Path, *, by_class: bool) -> list[Source]:
         }
         for kind in CLASSES
     }
-    train = {kind: first_80_percent(patients[kind]) for kind in CLASSES}
+    train = {kind: to_train(patients[kind]) for kind in CLASSES}
 
     def split_of(part: str, kind: str, patient: str) -> SplitName:
         return "test" if part == "eval" else "train" if patient in train[kind] else "val"
@@ -87,10 +99,10 @@ def sources(root: Path, *, by_class: bool) -> list[Source]:
     ]
 
 
-def windows(recording: Recording, source: Source) -> list[Window]:
+def windows(recording: Recording, source: Source, *, window_s: float = WINDOW_S) -> list[Window]:
     """Adjacent windows over the whole recording; its class is the folder that it came from."""
     label = CLASSES.index(source.recording.split("-")[1])
-    return [Window(onset_s, label) for onset_s in grid(recording, WINDOW_S)]
+    return [Window(onset_s, label) for onset_s in grid(recording, window_s)]
 
 
 def tuab(*, variant: Literal["repaired", "published"] = "repaired") -> BenchmarkSpec:
@@ -114,7 +126,7 @@ def tuab(*, variant: Literal["repaired", "published"] = "repaired") -> Benchmark
         ),
         choices={"variant": variant},
         census=Census(
-            recordings=2_993,  # train 1,371 normal and 1,346 abnormal, eval 150 and 126: README of the corpus
+            recordings=RECORDINGS,
             windows=sum(PER_SPLIT.values()),
             per_split=PER_SPLIT if published else {"test": PER_SPLIT["test"]},
             source="files: README of the corpus; windows: CBraMod's preprocessing README",
@@ -124,12 +136,8 @@ def tuab(*, variant: Literal["repaired", "published"] = "repaired") -> Benchmark
         windows=windows,
         corpus=f"{HOME}#c_tuab",
         licence=LICENCE,
-        access=f"Temple University, signed agreement, then rsync: {HOME} (TUAB v3.0.1, 2,993 EDF files).",
-        citation=(
-            "Lopez 2017, Automated Identification of Abnormal EEGs, MSc thesis, Temple University; Obeid & Picone "
-            "2016, The Temple University Hospital EEG Data Corpus, Frontiers in Neuroscience 10:196, "
-            "doi:10.3389/fnins.2016.00196"
-        ),
+        access=ACCESS,
+        citation=CITATION,
         raw_sfreq=RAW_SFREQ,
         one_label=True,
         pool=POOL,

@@ -24,18 +24,20 @@ INSTALL = "In a checkout: make setup-tsfm. Elsewhere: pip install 'eegfm[tsfm]'"
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
-def as_seconds(series: Float[Tensor, "series time"], *, encoder: str) -> Float[Tensor, "series 200"]:
-    """The series in float32, or a refusal if they are not seconds of 200 samples.
+def as_seconds(
+    series: Float[Tensor, "series time"], *, encoder: str, second: int = SECOND
+) -> Float[Tensor, "series second"]:
+    """The series in float32, or a refusal if they are not seconds of so many samples.
 
     Without this check, another length would silently be cut off or read on a wrong frequency axis.
 
     Raises:
-        EegfmError: the series are not 200 samples long.
+        EegfmError: the series are of another length.
     """
-    if series.ndim != 2 or series.shape[1] != SECOND:
+    if series.ndim != 2 or series.shape[1] != second:
         raise EegfmError(
-            f"encoder={encoder} reads series of one second at {SFREQ:g} Hz, [n, {SECOND}]; "
-            f"these are {list(series.shape)}. Resample to {SFREQ:g} Hz, then series.reshape(-1, {SECOND})."
+            f"encoder={encoder} reads series of one second at {second} Hz, [n, {second}]; "
+            f"these are {list(series.shape)}. Resample to {second} Hz, then series.reshape(-1, {second})."
         )
     return series.float()
 

@@ -30,50 +30,62 @@ class Spectrum:
     """Power at 1, 2, …, `high_hz` Hz in dB relative to 1 µV²/Hz.
 
     Args:
-        high_hz: the last frequency, at most 99. 45 stays clear of the mains (50 and 60 Hz, and the 2 Hz that three
+        high_hz: the last frequency, at most 99 at 200 Hz. 45 stays clear of the mains (50 and 60 Hz, and the 2 Hz that three
             tapers spread them) and ends where the band-power baseline ends.
         tapers: sine tapers, 1 to 10. More make every bin steadier and the spectrum coarser.
+        sfreq: rate of the windows in Hz, a whole number.
         input_norm: how a backbone should norm the vectors first. Not used here.
     """
 
-    name = "spectrum"
-    sfreq = SFREQ
-
-    def __init__(self, *, high_hz: int = 45, tapers: int = 3, input_norm: str = "standardise") -> None:
-        if not 1 <= high_hz < SECOND // 2:
+    def __init__(
+        self,
+        *,
+        high_hz: int = 45,
+        tapers: int = 3,
+        input_norm: str = "standardise",
+        sfreq: float = SFREQ,
+    ) -> None:
+        second = round(sfreq)
+        if second != sfreq:
+            raise EegfmError(f"encoder.sfreq={sfreq:g}: seconds of whole samples are wanted, as of 200 or 128 Hz.")
+        highest = (second - 1) // 2
+        if not 1 <= high_hz <= highest:
             raise EegfmError(
-                f"encoder.high_hz={high_hz}: one second at {SFREQ:g} Hz has frequencies from 1 to "
-                f"{SECOND // 2 - 1} Hz. Use encoder.high_hz=45."
+                f"encoder.high_hz={high_hz}: one second at {second} Hz has frequencies from 1 to {highest} Hz. "
+                f"Use encoder.high_hz={min(45, highest)}."
             )
         if not 1 <= tapers <= 10:
             raise EegfmError(f"encoder.tapers={tapers}: 1 to 10 are possible. Use encoder.tapers=3.")
-        self.width = high_hz
+        self.name = "spectrum" if sfreq == SFREQ else f"spectrum_{second}"
+        self.sfreq, self.width = float(sfreq), high_hz
         self.tapers = tapers
         self.input_norm = input_norm
 
     def settings(self) -> dict[str, Any]:
         """The settings that change a vector, for the store's recipe."""
-        return {"high_hz": self.width, "sine_tapers": self.tapers, "unit": "dB re 1 uV2/Hz", "floor": FLOOR}
+        rate = {} if self.sfreq == SFREQ else {"sfreq": self.sfreq}
+        return {"high_hz": self.width, "sine_tapers": self.tapers, "unit": "dB re 1 uV2/Hz", "floor": FLOOR, **rate}
 
     def encode(self, series: Float[Tensor, "series time"]) -> Float[Tensor, "series width"]:
         """Spectra in dB of seconds in µV, on the device of `series`; nothing is below −40 dB.
 
         Raises:
-            EegfmError: the series are not 200 samples long.
+            EegfmError: the series are not one second long.
         """
-        series = as_seconds(series, encoder=self.name)
+        second = round(self.sfreq)
+        series = as_seconds(series, encoder=self.name, second=second)
         centred = series - series.mean(dim=1, keepdim=True)
         # shape[0]: in an export, len() would be the fixed number of the example
         density = torch.zeros(series.shape[0], self.width, device=series.device)
-        for taper in sine_tapers(self.tapers).to(series.device):
+        for taper in sine_tapers(self.tapers, second).to(series.device):
             spectrum = torch.fft.rfft(centred * taper)  # series frequency; bins of 1 Hz
             density += spectrum[:, 1 : self.width + 1].abs().square()
-        # the factor 2 adds the negative frequencies, which every bin except 0 and 100 Hz also stands for
-        return 10 * (2 * density / (SFREQ * self.tapers)).clamp_min(FLOOR).log10()
+        # the factor 2 adds the negative frequencies, which every bin except the first and the last also stands for
+        return 10 * (2 * density / (self.sfreq * self.tapers)).clamp_min(FLOOR).log10()
 
 
-def sine_tapers(n: int) -> Float[Tensor, "taper 200"]:
-    """The first n sine tapers of a second: orthogonal, each of unit energy."""
-    time = torch.arange(1, SECOND + 1, dtype=torch.float64) / (SECOND + 1)
+def sine_tapers(n: int, second: int = SECOND) -> Float[Tensor, "taper second"]:
+    """The first n sine tapers of a second of so many samples: orthogonal, each of unit energy."""
+    time = torch.arange(1, second + 1, dtype=torch.float64) / (second + 1)
     order = torch.arange(1, n + 1, dtype=torch.float64)[:, None]
-    return ((2 / (SECOND + 1)) ** 0.5 * torch.sin(torch.pi * order * time)).float()
+    return ((2 / (second + 1)) ** 0.5 * torch.sin(torch.pi * order * time)).float()

@@ -70,8 +70,8 @@ class CBraMod(nn.Module):
             )
         if spec.sfreq != SFREQ:
             raise EegfmError(
-                f"CBraMod reads windows at {SFREQ:g} Hz, and these are at {spec.sfreq:g} Hz. Choose a benchmark, or "
-                "data.steps, that resample to it."
+                f"CBraMod reads windows at {SFREQ:g} Hz, and these are at {spec.sfreq:g} Hz. Choose a benchmark "
+                "of that rate; your own recordings get it by sfreq: 200 in their YAML."
             )
         if depth < 1 or not 0 <= dropout < 1:
             raise EegfmError(f"depth={depth} must be positive, dropout={dropout} at least 0 and below 1.")

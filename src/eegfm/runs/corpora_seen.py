@@ -48,10 +48,16 @@ def corpora_seen(config: Mapping[str, Any], weights: str | Path | None, deep: in
 def corpora_seen_here(
     config: Mapping[str, Any], weights: str | Path | None, facts: BenchmarkFacts
 ) -> dict[str, str]:
-    """The part of `corpora_seen` that concerns the data of these facts."""
+    """The part of `corpora_seen` that concerns the data of these facts.
+
+    Another protocol on the files of a benchmark has its name in front of its own: `tuab_eegm2` is of `tuab`.
+    """
     known = corpora_seen(config, None if weights == PRETRAIN else weights)
-    names = [one.benchmark for one in facts.each.values()]
-    return {name: known[name] for name in names if name in known}
+    found = {}
+    for one in facts.each.values():
+        named = [name for name in known if f"{one.benchmark}_".startswith(f"{name}_")]
+        found |= {one.benchmark: known[max(named, key=len)]} if named else {}
+    return found
 
 
 def reservations_at(
