@@ -89,6 +89,7 @@ def make_run(
     labels_of: dict[str, int] | None = None,
     constant: bool = False,
     tested: Sequence[str] = ("S32", "S33", "S34"),
+    validated: Sequence[str] = ("S28",),
     row: str = "",
     **overrides: Any,
 ) -> RunResult:
@@ -101,7 +102,7 @@ def make_run(
     folder.mkdir(parents=True)
     random = np.random.default_rng([seed, n_classes, *folder.name.encode()])
     metrics, by_subject = {}, {}
-    for split, subjects in (("val", ["S28"]), ("test", tested)):
+    for split, subjects in (("val", validated), ("test", tested)):
         who = np.repeat(subjects, 40)
         label = (
             np.arange(len(who)) % 4 % n_classes
@@ -124,7 +125,7 @@ def make_run(
     (folder / "config.yaml").write_text(
         OmegaConf.to_yaml(OmegaConf.create(config(seed, **overrides))), encoding="utf-8"
     )
-    people = {"train": ["S00", "S01"], "val": ["S28"], "test": list(tested)}
+    people = {"train": ["S00", "S01"], "val": list(validated), "test": list(tested)}
     monitor = "auroc" if n_classes == 2 else "cohen_kappa"
     about = dict(_here())
     if finished_at:

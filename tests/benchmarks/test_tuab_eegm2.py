@@ -27,7 +27,9 @@ def test_windows_and_labels_are_the_protocols(tmp_path: Path, rate: int, length:
     raw = mne.io.read_raw_edf(source.path, preload=True, verbose="error")
     raw.resample(128, verbose="error")
     data = dict(zip(raw.ch_names, raw.get_data(units="uV"), strict=True))
-    rows = [data[f"EEG {a}-REF"] - data[f"EEG {b}-REF"] for a, b in (row.split("-") for row in ROWS.split())]
+    rows = [
+        data[f"EEG {a}-REF"] - data[f"EEG {b}-REF"] for a, b in (row.split("-") for row in ROWS.split())
+    ]
     samples = 128 * int(length[:-1])
     n = len(rows[0]) // samples
     wanted = np.stack(rows)[:, : n * samples].reshape(16, n, samples).transpose(1, 0, 2)

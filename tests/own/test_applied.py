@@ -120,6 +120,10 @@ def test_the_recordings_of_a_person_decide_together(place, tmp_path):
     typed = (f"run={run}", f"files={tmp_path}/clinic/*/*.fif", "device=cpu")
     predict(*typed, f"out={tmp_path / 'before'}")
     assert not (tmp_path / "before" / "persons.csv").exists()
+    write_result(run, dataclasses.replace(read_result(run), wholes={"person": {"rule": {"cut": 1e-9}}}))
+    predict(*typed, f"out={tmp_path / 'fitted'}", "decide=fitted")
+    with open(tmp_path / "fitted" / "persons.csv", newline="") as file:
+        assert [row["decision"] for row in csv.DictReader(file)] == ["task", "task"]
     write_result(run, dataclasses.replace(read_result(run), wholes={"person": {}}))
     predict(*typed, f"out={out}")
     with open(out / "persons.csv", newline="") as file:

@@ -7,6 +7,7 @@ import pytest
 
 from eegfm.report import main
 from eegfm.reporting import persons
+from eegfm.reporting.dashboard_facts import collected
 from eegfm.reporting.folds import folded
 from eegfm.reporting.groups import group_runs
 from eegfm.reporting.run_folders import find_runs, read_runs
@@ -81,3 +82,24 @@ def test_where_a_label_is_a_persons_own_persons_are_scored_over_all_folds(tmp_pa
     assert [row[2].split(",")[0] for row in sheet.rows] == ["6 persons"] * 2
     fold(tmp_path / "b", 1, 0, ["S1", "S2"])
     assert persons.sheets(groups_of(tmp_path / "b")[0]) == []
+
+
+def test_a_cut_of_each_seed_is_fitted_on_its_validation_persons_and_stands_in_report_and_dashboard(
+    tmp_path,
+):
+    whose = {f"S{i}": i % 2 for i in range(10)}
+    for seed in (1, 2):
+        make_run(
+            tmp_path / f"s{seed}",
+            seed,
+            tested=[f"S{i}" for i in range(6)],
+            validated=[f"S{i}" for i in range(6, 10)],
+            labels_of=whose,
+        )
+    (group,), _ = groups_of(tmp_path)
+    (sheet,) = persons.sheets([group])
+    ways = [row[2].split(", ", 1)[1] for row in sheet.rows]
+    assert ways[:2] == ["mean probability", "vote of the windows"]
+    assert ways[2].startswith("cut 0.") and ways[2].endswith("fitted on 4 validation persons")
+    (row,) = collected(tmp_path, tmp_path / "page.html")["groups"]
+    assert any(ways[2] in one for one in row["remarks"])

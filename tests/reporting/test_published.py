@@ -64,7 +64,10 @@ def test_published_names_are_ours() -> None:
         ("CBraMod", ["experiment=cbramod_main_table"]),
         ("EEGM2, fine-tuned, data.benchmark.length=10s", ["experiment=eegm2_tuab_table"]),
         ("EEGM2, fine-tuned, ablation=S4", ["experiment=eegm2_ablation", "paper.variant=S4"]),
-        ("EEGM2 Light, data.benchmark.length=10s", ["experiment=eegm2_tuab_table", "adapt=eegm2_published_light"]),
+        (
+            "EEGM2 Light, data.benchmark.length=10s",
+            ["experiment=eegm2_tuab_table", "adapt=eegm2_published_light"],
+        ),
     ],
 )
 def test_an_experiment_has_the_settings_of_the_number_it_repeats(tmp_path, title, choices) -> None:
@@ -225,7 +228,11 @@ def test_scores_that_no_run_has_are_rows_with_the_command(tmp_path: Path) -> Non
     missing = [row for row in found if row.group is None]
     ours = [r for r in published() if r.table == "stamp_main" and r.model == "stamp"]
     assert len(ours) == 16 and len(missing) == 14 and found[2:] == missing
-    assert {row.reference.data for row in missing} == BINARY - {"mental_arithmetic", "tuab", "tuab_eegm2"} | MORE
+    assert {row.reference.data for row in missing} == BINARY - {
+        "mental_arithmetic",
+        "tuab",
+        "tuab_eegm2",
+    } | MORE
     made = sheet(found)
     assert {row[-1] for row in made.rows[2:]} == {"not run"} and made.rules == [2]
     assert any("eegfm train experiment=stamp_main_table" in note for note in made.notes)

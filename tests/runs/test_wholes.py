@@ -74,6 +74,50 @@ def test_of_seeds_the_mean_is_told_with_one_interval_and_in_words(tmp_path):
     )
     one, path = seeds[0], tmp_path / "predictions_test.csv"
     write_predictions(path, one.keys, one.subjects, one.labels, one.probabilities, one.classes)
-    assert wholes_of(path) == wholes([one]) and wholes_of(tmp_path / "none.csv") == {}
+    none = tmp_path / "none.csv"
+    assert wholes_of(path, none) == wholes([one]) and wholes_of(none, path) == {}
+    assert wholes_of(path, path) == wholes([one], [one])
     first, *_ = sentences(wholes([one]))
     assert first.startswith("by person (8 persons), mean probability: balanced accuracy 0.")
+
+
+@pytest.mark.parametrize("of", ["person", "recording"])
+def test_a_cut_is_fitted_on_validation_alone_and_tests_stand_against_it(of):
+    """Every cut between validation wholes is tried: none has a higher balanced accuracy."""
+    given, validation = table(of=of), table(n_persons=12, of=of, seed=1)
+    shifted = validation.probabilities**3  # the second class is rare in probability
+    validation = PredictionTable(
+        validation.keys,
+        validation.subjects,
+        validation.labels,
+        shifted / shifted.sum(axis=1, keepdims=True),
+        validation.classes,
+    )
+
+    def shares(one: PredictionTable) -> tuple[np.ndarray, np.ndarray]:
+        names = np.array(one.subjects if of == "person" else [key.split("/")[0] for key in one.keys])
+        each = np.unique(names)
+        mean = np.array([one.probabilities[names == name, 1].mean() for name in each])
+        return mean, np.array([one.labels[names == name][0] for name in each])
+
+    found = wholes([given], [validation])[of]
+    mean, label = shares(validation)
+    best = max(balanced_accuracy_score(label, mean > cut) for cut in [0, *mean])
+    assert found["rule"]["balanced_accuracy"] == pytest.approx(best) and found["rule"]["n"] == len(label)
+    assert balanced_accuracy_score(label, mean > found["rule"]["cut"]) == pytest.approx(best)
+    mean, label = shares(given)
+    score = found["fitted"]["balanced_accuracy"]["score"]
+    assert score == pytest.approx(balanced_accuracy_score(label, mean > found["rule"]["cut"]))
+    assert found["fitted"]["auroc"]["score"] == pytest.approx(roc_auc_score(label, mean))
+    assert any(f"validation {of}s: balanced accuracy" in line for line in sentences({of: found}))
+
+
+def test_no_cut_is_fitted_where_validation_cannot_say_one():
+    given = table()
+    for validation in (table(n_persons=1), table(of="window")):
+        found = wholes([given], [validation])["person"]
+        assert "fitted" not in found and "rule" not in found
+    three = PredictionTable(
+        given.keys, given.subjects, given.labels, np.eye(3)[given.labels], ("a", "b", "c")
+    )
+    assert "fitted" not in wholes([three], [three])["person"]

@@ -55,7 +55,7 @@ def evaluate(config: DictConfig) -> None:
     result = place.result
     people = result.people.get("people", {}) if result else people_seen(place.checkpoint)[0]
     facts = facts_beside(run.data, people)
-    wholes = wholes_of(out)
+    wholes = wholes_of(out, place.folder / "predictions_val.csv")
     numbers = {
         "warnings": [one.sentence for one in reserved],
         "leakage": facts.leakage.sentence(),

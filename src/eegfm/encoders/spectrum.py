@@ -47,7 +47,9 @@ class Spectrum:
     ) -> None:
         second = round(sfreq)
         if second != sfreq:
-            raise EegfmError(f"encoder.sfreq={sfreq:g}: seconds of whole samples are wanted, as of 200 or 128 Hz.")
+            raise EegfmError(
+                f"encoder.sfreq={sfreq:g}: seconds of whole samples are wanted, as of 200 or 128 Hz."
+            )
         highest = (second - 1) // 2
         if not 1 <= high_hz <= highest:
             raise EegfmError(
@@ -64,7 +66,13 @@ class Spectrum:
     def settings(self) -> dict[str, Any]:
         """The settings that change a vector, for the store's recipe."""
         rate = {} if self.sfreq == SFREQ else {"sfreq": self.sfreq}
-        return {"high_hz": self.width, "sine_tapers": self.tapers, "unit": "dB re 1 uV2/Hz", "floor": FLOOR, **rate}
+        return {
+            "high_hz": self.width,
+            "sine_tapers": self.tapers,
+            "unit": "dB re 1 uV2/Hz",
+            "floor": FLOOR,
+            **rate,
+        }
 
     def encode(self, series: Float[Tensor, "series time"]) -> Float[Tensor, "series width"]:
         """Spectra in dB of seconds in µV, on the device of `series`; nothing is below −40 dB.

@@ -16,6 +16,7 @@ from eegfm.config.identity import row_hash
 from eegfm.reporting.against import Row as Beside
 from eegfm.reporting.costs import clock, energy, gpu_hours, with_prefix
 from eegfm.reporting.groups import Group, group_runs, mean
+from eegfm.reporting.persons import of_group
 from eegfm.reporting.remarks import decided, marks, remarks
 from eegfm.reporting.run_curve import Curve, curve, five_digits
 from eegfm.reporting.run_folders import Run, find_runs, read_config, read_runs
@@ -23,6 +24,7 @@ from eegfm.reporting.run_pictures import pictures
 from eegfm.reporting.scores import LEGEND, difference, interval, score, spread
 from eegfm.runs.results import SUBJECT_FACTS, RunResult, read_result
 from eegfm.runs.status import Status, look
+from eegfm.runs.wholes import sentences
 from eegfm.tasks.metric_names import NO_SCORE, in_order, short
 from eegfm.version import __version__
 
@@ -261,7 +263,7 @@ def _group(row: Row, rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, A
             for name, reference in group.references.items()
             if (beside := Beside(reference, group))
         },
-        "remarks": [*decided(group), *remarks(group)],
+        "remarks": [*sentences(of_group(group)), *decided(group), *remarks(group)],
         "marks": marks(group),
         "subjects": {
             subject: {name: value for name, value in values.items() if name not in SUBJECT_FACTS}

@@ -31,6 +31,11 @@ class FoldedRun(Run):
         """The test predictions of all folds."""
         return pooled(self.parts)
 
+    @property
+    def validated(self) -> None:
+        """No fold's rule is that of all."""
+        return None
+
 
 def folded(runs: Iterable[Run]) -> tuple[list[Run], list[Problem]]:
     """The runs, those of one division as one, and the older of two runs of the same fold and seed."""

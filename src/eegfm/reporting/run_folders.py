@@ -14,7 +14,7 @@ from eegfm.config.from_file import read, text_of
 from eegfm.runs.agreement import refuse_disagreement
 from eegfm.runs.curves import read_curves
 from eegfm.runs.intervals import Drawn, drawn
-from eegfm.runs.predictions import OF_TEST, PredictionTable, read_predictions
+from eegfm.runs.predictions import OF_TEST, OF_VALIDATION, PredictionTable, read_predictions
 from eegfm.runs.results import CONFIG, RunResult, read_result, refuse_changed_file
 
 
@@ -33,6 +33,12 @@ class Run:
     def predictions(self) -> PredictionTable | None:
         """The test predictions; None without a file of them."""
         file = self.folder / OF_TEST
+        return read_predictions(file) if file.is_file() else None
+
+    @property
+    def validated(self) -> PredictionTable | None:
+        """The validation predictions; None without a file of them."""
+        file = self.folder / OF_VALIDATION
         return read_predictions(file) if file.is_file() else None
 
     @cached_property

@@ -12,6 +12,7 @@ from eegfm.runs.results import unreadable
 from eegfm.support.files import cell, readable, uncelled, whole
 
 OF_TEST = "predictions_test.csv"  # in a run folder
+OF_VALIDATION = "predictions_val.csv"
 AGAIN = "To write it anew, delete the result.json beside it and type the command of the run again."
 
 

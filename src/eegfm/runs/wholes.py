@@ -2,9 +2,12 @@
 
 A clinic asks about a patient, not about a window. The windows of a person or a recording are summed up in two ways: by
 their mean probability, and by their vote, the share of windows that are counted as each class (a tie goes to the mean).
+Of two classes there is a third way, a rule that is fitted on validation data: the mean probability against the cut that
+gives the wholes of the validation split the highest balanced accuracy, instead of against one half.
 Reports use this module, so it imports no torch.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,35 +16,88 @@ import numpy as np
 
 from eegfm.runs.intervals import intervals, scores_by_draw
 from eegfm.runs.predictions import PredictionTable, read_predictions
-from eegfm.tasks.decision import decide
+from eegfm.tasks.decision import best_threshold, decide
 from eegfm.tasks.metric_names import NEEDS_TWO_CLASSES, spoken
 
-WAYS = {"mean": "mean probability", "vote": "vote of the windows"}
+WAYS = {"mean": "mean probability", "vote": "vote of the windows", "fitted": "cut fitted on validation"}
 SCORES = ("balanced_accuracy", "auroc", "cohen_kappa")
 TIE = 1e-6  # of the mean probability, beside a share of windows
+LEAST = 1e-12  # a probability of 0 or 1 has no logit
 
 
-def wholes_of(predictions: Path) -> dict[str, Any]:
-    """The `wholes` of a file of predictions; {} where there is none, as of a reconstruction."""
-    return wholes([read_predictions(predictions)]) if predictions.is_file() else {}
+def wholes_of(predictions: Path, validation: Path) -> dict[str, Any]:
+    """The `wholes` of a file of predictions, with the rule of one of validation, if there is any.
+
+    {} where there are no predictions, as of a reconstruction.
+    """
+    if not predictions.is_file():
+        return {}
+    fitted_on = [read_predictions(validation)] if validation.is_file() else []
+    return wholes([read_predictions(predictions)], fitted_on)
 
 
-def wholes(seeds: Sequence[PredictionTable]) -> dict[str, Any]:
+def wholes(seeds: Sequence[PredictionTable], fitted_on: Sequence[PredictionTable] = ()) -> dict[str, Any]:
     """Scores by "person" and by "recording", each only where all windows of one have one label and some have several.
 
-    The seeds, a table each, score the same windows. {"person": {"n": how many, "persons": how many, "mean":
-    {"balanced_accuracy": {"score": their mean, "low", "high"}, ...}, "vote": ...}}; `low` and `high` are the interval
-    over persons (see `runs.intervals`), None where there is none.
+    The seeds, a table each, score the same windows; `fitted_on` are their predictions of validation windows, in the
+    same order, or none. {"person": {"n": how many, "persons": how many, "mean": {"balanced_accuracy": {"score": their
+    mean, "low", "high"}, ...}, "vote": ..., "fitted": ..., "rule": ...}}; `low` and `high` are the interval over persons
+    (see `runs.intervals`), None where there is none. "fitted" and its "rule" are there where a cut can be fitted:
+    {"cut": the mean of the seeds', "n": validation wholes, "balanced_accuracy": theirs at the cut}.
     """
     first = seeds[0]
-    kinds = {"person": first.subjects, "recording": [key.rpartition("/")[0] for key in first.keys]}
     found: dict[str, Any] = {}
-    for kind, whole in kinds.items():
+    for kind in ("person", "recording"):
+        whole = names_of(first, kind)
         if not _has_one_label(first, whole) or (found and len({*whole}) == found["person"]["n"]):
             continue  # the last: a recording a person
-        of_ways = {way: _scored([summed_up(one, whole, way) for one in seeds]) for way in WAYS}
-        found[kind] = {"n": len({*whole}), "persons": len({*first.subjects}), **of_ways}
+        ways = {way: [summed_up(one, whole, way) for one in seeds] for way in ("mean", "vote")}
+        rules = [rule for one in fitted_on if (rule := fitted(one, kind))]
+        rule: dict[str, Any] = {}
+        if rules and len(rules) == len(seeds):
+            ways["fitted"] = [against(one, r["cut"]) for one, r in zip(ways["mean"], rules, strict=True)]
+            rule = {"rule": {name: float(np.mean([one[name] for one in rules])) for name in rules[0]}}
+        of_ways = {way: _scored(tables) for way, tables in ways.items()}
+        found[kind] = {"n": len({*whole}), "persons": len({*first.subjects}), **of_ways, **rule}
     return found
+
+
+def names_of(table: PredictionTable, kind: str) -> list[str]:
+    """The person, or the recording, of every window."""
+    return table.subjects if kind == "person" else [key.rpartition("/")[0] for key in table.keys]
+
+
+def fitted(validation: PredictionTable, kind: str) -> dict[str, float]:
+    """The rule that validation predictions give for the mean probability of a "person" or a "recording".
+
+    {} of other than two classes, where their labels are not of such a whole, or where one class has none.
+    """
+    if len(validation.classes) != 2 or not len(validation.keys):
+        return {}
+    whole = names_of(validation, kind)
+    if len({*zip(whole, validation.labels.tolist(), strict=True)}) > len({*whole}):
+        return {}
+    table = summed_up(validation, whole, "mean")
+    counts = np.bincount(table.labels, minlength=2)
+    if not counts.all():
+        return {}
+    cut = best_threshold(_logits(table), table.labels)
+    decided = _logits(table) > cut
+    right = [float((decided[table.labels == one] == bool(one)).mean()) for one in (0, 1)]
+    return {"cut": 1 / (1 + math.exp(-cut)), "n": float(counts.sum()), "balanced_accuracy": sum(right) / 2}
+
+
+def against(table: PredictionTable, cut: float) -> PredictionTable:
+    """The table with probabilities moved so that those above the cut are above one half; their order stays."""
+    second = 1 / (1 + np.exp(-(_logits(table) - math.log(cut / (1 - cut)))))
+    return PredictionTable(
+        table.keys, table.subjects, table.labels, np.stack([1 - second, second], axis=1), table.classes
+    )
+
+
+def _logits(table: PredictionTable) -> np.ndarray:
+    second = np.clip(table.probabilities[:, 1], LEAST, 1 - LEAST)
+    return np.log(second / (1 - second))
 
 
 def _has_one_label(table: PredictionTable, whole: Sequence[str]) -> bool:
@@ -88,10 +144,25 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     lines = []
     for kind, of in found.items():
         count = f"{of['n']} {kind}s" + (f" of {of['persons']} persons" if kind == "recording" else "")
-        for way, how in WAYS.items():
+        for way in ways_of(of):
             said = ", ".join(f"{spoken(name)} {number(one)}" for name, one in of[way].items())
-            lines.append(f"by {kind} ({count}), {how}: {said}")
+            lines.append(f"by {kind} ({count}), {how_of(of, way, kind)}: {said}")
     return lines
+
+
+def ways_of(of: Mapping[str, Any]) -> list[str]:
+    """The ways that a kind of whole has scores of."""
+    return [way for way in WAYS if way in of]
+
+
+def how_of(of: Mapping[str, Any], way: str, kind: str) -> str:
+    """A way in words: "cut 0.382, fitted on 12 persons of validation"."""
+    rule = of.get("rule")
+    return (
+        f"cut {rule['cut']:.3f}, fitted on {rule['n']:.0f} validation {kind}s"
+        if way == "fitted" and rule
+        else WAYS[way]
+    )
 
 
 def number(one: Mapping[str, float | None]) -> str:

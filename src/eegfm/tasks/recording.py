@@ -11,8 +11,12 @@ from eegfm.contracts import EegfmError
 from eegfm.tasks.decision import decide
 
 BATCH = 64  # windows at once
-By = Literal["mean", "vote"]
-HOW = {"mean": "mean probability of the windows", "vote": "vote of the windows"}
+By = Literal["mean", "vote", "fitted"]
+HOW = {
+    "mean": "mean probability of the windows",
+    "vote": "vote of the windows",
+    "fitted": "mean probability against the cut that was fitted on validation data",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +32,7 @@ class PredictedRecording:
         hop_s: seconds from one window to the next.
         channels: the file's channel for each row that was read.
         doubts: what is suspect of the recording.
+        cut: the mean probability above which it is the second class, as fitted on validation data; None: not fitted.
     """
 
     recording: str
@@ -38,6 +43,7 @@ class PredictedRecording:
     hop_s: float
     channels: dict[str, str]
     doubts: tuple[str, ...] = ()
+    cut: float | None = None
 
     @classmethod
     def of(
@@ -86,10 +92,14 @@ class PredictedRecording:
         """The class of the recording: of the largest mean probability, or of most windows.
 
         In a tie of votes the mean probability decides, in a tie of that the first class. Raises EegfmError for another
-        `by`.
+        `by`, and for "fitted" without a `cut`.
         """
         if by not in get_args(By):
             raise EegfmError(f"decide={by}: one of these is wanted: {', '.join(get_args(By))}.")
+        if by == "fitted":
+            if self.cut is None:
+                raise EegfmError("decide=fitted: no cut was fitted on validation data. Type decide=mean")
+            return self.classes[int(self.mean[1] > self.cut)]
         if by == "vote":
             most = np.flatnonzero(self.votes == self.votes.max())
             return self.classes[most[self.mean[most].argmax()]]

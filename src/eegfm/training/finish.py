@@ -131,7 +131,7 @@ def finish_run(
         energy_wh=outcome.energy_wh,
         checkpoints=sums_of(folder / CHECKPOINTS),
         files={},  # filled in below, when the figures are drawn
-        wholes=wholes_of(folder / "predictions_test.csv"),
+        wholes=wholes_of(folder / "predictions_test.csv", folder / "predictions_val.csv"),
         scan=scans_of(run.task),
         adapt=choices.get("adapt"),
         spatial=spatial,

@@ -16,31 +16,11 @@ from scipy.special import expit, logit
 
 from eegfm.nn.head import Threshold
 from eegfm.support.checksums import write_with_sum
+from eegfm.tasks.decision import best_threshold
 from eegfm.tasks.metrics import Predictions
 from eegfm.tasks.weights import read_checkpoint
 
 LEAST = 1e-12  # a probability of 0 or 1 has no logit
-
-
-def best_threshold(score: Float[np.ndarray, " window"], label: Int[np.ndarray, " window"]) -> float:
-    """The logit above which windows count as the second class, for the highest balanced accuracy.
-
-    Of several, the one nearest to 0, which is one half. A set of one class asks for no other than 0.
-    """
-    order = np.argsort(score)
-    score, label = score[order], label[order]
-    n = np.bincount(label, minlength=2)
-    if not n.all():
-        return 0.0
-    ends = np.flatnonzero(np.r_[np.diff(score) > 0, True])  # windows up to here are the first class
-    first = np.cumsum(label == 0)[ends] / n[0]
-    second = 1 - np.cumsum(label == 1)[ends] / n[1]
-    right = np.r_[0.5, (first + second) / 2]  # before the first end all windows are the second class
-    between = np.r_[score[0] - 1, (score[ends[:-1]] + score[ends[:-1] + 1]) / 2, score[-1] + 1]
-    zero = np.searchsorted(score[ends], 0.0, side="right")  # how many distinct scores are not above 0
-    between[zero] = 0.0  # it divides the windows as its own gap does
-    best = np.flatnonzero(right >= right.max() - 1e-12)
-    return float(between[best[np.abs(between[best]).argmin()]])
 
 
 def worth(found: Predictions, shift: float) -> dict[str, float]:

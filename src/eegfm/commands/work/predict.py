@@ -45,6 +45,7 @@ def predict(config: DictConfig) -> None:
             f"{place} tells no classes apart: it is a run of {type(model.run.task).__name__}. eegfm embed gives its "
             "vectors, eegfm stream its reconstruction."
         )
+    cuts = _cuts(place, config.decide)
     model.intake.hop_of(config.hop_s)  # a wrong one is refused before anything is written
     made_from = {
         "weights": sha256_of(model.weights),
@@ -87,7 +88,7 @@ def predict(config: DictConfig) -> None:
             )
             if kind == "windows" or config.annotate
         }
-        found = predicted(model, name, path, config.hop_s, done)
+        found = replace(predicted(model, name, path, config.hop_s, done), cut=cuts["recording"])
         _write_windows(targets["windows"], found)
         if config.annotate:
             _annotate(targets, found)
@@ -97,6 +98,7 @@ def predict(config: DictConfig) -> None:
     people = {}
     if place.result is not None and "person" in place.result.wholes:  # else a label is not a person's
         people = _people(outcomes, {name: model.declared.person(path) for name, path in recordings.items()})
+        people = {name: (n, replace(one, cut=cuts["person"])) for name, (n, one) in people.items()}
     (folder.path / PEOPLE).unlink(missing_ok=True)
     if people:
         _write_people(folder.path / PEOPLE, people, spec.classes, config.decide)
@@ -110,6 +112,22 @@ def predict(config: DictConfig) -> None:
     ]
     screen.print(f"{folder.path}: {', '.join([TABLE, *kinds, ABOUT])}", soft_wrap=True)
     end_with_failures(screen, outcomes, "could not be predicted", TABLE)
+
+
+def _cuts(place: Place, by: str) -> dict[str, float | None]:
+    """The cuts that the run has fitted on its validation data, for a recording and for a person; None: not wanted.
+
+    Raises EegfmError if they are wanted and the run has none.
+    """
+    wholes = {} if place.result is None else place.result.wholes
+    cuts = {kind: of["rule"]["cut"] for kind, of in wholes.items() if by == "fitted" and "rule" in of}
+    if by == "fitted" and not cuts:
+        raise EegfmError(
+            f"decide=fitted: {place} has fitted no cut for persons or recordings. It does so for two classes where a "
+            "label is theirs and both classes are in the validation split. Type decide=mean"
+        )
+    known = next(iter(cuts.values()), None)
+    return {kind: cuts.get(kind, known) for kind in ("person", "recording")}
 
 
 def predicted(
