@@ -1,4 +1,4 @@
-"""TUAB at 128 Hz: windows against EEGM2's protocol written out in MNE and NumPy, its counts, and who is in which split."""
+"""TUAB at 128 Hz: windows against EEGM2's protocol written out in MNE and NumPy, its counts, and its splits."""
 
 from pathlib import Path
 from typing import get_args
@@ -61,7 +61,7 @@ def test_the_draw_is_this_one_for_ever() -> None:
 
 
 def test_the_published_counts_are_what_the_corpus_hours_give() -> None:
-    """Hours and files of the corpus's README; a file of whole seconds loses half a window on average, less half a second."""
+    """Hours and files of the corpus's README; a file of whole seconds loses about half a window."""
     for length in get_args(Length):
         seconds = float(length[:-1])
         for hours, files, published in (

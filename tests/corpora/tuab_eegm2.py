@@ -27,8 +27,8 @@ def drawn(patients: set[str]) -> list[str]:
     return [names[i] for i in np.random.default_rng(0).permutation(len(names))]
 
 
-# a length padded to a power of two is rarely a whole number of samples at 128 Hz: see tests/corpora/tuev.py. Of 400 Hz, and
-# of 250 Hz at other lengths than these, MNE is half a sample off, 18 µV of the fastest tone of an electrode
+# a length padded to a power of two is rarely a whole number of samples at 128 Hz: see tests/corpora/tuev.py. Of 400 Hz,
+# and of 250 Hz at other lengths than these, MNE is half a sample off, 18 µV of the fastest tone of an electrode
 TOLERANCE_UV = 6.0
 CORPORA = [
     Corpus(

@@ -3,8 +3,8 @@
 Corpus: TUH Abnormal EEG Corpus 3.0.1, the files of `data=tuab` (see `eegfm.benchmarks.tuab`).
 Access: free of charge, after a signed agreement with Temple University.
 Protocol: EEGM2 (Hong et al. 2025, arXiv:2502.17873v2), facts of its code at commit 0fade32: resample to 128 Hz by MNE's
-FFT, no filter, 16 bipolar rows, windows of 10, 30, 60 or 100 s (`data.benchmark.length`) end to end from the first sample
-on, the tail dropped, under the label of the recording. SAMBA (arXiv:2511.18571) reads windows of 100 s made alike.
+FFT, no filter, 16 bipolar rows, windows of 10, 30, 60 or 100 s (`data.benchmark.length`) end to end from the first
+sample on, the tail dropped, under the label of the recording. SAMBA (arXiv:2511.18571) reads windows of 100 s made alike.
 Split: `eval` is test. Of the patients of `train`, those of each class alone, 80 % drawn at random train and the others
 validate. The reference draws without a seed, so nobody can repeat its division; ours is that of NumPy's generator with
 seed 0 over the names in alphabetical order. It depends on all patients: an incomplete download is divided differently.
@@ -15,8 +15,8 @@ Versions
 - repaired (ours): all patients of `train` are drawn at once, so that nobody is in both.
 
 Counts
-- Totals and those of test are the reference's logs, and do not depend on the draw: 135,702 windows of 30 s, 67,290 of 60 s,
-  39,810 of 100 s. Of 10 s the paper has 409,455 in total, as CBraMod, whose test windows are then the same 36,945. The
+- Totals and those of test are the reference's logs, and do not depend on the draw: 135,702 windows of 30 s, 67,290 of
+  60 s, 39,810 of 100 s. Of 10 s the paper has 409,455 in total, as CBraMod, whose test windows are then the same 36,945. The
   paper's table says 56,290 windows of 60 s, which contradicts the logs and the hours of the corpus.
 
 Quirks
@@ -71,8 +71,8 @@ def tuab_eegm2(
         steps=(Resample(SFREQ), Bipolar(ROWS)),
         splits=None,
         split_rule=(
-            f"eval is test; the patients of train, {who}, in an order drawn by seed {DRAW}: the first int(0.8 n) train, "
-            "the others val"
+            f"eval is test; the patients of train, {who}, in an order drawn by seed {DRAW}: the first int(0.8 n) "
+            "train, the others val"
         ),
         choices={"variant": variant},
         census=Census(

@@ -30,8 +30,8 @@ class Spectrum:
     """Power at 1, 2, …, `high_hz` Hz in dB relative to 1 µV²/Hz.
 
     Args:
-        high_hz: the last frequency, at most 99 at 200 Hz. 45 stays clear of the mains (50 and 60 Hz, and the 2 Hz that three
-            tapers spread them) and ends where the band-power baseline ends.
+        high_hz: the last frequency, at most 99 at 200 Hz. 45 stays clear of the mains (50 and 60 Hz, and the 2 Hz that
+            three tapers spread them) and ends where the band-power baseline ends.
         tapers: sine tapers, 1 to 10. More make every bin steadier and the spectrum coarser.
         sfreq: rate of the windows in Hz, a whole number.
         input_norm: how a backbone should norm the vectors first. Not used here.

@@ -1,4 +1,4 @@
-"""Which class a window is counted as, and the threshold between two. Reports use this module, so it imports no torch."""
+"""Which class a window is counted as, and the threshold between two. Reports use this, so it imports no torch."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,7 +12,7 @@ def decide(probabilities: Float[np.ndarray, "window class"]) -> Int[np.ndarray, 
 
 
 def best_threshold(score: Float[np.ndarray, " one"], label: Int[np.ndarray, " one"]) -> float:
-    """The logit above which windows, or wholes of windows, count as the second class, for the highest balanced accuracy.
+    """The logit above which windows, or wholes of them, count as the second class, for the highest balanced accuracy.
 
     Of several, the one nearest to 0, which is one half. A set of one class asks for no other than 0.
     """

@@ -59,7 +59,8 @@ def embed(
         raise EegfmError(
             f"encoder={encoder.name} reads seconds of {per_second} samples at {encoder.sfreq:g} Hz; "
             f"{source.recipe.facts['benchmark']} has windows of {n_times} samples at "
-            f"{source.recipe.facts['sfreq']:g} Hz. Choose another encoder (at 128 Hz: encoder=spectrum_128), or encoder=raw."
+            f"{source.recipe.facts['sfreq']:g} Hz. Choose another encoder (at 128 Hz: "
+            "encoder=spectrum_128), or encoder=raw."
         )
     shape = (channels, n_times // per_second, encoder.width)
     with only_one(folder):
