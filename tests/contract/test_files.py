@@ -22,7 +22,9 @@ def written(corpus: Corpus, folder: Path) -> tuple[Path, set[str]]:
 
 # one form a benchmark, and of BCIC-IV-2a either edition; EEG Eye State is one file
 FORMS = {(corpus.option, corpus.arguments.get("files")): corpus for corpus in reversed(CORPORA)}
-SEVERAL = [marked(corpus) for (option, _), corpus in FORMS.items() if option != "eye_state"]
+del FORMS["stew", "npy"]
+ONE_FILE = ("eye_state", "crowdsourced", "dreamer", "alpha", "attention", "driver_distraction")
+SEVERAL = [marked(corpus) for (option, _), corpus in FORMS.items() if option not in ONE_FILE]
 ANOTHER = re.compile(r"(?<!\d)\d{1,3}(?!\d)")  # the number of a subject
 
 

@@ -17,7 +17,8 @@ from eegfm.reporting.run_folders import find_runs, read_runs
 from tests.composed import composed
 from tests.made_run import make_run
 
-BINARY = {"shu_mi", "mental_arithmetic", "mumtaz2016", "tuab", "tuab_eegm2"}
+EMOTIV = {"crowdsourced", "stew", "driver_distraction", "alpha", "attention"}
+BINARY = {"shu_mi", "mental_arithmetic", "mumtaz2016", "tuab", "tuab_eegm2", *EMOTIV}
 MORE = {"physionet_mi", "bciciv2a", "tuev", "seed_v", "faced"}
 PARTIAL = {"complete": False, "subjects_total": 36, "missing": ["Subject00_1"]}
 MAIN = {"paper": {"tables": ["stamp_main"]}}
@@ -42,7 +43,11 @@ def test_published_cells_are_those_of_the_papers() -> None:
     assert cells[f"EEGM2 Light, {length}=100s", "tuab_eegm2", "auroc"] == (0.7986, None)
     assert cells["EEGM2, fine-tuned, ablation=S3", "tuab_eegm2", "auroc"] == (0.8176, None)
     assert cells["EEG2Rep", "tuab_eegm2", "accuracy"] == (0.8052, None)
-    eegm2 = 2 * 4 * 2 + 4 * 2 + 3 * 2 + 5 * 2
+    assert cells["EEGM2, fine-tuned", "crowdsourced", "accuracy"] == (0.9451, None)
+    assert cells["EEGM2 Light", "driver_distraction", "auroc"] == (0.6825, None)
+    assert cells["BIOT", "stew", "auroc"] == (0.7011, None)
+    assert cells["EEGM2, pre-trained on DriverDistraction", "stew", "accuracy"] == (0.7394, None)
+    eegm2 = 2 * 4 * 2 + 4 * 2 + 3 * 2 + 5 * 2 + 5 * 2 * 8 + 7
     assert len(published()) == len(cells) == 8 * 2 + 8 + 8 * 3 * 5 + 3 + 4 * 5 + 4 * 7 + eegm2
 
 
@@ -68,6 +73,11 @@ def test_published_names_are_ours() -> None:
             "EEGM2 Light, data.benchmark.length=10s",
             ["experiment=eegm2_tuab_table", "adapt=eegm2_published_light"],
         ),
+        ("EEGM2, fine-tuned", ["experiment=eegm2_emotiv_table"]),
+        ("EEGM2 Light", ["experiment=eegm2_emotiv_table", "adapt=eegm2_published_light"]),
+        ("EEGM2 Linear", ["experiment=eegm2_emotiv_table", "adapt=eegm2_published_probe"]),
+        ("EEGM2 from scratch", ["experiment=eegm2_emotiv_table", "adapt=eegm2_published_scratch"]),
+        ("EEGM2, pre-trained on DriverDistraction", ["experiment=eegm2_cross_domain_table"]),
     ],
 )
 def test_an_experiment_has_the_settings_of_the_number_it_repeats(tmp_path, title, choices) -> None:
@@ -228,7 +238,7 @@ def test_scores_that_no_run_has_are_rows_with_the_command(tmp_path: Path) -> Non
     missing = [row for row in found if row.group is None]
     ours = [r for r in published() if r.table == "stamp_main" and r.model == "stamp"]
     assert len(ours) == 16 and len(missing) == 14 and found[2:] == missing
-    assert {row.reference.data for row in missing} == BINARY - {
+    assert {row.reference.data for row in missing} == {"shu_mi", "mumtaz2016"} | MORE
         "mental_arithmetic",
         "tuab",
         "tuab_eegm2",

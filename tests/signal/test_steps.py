@@ -5,6 +5,7 @@ from dataclasses import replace
 import mne
 import numpy as np
 import pytest
+import scipy.signal
 from scipy.signal import butter, freqz, resample_poly, sosfilt
 
 from eegfm.contracts import EegfmError
@@ -25,6 +26,7 @@ from eegfm.signal.steps import (
     WrapEnds,
     step_of,
 )
+from eegfm.signal.trials import ChebyshevBandPass, CutSliding
 
 NAMES = ("Fz", "Cz", "Pz", "Oz")
 
@@ -251,11 +253,44 @@ def test_steps_are_facts():
 # ---- a step as text --------------------------------------------------------------------------------------------------
 
 
+def test_the_chebyshev_filter_is_the_published_one_and_rings_at_the_ends_of_a_trial():
+    """SciPy's design of the cutoffs that EEGM2 states, 12 poles, run forward and backward over each trial alone."""
+    step = ChebyshevBandPass(0.2, 0.5, 40.0, 48.0)
+    z, p, k = scipy.signal.iirdesign(
+        [0.5 / 64, 40 / 64], [0.2 / 64, 48 / 64], 1, 40, ftype="cheby2", output="zpk"
+    )
+    assert len(p) == 12
+    trials = 40 + 20 * np.random.default_rng(0).standard_normal((3, 2, 256))
+    recording = Recording.of_epochs(trials, 128.0, montage_of(("C3", "C4")), ["a"] * 3)
+    found = step(recording)
+    wanted = [scipy.signal.sosfiltfilt(scipy.signal.zpk2sos(z, p, k), trial, axis=1) for trial in trials]
+    np.testing.assert_allclose(found.data, np.concatenate(wanted, axis=1), rtol=0, atol=1e-9)
+    assert found.pieces == recording.pieces
+    t = np.arange(256) / 128
+    slow = step(Recording(20 * np.sin(2 * np.pi * 0.5 * t + 1)[None], 128.0, montage_of(("C3",))))
+    long = np.arange(256 * 60) / 128
+    whole = step(Recording(20 * np.sin(2 * np.pi * 0.5 * long + 1)[None], 128.0, montage_of(("C3",))))
+    assert np.abs(slow.data[0] - whole.data[0, 7680:7936]).max() > 2  # µV, of 20
+    with pytest.raises(EegfmError, match="not possible at 90 Hz"):
+        step(Recording(np.zeros((1, 400)), 90.0, montage_of(("C3",))))
+    with pytest.raises(EegfmError, match="frequencies that rise"):
+        ChebyshevBandPass(0.5, 0.2, 40.0, 48.0)
+
+
+def test_sliding_pieces_overlap_and_keep_their_seconds():
+    recording = noise(128.0, 128 * 5)
+    found = CutSliding(2.0, 0.5)(recording)
+    assert [piece.onset_s for piece in found.pieces] == [0.5 * i for i in range(7)]
+    for piece, (start, end) in zip(found.pieces, found.spans(), strict=True):
+        first = round(piece.onset_s * 128)
+        np.testing.assert_array_equal(found.data[:, start:end], recording.data[:, first : first + 256])
+
+
 @pytest.mark.parametrize(
     "step",
     [
         AverageReference(), BandPass(0.3, None), BandPass(low=1, high=40.0), Bipolar(("FP1-F7", "F7-T3")),
-        CausalButterworth(5, 0.3, 50.0), CutAtEvents(), Despike(1e4), FourierResample(200.0), Keep(2.0, 6.0),
+        CausalButterworth(5, 0.3, 50.0), ChebyshevBandPass(0.2, 0.5, 40.0, 48.0), CutAtEvents(), CutSliding(2.0, 0.5), Despike(1e4), FourierResample(200.0), Keep(2.0, 6.0),
         Notch(60.0), PolyphaseResample(200.0), Resample(200.0), WrapEnds(2.0),
     ],
     ids=lambda step: type(step).__name__,

@@ -4,7 +4,7 @@ Corpus: TUH Abnormal EEG Corpus 3.0.1, the files of `data=tuab` (see `eegfm.benc
 Access: free of charge, after a signed agreement with Temple University.
 Protocol: EEGM2 (Hong et al. 2025, arXiv:2502.17873v2), facts of its code at commit 0fade32: resample to 128 Hz by MNE's
 FFT, no filter, 16 bipolar rows, windows of 10, 30, 60 or 100 s (`data.benchmark.length`) end to end from the first
-sample on, the tail dropped, under the label of the recording. SAMBA (arXiv:2511.18571) reads windows of 100 s made alike.
+sample on, the tail dropped, under the label of the recording. SAMBA (arXiv:2511.18571) reads such windows of 100 s.
 Split: `eval` is test. Of the patients of `train`, those of each class alone, 80 % drawn at random train and the others
 validate. The reference draws without a seed, so nobody can repeat its division; ours is that of NumPy's generator with
 seed 0 over the names in alphabetical order. It depends on all patients: an incomplete download is divided differently.
@@ -16,8 +16,8 @@ Versions
 
 Counts
 - Totals and those of test are the reference's logs, and do not depend on the draw: 135,702 windows of 30 s, 67,290 of
-  60 s, 39,810 of 100 s. Of 10 s the paper has 409,455 in total, as CBraMod, whose test windows are then the same 36,945. The
-  paper's table says 56,290 windows of 60 s, which contradicts the logs and the hours of the corpus.
+  60 s, 39,810 of 100 s. Of 10 s the paper has 409,455 in total, as CBraMod, whose test windows are then the same 36,945.
+  The paper's table says 56,290 windows of 60 s, which contradicts the logs and the hours of the corpus.
 
 Quirks
 - The paper says 200 Hz in between; its code resamples the files directly. The paper says 2,383 patients, the corpus's

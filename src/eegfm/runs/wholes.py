@@ -42,7 +42,7 @@ def wholes(seeds: Sequence[PredictionTable], fitted_on: Sequence[PredictionTable
     The seeds, a table each, score the same windows; `fitted_on` are their predictions of validation windows, in the
     same order, or none. {"person": {"n": how many, "persons": how many, "mean": {"balanced_accuracy": {"score":
     their mean, "low", "high"}, ...}, "vote": ..., "fitted": ..., "rule": ...}}; `low` and `high` are the interval over
-    persons (see `runs.intervals`), None where there is none. "fitted" and its "rule" are there where a cut can be fitted:
+    persons (see `runs.intervals`), None where there is none. "fitted" and its "rule" are there where one can be fitted:
     {"cut": the mean of the seeds', "n": validation wholes, "balanced_accuracy": theirs at the cut}.
     """
     first = seeds[0]

@@ -296,6 +296,13 @@ def power_gain(
             sections = scipy.signal.butter(step["order"], edges, "bandpass", output="sos", fs=sfreq)
             _, response = scipy.signal.sosfreqz(sections, np.minimum(hz, sfreq / 2), fs=sfreq)
             amplitude *= np.abs(response)
+        elif step["step"] == "ChebyshevBandPass":
+            edges, stops = (step["low"], step["high"]), (step["stop_low"], step["stop_high"])
+            sections = scipy.signal.iirdesign(
+                edges, stops, step["gpass"], step["gstop"], ftype="cheby2", output="sos", fs=sfreq
+            )
+            _, response = scipy.signal.sosfreqz(sections, np.minimum(hz, sfreq / 2), fs=sfreq)
+            amplitude *= np.abs(response) ** 2  # forward and backward
         elif "sfreq" in step:  # a step with a rate resamples to it
             sfreq = step["sfreq"]
     return amplitude**2

@@ -28,6 +28,9 @@ READ = "NumPy arrays of numbers or characters, lists, tuples, dicts, numbers and
 COPIES = 4  # of the file's bytes: an array is made of bytes that were perhaps decoded first
 SAID = 200  # characters of what a file says, in a message
 NUMBERS = 20_000  # that are keys, in a file: at worst they take seconds
+MAGIC = b"\x93NUMPY"
+HEADS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+OBJECT = "O8"  # the type of the one object that `numpy.save` wraps into an array
 
 
 def read_pickled(path: Path) -> Any:
@@ -36,10 +39,40 @@ def read_pickled(path: Path) -> Any:
     Raises EegfmError, always with the file's name, if the file is damaged or asks for anything else.
     """
     with open(path, "rb") as file:
-        try:
-            return _load(file, path)
-        except EegfmError as error:
-            raise EegfmError(f"{error} {FETCH_AGAIN}") from error
+        return _read(file, path)
+
+
+def read_npy(path: Path) -> Any:
+    """The content of a file that `numpy.save` has written, of numbers or of one object such as a dict of arrays.
+
+    A file without NumPy's head is read as a plain pickle, as NumPy does. Raises EegfmError as `read_pickled` does.
+    """
+    with open(path, "rb") as file:
+        start = 0
+        if file.read(len(MAGIC)) == MAGIC:
+            file.seek(0)
+            try:
+                shape, _, dtype = HEADS[np.lib.format.read_magic(file)](file)
+            except (ValueError, KeyError) as error:
+                said = _short(str(error))
+                raise EegfmError(f"{path} has a damaged head ({said}). {FETCH_AGAIN}") from None
+            if not dtype.hasobject:
+                file.seek(0)
+                try:
+                    return np.load(file, allow_pickle=False)
+                except (ValueError, EOFError, OSError) as error:
+                    raise EegfmError(f"{path} is cut short or damaged: {error}. {FETCH_AGAIN}") from None
+            if shape != ():
+                raise EegfmError(f"{path} holds {shape} objects; one is read. {FETCH_AGAIN}")
+            start = file.tell()
+        return _read(file, path, start)
+
+
+def _read(file: io.BufferedIOBase, path: Path, start: int = 0) -> Any:
+    try:
+        return _load(file, path, start)
+    except EegfmError as error:
+        raise EegfmError(f"{error} {FETCH_AGAIN}") from error
 
 
 def unpickle(data: bytes, *, name: str | Path) -> Any:
@@ -47,9 +80,9 @@ def unpickle(data: bytes, *, name: str | Path) -> Any:
     return _load(io.BytesIO(data), name)
 
 
-def _load(file: io.BufferedIOBase, name: str | Path) -> Any:
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
+def _load(file: io.BufferedIOBase, name: str | Path, start: int = 0) -> Any:
+    size = file.seek(0, os.SEEK_END) - start
+    file.seek(start)
     room = Room(COPIES * size + 2**20)
     try:
         # latin1: the bytes of an array that Python 2 pickled
@@ -178,6 +211,9 @@ class _Dtype:
     __slots__ = ("dtype",)
 
     def __init__(self, _room: Room, code: Any, *_: Any) -> None:
+        self.dtype: Any = None  # of an object
+        if isinstance(code, str) and code == OBJECT:
+            return
         if not isinstance(code, str) or not re.fullmatch(r"[biufcSU]\d{1,9}", code):
             said = repr(_short(code)) if isinstance(code, str) else f"a {type(code).__name__}"
             raise Refused(f"holds an array of {said}")
@@ -186,7 +222,8 @@ class _Dtype:
     def __setstate__(self, state: tuple) -> None:
         if tuple(state[2:5]) != (None, None, None):
             raise Refused("holds an array of structures")
-        self.dtype = self.dtype.newbyteorder(state[1])
+        if self.dtype is not None:
+            self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class _Array:
@@ -200,10 +237,17 @@ class _Array:
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, fortran, data = state
+        if isinstance(dtype, _Dtype) and dtype.dtype is None:
+            if shape != () or not isinstance(data, list) or len(data) != 1:
+                raise Refused("holds an array of objects")
+            self.array = data  # finished below
+            return
         self.array = _array(self._room, data, dtype, shape, "F" if fortran else "C")
 
 
 def _array(room: Room, data: Any, dtype: _Dtype, shape: tuple, order: Any) -> np.ndarray:
+    if dtype.dtype is None:
+        raise Refused("holds an array of objects")
     if not isinstance(data, str | bytes | bytearray):
         raise Refused("holds an array that is not made of bytes")
     room.take(len(data))  # the bytes may be another's, and a change of their order copies them
@@ -266,6 +310,8 @@ def _finished(value: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
     `seen` maps a container's id to the container (kept alive, so that no other object gets its id) and to
     its finished form.
     """
+    if isinstance(value, _Array) and isinstance(value.array, list):
+        return _finished(value.array, seen)[0]
     if isinstance(value, _Array) and value.array is not None:
         return value.array
     if isinstance(value, list | dict | tuple):
