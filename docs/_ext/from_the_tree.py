@@ -7,21 +7,18 @@ stands in one place.
 import importlib
 import inspect
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, get_type_hints
 
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
+import yaml
+from benchmark_pages import benchmarks
+from hydra.utils import get_object
+from made import CONF, cell, write
 from sphinx.application import Sphinx
 
-from eegfm.benchmarks.spec import SPLITS, BenchmarkSpec
 from eegfm.commands import COMMANDS
+from eegfm.config.schema import RunSchema
 
-HERE = Path(__file__).parents[1]
-CONF = HERE.parent / "conf"
-MADE = HERE / "_made"
 GROUPS = {  # the groups of options in the order in which a reader meets them
     "data": "what is trained on: a benchmark, a mix, or your own recordings",
     "split": "who trains, who validates, who tests",
@@ -38,22 +35,7 @@ GROUPS = {  # the groups of options in the order in which a reader meets them
 }
 
 
-def write(path: str, text: str) -> None:
-    """Write a page where it differs, so that a second build reads only what is new."""
-    file = MADE / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if not file.is_file() or file.read_text(encoding="utf-8") != text:
-        file.write_text(text, encoding="utf-8")
-
-
-def cell(text: str) -> str:
-    """A text as a cell of a table."""
-    return re.sub(r"\s+", " ", str(text)).replace("|", "\\|").replace("<", "&lt;")
-
-
-def row(*cells: object) -> str:
-    """A row of a table."""
-    return f"| {' | '.join(cell(str(one)) for one in cells)} |"
+DEFAULTS = {bool: "bool", int: "int", float: "float", str: "str", list: "list", dict: ""}
 
 
 def first_comment(text: str) -> str:
@@ -101,6 +83,38 @@ def keys(text: str) -> Iterator[tuple[str, str, str]]:
         above = []
 
 
+def types(node: Any, target: Any = None, path: str = "") -> dict[str, str]:
+    """What each key of a file of options may be: as the constructor has it that takes it, else as its default."""
+    if not isinstance(node, Mapping):
+        return {}
+    name = node.get("_target_")
+    if isinstance(name, str) and not name.startswith("hydra."):
+        target = get_object(name)
+    hints: dict[str, Any] = {}
+    try:
+        hints = get_type_hints(target.__init__ if inspect.isclass(target) else target) if target else {}
+    except (NameError, TypeError):  # a type that is only known to a checker
+        pass
+    found = {}
+    for key, value in node.items():
+        if isinstance(key, str):
+            hint = hints.get(key)
+            named = type_name(hint) if hint is not None else DEFAULTS.get(type(value), "")
+            found[f"{path}{key}"] = named
+            found.update(types(value, None, f"{path}{key}."))
+    return found
+
+
+def type_name(hint: Any) -> str:
+    """A type as one reads it: names without their modules, the values of a Literal as they are typed."""
+    text = hint.__name__ if inspect.isclass(hint) and not getattr(hint, "__args__", ()) else str(hint)
+    text = re.sub(
+        r"Literal\[([^\]]*)\]", lambda found: found[1].replace(", ", " | ").replace("'", ""), text
+    )
+    text = re.sub(r"\b(?:\w+\.)+(\w)", r"\1", text)
+    return re.sub(r"\bNone\b", "null", text)
+
+
 def options() -> None:
     """A page a group of options, and one of what a run is made of."""
     listed = []
@@ -120,12 +134,14 @@ def options() -> None:
         ]
         for name, text in texts.items():
             rows = [(key, value, comment) for key, value, comment in keys(text)]
+            may_be = types(yaml.safe_load(text))
             lines += ["", f"## {name}", "", first_comment(text).replace("<", "&lt;"), ""]
             if rows:
-                lines += ["| key | default | |", "|---|---|---|"]
+                lines += ["| key | default | type | |", "|---|---|---|---|"]
                 scope = "" if "# @package _global_" in text else f"{group}."
                 lines += [
-                    f"| `{scope}{key}` | {f'`{cell(value)}`' if value else ''} | {cell(comment)} |"
+                    f"| `{scope}{key}` | {f'`{cell(value)}`' if value else ''} | {cell(may_be.get(key, ''))} "
+                    f"| {cell(comment)} |"
                     for key, value, comment in rows
                 ]
             lines += [
@@ -147,9 +163,10 @@ def options() -> None:
     ]
     lines += ["| group | chooses |", "|---|---|"]
     lines += [f"| [`{group}=`]({group}.md) | {what} |" for group, what in GROUPS.items()]
-    lines += ["", "## Keys of a whole run", "", "| key | default | |", "|---|---|---|"]
+    hints = get_type_hints(RunSchema)
+    lines += ["", "## Keys of a whole run", "", "| key | default | type | |", "|---|---|---|---|"]
     lines += [
-        f"| `{key}` | {f'`{cell(value)}`' if value else ''} | {cell(comment)} |"
+        f"| `{key}` | {f'`{cell(value)}`' if value else ''} | {cell(type_name(hints.get(key, '')))} | {cell(comment)} |"
         for key, value, comment in keys(train)
     ]
     lines += [
@@ -198,115 +215,6 @@ def commands() -> None:
         else:
             lines += [inspect.cleandoc(module.__doc__ or "")]
     write("commands.md", "\n".join(lines) + "\n")
-
-
-def benchmarks() -> None:
-    """A page a benchmark: its facts, and what its module says of corpus, protocol and quirks."""
-    listed = [
-        "# Benchmarks",
-        "",
-        "Each page is written from the benchmark's own file: what the corpus is, what the protocol does, and",
-        "where the published protocol and the repaired one differ.",
-        "",
-        "| `data=` | | classes | windows | access |",
-        "|---|---|---|---|---|",
-    ]
-    names = []
-    for file in sorted((CONF / "data").glob("*.yaml")):
-        node: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-        if not isinstance(node.get("benchmark"), dict):
-            continue
-        spec = instantiate(node["benchmark"])
-        module = node["benchmark"].get("path") or node["benchmark"]["_target_"]
-        names.append(file.stem)
-        write(
-            f"benchmarks/{file.stem}.md",
-            benchmark_page(file.stem, spec, importlib.import_module(module.rpartition(".")[0])),
-        )
-        windows = f"{len(spec.channels)} channels, {spec.window_s:g} s at {spec.sfreq:g} Hz"
-        listed.append(
-            row(f"[`{file.stem}`]({file.stem}.md)", spec.title, len(spec.classes), windows, spec.access)
-        )
-    write(
-        "benchmarks/index.md",
-        "\n".join([*listed, "", "```{toctree}", ":hidden:", "", *names, "```"]) + "\n",
-    )
-
-
-def benchmark_page(name: str, spec: BenchmarkSpec, module: ModuleType) -> str:
-    """Facts as tables, then the text of the module."""
-    facts = {
-        "protocol": f"`{spec.protocol}`",
-        "classes": ", ".join(spec.classes) or "none (pre-training)",
-        "window": f"{spec.window_s:g} s, {spec.n_times} samples at {spec.sfreq:g} Hz",
-        "channels": f"{len(spec.channels)}: {', '.join(spec.channels)}",
-        "licence": spec.licence,
-        "access": spec.access,
-        "cite": spec.citation,
-    }
-    lines = [
-        f"# {spec.title}",
-        "",
-        "```sh",
-        f"eegfm train data={name} model=stamp encoder=spectrum data.raw=<folder>",
-        "```",
-        "",
-        "| | |",
-        "|---|---|",
-    ]
-    lines += [f"| {key} | {cell(value)} |" for key, value in facts.items()]
-    lines += [
-        "",
-        "## Steps",
-        "",
-        *[f"{n}. `{step}`" for n, step in enumerate(spec.steps, 1)],
-        *(["None."] * (not spec.steps)),
-    ]
-    lines += ["", "## Splits and counts", ""]
-    if spec.splits is not None:
-        lines += ["| split | subjects | windows of the complete corpus |", "|---|---|---|"]
-        for split in SPLITS:
-            windows = (spec.census.per_split or {}).get(split)
-            people = spec.splits.get(split, ())
-            lines.append(
-                row(
-                    split,
-                    f"{len(people)}: {', '.join(people)}",
-                    "not counted" if windows is None else windows,
-                )
-            )
-    if spec.split_rule:
-        lines += ["", spec.split_rule]
-    if spec.census.source:
-        lines += ["", f"Counts: {spec.census.source}"]
-    if spec.splits is None and spec.census.per_split:
-        lines += [
-            "",
-            "Windows of the complete corpus: "
-            + ", ".join(f"{k} {v:,}" for k, v in spec.census.per_split.items())
-            + ".",
-        ]
-    return (
-        "\n".join([*lines, "", "## Corpus, protocol, quirks", "", paragraphs(module.__doc__ or "")]) + "\n"
-    )
-
-
-def paragraphs(text: str) -> str:
-    """A docstring as Markdown: lists keep their dashes, a line without an end before a list is a small heading."""
-    lines = inspect.cleandoc(text).splitlines()
-    said = []
-    for n, line in enumerate(lines):
-        if (
-            n + 1 < len(lines)
-            and lines[n + 1].startswith("- ")
-            and not line.startswith(("-", " "))
-            and len(line) < 40
-            and line
-        ):
-            said += ["", f"### {line.rstrip(':')}", ""]
-        else:
-            said.append(line.replace("<", "&lt;"))
-    return "\n".join(said)
 
 
 def written(_: Sphinx) -> None:
