@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 import yaml
 from benchmark_pages import benchmarks
+from diagrams import diagrams
 from hydra.utils import get_object
 from made import CONF, cell, write
 from sphinx.application import Sphinx
@@ -221,6 +222,7 @@ def written(_: Sphinx) -> None:
     options()
     commands()
     benchmarks()
+    diagrams()
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
