@@ -15,6 +15,7 @@ from benchmark_pages import benchmarks
 from diagrams import diagrams
 from hydra.utils import get_object
 from made import CONF, cell, write
+from notebooks import notebooks
 from sphinx.application import Sphinx
 
 from eegfm.commands import COMMANDS
@@ -223,6 +224,7 @@ def written(_: Sphinx) -> None:
     commands()
     benchmarks()
     diagrams()
+    notebooks()
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

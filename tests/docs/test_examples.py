@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from eegfm.contracts import Montage, SampleSpec
 from eegfm.encoders.spectrum import Spectrum
 from eegfm.models.stamp import Stamp
+from eegfm.runs.results import read_result
+from tests.command_line import call
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = (  # of a tensor of the example, and of ours
@@ -64,3 +67,34 @@ def test_the_loop_written_out_learns_and_says_how_well_by_person(
     )
     assert [row[:2] for row in rows] == [("all", "180"), ("S12", "60"), ("S13", "60"), ("S14", "60")]
     assert float(rows[0][3]) > 0.9
+
+
+def copied(name: str, place: Path) -> Path:
+    return Path(shutil.copytree(EXAMPLES / name, place / name))
+
+
+@pytest.mark.slow
+def test_a_benchmark_outside_of_the_package_is_prepared_verified_and_trained(tmp_path):
+    place = copied("own_benchmark", tmp_path)
+    done = call("eegfm", "train", "data=eyes", "row=bandpower", cwd=place)
+    assert done.returncode == 0, done.stderr
+    (run,) = (place / "runs" / "single").glob("bandpower-raw-eyes-*")
+    result = read_result(run)
+    assert result.benchmark.subjects["test"] == ["G", "H", "I"] and result.metrics["test"]["auroc"] > 0.95
+    assert "SIMULATED" in done.stdout
+    checked = call("eegfm", "verify", "data=eyes", cwd=place)
+    assert checked.returncode == 0 and "0 warnings, 0 off" in checked.stdout, checked.stdout
+
+
+@pytest.mark.slow
+def test_a_model_outside_of_the_package_is_checked_and_trained_by_its_recipe(tmp_path, simulated):
+    place = simulated(copied("own_model", tmp_path))
+    done = call("eegfm", "check", "model=filters", "data=synthetic", cwd=place)
+    assert done.returncode == 0 and done.stdout.count("\n  ok ") == 8, done.stdout + done.stderr
+    done = call("eegfm", "train", "model=filters", "data=synthetic", cwd=place)
+    assert done.returncode == 0, done.stderr
+    (run,) = (place / "runs" / "single").glob("filters-raw-synthetic-*")
+    assert read_result(run).metrics["test"]["auroc"] > 0.9
+    assert len((run / "metrics.csv").read_text(encoding="utf-8").splitlines()) == 4, (
+        "three epochs, as its recipe says"
+    )
