@@ -189,11 +189,17 @@ def as_is(batch: Any) -> EEGBatch:
     return batch  # the data set already gives whole batches
 
 
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """The signals that ask a run to stop: TERM, USR1 and USR2, of which Windows has the first alone."""
+    names = ("SIGTERM", "SIGUSR1", "SIGUSR2")
+    return tuple(signal.Signals[name] for name in names if name in signal.Signals.__members__)
+
+
 def ignore_stop_signals(worker: int) -> None:
     """Make a loader's worker ignore the signals that ask a run to stop: a cluster sends them to every process.
 
     The run saves first and ends its workers itself; a worker that died earlier would end the run with an
     error.
     """
-    for signum in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+    for signum in stop_signals():
         signal.signal(signum, signal.SIG_IGN)

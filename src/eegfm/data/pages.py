@@ -4,7 +4,6 @@ A tree of pages leads from a key to its value. LMDB walks it for every value; he
 read in one step. The format is that of LMDB 0.9 (mdb.c), which has not changed since 2012, of a little-endian machine.
 """
 
-import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,7 +48,8 @@ def sum_of_pages(path: Path, pages: Int[np.ndarray, " page"], page_bytes: int) -
         for run in np.split(pages, np.flatnonzero(np.diff(pages) != 1) + 1):
             for start in range(0, len(run), PIECE):
                 piece = run[start : start + PIECE]
-                digest.update(os.pread(file.fileno(), len(piece) * page_bytes, int(piece[0]) * page_bytes))
+                file.seek(int(piece[0]) * page_bytes)
+                digest.update(file.read(len(piece) * page_bytes))
     return digest.intdigest()
 
 

@@ -4,12 +4,14 @@ It exists while a process writes the folder. The kernel holds it for the process
 NFS carries from node to node and forked loader workers do not inherit), so a killed process loses it. Some
 file systems keep such locks on one node, or have none: the file therefore names its owner, and the owner
 sets its time every half minute. A lock of another node is stale when SLURM says that its job no longer
-runs, or else when its time is more than ten minutes old.
+runs, or else when its time is more than ten minutes old; where there are no locks at all (Windows as well), a
+lock of this node is stale when its process is gone.
 """
 
 import json
 import os
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -20,6 +22,7 @@ from typing import Any
 
 from eegfm.contracts import EegfmError
 from eegfm.runs.slurm import queue, this_job
+from eegfm.support.alive import began_at, lives
 from eegfm.support.files import readable, refuse_links
 from eegfm.support.locks import try_lock
 
@@ -32,7 +35,8 @@ def held(folder: Path) -> Iterator[None]:
     """Hold the lock of a run folder, which is made if it is missing. Raises EegfmError if another process has it."""
     folder.mkdir(parents=True, exist_ok=True)
     refuse_links(*folder.iterdir(), *(folder / "checkpoints").glob("*"))
-    path, me = folder / LOCK, {"host": socket.gethostname(), "pid": os.getpid(), "job": this_job()}
+    path, pid = folder / LOCK, os.getpid()
+    me = {"host": socket.gethostname(), "pid": pid, "job": this_job(), "began": began_at(pid)}
     descriptor = _take(path, me)
     stop = threading.Event()
     threading.Thread(target=_beat, args=(path, stop), daemon=True).start()
@@ -40,9 +44,12 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        # unlinked before it is unlocked: a process that opened it meanwhile sees that the name is gone
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
+        if sys.platform == "win32":  # where no open file can be unlinked
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+        else:  # unlinked before it is unlocked: a process that opened it meanwhile sees that the name is gone
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
 
 
 def works(folder: Path, jobs: Mapping[str, str] | None) -> bool:
@@ -56,7 +63,10 @@ def works(folder: Path, jobs: Mapping[str, str] | None) -> bool:
     except OSError:
         return False
     try:
-        return not _locked(descriptor, shared=True) or _alive_elsewhere(owner, path, jobs)
+        given = _locked(descriptor, shared=True)
+        return (
+            given is False or _alive_elsewhere(owner, path, jobs) or (given is None and _alive_here(owner))
+        )
     finally:
         os.close(descriptor)
 
@@ -65,19 +75,25 @@ def _take(path: Path, me: Mapping[str, Any]) -> int:
     # try again: a killed process holds it until the kernel is done with it, a reader for an instant
     for _ in range(20):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        if _locked(descriptor) and _is(descriptor, path):
-            owner = _parsed(os.pread(descriptor, 4096, 0))
-            alive = owner is not None and _alive_elsewhere(owner, path, queue())
-            if alive:
+        given = _locked(descriptor)
+        if given is not False and _is(descriptor, path):
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            owner = _parsed(os.read(descriptor, 4096))
+            if owner is not None and (
+                _alive_elsewhere(owner, path, queue()) or (given is None and _alive_here(owner))
+            ):
                 os.close(descriptor)
                 break
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(me).encode(), 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, json.dumps(me).encode())
             os.fsync(descriptor)
-            if not me["job"]:
+            if given and not me["job"]:
                 return descriptor
-            time.sleep(1)  # if nodes do not see each other's locks, the last to write has it
-            if _record(path) == me and _locked(descriptor):
+            time.sleep(
+                1
+            )  # if nodes do not see each other's locks, or there are none, the last to write has it
+            if _record(path) == me and _locked(descriptor) is not False:
                 return descriptor
         os.close(descriptor)
         time.sleep(0.1)
@@ -97,12 +113,12 @@ def _is(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _locked(descriptor: int, *, shared: bool = False) -> bool:
-    """Whether the kernel gives the lock; also True if the file system has no locks."""
+def _locked(descriptor: int, *, shared: bool = False) -> bool | None:
+    """Whether the kernel gives the lock; None if there are no locks."""
     try:
         return try_lock(descriptor, shared=shared)
     except OSError:
-        return True
+        return None
 
 
 def _record(path: Path) -> dict[str, Any] | None:
@@ -132,6 +148,13 @@ def _alive_elsewhere(owner: Mapping[str, Any], path: Path, jobs: Mapping[str, st
             return os.stat(probe.name).st_mtime - path.stat().st_mtime < STALE_S
     except OSError:
         return path.exists() and time.time() - path.stat().st_mtime < STALE_S
+
+
+def _alive_here(owner: Mapping[str, Any]) -> bool:
+    """Whether the owner of a lock is another process of this machine that still works."""
+    if owner["host"] != socket.gethostname() or owner["pid"] == os.getpid():
+        return False
+    return lives(owner["pid"], owner.get("began", 0))
 
 
 def _beat(path: Path, stop: threading.Event) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -84,6 +85,8 @@ def refused_by_disk(error: BaseException, folder: Path) -> str:
 
 
 def _sync_names(folder: Path) -> None:
+    if sys.platform == "win32":  # where a folder is no file that could be opened
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # some file systems cannot sync a folder

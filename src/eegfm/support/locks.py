@@ -1,7 +1,6 @@
 """Let one process at a time do a work; the others wait for it."""
 
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -14,6 +13,11 @@ from typing import Any
 
 from eegfm.support.alive import began_at, lives
 from eegfm.support.files import refuse_links
+
+try:
+    import fcntl
+except ImportError:  # Windows: as on a file system without locks
+    fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +40,10 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     elsewhere.
 
     Raises:
-        OSError: the file system has no locks.
+        OSError: the file system has no locks, or this system has none of this kind (Windows).
     """
+    if fcntl is None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
     try:
         fcntl.lockf(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
@@ -77,7 +83,7 @@ def locked(path: Path, waiting: str = "") -> Iterator[None]:
         yield
         return
     try:  # flock belongs to this opening of the file, so threads of one process wait as well
-        if _flock(descriptor, waiting):
+        if fcntl is not None and _flock(descriptor, waiting):
             try:
                 yield
             finally:  # closing it would leave the lock to whatever was forked meanwhile
@@ -105,6 +111,7 @@ def _opened(path: Path) -> int | None:
 
 def _flock(descriptor: int, waiting: str) -> bool:
     """Wait for the lock of an open file. False if its file system has none."""
+    assert fcntl is not None
     how = fcntl.LOCK_EX
     for also in (fcntl.LOCK_NB, 0):
         try:

@@ -25,11 +25,12 @@ from typing import Any
 import lightning.pytorch as lightning
 from lightning.pytorch import Callback
 
+from eegfm.data.loaders import stop_signals
 from eegfm.runs.status import progress
 
 log = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+SIGNALS = stop_signals()
 PROGRESS_S = 10  # between two writings of a run's progress
 
 

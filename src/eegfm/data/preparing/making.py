@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ def _results(
         return
     # a worker forked from this process would inherit its threads and locks (BLAS, torch) in an unknown state; the
     # fork server is a fresh process that loads the libraries once for all workers
-    context = get_context("forkserver")
+    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")  # Windows
     context.set_forkserver_preload(["eegfm.data.preparing.worker"])
     with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
         waiting: dict[Future[str | None], Source] = {}
