@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from eegfm.runs.status import read_status
 from tests.command_line import call
 from tests.made_run import make_run
+from tests.own.folder import folder as recordings
 
 SMALL = (
     "experiment=demo",
@@ -95,3 +97,33 @@ def test_a_run_keeps_what_hydra_composed_and_what_was_logged(place):
         assert OmegaConf.load(record / "hydra.yaml").hydra.job.config_name == "train"
         log = (place / folder / "train.log").read_text()
         assert re.fullmatch(r"(\d\d:\d\d:\d\d .*\n)+", log) and "epoch 1/" in log, log
+
+
+LACKING = """defaults: [shared/own@_here_, _self_]
+benchmark:
+  name: mine
+  files: "{subject}/{label}.edf"
+  labels: {from: path}
+  classes: {rest: rest, task: task}
+  windows: {cut: end_to_end, length_s: 1}
+  channels: [C3, Nz]
+raw: recordings
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_is_refused_before_it_begins_leaves_no_folder(place):
+    recordings(place / "recordings")
+    (place / "conf" / "data").mkdir(parents=True)
+    (place / "conf" / "data" / "mine.yaml").write_text(LACKING)
+    (place / "mine").mkdir()
+    typed = ("data=mine", "model=bandpower")
+    for more in ([], ["hydra.run.dir=mine"], ["split=kfold", "split.fold=???"]):
+        done = call("eegfm", "train", *typed, *more, cwd=place)
+        assert done.returncode == 1 and ("Nz" in done.stderr or more), done.stderr
+    assert not [*(place / "runs").glob("*/*")] and not (place / "mine").exists()
+    done = call("eegfm", "train", "-m", *typed, cwd=place)
+    assert done.returncode == 1
+    (cell,) = (place / "runs" / "single").glob("*/")
+    status = read_status(cell)
+    assert status is not None and status.state == "failed" and "Nz" in status.reason

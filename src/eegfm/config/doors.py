@@ -11,6 +11,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
@@ -57,14 +58,18 @@ def door(
 
     def refusing(config: DictConfig) -> Any:
         module, _, function = work.partition(":")
+        hydra_config = HydraConfig.get()
+        folder = Path(hydra_config.runtime.output_dir)
         try:
-            hydra_config = HydraConfig.get()
-            refuse(config, hydra_config, Path(hydra_config.runtime.output_dir))
+            refuse(config, hydra_config, folder)
             return getattr(import_module(module), function)(config)
         except Exception as error:
             ours = isinstance(error, EegfmError)
             said = str(error) if ours else refused_by_disk(error, Path.cwd())
-            if said and HydraConfig.get().mode != RunMode.MULTIRUN:  # there the other cells go on
+            if said and hydra_config.mode != RunMode.MULTIRUN:  # there the other cells go on
+                if folder != Path.cwd():
+                    with suppress(OSError):  # Hydra has made it; a run that has begun is in it
+                        folder.rmdir()
                 sys.exit(said)
             if not ours:
                 broken.append(error)
