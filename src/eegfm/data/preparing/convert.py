@@ -184,7 +184,7 @@ def _examine(
             )
             doubts = [*check_recording(signal), *check_amplitude(signal)]
         except EegfmError as error:
-            failures.append(Failure(source.recording, str(error)))
+            failures.append(Failure.of(source, str(error)))
             bar.console.print(f"not usable: {error}", style="yellow")
         else:
             kept.append((source, listed, index, doubts))

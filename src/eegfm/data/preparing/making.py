@@ -1,13 +1,14 @@
 """Make the parts of a store: read, check, process and cut each recording, and keep its windows as files."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -30,10 +31,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Failure:
-    """An unusable recording, and the sentence that says why."""
+    """An unusable recording, and the sentence that says why; `why` is what other recordings have in common with it."""
 
     recording: str
     reason: str
+    why: str
+
+    @classmethod
+    def of(cls, source: Source, reason: str) -> Self:
+        why = reason
+        for name in (*map(str, source.files), source.recording):
+            why = why.replace(name, "")
+        return cls(source.recording, reason, why)
 
 
 def process(
@@ -89,21 +98,23 @@ def make_parts(
     """Make the missing parts. Returns the failures in the protocol's order."""
     todo = [source for source in sources if part_stamp(parts, source.recording) != _raw_stamp(source)]
     done = len(sources) - len(todo)
-    reasons: dict[str, str] = {}
+    failures: dict[str, Failure] = {}
+    told: Counter[str] = Counter()
     with bar_of(progress) as bar:
         task = bar.add_task(
             f"Preparing {benchmark.name}", total=len(sources), completed=done, unit="recordings"
         )
         for source, reason in _results(benchmark, todo, steps, parts, sums, workers):
             if reason is not None:
-                reasons[source.recording] = reason
-                bar.console.print(f"not usable: {reason}", style="yellow")
+                failure = failures[source.recording] = Failure.of(source, reason)
+                told[failure.why] += 1
+                if told[failure.why] == 1:  # a rate that is wrong is wrong in all files
+                    bar.console.print(f"not usable: {reason}", style="yellow")
             bar.advance(task)
-    return [
-        Failure(source.recording, reasons[source.recording])
-        for source in sources
-        if source.recording in reasons
-    ]
+        more = told.total() - len(told)
+        if more:
+            bar.console.print(f"not usable for the same reason: {more:,} more", style="yellow")
+    return [failures[source.recording] for source in sources if source.recording in failures]
 
 
 def _results(

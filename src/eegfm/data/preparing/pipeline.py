@@ -288,9 +288,16 @@ def tell_doubts(benchmark: BenchmarkSpec, doubts: Mapping[str, Sequence[str]]) -
 
 
 def shown(failures: Sequence[Failure]) -> str:
-    """The first failures, a line each."""
-    more = [f"- and {len(failures) - 10} more"] if len(failures) > 10 else []
-    return "\n".join([f"- {failure.reason}" for failure in failures[:10]] + more)
+    """The first reasons, a line each, with the recordings that one holds for."""
+    alike: dict[str, list[Failure]] = {}
+    for failure in failures:
+        alike.setdefault(failure.why, []).append(failure)
+    lines = []
+    for first, *more in list(alike.values())[:10]:
+        names = some([failure.recording for failure in more], 3)
+        lines.append(f"- {first.reason}" + f" The same of {len(more):,} more: {names}" * bool(more))
+    rest = sum(map(len, list(alike.values())[10:]))
+    return "\n".join(lines + [f"- and {rest:,} more"] * bool(rest))
 
 
 def _failure_sentence(benchmark: BenchmarkSpec, failures: Sequence[Failure], n: int) -> str:
