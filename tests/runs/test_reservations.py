@@ -21,15 +21,17 @@ from eegfm.commands.work.stream import stream
 from eegfm.config.identity import named
 from eegfm.data.module import EEGDataModule
 from eegfm.prepare import show as show_store
+from eegfm.report import main as report
 from eegfm.reporting import dashboard, data_page, wandb_page
 from eegfm.reporting.groups import group_runs
 from eegfm.reporting.run_folders import read_runs
 from eegfm.runs.reservations import reservations, reservations_of
 from eegfm.runs.results import read_result, write_result
+from eegfm.runs.summary import show
 from eegfm.runs.wandb import summary
 from eegfm.training.run import train
 from tests.composed import composed, with_choices
-from tests.made_run import facts
+from tests.made_run import facts, make_run
 from tests.stream_runs import untrained_run, write_recording
 
 OF_DATA = (
@@ -81,6 +83,26 @@ ONE_EACH = {
 def test_a_fact_of_the_data_is_one_mark_and_its_sentence_begins_with_it(mark):
     (one,) = reservations(facts(**ONE_EACH[mark]))
     assert one.mark == mark and str(one).startswith(mark)
+
+
+def test_nothing_is_said_to_be_published_of_somebodys_own_recordings(tmp_path, capsys):
+    own = facts(protocol="mine@own", **ONE_EACH["OTHER SPLIT"])
+    assert reservations(own) == [] and own.division == "KFold, fold 0"
+    changed = facts(protocol="mine@own", published_steps=False, window_s=2.0)
+    assert [str(one) for one in reservations(changed)] == [
+        "OTHER STEPS of signal processing than those of its file (data.steps)",
+        "OTHER WINDOWS than those of its file: 2 s (data.window_s)",
+    ]
+    # a mix of both has a published one to differ from
+    mixed = facts(corpora={"mine": own, "eegmat": facts()}, **ONE_EACH["OTHER SPLIT"])
+    assert [one.mark for one in reservations(mixed)] == ["OTHER SPLIT"]
+    benchmark = {"protocol": "mine@own", "split": {"name": "KFold", "fold": 0}}
+    show(make_run(tmp_path / "run", 1, benchmark=benchmark), tmp_path / "run")
+    report([str(tmp_path)])
+    report([str(tmp_path), "--against", "paper"])
+    said = capsys.readouterr().out
+    assert "split: KFold, fold 0\n" in said and "split KFold, fold 0" in said
+    assert "OTHER" not in said and "another split" not in said
 
 
 def test_a_fact_of_the_run_is_one_mark():

@@ -17,6 +17,7 @@ from eegfm.signal.steps import Step
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+OWN = "@own"  # ends the protocol of a person's own recordings
 SUMS = "SHA256SUMS.txt"  # a list of the SHA-256 of raw files, beside them or in a folder above, as PhysioNet has it
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eegfm.benchmarks.spec import BenchmarkSpec
+from eegfm.benchmarks.spec import OWN, BenchmarkSpec
 from eegfm.data.manifest import Manifest
 
 
@@ -173,6 +173,16 @@ class BenchmarkFacts:
     def each(self) -> "dict[str, BenchmarkFacts]":
         """The facts of every corpus by name; the name of one that is alone is ""."""
         return self.corpora or {"": self}
+
+    @property
+    def own(self) -> bool:
+        """Whether all of it is somebody's own recordings: there is no published protocol to differ from."""
+        return all(facts.protocol.endswith(OWN) for facts in self.each.values())
+
+    @property
+    def division(self) -> str:
+        """`split` in words."""
+        return ", ".join(str(v) if key == "name" else f"{key} {v}" for key, v in self.split.items())
 
     @property
     def n_subjects(self) -> int:

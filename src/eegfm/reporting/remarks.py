@@ -89,7 +89,7 @@ def incomparable(group: Group, reference: Reference | None = None) -> list[str]:
     beside = beside or [r for r in published() if r.data == group.first.data]
     reasons += ["partial corpus"] * (not facts.complete) + ["simulated"] * facts.simulated
     # no reason: a within-subject protocol. The published numbers follow the same protocol
-    reasons += ["another split"] * bool(facts.split)
+    reasons += ["another split"] * (bool(facts.split) and not facts.own)
     reasons += ["other signal processing"] * (not facts.published_steps)
     lengths = {r.settings.get("data.window_s") for r in beside}
     reasons += ["other windows"] * (facts.window_s is not None and facts.window_s not in lengths)

@@ -94,7 +94,7 @@ def _table_of(group: Group) -> tuple[str, str, str]:
 
 def about(group: Group) -> list[str]:
     """The seeds, test subjects and trainable parameters of a group, in words."""
-    seeds = [str(run.result.seed) for run in group.runs]
+    seeds, facts = [str(run.result.seed) for run in group.runs], group.first.benchmark
     subjects = len(group.first.by_subject.get("test", {}))
     commits = {(run.result.git.get("commit"), run.result.git.get("dirty")) for run in group.runs}
     lines = [
@@ -102,6 +102,8 @@ def about(group: Group) -> list[str]:
         f"{subjects} test {'subject' if subjects == 1 else 'subjects'}",
         f"{group.first.parameters['trainable']:,} trainable",
     ]
+    if facts.split and facts.own:
+        lines.append(f"split {facts.division}")
     if len(commits) > 1:
         lines.append("the runs have different code: see git_commit in --csv")
     return lines

@@ -72,13 +72,13 @@ def reservations(
         add(split.upper(), f"{of}{corpora}: trained on, and not looked at there")
     if facts.within_subject:
         add("WITHIN-SUBJECT", ": test subjects are also training subjects")
-    if facts.split:
-        said = ", ".join(str(v) if key == "name" else f"{key} {v}" for key, v in facts.split.items())
-        add("OTHER SPLIT", f" than the published one: {said} (split, data.train_ratio)")
+    if facts.split and not facts.own:
+        add("OTHER SPLIT", f" than the published one: {facts.division} (split, data.train_ratio)")
+    ones = "those of its file" if facts.own else "the published ones"
     if not facts.published_steps:
-        add("OTHER STEPS", " than the published ones of signal processing (data.steps)")
+        add("OTHER STEPS", f" of signal processing than {ones} (data.steps)")
     if facts.window_s is not None:
-        add("OTHER WINDOWS", f" than the published ones: {facts.window_s:g} s (data.window_s)")
+        add("OTHER WINDOWS", f" than {ones}: {facts.window_s:g} s (data.window_s)")
     whole = sum(facts.census.get("test", []))
     if tested is not None and tested < whole:
         add("CUT", f": {tested:,} of {whole:,} test windows")

@@ -90,6 +90,8 @@ def _data(screen: Console, facts: BenchmarkFacts, known: Sequence[Reservation]) 
     if facts.draws:
         said = ", ".join(f"{name} {n:,}" for name, n in facts.draws.items())
         screen.print(f"windows an epoch: {said} (data.weights, data.epoch_windows)")
+    if facts.split and facts.own:
+        screen.print(f"split: {facts.division}")
     screen.print(f"leakage: {facts.leakage.sentence()}")
     for one in known:
         screen.print(f"{one}.", style="yellow")

@@ -88,7 +88,7 @@ def summary(result: "RunResult", interval: Mapping[str, tuple[float, float]]) ->
         "complete": facts.complete,
         "simulated": facts.simulated,
         "imported": bool(facts.imported),
-        "published_split": not facts.split,
+        "published_split": not facts.split and not facts.own,
         "published_steps": facts.published_steps,
         "marks": ", ".join(one.mark for one in reservations_of(result)),
         "overlap": len(result.overlap),

@@ -22,7 +22,7 @@ from eegfm.benchmarks.own.reading import opener, read_by, read_file
 from eegfm.benchmarks.own.splits import split_of
 from eegfm.benchmarks.own.tables import column_of
 from eegfm.benchmarks.own.windows import Cut, cut_of, dropped, windows_of
-from eegfm.benchmarks.spec import BenchmarkSpec, Census, LeftOut, Source, Window
+from eegfm.benchmarks.spec import OWN, BenchmarkSpec, Census, LeftOut, Source, Window
 from eegfm.contracts import EegfmError, Montage
 from eegfm.signal.declared import Declared
 from eegfm.signal.formats.any_file import beside
@@ -169,7 +169,7 @@ def benchmark(
     return BenchmarkSpec(
         name=name,
         title=title or name,
-        protocol=f"{name}@own",
+        protocol=f"{name}{OWN}",
         classes=of.classes,
         channels=stored.names,
         sfreq=float(sfreq),
