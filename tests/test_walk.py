@@ -47,7 +47,7 @@ def test_from_nothing_to_a_run_that_explains_itself(place):
     done = door(place, "train", "trainer.max_epochs=2", *SMALL)
     assert done.returncode == 0, done.stderr
     folder = only_run(place)
-    assert "SIMULATED" in done.stdout and "python -m eegfm.report runs/single" in done.stdout
+    assert "SIMULATED" in done.stdout and "eegfm report runs/single" in done.stdout
     result = read_result(folder)
     assert result.benchmark.simulated and result.benchmark.complete and result.seed == 654
     assert result.scan == [] and " scan," not in done.stdout  # no layer of this model scans

@@ -1,4 +1,4 @@
-"""`python -m eegfm.evaluate run=<run folder or checkpoint> split=test`: score trained weights on any split.
+"""`eegfm evaluate run=<run folder or checkpoint> split=test`: score trained weights on any split.
 
 Data, encoder and model come from the run's own config, which its folder and every checkpoint hold.
 The outcome goes to `evaluations/` in the run's folder; a finished run stays as it is.

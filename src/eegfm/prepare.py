@@ -1,4 +1,4 @@
-"""`python -m eegfm.prepare data=<benchmark> [encoder=<encoder>]`: prepare a benchmark's data ahead of training.
+"""`eegfm prepare data=<benchmark> [encoder=<encoder>]`: prepare a benchmark's data ahead of training.
 
 The result is a store: processed windows, or an encoder's vectors of them, in the cache. Training prepares a missing
 store by itself.

@@ -1,4 +1,4 @@
-"""`python -m eegfm.report runs/<experiment>`: our scores over seeds, beside the published ones.
+"""`eegfm report runs/<experiment>`: our scores over seeds, beside the published ones.
 
 A table shows the mean and the population standard deviation over seeds (ddof 0, as STAMP and CBraMod publish
 theirs), the spread over test subjects, and every reservation; `--compare` compares the models.

@@ -1,4 +1,4 @@
-"""`python -m eegfm.train model=stamp data=mental_arithmetic data.raw=<folder>`: prepare, train, test, report.
+"""`eegfm train model=stamp data=mental_arithmetic data.raw=<folder>`: prepare, train, test, report.
 
 The config names the run folder, so the same command finds its run again: it continues an interrupted run from its
 last epoch, and does not repeat a finished one. Any value of the config can be set (model.depth=4). A list of values

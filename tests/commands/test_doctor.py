@@ -227,14 +227,12 @@ def test_an_encoder_without_its_weights_says_where_they_belong(tmp_path, monkeyp
     row = named(models.encoders(), "ttm")
     place = tmp_path / "ttm-r2-512-96" / "model.safetensors"
     assert row.verdict == "absent" and not row.facts["has_weights"]
-    assert f"-o {place} https://huggingface.co/ibm-granite/granite-timeseries-ttm-r2/" in row.remedy
+    assert row.facts["weights"] == str(place.parent)
+    assert row.remedy.splitlines()[-1] == "eegfm weights fetch encoder=ttm"
     place.parent.mkdir()
     place.touch()
     row = named(models.encoders(), "ttm")
-    assert row.facts["has_weights"] and "curl" not in row.remedy
-    large = named(models.encoders(), "moment")  # the size that its config names, at its commit
-    assert f"-o {tmp_path}/moment-1-large/model.safetensors " in large.remedy
-    assert "huggingface.co/AutonLab/MOMENT-1-large/resolve/ca58581b" in large.remedy
+    assert row.facts["has_weights"] and "fetch" not in row.remedy
 
 
 def test_the_cache_of_hugging_face_counts_as_well(tmp_path, monkeypatch):

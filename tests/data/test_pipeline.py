@@ -312,7 +312,7 @@ def test_another_filter_edge_is_another_folder_and_the_sentence_says_which(raw, 
     with pytest.raises(EegfmError) as refusal:
         SampleStore.open(tmp_path / "cache", slower)
     assert "steps[0].sfreq: 200 → 100" in str(refusal.value)
-    assert "python -m eegfm.prepare data=tiny" in str(refusal.value)
+    assert "Prepare it with:  eegfm prepare data=tiny" in str(refusal.value)
 
 
 def test_a_step_that_came_to_mean_other_bytes_is_another_recipe(raw, tmp_path, monkeypatch):

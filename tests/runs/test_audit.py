@@ -117,6 +117,9 @@ def test_a_model_has_seen_what_it_declares_where_it_starts_from_its_authors_weig
     for name, seen in (("tuab_eegm2", {"tuab_eegm2"}), ("tuabx", set()), ("tua", set())):
         assert set(corpora_seen_here(config, "published", facts(benchmark=name))) == seen
     assert corpora_seen_here(config, "pretrain", tuev) == {}
+    samba = plain("model=samba", "task=classify")
+    assert corpora_seen(samba, None) == {}
+    assert set(corpora_seen(samba, theirs)) == {"tuab"}
 
 
 def test_of_a_file_of_several_models_the_named_ones_declaration_holds():

@@ -157,7 +157,7 @@ class SampleStore:
             )
         else:
             lines.append(
-                f"Prepare it with:  python -m eegfm.prepare data={recipe.facts['benchmark']}"
+                f"Prepare it with:  eegfm prepare data={recipe.facts['benchmark']}"
                 + (f" encoder={encoder}" if encoder else "")
                 + (" data.imported=true" if recipe.facts.get("imported") else "")
             )

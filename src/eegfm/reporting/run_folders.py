@@ -73,7 +73,7 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
         if not path.is_dir():
             raise ValueError(
                 f"There is no folder {path}. Runs lie in runs/<experiment>/<name>. To report all of "
-                "them, type: python -m eegfm.report runs"
+                "them, type: eegfm report runs"
             )
         run_folders = []
         walked: set[tuple[int, int]] = set()  # a link may lead back
@@ -90,7 +90,7 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
         if not run_folders:
             raise ValueError(
                 f"There is no run at or below {path}: no folder there has a result.json, a config.yaml or a .hydra. "
-                "Train one with:  python -m eegfm.train"
+                "Train one with:  eegfm train"
             )
         for folder in run_folders:
             folders.setdefault(folder.resolve(), folder)

@@ -54,7 +54,7 @@ def show(result: RunResult, folder: Path, note: str | None = None) -> None:
     screen.print(f"run folder  {folder}", soft_wrap=True)
     each = "predictions_test.csv" if result.classifies else "reconstruction_test.csv"
     screen.print(f"            config.yaml result.json metrics.csv {each} figures/", soft_wrap=True)
-    screen.print(f"next        python -m eegfm.report {folder.parent}", soft_wrap=True)
+    screen.print(f"next        eegfm report {folder.parent}", soft_wrap=True)
 
 
 def show_scores(

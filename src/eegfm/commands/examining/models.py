@@ -1,7 +1,6 @@
 """Examine which models and encoders can be made here, and the weights that they need."""
 
 import logging
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,7 +87,7 @@ def encoders() -> Iterator[Row]:
             yield Row("encoders", path.stem, "needs nothing", facts={"package": None, "weights": None})
             continue
         has_package = package is None or is_findable(package)
-        file, url = _weights(node) if folder else (None, "")
+        file = _weights(node) if folder else None
         has_weights = not folder or file is not None
         found = [f"package {package} is {'installed' if has_package else 'missing'}"] * (
             package is not None
@@ -96,8 +95,7 @@ def encoders() -> Iterator[Row]:
         found += [f"weights {f'in {file.parent}' if file else f'not in {folder}'}"] * (folder is not None)
         remedies = [] if has_package else [module.INSTALL]
         if not has_weights:
-            target = shlex.quote(f"{folder}/{url.rpartition('/')[2]}")
-            remedies.append(f"curl -L --create-dirs -o {target} {url}")
+            remedies.append(f"eegfm weights fetch encoder={path.stem}")
         facts = {
             "package": package,
             "has_package": has_package,
@@ -114,8 +112,8 @@ def encoders() -> Iterator[Row]:
         )
 
 
-def _weights(node: Any) -> tuple[Path | None, str]:
-    """The file of an encoder's weights, None if it is not here, and the address where it is published."""
+def _weights(node: Any) -> Path | None:
+    """The file of an encoder's weights, None if it is not here."""
     from hydra.utils import get_object
     from omegaconf import OmegaConf
 
@@ -123,5 +121,4 @@ def _weights(node: Any) -> tuple[Path | None, str]:
     target, folder = get_object(options.pop("_target_")), Path(options["weights"])
     options.pop("seen", None)  # a declaration for the audit, not an argument
     encoder = target(**{**options, "weights": "random"})  # builds nothing yet, but knows its repository
-    file = published_file(folder, encoder.repository, encoder.file, encoder.revision)
-    return file, f"https://huggingface.co/{encoder.repository}/resolve/{encoder.revision}/{encoder.file}"
+    return published_file(folder, encoder.repository, encoder.file, encoder.revision)

@@ -27,7 +27,7 @@ BRAINDECODE = {  # model.name: its repositories under huggingface.co/braindecode
 }  # fmt: skip
 SAMBA = {  # the authors' retrained models, 1.06 M parameters, 128 Hz: what their cards say of the data
     "Dcode-AI/SAMBA-2s": "windows of 2 s of Emotiv corpora, HBN, Muse and DICE",
-    "Dcode-AI/SAMBA": "its card was not read in full; the model of 100 s is of tuab",
+    "Dcode-AI/SAMBA": "tuab (the model of 100 s; its card was not read in full)",
 }
 
 
