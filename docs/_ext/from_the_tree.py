@@ -227,6 +227,19 @@ def written(_: Sphinx) -> None:
     notebooks()
 
 
+def to_made_pages(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Turn links to folders of the tree, which a reader of the sources can open, into links to the pages made of them."""
+    made = [
+        (r"src/eegfm/commands/", "commands.md"),
+        (r"src/eegfm/benchmarks/", "benchmarks/index.md"),
+        (r"conf/", "options/index.md"),
+        (r"conf/(\w+)/", r"options/\1.md"),
+    ]
+    for folder, page in made:
+        source[0] = re.sub(rf"\]\(\.\./\.\./{folder}\)", f"](../_made/{page})", source[0])
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", written)
+    app.connect("source-read", to_made_pages)
     return {"parallel_read_safe": True}

@@ -76,6 +76,16 @@ def test_the_other_commands_of_a_page_exist(page):
         composed(*words, door=command)
 
 
+def test_links_lead_somewhere_before_anything_is_built():
+    """They have a text as well, which only Sphinx would add."""
+    tree = PAGES.parent
+    for path in (*(page.path for page in pages()), tree / "README.md", tree / "CONTRIBUTING.md"):
+        prose = re.sub(r"^(`{3,}).*?^\1$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for text, target in re.findall(r"\[([^]]*)\]\(([^)#\s]*)", prose):
+            if not target.startswith("http"):
+                assert text and (path.parent / target).exists(), f"{path}: [{text}]({target})"
+
+
 def test_another_day_is_no_difference():
     assert not differences("[2026-12-01 00:19:02,254][HYDRA] #0", "[2026-12-02 10:07:59,001][HYDRA] #0")
     assert differences("[2026-12-01 00:19:02,254][HYDRA] #0", "[2026-12-02 10:07:59,001][HYDRA] #1")
