@@ -24,15 +24,21 @@ __all__ = ["__version__", "datasets", "evaluate", "load", "windows"]
 
 
 def load(
-    place: "str | Path", *, revision: str | None = None, tokens: bool = False, trust: "Sequence[str]" = ()
+    place: "str | Path",
+    *,
+    revision: str | None = None,
+    tokens: bool = False,
+    weights: "str | Path | None" = None,
+    trust: "Sequence[str]" = (),
 ) -> "Portable":
     """A trained model as a torch module, from a run folder, an exported folder or "hub:<user>/<name>".
 
-    See `eegfm.export.from_run.load` for the arguments and `eegfm.export.model.Portable` for what comes back.
+    Of a folder of adapters alone, `weights` names the backbone's. See `eegfm.export.from_run.load` for the other
+    arguments and `eegfm.export.model.Portable` for what comes back.
     """
     from eegfm.export.load import load
 
-    return load(place, revision=revision, tokens=tokens, trust=trust)
+    return load(place, revision=revision, tokens=tokens, weights=weights, trust=trust)
 
 
 def evaluate(

@@ -80,7 +80,9 @@ def test_links_lead_somewhere_before_anything_is_built():
     """They have a text as well, which only Sphinx would add."""
     tree = PAGES.parent
     for path in (*(page.path for page in pages()), tree / "README.md", tree / "CONTRIBUTING.md"):
-        prose = re.sub(r"^(`{3,}).*?^\1$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        prose = re.sub(
+            r"^(`{3,}).*?^\1$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+        )
         for text, target in re.findall(r"\[([^]]*)\]\(([^)#\s]*)", prose):
             if not target.startswith("http"):
                 assert text and (path.parent / target).exists(), f"{path}: [{text}]({target})"

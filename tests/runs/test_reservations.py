@@ -21,7 +21,6 @@ from eegfm.commands.work.stream import stream
 from eegfm.config.identity import named
 from eegfm.data.module import EEGDataModule
 from eegfm.prepare import show as show_store
-from eegfm.report import main as report
 from eegfm.reporting import dashboard, data_page, wandb_page
 from eegfm.reporting.groups import group_runs
 from eegfm.reporting.run_folders import read_runs
@@ -98,8 +97,8 @@ def test_nothing_is_said_to_be_published_of_somebodys_own_recordings(tmp_path, c
     assert [one.mark for one in reservations(mixed)] == ["OTHER SPLIT"]
     benchmark = {"protocol": "mine@own", "split": {"name": "KFold", "fold": 0}}
     show(make_run(tmp_path / "run", 1, benchmark=benchmark), tmp_path / "run")
-    report([str(tmp_path)])
-    report([str(tmp_path), "--against", "paper"])
+    report.main([str(tmp_path)])
+    report.main([str(tmp_path), "--against", "paper"])
     said = capsys.readouterr().out
     assert "split: KFold, fold 0\n" in said and "split KFold, fold 0" in said
     assert "OTHER" not in said and "another split" not in said

@@ -2,6 +2,7 @@
 
   eegfm export runs/<run> --to <folder>     write model.safetensors, config.json and README.md (the model card)
   eegfm export runs/<run> --torch --onnx    also write the model as programs: model.pt2 (torch.export), model.onnx
+  eegfm export runs/<run> --adapter         also write the adapters of adapt=lora, dora or ia3 by themselves: adapter/
   eegfm export runs/<run> --push user/name  also push the folder to the Hugging Face hub (first: hf auth login)
 
 eegfm.load("<folder>") or eegfm.load("hub:user/name", revision="<tag>") reads the folder as a torch module that takes
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             torch=options.torch,
             onnx=options.onnx,
             tokens=options.tokens,
+            adapter=options.adapter,
             trust=options.trust,
         )
         if options.push:
@@ -48,6 +50,9 @@ def _parser() -> Parser:
     )
     parser.add_argument("--torch", action="store_true", help="also write model.pt2, by torch.export")
     parser.add_argument("--onnx", action="store_true", help="also write model.onnx")
+    parser.add_argument(
+        "--adapter", action="store_true", help="also write the adapters by themselves, as peft does"
+    )
     parser.add_argument(
         "--tokens", action="store_true", help="leave the encoder out; the model then takes its vectors"
     )
@@ -66,13 +71,14 @@ def export(
     torch: bool = False,
     onnx: bool = False,
     tokens: bool = False,
+    adapter: bool = False,
     trust: Sequence[str] = (),
 ) -> None:
     """Write the folder, and print what is in it.
 
     Raises:
         EegfmError: `place` is no finished run, `folder` holds something else, or the model cannot be exported; or a
-            program cannot be written, after the rest was.
+            program or the adapters cannot be written, after the rest was.
     """
     if not place.is_dir() or not (place / "config.yaml").is_file():
         raise EegfmError(
@@ -83,6 +89,7 @@ def export(
         raise EegfmError(
             f"{folder} holds something other than an exported model. Name another folder: --to <folder>"
         )
+    from eegfm.export import adapter as apart
     from eegfm.export.card import card
     from eegfm.export.described import CARD, CONFIG, SUMS, WEIGHTS
     from eegfm.export.from_run import benchmarks_of, of_run
@@ -98,6 +105,7 @@ def export(
         SUMS,
     ):  # those of an earlier export have other weights
         (folder / name).unlink(missing_ok=True)
+    apart.remove(folder / apart.FOLDER)
     write(model, folder)
     model = read(folder, partial(Portable, trust=trust))  # as its users will read it
     programs, refused = _programs(model, folder, torch=torch, onnx=onnx)
@@ -110,6 +118,16 @@ def export(
         print(f"without its encoder: {model.config['encoder_left_out']}")
     for name, description in programs.items():
         print(f"{name}: {description}")
+    if adapter:
+        try:
+            apart.write(run, model, folder / apart.FOLDER)
+        except EegfmError as error:
+            refused.append(f"no {apart.FOLDER}/: {error}")
+        else:
+            size = (folder / apart.FOLDER / apart.PEFT_WEIGHTS).stat().st_size / 1e3
+            print(
+                f"{folder / apart.FOLDER}: {apart.PEFT_WEIGHTS} ({size:.0f} kB), {apart.PEFT_CONFIG}, {apart.REST}"
+            )
     trusted = f", trust={[*trust]}" if trust else ""
     print(f'next        import eegfm; model = eegfm.load("{folder}"{trusted})')
     if refused:
@@ -126,9 +144,10 @@ def _write_sums(folder: Path) -> None:
 
 def _strangers(folder: Path) -> list[str]:
     """Names in a folder that no export writes."""
+    from eegfm.export.adapter import FOLDER
     from eegfm.export.described import FILES
 
-    return [path.name for path in folder.iterdir() if path.name not in FILES]
+    return [path.name for path in folder.iterdir() if path.name not in (*FILES, FOLDER)]
 
 
 def _programs(model: Any, folder: Path, *, torch: bool, onnx: bool) -> tuple[dict[str, str], list[str]]:

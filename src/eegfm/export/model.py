@@ -282,13 +282,7 @@ def read(folder: Path, make: Callable[[dict[str, Any]], Portable] = Portable) ->
             raise EegfmError(
                 f"{folder} has no {name}, so it was not written by eegfm export. Type: eegfm export <run>"
             )
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise EegfmError(f"{folder / CONFIG} is damaged: {error}") from None
-    if not isinstance(config, dict):
-        raise EegfmError(f"This {CONFIG} was not written by eegfm export.")
-    config, (state, _) = without_sum(config, folder / CONFIG), read_safetensors(folder / WEIGHTS)
+    config, (state, _) = read_config(folder), read_safetensors(folder / WEIGHTS)
     numbers = sum(tensor.numel() for tensor in state.values())
     try:
         # what is not in the file: places, tables of positions, places of classes
@@ -308,6 +302,17 @@ def read(folder: Path, make: Callable[[dict[str, Any]], Portable] = Portable) ->
             folder / ESTIMATOR, model.trust, "Export the run again: eegfm export <run>"
         )
     return model
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The values of an exported config.json. Raises EegfmError if it is damaged or not ours."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise EegfmError(f"{folder / CONFIG} is damaged: {error}") from None
+    if not isinstance(config, dict):
+        raise EegfmError(f"This {CONFIG} was not written by eegfm export.")
+    return without_sum(config, folder / CONFIG)
 
 
 def filled(model: Portable, state: Mapping[str, Tensor], source: str) -> Portable:

@@ -10,15 +10,17 @@ All start as the network was, up to rounding for DoRA: what they add is zero, or
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
-from torch import nn
+from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError, NamesLayers
 from eegfm.nn.options import check_option
 
 Kind = Literal["lora", "dora", "ia3", "bitfit"]
 INSTALL = "In a checkout: make setup-tsfm. Elsewhere: pip install 'eegfm[peft]'"
+PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"  # the names are peft's
 # they compute with the weights of the layers inside them and call no such layer, so that an adapter there does nothing
 FUSED = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
 
@@ -110,6 +112,35 @@ def take_out(network: nn.Module) -> None:
     for parent, name, adapter in [*_adapters(network)]:
         adapter.merge()
         setattr(parent, name, adapter.get_base_layer())
+
+
+def write_config(network: nn.Module, folder: Path) -> None:
+    """Write peft's description of the network's adapters, adapter_config.json."""
+    adapted: Any = network
+    adapted.peft_config["default"].save_pretrained(str(folder))
+
+
+def tensors_of(network: nn.Module) -> dict[str, Tensor]:
+    """The adapters' tensors by the names that they have in peft's adapter_model.safetensors."""
+    from peft import get_peft_model_state_dict  # pyright: ignore[reportMissingImports]
+
+    return {f"base_model.model.{key}": one for key, one in get_peft_model_state_dict(network).items()}
+
+
+def put_back(network: nn.Module, folder: Path) -> None:
+    """Put the adapters of a folder into the network that they were trained in.
+
+    Raises:
+        EegfmError: peft is not installed, or they do not fit.
+    """
+    try:
+        from peft import PeftModel  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise EegfmError(f"Adapters need peft ({error}). {INSTALL}") from error
+    try:
+        PeftModel.from_pretrained(network, str(folder))
+    except (ValueError, RuntimeError, TypeError, KeyError) as error:
+        raise EegfmError(f"{folder} holds no adapters for this network: {str(error)[:300]}") from None
 
 
 def linear_layers(backbone: nn.Module) -> list[str]:
