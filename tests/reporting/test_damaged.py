@@ -150,6 +150,19 @@ def test_runs_as_they_were_written_agree_whatever_their_metrics(tmp_path):
     assert problems == [] and len(runs) == 4
 
 
+def test_a_run_of_before_a_metric_is_counted_with_the_metrics_that_it_has(tmp_path, capsys):
+    for seed in (1, 2):
+        make_run(tmp_path / f"s{seed}", seed)
+    values = json.loads((tmp_path / "s1" / "result.json").read_text(encoding="utf-8"))
+    for scores in (values["metrics"]["test"], *values["by_subject"]["test"].values()):
+        del scores["average_precision"]
+    write_values(tmp_path / "s1", values)
+    runs, problems = read_runs(find_runs([tmp_path]))
+    assert problems == [] and len(runs) == 2
+    main([str(tmp_path)])
+    assert "2 seeds" in capsys.readouterr().out
+
+
 def test_no_flipped_bit_of_a_result_hides_another_run(tmp_path):
     for seed in (1, 2):
         make_run(tmp_path / f"s{seed}", seed)

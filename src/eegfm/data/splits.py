@@ -1,4 +1,6 @@
-"""Divisions of a prepared store other than the published split: the same windows, divided anew under a seed.
+"""Divisions of a prepared store: the same windows, divided anew under a seed.
+
+The published split is none of these: `benchmarks/<name>.py` makes it, and the store has it.
 
 A division is a frozen dataclass. It is called with a store's index and the length of its windows in seconds, and
 returns the split of every row, "" for an unused row. The store stays as it is. All subjects of a benchmark take part,
@@ -25,7 +27,7 @@ class Division(Protocol):
 
 
 def published() -> None:
-    """The split of the protocol, as the store has it."""
+    """The split of the protocol, as the store has it: `benchmarks/<name>.py` makes it."""
 
 
 @dataclass(frozen=True, kw_only=True)

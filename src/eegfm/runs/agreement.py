@@ -1,8 +1,9 @@
 """Whether the two files of a run's scores agree: `result.json` is held against what its predictions give.
 
 Metrics are computed again from `predictions_<split>.csv` (or errors from `reconstruction_<split>.csv`), of whole splits
-and of every subject, by numpy alone. A metric without a number in the one or the other is not compared; nor are those
-that a file of errors does not determine (`mae_uv`, `r2`, the loss, and those of one corpus of a mix).
+and of every subject, by numpy alone. A metric without a number in the one or the other is not compared (a run keeps the
+metrics that there were); nor are those that a file of errors does not determine (`mae_uv`, `r2`, the loss, and those of
+one corpus of a mix).
 """
 
 import csv
@@ -19,7 +20,7 @@ from eegfm.runs.predictions import PredictionTable, read_predictions
 from eegfm.runs.results import RunResult, refuse_changed_file, unreadable
 from eegfm.support.files import readable, uncelled
 from eegfm.tasks.decision import decide
-from eegfm.tasks.metric_names import NEEDS_TWO_CLASSES, NO_SCORE
+from eegfm.tasks.metric_names import NEEDS_TWO_CLASSES
 
 ALIKE = 1e-6  # the files keep every digit; other versions of a library round otherwise
 Rows = dict[str, dict[str, Any]]
@@ -50,12 +51,10 @@ def refuse_disagreement(folder: Path, result: RunResult) -> None:
 
 def _compare(path: Path, whose: str, found: Mapping[str, Any], said: Mapping[str, Any]) -> None:
     for name, value in found.items():
-        if name not in said and name in NO_SCORE:
-            continue  # a run of before has not counted it
-        if name not in said:
-            raise unreadable(
-                f"{path.parent / 'result.json'} has no {name}{whose}, which {path.name} gives."
-            )
+        if (
+            name not in said
+        ):  # a run of before this metric; a name cannot be lost, the file holds its own sum
+            continue
         if isinstance(value, float) and isinstance(said[name], int | float):
             if math.isfinite(value) and math.isfinite(said[name]):
                 alike = math.isclose(value, said[name], rel_tol=ALIKE, abs_tol=ALIKE)

@@ -10,7 +10,7 @@ precision, which is our AUC-PR; the trapezoid stands only beside rows of papers.
 means nothing: at a prevalence of 0.25, one score of all windows gives 0.625.
 
 A new metric also needs an entry in `metric_names.py` (its name, place in tables, better end, chance level) and a form
-for many draws at once in `eegfm.runs.intervals`; without that it has no interval.
+for many draws at once in `eegfm.runs.intervals`: docs/howto/own_metric.md.
 """
 
 import warnings
