@@ -27,7 +27,7 @@ def without_mean(recording: str, name: str, seconds: np.ndarray) -> np.ndarray:
 
 
 def filtered(recording: str, name: str, seconds: np.ndarray) -> np.ndarray:
-    """A window of the tone after the published filter, which moves it by up to 41 µV at the ends and 14 in the middle."""
+    """A window of the tone after the published filter, which moves it: by up to 41 µV at the ends."""
     edges, stops = np.array([0.5, 40]) / 64, np.array([0.2, 48]) / 64
     z, p, k = scipy.signal.iirdesign(edges, stops, 1, 40, ftype="cheby2", output="zpk")
     return scipy.signal.sosfiltfilt(scipy.signal.zpk2sos(z, p, k), 4200 + tone(recording, name, seconds))

@@ -290,7 +290,8 @@ def test_sliding_pieces_overlap_and_keep_their_seconds():
     "step",
     [
         AverageReference(), BandPass(0.3, None), BandPass(low=1, high=40.0), Bipolar(("FP1-F7", "F7-T3")),
-        CausalButterworth(5, 0.3, 50.0), ChebyshevBandPass(0.2, 0.5, 40.0, 48.0), CutAtEvents(), CutSliding(2.0, 0.5), Despike(1e4), FourierResample(200.0), Keep(2.0, 6.0),
+        CausalButterworth(5, 0.3, 50.0), ChebyshevBandPass(0.2, 0.5, 40.0, 48.0), CutAtEvents(), CutSliding(2.0, 0.5),
+        Despike(1e4), FourierResample(200.0), Keep(2.0, 6.0),
         Notch(60.0), PolyphaseResample(200.0), Resample(200.0), WrapEnds(2.0),
     ],
     ids=lambda step: type(step).__name__,

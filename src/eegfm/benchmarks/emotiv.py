@@ -1,34 +1,37 @@
-"""Six data sets of Emotiv's 14-channel headset in windows of 2 s at 128 Hz, as EEG2Rep distributes them and EEGM2 uses them.
+"""Six data sets of Emotiv's 14-channel headset, windows of 2 s at 128 Hz, as EEG2Rep has them and EEGM2 uses them.
 
-Corpora: Crowdsourced (eyes open or closed, 13 people, doi:10.17605/OSF.IO/9BVGH), STEW (a task against rest, 48 people:
-Lim et al. 2018, doi:10.21227/44r8-ya50), DREAMER (films and feelings, 23 people: Katsigiannis & Ramzan 2018), and three of
-Emotiv's own that are not public: Alpha, Attention and DriverDistraction.
+Corpora: Crowdsourced (eyes open or closed, 13 people, doi:10.17605/OSF.IO/9BVGH), STEW (a task against rest, 48
+people: Lim et al. 2018, doi:10.21227/44r8-ya50), DREAMER (films and feelings, 23 people: Katsigiannis & Ramzan 2018),
+and three of Emotiv's own that are not public: Alpha, Attention and DriverDistraction.
 Access: EEG2Rep (Mohammadi Foumani et al. 2024, arXiv:2402.17772) links files of the first three, `Crowdsource.npy`,
-`STEW.npy` and `DREAMER.npy`, from https://github.com/Navidfoumani/EEG2Rep ; whoever has the others in this form can read
-them alike. STEW can also be read as it was published, at IEEE DataPort behind a free account (`data.benchmark.files=raw`).
+`STEW.npy` and `DREAMER.npy`, from https://github.com/Navidfoumani/EEG2Rep ; whoever has the others in this form can
+read them alike. STEW can also be read as it was published, at IEEE DataPort behind a free account
+(`data.benchmark.files=raw`).
 Protocol: EEGM2 (Hong et al. 2025, arXiv:2502.17873v2), facts of its code at commit 0fade32: a file holds train_data,
-val_data and test_data, each (window, 14, 256), and train_label and so on, 0 or 1; people are in one of the three. Each
-window alone is filtered by a Chebyshev filter, forward and backward.
+val_data and test_data, each (window, 14, 256), and train_label and so on, 0 or 1; people are in one of the three.
+Each window alone is filtered by a Chebyshev filter, forward and backward.
 
 Versions
-- published: that filter. A window of 2 s is too short for its lower edge of 0.5 Hz, so that its
-  ends ring: on tones of 30 µV between 8 and 20 Hz it moves samples by up to 41 µV at the ends, and by 14 in the middle.
-- repaired (ours): the mean of each channel of each window is taken off, and nothing is filtered: the headset itself passes
-  0.2 to 43 Hz.
+- published: that filter. A window of 2 s is too short for its lower edge of 0.5 Hz, so that its ends ring: on tones
+  of 30 µV between 8 and 20 Hz it moves samples by up to 41 µV at the ends, and by 14 in the middle.
+- repaired (ours): the mean of each channel of each window is taken off, and nothing is filtered: the headset itself
+  passes 0.2 to 43 Hz.
 
 STEW's own files (`files=raw`)
 - `sub01_lo.txt` (rest) and `sub01_hi.txt` (the task) of 48 people, 150 s each, a line of 14 numbers a sample.
-- EEG2Rep filters each whole recording by the same filter, and cuts windows of 2 s every 0.5 s: 297 of each file, 28,512 in
-  all, which is the number that EEGM2's paper has. published does so, and filters each window once more, as EEGM2 does;
-  repaired filters each recording once, 0.5 to 40 Hz by MNE.
-- Who of them is in which part of `STEW.npy` is not known. With `files=raw`, 30 people train, 6 validate and 12 test (a
-  quarter, as in EEG2Rep), in an order drawn by seed 0. So no number of `files=raw` is comparable with a published one.
+- EEG2Rep filters each whole recording by the same filter, and cuts windows of 2 s every 0.5 s: 297 of each file,
+  28,512 in all, which is the number that EEGM2's paper has. published does so, and filters each window once more, as
+  EEGM2 does; repaired filters each recording once, 0.5 to 40 Hz by MNE.
+- Who of them is in which part of `STEW.npy` is not known. With `files=raw`, 30 people train, 6 validate and 12 test
+  (a quarter, as in EEG2Rep), in an order drawn by seed 0. So no number of `files=raw` is comparable with a published
+  one.
 
 Quirks
-- The files say neither whose a window is, nor the order of channels, nor the unit. The order is the headset's and the unit
-  microvolts, as far as known. All windows of a split count as one person's, so that no interval over people can be given.
-- What 0 and 1 mean is known of STEW (1: the file of the task; EEGM2's paper says: a rating above 4) and DriverDistraction
-  (0: driving, 1: distracted). Elsewhere the classes are called by their numbers.
+- The files say neither whose a window is, nor the order of channels, nor the unit. The order is the headset's and the
+  unit microvolts, as far as known. All windows of a split count as one person's, so that no interval over people can
+  be given.
+- What 0 and 1 mean is known of STEW (1: the file of the task; EEGM2's paper says: a rating above 4) and
+  DriverDistraction (0: driving, 1: distracted). Elsewhere the classes are called by their numbers.
 - The files are pickles inside, and a pickle can run anything; here they are read without running what they say.
 - A file without val_data is refused: EEG2Rep then takes a tenth of the training windows at random, and of overlapping
   windows that puts one into both.
@@ -173,7 +176,7 @@ def crowdsourced(*, variant: Variant = "repaired") -> BenchmarkSpec:
         variant=variant,
         n_windows=12_296,
         corpus="https://osf.io/9bvgh/",
-        citation="Williams et al. 2023, Crowdsourced EEG experiments, Heliyon 9:e18433 (data: doi:10.17605/OSF.IO/9BVGH)",
+        citation="Williams et al. 2023, Crowdsourced EEG experiments, Heliyon 9:e18433 (doi:10.17605/OSF.IO/9BVGH)",
     )
 
 

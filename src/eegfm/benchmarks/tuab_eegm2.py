@@ -16,7 +16,7 @@ Versions
 
 Counts
 - Totals and those of test are the reference's logs, and do not depend on the draw: 135,702 windows of 30 s, 67,290 of
-  60 s, 39,810 of 100 s. Of 10 s the paper has 409,455 in total, as CBraMod, whose test windows are then the same 36,945.
+  60 s, 39,810 of 100 s. Of 10 s the paper has 409,455 in total, as CBraMod, whose test windows are then those 36,945.
   The paper's table says 56,290 windows of 60 s, which contradicts the logs and the hours of the corpus.
 
 Quirks

@@ -21,6 +21,7 @@ from eegfm.signal.montage import montage_of
 from eegfm.signal.recording import Recording
 from eegfm.signal.trials import ChebyshevBandPass, CutSliding
 
+OF_TRIALS = (ChebyshevBandPass, CutSliding)
 LONGEST = 20_000  # characters of a step's text
 
 
@@ -36,15 +37,15 @@ class Step(Protocol):
 
 
 def step_of(text: str) -> Step:
-    """The step of this module or of `trials` that `repr` wrote, such as "Resample(sfreq=200.0)"; the text may be anybody's.
+    """The step, of this module or `trials`, that `repr` wrote: "Resample(sfreq=200.0)"; the text may be anybody's.
 
     Raises EegfmError if it is no such step.
     """
     try:
         call: Any = ast.parse(text[:LONGEST], mode="eval").body
         kind: Any = globals().get(call.func.id)
-        ours = (__name__, ChebyshevBandPass.__module__)
-        if hasattr(kind, "version") and kind.__module__ in ours and not call.args:
+        ours = kind in OF_TRIALS or kind.__module__ == __name__
+        if ours and hasattr(kind, "version") and not call.args:
             return kind(**{word.arg: ast.literal_eval(word.value) for word in call.keywords})
     except (AttributeError, SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         pass
