@@ -10,6 +10,8 @@ from eegfm.analysis.explain import explain
 from eegfm.benchmarks.spec import SPLITS, SplitName
 from eegfm.build import Run, on_one_device, trained
 from eegfm.contracts import EegfmError
+from eegfm.runs.alarms import alarms_of
+from eegfm.runs.alarms import sentences as alarms_in_words
 from eegfm.runs.corpora_seen import reservations_at
 from eegfm.runs.evaluations import folder_of_evaluation
 from eegfm.runs.outputs import write_and_score
@@ -17,6 +19,7 @@ from eegfm.runs.overlap import facts_beside, people_seen
 from eegfm.runs.place import Place
 from eegfm.runs.results import RunResult, json_values
 from eegfm.runs.summary import show_scores
+from eegfm.runs.wholes import sentences as wholes_in_words
 from eegfm.runs.wholes import wholes_of
 from eegfm.support.files import write_json
 from eegfm.tasks.fitted import FitsInOneGo
@@ -56,16 +59,32 @@ def evaluate(config: DictConfig) -> None:
     people = result.people.get("people", {}) if result else people_seen(place.checkpoint)[0]
     facts = facts_beside(run.data, people)
     wholes = wholes_of(out, place.folder / "predictions_val.csv")
+    spec = run.data.benchmark
+    events = alarms_of(
+        out,
+        place.folder / "predictions_val.csv",
+        spec.alarm if spec.classes else "",
+        spec.window_s if spec.classes else 0,
+    )
     numbers = {
         "warnings": [one.sentence for one in reserved],
         "leakage": facts.leakage.sentence(),
         "metrics": scores,
         "by_subject": by_subject,
         "wholes": wholes,
+        "events": events,
     }
     write_json(folder / "scores.json", json_values(numbers))
     title = f"{run.data.benchmark.title}, {split} split ({place})"
-    show_scores(title, scores, by_subject, wholes, facts, out, reserved)
+    show_scores(
+        title,
+        scores,
+        by_subject,
+        [*wholes_in_words(wholes), *alarms_in_words(events)],
+        facts,
+        out,
+        reserved,
+    )
 
 
 def _use_cache_at_hand(own: DictConfig, now: Path, result: RunResult | None) -> None:

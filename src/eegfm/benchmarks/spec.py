@@ -139,6 +139,7 @@ class BenchmarkSpec:
         declared: what is known of the files beside what they say, which also counts where a trained model is applied.
         own: a person's own recordings, which nobody has counted: the first complete preparation does, and more is asked
             of the whole (see `eegfm.data.counted`).
+        alarm: the class whose windows are events to be found, where windows lie end to end over whole recordings.
         reference_key: a window's key in a store of the reference's own scripts, and the split that lists it there ->
             the key's content, or None if it is no key of this benchmark. Left out if the reference makes no store of
             this protocol, because we repaired it or divided it differently.
@@ -177,6 +178,7 @@ class BenchmarkSpec:
     declared: Declared = field(default_factory=Declared)
     own: bool = False
     reference_key: Callable[[str, SplitName], ReferenceWindow | None] | None = None
+    alarm: str = ""
 
     def __post_init__(self) -> None:
         if self.splits is None or self.within_subject:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from eegfm.reporting import against, contests, persons, rankings
+from eegfm.reporting import against, alarms, contests, persons, rankings
 from eegfm.reporting.costs import costs
 from eegfm.reporting.folds import folded
 from eegfm.reporting.formats import html, latex, markdown, show
@@ -55,7 +55,7 @@ def report(options: argparse.Namespace) -> None:
 def _supplement(groups: Sequence[Group], options: argparse.Namespace) -> Supplement:
     """What the options ask for beside the scores. Raises ValueError if no run has the metric or the reference."""
     supplement = Supplement()
-    supplement.sheets += persons.sheets(groups)
+    supplement.sheets += [*persons.sheets(groups), *alarms.sheets(groups)]
     if options.against:
         supplement.against = against.rows(groups)
         supplement.sheets += [against.sheet(supplement.against)] * bool(supplement.against)

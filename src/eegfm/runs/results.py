@@ -59,9 +59,9 @@ class RunResult:
     other files that hold what the run has found, by their path in its folder; a run of an earlier version names
     none. `threshold` is what `eegfm.training.threshold.worth` says of a decision threshold that validation chose, empty
     where one half decides. `wholes` are the test scores by person and by recording, where a label is theirs (see
-    `runs.wholes`). `row` is the hash of the resolved config without its seed (see `eegfm.config.identity.row_hash`),
-    empty of a run of an earlier version. `environment()` describes its own fields; `peak_memory_mb` is that of the
-    first process.
+    `runs.wholes`), `events` the scores of events where windows lie end to end (see `runs.alarms`). `row` is the hash of
+    the resolved config without its seed (see `eegfm.config.identity.row_hash`), empty of a run of an earlier version.
+    `environment()` describes its own fields; `peak_memory_mb` is that of the first process.
     """
 
     name: str
@@ -104,6 +104,7 @@ class RunResult:
     files: dict[str, str]
     threshold: dict[str, float] = field(default_factory=dict)
     wholes: dict[str, Any] = field(default_factory=dict)
+    events: dict[str, Any] = field(default_factory=dict)
     row: str = ""
     schema: int = SCHEMA
 
@@ -157,7 +158,14 @@ def read_result(folder: Path) -> RunResult:
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
         found = values.get("schema") if isinstance(values, dict) else type(values).__name__
         raise unreadable(f"{path} has schema {found}; this version of eegfm reads schema {SCHEMA}.")
-    values = {"files": {}, "threshold": {}, "wholes": {}, "row": "", **without_sum(values, path)}
+    values = {
+        "files": {},
+        "threshold": {},
+        "wholes": {},
+        "events": {},
+        "row": "",
+        **without_sum(values, path),
+    }
     _check_names(path, "", values, RunResult)
     facts = values["benchmark"]
     _check_names(path, "benchmark.", facts, BenchmarkFacts)

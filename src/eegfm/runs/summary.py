@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eegfm.data.facts import BenchmarkFacts
+from eegfm.runs.alarms import sentences as alarms_in_words
 from eegfm.runs.reservations import (
     Reservation,
     diagnostic_sentences,
@@ -17,7 +18,7 @@ from eegfm.runs.reservations import (
     threshold_sentence,
 )
 from eegfm.runs.results import SUBJECT_FACTS, RunResult
-from eegfm.runs.wholes import sentences
+from eegfm.runs.wholes import sentences as wholes_in_words
 from eegfm.support.words import console
 from eegfm.tasks.metric_names import METRICS, chance, one_side
 
@@ -46,7 +47,7 @@ def show(result: RunResult, folder: Path, note: str | None = None) -> None:
         )
     _data(screen, facts, reservations_of(result))
     _scores(screen, result.metrics["test"], result.by_subject["test"])
-    _wholes(screen, result.wholes)
+    _say(screen, [*wholes_in_words(result.wholes), *alarms_in_words(result.events)])
     controls = diagnostic_sentences(result.diagnostics, result.metrics["test"])
     chosen_at = [sentence] if (sentence := threshold_sentence(result.threshold)) else []
     for sentence in [*chosen_at, *spatial_sentences(result.spatial), *controls]:
@@ -61,17 +62,17 @@ def show_scores(
     title: str,
     scores: Mapping[str, float],
     by_subject: Mapping[str, Mapping[str, Any]],
-    wholes: Mapping[str, Any],
+    more: Sequence[str],
     facts: BenchmarkFacts,
     out: Path,
     known: Sequence[Reservation],
 ) -> None:
-    """Show an evaluation of one split; `known` are the reservations about its scores."""
+    """Show an evaluation of one split; `more` are sentences, `known` the reservations about its scores."""
     screen = console()
     screen.rule(title, style="dim")
     _data(screen, facts, known)
     _scores(screen, scores, by_subject)
-    _wholes(screen, wholes)
+    _say(screen, more)
     screen.print(f"predictions {out}", soft_wrap=True)
 
 
@@ -122,8 +123,8 @@ def _scores(
         )
 
 
-def _wholes(screen: Console, wholes: Mapping[str, Any]) -> None:
-    for sentence in sentences(wholes):
+def _say(screen: Console, sentences: Sequence[str]) -> None:
+    for sentence in sentences:
         screen.print(sentence, soft_wrap=True)
 
 

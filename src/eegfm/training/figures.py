@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 from eegfm.analysis import maps
 from eegfm.build import Run
 from eegfm.contracts import Montage
-from eegfm.drawing import recordings, runs, style
+from eegfm.drawing import alarms, recordings, runs, style
+from eegfm.runs.alarms import a_day, watched
 from eegfm.runs.curves import read_curves
+from eegfm.runs.predictions import OF_TEST, read_predictions
 from eegfm.runs.results import RunResult
 from eegfm.support.files import file_name
 from eegfm.tasks.decision import decide
@@ -44,7 +46,7 @@ def draw_and_save(
 
 def figures_of_classes(folder: Path, test: Predictions, result: RunResult, title: str) -> dict[str, Figure]:
 
-    drawn = {
+    drawn = alarms_drawn(folder, result, title) | {
         "confusion_matrix": runs.confusion_matrix(
             test.label, decide(test.probability), result.classes, title=f"{title}, test"
         ),
@@ -60,6 +62,30 @@ def figures_of_classes(folder: Path, test: Predictions, result: RunResult, title
     if history:
         drawn["learning_curve"] = runs.learning_curve(history, chosen_epoch=result.best_epoch, title=title)
     return drawn
+
+
+def alarms_drawn(folder: Path, result: RunResult, title: str) -> dict[str, Figure]:
+    """A day of the person with the most events, and the curve over thresholds, where events are to be found."""
+    events = result.events
+    if not events:
+        return {}
+    known = watched(read_predictions(folder / OF_TEST), events["alarm"], events["window_s"])
+    person = max(events["by_person"], key=lambda one: events["by_person"][one]["events"])
+    hour, probability, marked, raised = a_day(
+        [one for one in known.values() if one.person == person], events["threshold"]
+    )
+    return {
+        "alarms": alarms.day(
+            hour,
+            probability,
+            marked=marked,
+            alarms=raised,
+            threshold=events["threshold"],
+            alarm=events["alarm"],
+            title=f"{title}, {person}: a day of recordings, end to end",
+        ),
+        "alarm_curve": alarms.curve(events, title=f"{title}, test, by SzCORE"),
+    }
 
 
 def figures_of_windows(

@@ -14,6 +14,7 @@ from eegfm.analysis.places import look, maps_places, read_frames
 from eegfm.build import Run
 from eegfm.config.identity import chosen, identity_hash, model_name
 from eegfm.nn.mamba2 import scans_used
+from eegfm.runs.alarms import alarms_of
 from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.outputs import write_and_score
 from eegfm.runs.overlap import facts_beside
@@ -131,6 +132,12 @@ def finish_run(
         energy_wh=outcome.energy_wh,
         checkpoints=sums_of(folder / CHECKPOINTS),
         files={},  # filled in below, when the figures are drawn
+        events=alarms_of(
+            folder / "predictions_test.csv",
+            folder / "predictions_val.csv",
+            run.data.benchmark.alarm if classes else "",
+            run.data.benchmark.window_s if classes else 0.0,
+        ),
         wholes=wholes_of(folder / "predictions_test.csv", folder / "predictions_val.csv"),
         scan=scans_of(run.task),
         adapt=choices.get("adapt"),
