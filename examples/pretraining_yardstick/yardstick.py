@@ -70,8 +70,9 @@ def run(experiment: str, task: str, seed: str, options: Iterable[str], typed: It
     mine = [
         one for one in typed if experiment == "pretraining_yardstick" or one.startswith(("data.", "split."))
     ]
-    command = [sys.executable, "-m", "eegfm", "train", f"experiment={experiment}", f"data={task}", seed]
-    subprocess.run([*command, *options, *mine], check=True)
+    words = {word.partition("=")[0]: word for word in (f"data={task}", seed, *options, *mine)}  # one a key
+    command = [sys.executable, "-m", "eegfm", "train", f"experiment={experiment}", *words.values()]
+    subprocess.run(command, check=True)
 
 
 def collected(runs: Iterable[Run], model: str) -> dict[tuple[str, str], Scores]:
