@@ -93,7 +93,7 @@ def test_the_page_has_means_over_persons_and_differences_tested_and_corrected_ov
     for row, difference, p, p_holm in zip(own_rows, differences, ps, corrected, strict=True):
         assert f"| {difference.mean():+.3f} [" in row and row.endswith(f"| {p:.4f} | {p_holm:.4f} |")
     assert own_rows[0].startswith("| 16 | probe | own start | +0.100 [+0.100, +0.100] | 8 of 8")
-    assert "PARTIAL, 128 of 480 tests of a person: 16 runs; 8 of 8 persons tested, seeds 0, 1." in told
+    assert "PARTIAL, 128 of 480 tests of a person: 32 runs; 8 of 8 persons tested, seeds 0, 1." in told
 
 
 def test_some_persons_may_be_tested_alone_and_two_runs_of_one_cell_are_refused(yardstick, known):
@@ -158,6 +158,6 @@ def test_a_cell_of_it_runs_from_one_pre_training_with_its_contrast(yardstick, si
         assert first[use].config["weights"] == "pretrain" and first[use].result.started_from
     before = next(place.glob("runs/pretraining_yardstick/*/reconstruction_test.csv")).parent
     curves = (before / "metrics.csv").read_text().splitlines()[0].split(",")
-    assert {"train/contrast", "val/contrast"} <= {name.removesuffix("_epoch") for name in curves}
+    assert "train/contrast" in {name.removesuffix("_epoch") for name in curves}
     assert sum(read_result(before).benchmark.census["train"]) > 100
     assert "probe, pre-trained" in yardstick.page(runs)
