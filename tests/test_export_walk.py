@@ -17,7 +17,13 @@ QUICK = ("data=synthetic", "trainer.accelerator=cpu", "trainer.max_epochs=1")
 MODELS = {
     "stamp": ("model=stamp", "encoder=spectrum", "model.depth=1", "model.width=16", "model.ff_width=16"),
     "samba": ("model=samba", "task=classify", "model.width_scale=8", "trainer.limit_train_batches=2"),
-    "eegm2": ("model=eegm2", "adapt=ridge", "model.width_scale=8", "task.layer=pool3"),
+    "eegm2": (
+        "model=eegm2",
+        "adapt=ridge",
+        "model.width_scale=8",
+        "task.layer=pool3",
+        "task.pooling=logcov",
+    ),
     "eegm2_lora": ("model=eegm2", "adapt=lora", "model.width_scale=8", "trainer.limit_train_batches=2"),
     "bandpower": ("model=bandpower",),
 }

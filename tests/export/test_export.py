@@ -38,6 +38,7 @@ from eegfm.support.summed import with_sum, without_sum
 from eegfm.tasks import heads, stream
 from eegfm.tasks.estimate import Estimate
 from eegfm.tasks.metrics import probabilities
+from eegfm.tasks.probe import Probe
 from eegfm.tasks.weights import read_state
 from tests.contract.test_backbones import CASES, N_CHANNELS, model_config, spec_of
 from tests.fake_hub import COMMIT, fake_hub
@@ -274,6 +275,26 @@ def classical(name: str, spec: SampleSpec):
     """The model as conf/model has it, and those settings."""
     described = config(name)["backbone"]
     return described, export_described.made(described)(spec)
+
+
+@pytest.mark.parametrize("pooling", ["statistics", "logcov"])
+def test_a_probe_predicts_from_its_folder_by_its_own_pooling(pooling):
+    """One of before there was another says nothing of it, and takes statistics."""
+    x, label = windows(drawn("eegm2"), 12), np.resize((0, 1, 2), 12)
+    described = config("eegm2")["backbone"]
+    with seeded(0):
+        backbone = export_described.made(described)(spec_of("raw"))
+    task = Probe(backbone, spec_of("raw"), layer="pool3", pooling=pooling, scale=50.0, seed=0)
+    features = task.features(x, drawn("eegm2").coords).numpy()
+    task.head.fit(features, label, features, label)
+    more, state = from_run._fitted("probe", task, 3)
+    if pooling == "statistics":
+        del more["pooling"]
+    made = Portable({**config("eegm2", task="probe"), "backbone": described, **more})
+    found = export_model.filled(made, state, "here")(x)
+    torch.testing.assert_close(
+        found.double(), torch.from_numpy(task.head.probabilities(features)), atol=1e-4, rtol=0
+    )
 
 
 @pytest.mark.parametrize("name", ["majority", "bandpower", "csp_lda", "tangent"])

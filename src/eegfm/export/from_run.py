@@ -253,7 +253,7 @@ def _fitted(kind: str, task: Any, n_classes: int) -> tuple[dict[str, Any], dict[
 
     if kind == "probe":
         state = {f"backbone.{key}": value for key, value in task.backbone.state_dict().items()}
-        config: dict[str, Any] = {"layer": task.features.layer}
+        config: dict[str, Any] = {"layer": task.features.layer, "pooling": task.features.pooling}
     else:
         arrays = _transform(task.fitted)
         state = {f"backbone.{key}": torch.from_numpy(value) for key, value in arrays.items()}

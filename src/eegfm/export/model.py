@@ -90,7 +90,8 @@ class Portable(nn.Module):
                 give_unit(self.backbone, self.scale)
                 self.head = self._make_head(config["head"])
         if self.kind == "probe":
-            self.features = Features(self.backbone, layer=config["layer"], scale=self.scale)
+            how = {key: config[key] for key in ("layer", "pooling") if key in config}
+            self.features = Features(self.backbone, **how, scale=self.scale)
         self._estimator: Any = None
         self.eval()
 

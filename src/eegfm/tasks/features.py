@@ -129,6 +129,7 @@ class Features:
     ) -> None:
         check_option("task.pooling", pooling, get_args(Pooling))
         self.backbone, self.layer = backbone, layer
+        self.pooling: Pooling = pooling
         self.scale: Scale = scale
         self.looks = None if layer is None else Looks(backbone, [layer], said="task.layer")
         self.pool = log_covariance if pooling == "logcov" else time_statistics
