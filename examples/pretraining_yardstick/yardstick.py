@@ -8,8 +8,9 @@
 
 conf/experiment/pretraining_yardstick.yaml says what is run, and was fixed before it was. What is compared, on equal
 folds and labels: the pre-trained network with its own initial weights, probed and trained whole; band power and tangent
-space beside both. A person's score is the mean over the seeds at hand; differences are tested over persons, and p is
-corrected by Holm's method over all numbers of labels and both uses of a task.
+space beside both; and the mean of the probabilities of the probe and of band power, which says whether it adds.
+A person's score is the mean over the seeds at hand; differences are tested over persons, and p is corrected by Holm's
+method over all numbers of labels and both uses of a task.
 """
 
 import argparse
@@ -18,10 +19,12 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from eegfm.reporting.comparisons import Pair, compare, holm
 from eegfm.reporting.run_folders import Run, find_runs, read_runs
+from eegfm.runs.agreement import scores_of
 
 RUNS = Path("runs/pretraining_yardstick")
 SEEDS = (654, 114, 25, 759, 281)
@@ -82,10 +85,9 @@ def collected(runs: Iterable[Run], model: str) -> dict[tuple[str, str], Scores]:
         ValueError: two runs are of one cell, because they differ in a setting that the yardstick holds fixed.
     """
     found: dict[tuple[str, str], Scores] = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
-    for one in runs:
+    kept = [one for one in runs if not one.result.adapt or one.result.model == model]
+    for one in [*kept, *with_band_power(kept)]:
         result = one.result
-        if result.adapt and result.model != model:
-            continue
         labels = str(result.benchmark.split.get("train_windows", "all"))
         for person, row in result.by_subject["test"].items():
             seeds = found[result.data, labels][start_of(one)][person]
@@ -98,11 +100,32 @@ def collected(runs: Iterable[Run], model: str) -> dict[tuple[str, str], Scores]:
     return found
 
 
+def with_band_power(runs: Iterable[Run]) -> list[Run]:
+    """Both, by their mean probability, of every probe that has band power with its windows, labels and seed."""
+
+    def cell(run: Run) -> tuple[object, ...]:
+        tested = tuple(sorted(run.result.by_subject["test"]))
+        return run.result.data, run.result.seed, run.result.benchmark.split.get("train_windows"), tested
+
+    beside = {cell(one): one.predictions for one in runs if start_of(one) == "bandpower"}
+    found = []
+    for one in runs:
+        mine, other = one.predictions, beside.get(cell(one))
+        if start_of(one).startswith("probe") and mine and other and mine.keys == other.keys:
+            both = replace(mine, probabilities=(mine.probabilities + other.probabilities) / 2)
+            rows = scores_of(both, one.folder)[1]
+            adapt = f"{one.result.adapt}_with_both"
+            found.append(replace(one, result=replace(one.result, by_subject={"test": rows}, adapt=adapt)))
+    return found
+
+
 def start_of(run: Run) -> str:
     """bandpower, tangent, or the use of a network and what it started from."""
     if not run.result.adapt:
         return run.result.model
     use = run.result.adapt.rpartition("_")[2]
+    if use == "both":
+        return "both, pre-trained" if run.result.started_from else "both, own start"
     return f"{use}, pre-trained" if run.result.started_from else f"{use}, {USES[use]}"
 
 
@@ -125,7 +148,7 @@ def page(runs: Iterable[Run], only: Iterable[str] = ()) -> str:
 
 def _of_task(title: str, metric: str, by_labels: Mapping[str, Scores], only: set[str]) -> list[str]:
     starts = [f"{use}, {start}" for use, other in USES.items() for start in ("pre-trained", other)]
-    starts += ["bandpower", "tangent"]
+    starts += ["bandpower", "tangent", "both, pre-trained"]
     rows = [
         f"## {title}: mean over persons of {metric.replace('_', ' ')}",
         "",
@@ -144,20 +167,24 @@ def _of_task(title: str, metric: str, by_labels: Mapping[str, Scores], only: set
             for beside in (other, "bandpower", "tangent"):
                 second = f"{use}, {beside}" if beside == other else beside
                 pairs.append((labels, use, beside, _pair(means, f"{use}, pre-trained", second, only)))
+        for beside in ("bandpower", "both, own start"):
+            pairs.append((labels, "both", beside, _pair(means, "both, pre-trained", beside, only)))
     rows += [
         "",
         "| labels | use | pre-trained minus | difference [95 %] | better for | p | p (Holm) |",
         "|---" * 7 + "|",
     ]
     own = [
-        pair.p for _, use, beside, pair in pairs if pair and beside == USES[use] and not math.isnan(pair.p)
+        pair.p
+        for _, use, beside, pair in pairs
+        if pair and beside == USES.get(use) and not math.isnan(pair.p)
     ]
     corrected = iter(holm(own))
     for labels, use, beside, pair in pairs:
         if pair is None:
             continue
         n = pair.better + pair.worse
-        p_holm = next(corrected) if beside == USES[use] and not math.isnan(pair.p) else math.nan
+        p_holm = next(corrected) if beside == USES.get(use) and not math.isnan(pair.p) else math.nan
         between = "" if math.isnan(pair.low) else f" [{pair.low:+.3f}, {pair.high:+.3f}]"
         told = f"{pair.difference:+.3f}{between} | {pair.better} of {n} that differ | {_p(pair.p)} | {_p(p_holm)}"
         rows.append(f"| {labels} | {use} | {beside} | {told} |")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from eegfm.reporting.comparisons import holm, p_value
 from eegfm.reporting.run_folders import Run, find_runs, read_runs
@@ -80,7 +81,7 @@ def test_the_page_has_means_over_persons_and_differences_tested_and_corrected_ov
     for n, labels in enumerate(("16", "all")):
         _, own, pre, scratch, tuned = means[n]
         cells = [f"{value:.3f}" for value in (pre, own, tuned, scratch, means[n, 0])]
-        assert f"| {labels} | {' | '.join(cells)} | – |" in told
+        assert f"| {labels} | {' | '.join(cells)} | – | – |" in told
     people = scores.mean(2)  # [labels, start, person]
     differences = [people[n, a] - people[n, b] for n in (0, 1) for a, b in ((2, 1), (4, 3))]
     ps = [p_value(d.round(12)) for d in differences]
@@ -94,6 +95,22 @@ def test_the_page_has_means_over_persons_and_differences_tested_and_corrected_ov
         assert f"| {difference.mean():+.3f} [" in row and row.endswith(f"| {p:.4f} | {p_holm:.4f} |")
     assert own_rows[0].startswith("| 16 | probe | own start | +0.100 [+0.100, +0.100] | 8 of 8")
     assert "PARTIAL, 128 of 480 tests of a person: 32 runs; 8 of 8 persons tested, seeds 0, 1." in told
+
+
+def test_a_probe_and_band_power_together_are_the_mean_of_their_probabilities(yardstick, tmp_path):
+    """Oracle: scikit-learn's AUROC of every person."""
+    band = make_run(tmp_path / "a", 1, tested=PEOPLE, model="bandpower")
+    probe = make_run(tmp_path / "b", 1, tested=PEOPLE, model="eegm2")
+    weights = {"weights": "x", "left_out": []}
+    probe = replace(probe, adapt="eegm2_contrast_probe", started_from=weights)
+    runs = [Run(tmp_path / "a", band, {}), Run(tmp_path / "b", probe, {})]
+    tables = [run.predictions for run in runs]
+    mean = sum(table.probabilities[:, 1] for table in tables) / 2
+    who, label = np.array(tables[0].subjects), tables[0].labels
+    found = yardstick.collected(runs, "eegm2")["mental_arithmetic", "all"]["both, pre-trained"]
+    for person in PEOPLE:
+        assert found[person][1] == pytest.approx(roc_auc_score(label[who == person], mean[who == person]))
+    assert "| all | both | bandpower | " in yardstick.page(runs)
 
 
 def test_some_persons_may_be_tested_alone_and_two_runs_of_one_cell_are_refused(yardstick, known):
