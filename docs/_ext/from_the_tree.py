@@ -16,6 +16,7 @@ from diagrams import diagrams
 from hydra.utils import get_object
 from made import CONF, cell, write
 from notebooks import notebooks
+from results_drawn import results
 from sphinx.application import Sphinx
 
 from eegfm.commands import COMMANDS
@@ -225,6 +226,7 @@ def written(_: Sphinx) -> None:
     benchmarks()
     diagrams()
     notebooks()
+    results()
 
 
 def to_made_pages(app: Sphinx, docname: str, source: list[str]) -> None:

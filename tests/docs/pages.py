@@ -6,12 +6,14 @@ wants data, a cluster or an account; its `eegfm` commands are composed. `...` st
 times, durations, sizes and names that follow from the commit are not compared, and figures only to 0.03. A command that
 ends with another status than 0 is shown with `(exit status 1)` below what it says.
 
-`python -m tests.docs <page> ...` runs pages and writes what came out into them.
+`python -m tests.docs <page> ...` runs pages and writes what came out into them. A comment `<!-- picture: <path> -->`
+above an image names the file, in the working folder, that the image is of; it is copied anew then.
 """
 
 import doctest
 import re
 import shlex
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +32,9 @@ VARIES = [  # what differs from one machine, day or commit to the next, and what
     (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{7,64}\b"), "(name)"),
     (re.compile(r"[━─╸╺]+"), "─"),
 ]
+PICTURE = re.compile(
+    r"^<!-- picture: (\S+) -->\n!\[[^\]]*\]\(([^)]+)\)$", re.M
+)  # a file of the run, and the image
 FIGURE = re.compile(r"-?\d+\.\d+")
 
 
@@ -85,6 +90,12 @@ class Page:
             for line in "\n".join(lines).replace("\\\n", " ").splitlines():
                 if line.startswith("eegfm "):
                     yield re.sub(r"\s+#.*", "", line)
+
+    def pictures(self, place: Path) -> Iterator[tuple[Path, Path]]:
+        """Each picture of the page: the file that the run left in `place`, and the image beside the page."""
+        for pattern, image in PICTURE.findall(self.text):
+            (made,) = place.glob(pattern)
+            yield made, self.path.parent / image
 
     @property
     def runs(self) -> bool:
@@ -153,6 +164,8 @@ def written(page: Page, recordings: Path | None) -> str:
             print(f"$ {command.typed}\n{said}", flush=True)
             if differences(command.shown, said):
                 news.append((command.lines, said.splitlines()))
+        for made, image in page.pictures(Path(folder)):
+            shutil.copyfile(made, image)
     for (start, end), said in reversed(news):
         lines[start:end] = said
     return "\n".join(lines) + "\n"

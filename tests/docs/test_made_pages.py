@@ -41,3 +41,21 @@ def test_types_of_options_are_those_of_the_constructors(extensions):
 
     found = types(yaml.safe_load((CONF / "model" / "stamp.yaml").read_text(encoding="utf-8")))
     assert found["model.width"] == "int" and "mhap | mean" in found["model.pooling"]
+
+
+def test_tables_of_results_are_read_as_they_stand(extensions):
+    from results_drawn import draw, tables
+
+    rows = "| `a` | 0.80 ± 0.01 [0.70, 0.90] | 3 |\n| **b** | 0.60 ± 0.02 | 4 |\n"
+    text = f"## One\n\n| | AUROC | n |\n|---|---|---|\n{rows}"
+    (table,) = tables(text)
+    assert table["section"] == "One" and table["columns"] == ["AUROC", "n"]
+    assert table["rows"][0] == {
+        "row": "a",
+        "AUROC": {"mean": 0.8, "sd": 0.01, "low": 0.7, "high": 0.9},
+        "n": "3",
+    }
+    assert table["rows"][1]["AUROC"] == {"mean": 0.6, "sd": 0.02}
+    assert draw(table, "AUROC") is not None and not tables("| a | b |\n|---|---|\n| words | more |\n")
+    kept = Path(__file__).parents[2] / "docs" / "results.md"
+    assert len(tables(kept.read_text(encoding="utf-8"))) >= 3

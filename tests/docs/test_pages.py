@@ -35,6 +35,8 @@ def test_the_commands_of_a_page_say_what_it_shows(page, request):
         for command in page.commands():
             wrong = differences(command.shown, run(command.typed, place))
             assert not wrong, f"{name_of(page)}:{command.lines[0]}: $ {command.typed}\n{wrong}"
+        for made, image in page.pictures(place):
+            assert made.read_bytes()[:4] == image.read_bytes()[:4] == b"\x89PNG", image
         if any(page.fences("pycon")):
             options = ("-o", "ELLIPSIS", "-o", "NORMALIZE_WHITESPACE")
             done = call("doctest", *options, str(page.path), cwd=place)
