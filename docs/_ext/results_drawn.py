@@ -101,8 +101,8 @@ def results() -> None:
     lines = [
         "# Results as figures",
         "",
-        "The tables of [](../results.md), drawn when the site is built; what that page says of each (of before which changes",
-        "it is, what it does not show) holds here too. Hollow: published numbers of more persons, which do not compare.",
+        "The tables of [](../results.md), drawn when the site is built. What that page says of a table, and what a table",
+        "does not show, holds here too. Hollow: published numbers of more persons, which do not compare.",
         "The same numbers for programs: {download}`results.json`.",
     ]
     for n, table in enumerate(found):
