@@ -101,7 +101,7 @@ def results() -> None:
     lines = [
         "# Results as figures",
         "",
-        "The tables of [](../results.md), drawn when the site is built. What that page says of a table, and what a table",
+        "The tables of [](../results.md), drawn when the site is built. What that page says of a table, and what it",
         "does not show, holds here too. Hollow: published numbers of more persons, which do not compare.",
         "The same numbers for programs: {download}`results.json`.",
     ]

@@ -211,8 +211,8 @@ def test_the_learning_curve_marks_the_kept_epoch_and_leaves_gaps() -> None:
     ]
     figure = runs.learning_curve(history, chosen_epoch=2)
     loss, metric = figure.axes
-    assert [line.get_label() for line in loss.get_lines()] == ["train", "kept: epoch 2"]
-    assert list(np.atleast_1d(loss.get_lines()[1].get_xdata())) == [2, 2]
+    assert [line.get_label() for line in loss.get_lines()] == ["train", "kept: epoch 3"]  # the third
+    assert list(np.atleast_1d(loss.get_lines()[1].get_xdata())) == [3, 3]
     assert np.isnan(np.asarray(metric.get_lines()[0].get_ydata(), float)).tolist() == [
         False,
         True,

@@ -41,7 +41,7 @@ def learning_curve(
     `history` are the rows of `metrics.csv` (numbers or their text): `epoch`, `train/loss` or `train/loss_epoch`,
     `val/loss` and `val/<metric>`. What a row lacks leaves a gap.
     """
-    epochs = column_of(history, "epoch")
+    epochs = column_of(history, "epoch") + 1  # files count from 0, words and figures from 1
     train = "train/loss_epoch" if any("train/loss_epoch" in row for row in history) else "train/loss"
     figure, axes = new_figure((7.0, 5.2), rows=2, title=title)
     styles = zip((BLUE, ORANGE, GREEN), ("o", "s", "^"), strict=True)
@@ -62,8 +62,10 @@ def learning_curve(
         axes[1].set_xlim(epochs.min() - 0.5, epochs.max() + 0.5)
     for i, axis in enumerate(axes):
         if chosen_epoch is not None:
-            label = f"kept: epoch {chosen_epoch}" if i == 0 else None
-            axis.axvline(chosen_epoch, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1, label=label)
+            label = f"kept: epoch {chosen_epoch + 1}" if i == 0 else None
+            axis.axvline(
+                chosen_epoch + 1, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1, label=label
+            )
         axis.grid(axis="y", color=FAINT, linewidth=0.8)
         if axis.get_legend_handles_labels()[0]:
             # beside the axes, where it can hide no curve
@@ -199,7 +201,7 @@ def loss_terms(
     `history` is as in `learning_curve`, with `train/<term>` and `val/<term>`. An axis is logarithmic where
     its values span more than a factor of three.
     """
-    epochs = column_of(history, "epoch")
+    epochs = column_of(history, "epoch") + 1  # files count from 0, words and figures from 1
     figure, axes = new_figure((7.0, 5.2), rows=2, title=title)
     totals = [("train/loss_epoch", "train", BLUE, "o"), ("val/loss", "validation", ORANGE, "s")]
     for name, label, colour, marker in totals:
@@ -219,8 +221,10 @@ def loss_terms(
             axis.set_yscale("log")
         axis.grid(axis="y", color=FAINT, linewidth=0.8)
         if chosen_epoch is not None:
-            label = f"kept: epoch {chosen_epoch}" if axis is axes[0] else None
-            axis.axvline(chosen_epoch, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1, label=label)
+            label = f"kept: epoch {chosen_epoch + 1}" if axis is axes[0] else None
+            axis.axvline(
+                chosen_epoch + 1, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1, label=label
+            )
         if axis.get_legend_handles_labels()[0]:
             axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=1.8)
     axes[1].set_xlabel("epoch")
