@@ -89,7 +89,8 @@ def check_classifier(
     coords = trained(Place.of(run).config, Place.of(run)).data.spec.montage.coords
     data = (raw.get_data() * 1e6).astype(np.float32)
     n_times = data.shape[1]
-    data = np.concatenate([data, data[:, : round(200 * seconds)]], axis=1)  # the player begins again at the end
+    # the player begins again at the end
+    data = np.concatenate([data, data[:, : round(200 * seconds)]], axis=1)
 
     def offline(first: int) -> np.ndarray:
         places = first + (200 * HOP_S * np.arange(n_windows)).astype(int)
