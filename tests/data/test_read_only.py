@@ -159,6 +159,7 @@ def test_a_store_that_may_not_be_read_is_a_sentence(place):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0 or not may_mount(), reason="only root can mount")
 def test_every_command_uses_a_store_in_a_read_only_cache(tmp_path):
     made = corpora.corpora()["mental_arithmetic"]

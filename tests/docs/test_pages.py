@@ -23,8 +23,13 @@ def name_of(page: Page) -> str:
     return str(page.path.relative_to(PAGES.parent))
 
 
+def marked(page: Page):
+    """Pages that train for a minute are run before a release."""
+    return pytest.param(page, marks=[pytest.mark.long] * (page.path.stem in ("pretrain", "compare")))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", RUN, ids=name_of)
+@pytest.mark.parametrize("page", [*map(marked, RUN)], ids=name_of)
 def test_the_commands_of_a_page_say_what_it_shows(page, request):
     recordings = request.getfixturevalue("eeg_data") if page.needs else None
     with (

@@ -112,6 +112,7 @@ def test_a_file_that_was_named_by_the_environment_is_found_there_or_nothing_is_s
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_result_does_not_say_where_the_environment_put_the_weights(tmp_path):
     home = tmp_path / "home-4242"
     words = ("model=stamp", "data=synthetic", "trainer=smoke")

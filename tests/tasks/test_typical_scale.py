@@ -79,6 +79,7 @@ def run(place: Path, name: str, *arguments: str) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_probes_fine_tunings_and_exports_divide_as_the_pre_training_did(tmp_path):
     before = run(tmp_path, "pre", "task=reconstruct")
     unit = float(read_state(before / "checkpoints" / "best.ckpt")["backbone.unit_uv"])

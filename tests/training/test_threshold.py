@@ -71,7 +71,7 @@ def test_more_than_two_classes_have_no_threshold():
         make_head(Backbone(), 3, threshold="validation")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_keeps_its_threshold_in_the_weights_and_evaluate_uses_it(tmp_path):
     runs = {}
     for threshold in ("null", "validation"):
