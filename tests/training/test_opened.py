@@ -81,7 +81,10 @@ def test_the_record_of_a_sweep_goes_through_no_link(place):
 
 
 @pytest.mark.slow
-def test_a_run_keeps_what_hydra_composed_and_what_was_logged(place):
+def test_a_run_keeps_what_hydra_composed_and_what_was_logged_and_nothing_half_written(place):
+    (place / "mine" / "figures").mkdir(parents=True)
+    for name in ("figures/.7.tmp.loss.png", ".7.tmp.metrics.csv"):  # what a killed process was writing
+        (place / "mine" / name).write_bytes(b"half")
     cells = ("-m", "hydra.sweep.dir=.", "hydra.sweep.subdir=two")
     for more, folder in ((["hydra.run.dir=mine"], "mine"), (cells, "two")):
         done = call("eegfm.train", *more, *SMALL, cwd=place)
@@ -97,6 +100,7 @@ def test_a_run_keeps_what_hydra_composed_and_what_was_logged(place):
         assert OmegaConf.load(record / "hydra.yaml").hydra.job.config_name == "train"
         log = (place / folder / "train.log").read_text()
         assert re.fullmatch(r"(\d\d:\d\d:\d\d .*\n)+", log) and "epoch 1/" in log, log
+        assert not [*(place / folder).rglob(".*.tmp.*")]
 
 
 LACKING = """defaults: [shared/own@_here_, _self_]

@@ -20,7 +20,6 @@ from eegfm.runs.same_run import data_at_hand, refuse_other_data
 from eegfm.runs.wandb import begin, wandb_of
 from eegfm.search.study import callbacks_of
 from eegfm.support.checksums import refuse_changed
-from eegfm.support.files import remove_unfinished
 from eegfm.tasks.bounded import refuse_bomb
 from eegfm.tasks.errors import Reconstructions
 from eegfm.tasks.fitted import FitsInOneGo, write_fitted
@@ -87,8 +86,6 @@ def train_by_gradient(
     selection = dict(run.config["selection"])
     kept, _ = selection.pop("keep"), selection.pop("by")
     last = checkpoints / "last.ckpt"
-    if not rank():
-        remove_unfinished(checkpoints)
     if last.exists():
         for path in sorted(checkpoints.glob("*.ckpt")):  # the best one as well, before hours go by
             refuse_changed(path)

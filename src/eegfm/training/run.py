@@ -30,7 +30,7 @@ from eegfm.runs.status import Pruned, at_work
 from eegfm.runs.summary import show
 from eegfm.runs.wandb import end
 from eegfm.support.checksums import write_with_sum
-from eegfm.support.files import refused_by_disk
+from eegfm.support.files import refused_by_disk, remove_unfinished
 from eegfm.support.locks import only_one
 from eegfm.support.process import environment, level
 from eegfm.tasks.fitted import FitsInOneGo
@@ -97,6 +97,8 @@ def train(config: DictConfig, folder: Path, choices: Mapping[str, Any]) -> float
             return None
         try:
             with listening() as asked, at_work(folder), _refusal_told(folder), _no_run_left_open(folder):
+                for place in (folder, folder / "checkpoints", folder / "figures"):
+                    remove_unfinished(place)
                 finished = (folder / "result.json").exists()  # by another process, a moment ago
                 result = read_result(folder) if finished else _train(config, folder, choices, asked)
                 if config.diagnostics and not result.diagnostics:
