@@ -71,7 +71,8 @@ def tried(wheel: Path, extra: str, place: Path) -> tuple[set[str], float, str]:
 
 def reason(text: str) -> str:
     """The last line of an error that says something."""
-    lines = [line.strip(" ╰─▶├│×") for line in text.splitlines() if line.strip(" ╰─▶├│×")]
+    lines = [line.strip(" ╰─▶├│×") for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("hint:")]
     return lines[-1][:160] if lines else "without a word"
 
 
