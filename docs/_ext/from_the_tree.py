@@ -15,6 +15,7 @@ from benchmark_pages import benchmarks
 from diagrams import diagrams
 from hydra.utils import get_object
 from made import CONF, cell, write
+from messages import messages
 from notebooks import notebooks
 from results_drawn import results
 from sphinx.application import Sphinx
@@ -227,6 +228,7 @@ def written(_: Sphinx) -> None:
     diagrams()
     notebooks()
     results()
+    messages()
 
 
 def to_made_pages(app: Sphinx, docname: str, source: list[str]) -> None:

@@ -59,3 +59,13 @@ def test_tables_of_results_are_read_as_they_stand(extensions):
     assert draw(table, "AUROC") is not None and not tables("| a | b |\n|---|---|\n| words | more |\n")
     kept = Path(__file__).parents[2] / "docs" / "results.md"
     assert len(tables(kept.read_text(encoding="utf-8"))) >= 3
+
+
+def test_messages_are_read_out_of_the_source_with_what_varies_left_open(extensions):
+    from messages import SOURCE, escaped, found_in
+
+    (first, *_) = [
+        text for text in found_in(SOURCE / "analysis" / "evaluate.py") if text.startswith("split=")
+    ]
+    assert first == "split=... is not a split. Type one of ...."
+    assert escaped("a_b | <run>") == "a\\_b \\| &lt;run>"
