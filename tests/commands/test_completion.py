@@ -14,7 +14,10 @@ WORDS = [
     ("eegfm tr", ["train"]),
     ("eegfm train mod", ["model.", "model="]),
     ("eegfm train model=sta", ["model=stamp", "model=stamp_lora"]),
-    ("eegfm train data=published/tu", ["data=published/tuab", "data=published/tuev"]),
+    (
+        "eegfm train data=published/tu",
+        ["data=published/tuab", "data=published/tuab_eegm2", "data=published/tuev"],
+    ),
     ("eegfm train model=eegm2 model.wi", ["model.width_scale="]),
     ("eegfm train model=stamp model.wi", ["model.width="]),
     ("eegfm train task.optimizer.", ["task.optimizer.lr=", "task.optimizer.weight_decay="]),

@@ -36,10 +36,10 @@ def whole(tmp_path_factory):
     return raw, prepare(TINY, raw, raw.parent / "cache", progress=False)
 
 
-def assert_named_and_nothing_lost(raw: Path, cache: Path, name: str, n_done: int = 9) -> None:
+def assert_named_and_nothing_lost(raw: Path, cache: Path, *said: str, n_done: int = 9) -> None:
     with pytest.raises(EegfmError) as refusal:
         prepare(TINY, raw, cache, progress=False)
-    assert name in str(refusal.value)
+    assert all(text in str(refusal.value) for text in said)
     assert not list(cache.glob("tiny/*/recipe.json")), "a store that looks complete"
     assert len(list(cache.glob("tiny/*.parts/*.json"))) == n_done, "finished recordings were lost"
 
@@ -126,7 +126,11 @@ def test_swapped(whole, tmp_path):
     shutil.copyfile(whole[0] / "S01_1.edf", raw / f"{VICTIM}.edf")
     shutil.copyfile(whole[0] / f"{VICTIM}.edf", raw / "S01_1.edf")
     assert_named_and_nothing_lost(
-        raw, tmp_path / "cache", f"{VICTIM}.edf is not the published file", n_done=8
+        raw,
+        tmp_path / "cache",
+        f"The same of 1 more: {VICTIM}",
+        "S01_1.edf is not the published file",
+        n_done=8,
     )
 
 

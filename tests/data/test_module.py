@@ -316,7 +316,7 @@ def test_statistics_come_from_the_training_split_in_stored_order(places):
 
 def test_an_unprepared_store_is_refused_with_the_command(tmp_path):
     data = EEGDataModule(benchmark=TINY, raw=tmp_path, cache=tmp_path, seed=0)
-    with pytest.raises(EegfmError, match=r"python -m eegfm\.prepare data=tiny"):
+    with pytest.raises(EegfmError, match="eegfm prepare data=tiny"):
         data.setup("fit")
 
 

@@ -108,12 +108,12 @@ def make_parts(
             if reason is not None:
                 failure = failures[source.recording] = Failure.of(source, reason)
                 told[failure.why] += 1
-                if told[failure.why] == 1:  # a rate that is wrong is wrong in all files
+                if told[failure.why] <= 3:  # a rate that is wrong is wrong in all files
                     bar.console.print(f"not usable: {reason}", style="yellow")
             bar.advance(task)
-        more = told.total() - len(told)
+        more = sum(max(n - 3, 0) for n in told.values())
         if more:
-            bar.console.print(f"not usable for the same reason: {more:,} more", style="yellow")
+            bar.console.print(f"not usable for the same reasons: {more:,} more", style="yellow")
     return [failures[source.recording] for source in sources if source.recording in failures]
 
 

@@ -294,7 +294,7 @@ def shown(failures: Sequence[Failure]) -> str:
         alike.setdefault(failure.why, []).append(failure)
     lines = []
     for first, *more in list(alike.values())[:10]:
-        names = some([failure.recording for failure in more], 3)
+        names = some([failure.recording for failure in more], 10)
         lines.append(f"- {first.reason}" + f" The same of {len(more):,} more: {names}" * bool(more))
     rest = sum(map(len, list(alike.values())[10:]))
     return "\n".join(lines + [f"- and {rest:,} more"] * bool(rest))
