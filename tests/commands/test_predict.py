@@ -224,6 +224,14 @@ def test_a_pattern_takes_no_file_that_is_no_recording_and_says_so(tmp_path, caps
         recordings_of(f"{tmp_path}/*-eve.fif")
 
 
+def test_recordings_whose_names_differ_at_the_end_are_told_apart_on_a_narrow_screen(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    names = [f"record-[2012.07.06-19.0{i}.14]_raw" for i in (2, 6)]
+    predicting._show(dict.fromkeys(names, "is at 250 Hz"), "mean")
+    first = [line.split("│")[1].strip() for line in capsys.readouterr().out.splitlines() if "│" in line]
+    assert "".join(first) == "".join(names)
+
+
 def test_a_bad_file_is_a_row_with_its_reason_and_the_others_go_on(made, tmp_path, capsys):
     """Another rate, a missing channel, a file shorter than a window, one that is none, and a gap."""
     write_recording(

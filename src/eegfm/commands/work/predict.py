@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
-from rich.table import Table
+from rich.table import Column, Table
 
 from eegfm.commands.work.applied import Applied, applied
 from eegfm.commands.work.own_folder import Folder
@@ -179,7 +179,9 @@ def _write_people(
 def _show_people(people: Mapping[str, tuple[int, PredictedRecording]], by: By) -> None:
     if not people:
         return
-    table = Table("person", "recordings", "windows", "decision", "mean p", "of windows")
+    table = Table(
+        Column("person", overflow="fold"), "recordings", "windows", "decision", "mean p", "of windows"
+    )
     for person, (count, one) in [*people.items()][:SHOWN]:
         table.add_row(person, f"{count:,}", *_decided(one, by))
     screen = console()
@@ -256,7 +258,9 @@ def _write_recordings(
 
 def _show(outcomes: Mapping[str, PredictedRecording | str], by: By) -> None:
     screen = console()
-    table = Table("recording", "windows", "decision", "mean p", "of windows", "remarks")
+    # of two recordings the ends of the names differ
+    recording = Column("recording", overflow="fold")
+    table = Table(recording, "windows", "decision", "mean p", "of windows", "remarks")
     for name, one in [*outcomes.items()][:SHOWN]:
         if isinstance(one, str):
             table.add_row(name, "–", "–", "–", "–", f"failed: {one}")
