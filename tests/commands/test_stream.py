@@ -1,6 +1,7 @@
 """`eegfm stream`: from a trained run and a file to tables, annotations and pictures, through the real command."""
 
 import csv
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from eegfm.benchmarks.chb_mit import chb_mit
 from eegfm.benchmarks.synthetic import CHANNELS
 from eegfm.benchmarks.tuh import ELECTRODES
 from eegfm.build import build
@@ -18,8 +20,10 @@ from eegfm.contracts import EegfmError
 from eegfm.drawing import recordings
 from eegfm.runs.place import Place
 from eegfm.runs.predictions import read_predictions
+from eegfm.runs.results import read_result, write_result
 from eegfm.signal.formats.edf import read_edf
 from eegfm.signal.formats.edf_writer import EdfWriter
+from eegfm.tasks.events import raised
 from eegfm.tasks.weights import read_state
 from tests.command_line import call, call_afresh
 from tests.composed import composed
@@ -159,6 +163,28 @@ def test_probabilities_over_time_and_runs_of_one_decision(made, tmp_path, capsys
         )
         assert notes.description[held] == decision
     assert (out / "probabilities.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_alarms_of_a_detector_are_events_above_the_threshold_of_its_validation(tmp_path, capsys):
+    """In the columns of SzCORE, as the table has them, and only where the corpus has a class that is an event."""
+    run = untrained_run(tmp_path / "run", "data=chb_mit", "model=stamp", "encoder=spectrum", "model.depth=1",
+                        "model.width=16", "model.ff_width=16", "model.input_norm=instance")  # fmt: skip
+    file = write_recording(tmp_path / "night.edf", list(chb_mit().channels), 256, SECONDS)
+    stream(f"run={run}", f"file={file}", "hop_s=5", f"out={tmp_path / 'before'}")
+    p = column(table(tmp_path / "before" / "probabilities.csv"), "p(seizure)")
+    threshold = float(np.sort(p)[-4])
+    write_result(run, dataclasses.replace(read_result(run), events={"threshold": threshold}))
+    stream(f"run={run}", f"file={file}", "hop_s=5", f"out={tmp_path / 'out'}")
+    with open(tmp_path / "out" / "night_events.tsv", newline="", encoding="utf-8") as text:
+        rows = list(csv.DictReader(text, dialect="excel-tab"))
+    wanted = raised(5.0 * np.arange(len(p)), p, threshold=threshold, window_s=10.0)
+    assert [
+        (float(r["onset"]), float(r["onset"]) + float(r["duration"])) for r in rows
+    ] == wanted and wanted
+    assert max(float(r["confidence"]) for r in rows) == pytest.approx(p.max(), abs=1e-5)
+    assert {(r["eventType"], r["recordingDuration"]) for r in rows} == {("sz", str(SECONDS))}
+    assert f"{len(wanted)} alarms (seizure above {threshold:.3g})" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,9 @@ def stew_splits() -> dict[SplitName, tuple[str, ...]]:
 def stew_sources(root: Path) -> list[Source]:
     """Both recordings of each person, in `root` or in its `STEW Dataset`."""
     home = folder_in(root, "STEW Dataset")
-    split_of = {person: split for split, people in stew_splits().items() for person in people}
+    split_of: dict[str, SplitName] = {
+        person: split for split, people in stew_splits().items() for person in people
+    }
     return [
         Source(person, f"{person}_{kind}", split_of[person], home / f"{person}_{kind}.txt")
         for person in STEW_PEOPLE

@@ -150,7 +150,9 @@ def _stream(run: "Run", place: Place, file: Path, config: DictConfig) -> None:
 
         if classes:
             assert hop is not None
-            output = classify(run, pieces, hop, out, torch.device(device), upto)
+            events = place.result.events if place.result else {}
+            threshold = float(events.get("threshold", 0.5))
+            output = classify(run, pieces, hop, out, torch.device(device), upto, threshold)
         else:
             output = reconstruct(run, pieces, hop, out, config, torch.device(device), upto)
     seconds, used = time.monotonic() - started, time.process_time() - used

@@ -15,14 +15,16 @@ from eegfm.build import Run
 from eegfm.contracts import EegfmError
 from eegfm.signal.formats.edf_writer import EdfWriter
 from eegfm.signal.pieces import Piece, Pieces
-from eegfm.support.files import cell
+from eegfm.support.files import cell, whole
 from eegfm.tasks.decision import decide
+from eegfm.tasks.events import raised
 from eegfm.tasks.stream import Back, Seconds, cross_faded, judged, streamed
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+SZCORE = ("onset", "duration", "eventType", "confidence", "channels", "dateTime", "recordingDuration")
 PIECE_S = 60.0  # seconds that are read and processed at once
 COLUMNS = 1000  # of a picture: longer recordings are averaged to so many stretches
 
@@ -34,6 +36,8 @@ class StreamOutput:
     table: Path
     n_rows: int = 0
     columns: list[str] = field(default_factory=list)
+    # alarms of a class that is an event to be found: beginning and end in seconds, highest probability
+    alarms: list[tuple[float, float, float]] = field(default_factory=list)
     # onset and duration in seconds, description
     notes: list[tuple[float, float, str]] = field(default_factory=list)
     too_short: list[tuple[float, float]] = field(default_factory=list)  # pieces left out: onset, seconds
@@ -55,9 +59,19 @@ def coords_of(run: "Run", device: Any) -> "Tensor":
 
 
 def classify(
-    run: "Run", pieces: "Pieces", hop: int, out: Path, device: Any, upto: Callable[[int], None]
+    run: "Run",
+    pieces: "Pieces",
+    hop: int,
+    out: Path,
+    device: Any,
+    upto: Callable[[int], None],
+    threshold: float,
 ) -> StreamOutput:
-    """Write a row for each window: first second, probability of each class, decision. Equal decisions are one note."""
+    """Write a row for each window: first second, probability of each class, decision. Equal decisions are one note.
+
+    Where the benchmark has a class of alarm, windows above the threshold that touch are one alarm.
+    """
+    alarm = run.data.benchmark.alarm
     sfreq, window, classes = pieces.sfreq, window_of(run.data), run.data.spec.classes
     window_s, done = window / sfreq, 0
     output = StreamOutput(out / "probabilities.csv", columns=[f"p({name})" for name in classes])
@@ -68,11 +82,14 @@ def classify(
                 run.task, run.data.encoder, piece.take, piece.n_times,
                 window=window, hop=hop, coords=coords, device=device,
             )  # fmt: skip
-            last = ""
+            last, begun, risk = "", array("d"), array("d")
             for starts, probability in windows:
                 for start, row, choice in zip(starts, probability, decide(probability), strict=True):
                     name, second = classes[choice], piece.onset_s + start / sfreq
                     write([second_of(second), *(repr(float(p)) for p in row), name])
+                    if alarm:
+                        begun.append(second)
+                        risk.append(float(row[classes.index(alarm)]))
                     # a decision holds until the next window begins
                     if name == last:
                         onset = output.notes[-1][0]
@@ -86,6 +103,7 @@ def classify(
             # the last decision holds until the end of its window
             onset, _, name = output.notes[-1]
             output.notes[-1] = (onset, second - onset + window_s, name)
+            output.alarms += _alarms(begun, risk, threshold, window_s)
             done += piece.n_times
     output.summary = f"{output.n_rows:,} windows of {window_s:g} s, one every {hop / sfreq:g} s"
     output.facts = {
@@ -94,7 +112,39 @@ def classify(
         "hop_s": hop / sfreq,
         "windows": output.n_rows,
     }
+    if alarm:
+        output.facts |= {"alarm": alarm, "threshold": threshold, "alarms": len(output.alarms)}
+        output.summary += f"; {len(output.alarms)} alarms ({alarm} above {threshold:.3g})"
+        name = f"{pieces.path.stem}_events.tsv"
+        _write_events(out / name, output.alarms, alarm, pieces.duration_s)
+        output.written.append(name)
     return output
+
+
+def _alarms(
+    begun: "array[float]", risk: "array[float]", threshold: float, window_s: float
+) -> list[tuple[float, float, float]]:
+    """Beginning, end and highest probability of every alarm of a piece."""
+    import numpy as np
+
+    second, probability = np.frombuffer(begun), np.frombuffer(risk)
+    return [
+        (start, end, float(probability[(second >= start) & (second < end)].max()))
+        for start, end in raised(second, probability, threshold=threshold, window_s=window_s)
+    ]
+
+
+def _write_events(
+    path: Path, alarms: list[tuple[float, float, float]], alarm: str, length_s: float
+) -> None:
+    """Alarms as an events file of BIDS with the columns of SzCORE, where a seizure is called "sz"."""
+    with whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, dialect="excel-tab", lineterminator="\n")
+        writer.writerow(SZCORE)
+        for start, end, highest in alarms:
+            name = "sz" if alarm == "seizure" else cell(alarm)
+            row = [second_of(start), second_of(end - start), name, f"{highest:.6g}", "all", "n/a"]
+            writer.writerow([*row, second_of(length_s)])
 
 
 def reconstruct(
