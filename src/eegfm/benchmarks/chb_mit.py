@@ -36,8 +36,8 @@ Quirks
 - chb17b_69.edf is 256 bytes longer than its header says.
 - Of chb24_21 the summary says 2804 to 2872 s, the file `.seizures` beside it 2404 to 2872 s. It is test in both
   versions; the summary is followed, as in the reference.
-- About one window in 300 is of a seizure: accuracy says nothing here. It is not known whether the patient of chb24,
-  which was added later, is one of the others.
+- About one window in 300 is of a seizure: accuracy says nothing here (the repaired form is scored by events as well).
+  It is not known whether the patient of chb24, which was added later, is one of the others.
 
 The file is long for its facts: these versions and quirks, and the numbers of the files that exist.
 """
