@@ -19,6 +19,7 @@ from torch.utils.data.distributed import DistributedSampler
 from eegfm.contracts import EEGBatch, EegfmError
 from eegfm.data.processes import block, share
 from eegfm.data.store import SampleStore
+from eegfm.support.alive import stop_signals
 
 
 class SplitDataset(Dataset[EEGBatch]):
@@ -187,12 +188,6 @@ class _Telling(Dataset[Any]):
 
 def as_is(batch: Any) -> EEGBatch:
     return batch  # the data set already gives whole batches
-
-
-def stop_signals() -> tuple[signal.Signals, ...]:
-    """The signals that ask a run to stop: TERM, USR1 and USR2, of which Windows has the first alone."""
-    names = ("SIGTERM", "SIGUSR1", "SIGUSR2")
-    return tuple(signal.Signals[name] for name in names if name in signal.Signals.__members__)
 
 
 def ignore_stop_signals(worker: int) -> None:

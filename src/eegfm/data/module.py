@@ -248,8 +248,10 @@ class EEGDataModule(EEGData):
     def _loader(self, split: SplitName, seed: int | None = None) -> Loader | ResidentLoader:
         data = self.dataset(split)
         ranks = self._ranks({split: len(data)} if seed is None else {})
-        together = {} if self.together == 1 else {"together": self.together, "recordings": data.recordings}
-        order = Windows(len(data), self.batch_size, seed, **together, **ranks)
+        recordings = None if self.together == 1 else data.recordings
+        order = Windows(
+            len(data), self.batch_size, seed, together=self.together, recordings=recordings, **ranks
+        )
         if seed is not None:
             self._going_on(order)
         if self.device_cache:

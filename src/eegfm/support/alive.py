@@ -1,5 +1,6 @@
 """Whether a process of this machine is still there."""
 
+import signal
 import sys
 
 import psutil
@@ -37,3 +38,9 @@ def _began(process: psutil.Process) -> float:
     Linux counts from the start of the machine, and its time of day moves with the clock; others keep the time of day.
     """
     return process.create_time() - (psutil.boot_time() if sys.platform == "linux" else 0)
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """The signals that ask a run to stop: TERM, USR1 and USR2, of which Windows has the first alone."""
+    names = ("SIGTERM", "SIGUSR1", "SIGUSR2")
+    return tuple(signal.Signals[name] for name in names if name in signal.Signals.__members__)

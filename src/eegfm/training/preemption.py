@@ -25,8 +25,8 @@ from typing import Any
 import lightning.pytorch as lightning
 from lightning.pytorch import Callback
 
-from eegfm.data.loaders import stop_signals
 from eegfm.runs.status import progress
+from eegfm.support.alive import stop_signals
 
 log = logging.getLogger(__name__)
 
