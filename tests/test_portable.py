@@ -20,8 +20,7 @@ def test_a_run_without_what_only_unix_has_ends_and_is_found_finished(tmp_path, s
     assert done.returncode == 0, done.stderr
     (run,) = (place / "runs" / "single").glob("bandpower-*")
     assert (
-        json.loads((run / "status.json").read_text())["state"] == "finished"
-        and not (run / lock.LOCK).exists()
+        json.loads((run / "status.json").read_text())["state"] == "done" and not (run / lock.LOCK).exists()
     )
 
 

@@ -234,6 +234,7 @@ def written(_: Sphinx) -> None:
 def to_made_pages(app: Sphinx, docname: str, source: list[str]) -> None:
     """Turn links to folders of the tree, which a reader of the sources can open, into links to pages made of them."""
     made = [
+        (r"src/eegfm/", "messages.md"),
         (r"src/eegfm/commands/", "commands.md"),
         (r"src/eegfm/benchmarks/", "benchmarks/index.md"),
         (r"conf/", "options/index.md"),

@@ -47,7 +47,7 @@ def test_every_command_is_there():
 @pytest.mark.parametrize(
     ("line", "words"),
     [("eegfm tr", ["train"]), ("eegfm train model=sta", ["stamp", "stamp_lora"]),  # bash breaks a line at =
-     ("eegfm train model.wid", ["model.width="]), ("python -m eegfm.train encoder=spec", ["spectrum"]),
+     ("eegfm train model.wid", ["model.width="]), ("python -m eegfm.train encoder=spec", ["spectrum", "spectrum_128"]),
      ("eegfm report runs/", [])],
 )  # fmt: skip
 def test_bash_completes_it(line, words, tmp_path):

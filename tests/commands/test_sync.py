@@ -32,6 +32,8 @@ CONF = Path(__file__).parents[2] / "conf"
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch, tmp_path):
     """W&B has no account and no settings here, and nothing of it stays in this process."""
+    wandb.teardown()
+    os.environ.pop("WANDB_SERVICE", None)  # of an earlier test in this process, for good: it has ended
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("WANDB_MODE", "")  # restored in the end: Lightning sets it

@@ -339,7 +339,7 @@ def test_three_rates_in_one_folder(root):
     assert store.complete and len(store) == 48
 
 
-def test_what_is_wrong_with_every_file_is_said_once_with_a_count(root, capsys):
+def test_what_is_wrong_with_every_file_is_said_with_a_count(root, capsys):
     write(root, "S3/rest.edf", rate=250.0)
     with pytest.raises(EegfmError) as error:
         prepared(declared(raw_sfreq=256), root)
@@ -347,8 +347,8 @@ def test_what_is_wrong_with_every_file_is_said_once_with_a_count(root, capsys):
     assert said.count("is sampled at") == 2 and "S3/rest.edf is sampled at 250 Hz" in said
     assert "S1/rest.edf is sampled at 200 Hz" in said and "The same of 10 more: S1-task, " in said
     shown = " ".join(capsys.readouterr().out.split())
-    assert shown.count("not usable: ") == 2
-    assert "not usable for the same reason: 10 more" in shown
+    assert shown.count("not usable: ") == 4
+    assert "not usable for the same reasons: 8 more" in shown
 
 
 def test_a_unit_that_is_none_and_one_that_is_wrong(tmp_path):

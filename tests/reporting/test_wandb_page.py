@@ -1,6 +1,7 @@
 """The W&B page of an experiment: what it is made of, as W&B's own package writes it, and that it can be saved."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +95,13 @@ def test_where_nothing_was_logged_there_a_sentence_says_so(tmp_path):
 
 @pytest.fixture
 def server(monkeypatch, tmp_path):
-    # the last: an ended service of an earlier test in this process
-    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_ENTITY", "WANDB_PROJECT", "WANDB_SERVICE"):
+    wandb.teardown()
+    os.environ.pop("WANDB_SERVICE", None)  # of an earlier test in this process, for good: it has ended
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_ENTITY", "WANDB_PROJECT"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb_config"))
-    wandb.teardown()
     with serving() as memory:
         monkeypatch.setenv("WANDB_BASE_URL", memory.url)
         yield memory
