@@ -25,7 +25,7 @@ help:  ## this list
 train: setup  ## set up, then train the demo on simulated EEG (ARGS= replaces "experiment=demo")
 	$(BIN)/python -m eegfm.train $(or $(ARGS),experiment=demo)
 
-test: setup  ## set up, then run the tests but for those of minutes each; in ten minutes (ARGS= is handed to pytest)
+test: setup  ## set up, then run the tests but for those of minutes each; in twenty minutes on two cores (ARGS= is handed to pytest)
 	$(PYTEST) -m "not long" $(ARGS)
 
 test-all: setup  ## every test, each command by a new Python: before a release, more than an hour
