@@ -47,11 +47,15 @@ Scores = dict[str, dict[str, dict[int, float]]]  # by start, person and seed
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("options", nargs="*", help="for eegfm train: seed=654 trainer.max_steps=1000")
-    parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument(
+        "--tasks", default=",".join(TASKS), help=f"some of {', '.join(TASKS)}, with commas between"
+    )
     parser.add_argument("--page", action="store_true", help="train nothing")
     parser.add_argument("--only", default="", help="test differences over these persons")
     parser.add_argument("--write", type=Path, default=Path("yardstick.md"))
     said = parser.parse_args()
+    if unknown := {*said.tasks.split(",")} - {*TASKS}:
+        parser.error(f"--tasks: there is no {', '.join(sorted(unknown))}. There are: {', '.join(TASKS)}")
     if not said.page:
         seeds = [option for option in said.options if option.startswith("seed=")]
         for seed in seeds or [
@@ -61,7 +65,11 @@ def main() -> None:
                 rest = [option for option in said.options if option not in seeds]
                 run("pretraining_yardstick_baselines", task, seed, TASKS[task], rest)
                 run("pretraining_yardstick", task, seed, [*TASKS[task], *NETWORKS.get(task, [])], rest)
-    runs, problems = read_runs(find_runs([RUNS]))
+    try:
+        folders = find_runs([RUNS])
+    except ValueError as nothing:
+        sys.exit(str(nothing))
+    runs, problems = read_runs(folders)
     said.write.write_text(page(runs, {*said.only.split(",")} - {""}), encoding="utf-8")
     for problem in problems:
         print(f"{problem.folder}: {problem.what}", file=sys.stderr)
