@@ -18,6 +18,7 @@ from tests.damage.world import World
 SIZES = 10  # from a tenth of what a command writes to nearly all of it
 NEEDS = ("finished", "sources")
 ROOM = "400m"
+LEAVING_S = 30
 
 
 class FullDisks:
@@ -34,7 +35,11 @@ class FullDisks:
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", self.disk], check=True)
 
     def unmount(self) -> None:
-        subprocess.run(["umount", self.disk], check=True)
+        """Workers of a sweep leave the disk a moment after their last cell."""
+        deadline = time.monotonic() + LEAVING_S
+        while subprocess.run(["umount", self.disk]).returncode:
+            assert time.monotonic() < deadline, f"a process still works on {self.disk}"
+            time.sleep(0.2)
 
     def whole(self, work: Work) -> tuple[Said, int, int]:
         """What a command gives on a large disk, the bytes that lie there before it, and those that it adds."""

@@ -117,6 +117,9 @@ def _rows(path: Path) -> dict[str, str]:
         return {
             f"{row['folder']}/{name}": value
             for row in rows
+            if row[
+                "folder"
+            ]  # else a trial of a search that was killed before it had one, and was asked for again
             for name, value in row.items()
             if name not in VOLATILE and not name.startswith("group_") and name not in ("status", "problem")
         }
