@@ -93,17 +93,9 @@ class Forked:
 Process = Forked | subprocess.Popen
 
 
-def start(
-    module: str,
-    *arguments: str,
-    cwd: Path,
-    out: IO,
-    err: IO | None = None,
-    env: Mapping[str, str] | None = None,
-) -> Process:
-    """Begin `python -m <module> <arguments>`, whose output goes to the open file `out`, or `out` and `err`."""
-    how = start_afresh if _afresh() else start_forked
-    return how(module, *arguments, cwd=cwd, out=out, err=err, env=env)
+def start(module: str, *arguments: str, **options: Any) -> Process:
+    """Begin `python -m <module> <arguments>` in `cwd`, whose output goes to the open file `out`, or `out` and `err`."""
+    return (start_afresh if _afresh() else start_forked)(module, *arguments, **options)
 
 
 def start_forked(

@@ -17,6 +17,7 @@ from eegfm.runs.evaluations import folder_of_evaluation
 from eegfm.runs.outputs import write_and_score
 from eegfm.runs.overlap import facts_beside, people_seen
 from eegfm.runs.place import Place
+from eegfm.runs.predictions import OF_VALIDATION
 from eegfm.runs.results import RunResult, json_values
 from eegfm.runs.summary import show_scores
 from eegfm.runs.wholes import sentences as wholes_in_words
@@ -58,11 +59,12 @@ def evaluate(config: DictConfig) -> None:
     result = place.result
     people = result.people.get("people", {}) if result else people_seen(place.checkpoint)[0]
     facts = facts_beside(run.data, people)
-    wholes = wholes_of(out, place.folder / "predictions_val.csv")
+    validation = place.folder / OF_VALIDATION
+    wholes = wholes_of(out, validation)
     spec = run.data.benchmark
     events = alarms_of(
         out,
-        place.folder / "predictions_val.csv",
+        validation,
         spec.alarm if spec.classes else "",
         spec.window_s if spec.classes else 0,
     )

@@ -51,6 +51,7 @@ from eegfm.signal.montage import montage_of
 from eegfm.signal.recording import FETCH_AGAIN, Recording
 from eegfm.signal.steps import BandPass, RemoveMean, Step
 from eegfm.signal.trials import ChebyshevBandPass, CutSliding
+from eegfm.signal.windows import grid
 
 Variant = Literal["repaired", "published"]
 
@@ -267,12 +268,7 @@ def stew_read(source: Source, *, length_s: float = STEW_S) -> Recording:
 def stew_windows(recording: Recording, source: Source) -> list[Window]:
     """A window every half second, under the label of its file; as published each is a piece already."""
     label = STEW_CLASSES.index(source.recording.rpartition("_")[2])
-    n, hop = round(WINDOW_S * recording.sfreq), round(HOP_S * recording.sfreq)
-    return [
-        Window(piece.onset_s + first / recording.sfreq, label)
-        for piece, (start, end) in zip(recording.pieces, recording.spans(), strict=True)
-        for first in range(0, end - start - n + 1, hop)
-    ]
+    return [Window(onset_s, label) for onset_s in grid(recording, WINDOW_S, HOP_S)]
 
 
 def stew(*, files: Literal["npy", "raw"] = "npy", variant: Variant = "repaired") -> BenchmarkSpec:

@@ -60,6 +60,7 @@ CITATION = (
     "Lopez 2017, Automated Identification of Abnormal EEGs, MSc thesis, Temple University; Obeid & Picone 2016, The "
     "Temple University Hospital EEG Data Corpus, Frontiers in Neuroscience 10:196, doi:10.3389/fnins.2016.00196"
 )
+SUBJECT_LEAK = "patients of both classes may be in train with one and in val with the other"  # as published
 PER_SPLIT = {"train": 297_103, "val": 75_407, "test": 36_945}  # preprocessing/README.md of CBraMod, v3.0.1
 
 
@@ -141,7 +142,5 @@ def tuab(*, variant: Literal["repaired", "published"] = "repaired") -> Benchmark
         raw_sfreq=RAW_SFREQ,
         one_label=True,
         pool=POOL,
-        subject_leak="patients of both classes may be in train with one and in val with the other"
-        if published
-        else "",
+        subject_leak=SUBJECT_LEAK if published else "",
     )

@@ -36,7 +36,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from eegfm.benchmarks.spec import BenchmarkSpec, Census
-from eegfm.benchmarks.tuab import ACCESS, CITATION, CLASSES, RECORDINGS, sources, windows
+from eegfm.benchmarks.tuab import ACCESS, CITATION, CLASSES, RECORDINGS, SUBJECT_LEAK, sources, windows
 from eegfm.benchmarks.tuh import HOME, LICENCE, POOL, RAW_SFREQ, ROWS, read_electrodes
 from eegfm.signal.steps import Bipolar, Resample
 
@@ -95,7 +95,5 @@ def tuab_eegm2(
         raw_sfreq=RAW_SFREQ,
         one_label=True,
         pool=POOL,
-        subject_leak="patients of both classes may be in train with one and in val with the other"
-        if published
-        else "",
+        subject_leak=SUBJECT_LEAK if published else "",
     )

@@ -91,7 +91,7 @@ def export(
         )
     from eegfm.export import adapter as apart
     from eegfm.export.card import card
-    from eegfm.export.described import CARD, CONFIG, SUMS, WEIGHTS
+    from eegfm.export.described import ADAPTER, CARD, CONFIG, SUMS, WEIGHTS
     from eegfm.export.from_run import benchmarks_of, of_run
     from eegfm.export.model import Portable, read, tag_of, write
     from eegfm.runs.place import Place
@@ -105,7 +105,7 @@ def export(
         SUMS,
     ):  # those of an earlier export have other weights
         (folder / name).unlink(missing_ok=True)
-    apart.remove(folder / apart.FOLDER)
+    apart.remove(folder / ADAPTER)
     write(model, folder)
     model = read(folder, partial(Portable, trust=trust))  # as its users will read it
     programs, refused = _programs(model, folder, torch=torch, onnx=onnx)
@@ -120,13 +120,13 @@ def export(
         print(f"{name}: {description}")
     if adapter:
         try:
-            apart.write(run, model, folder / apart.FOLDER)
+            apart.write(run, model, folder / ADAPTER)
         except EegfmError as error:
-            refused.append(f"no {apart.FOLDER}/: {error}")
+            refused.append(f"no {ADAPTER}/: {error}")
         else:
-            size = (folder / apart.FOLDER / apart.PEFT_WEIGHTS).stat().st_size / 1e3
+            size = (folder / ADAPTER / apart.PEFT_WEIGHTS).stat().st_size / 1e3
             print(
-                f"{folder / apart.FOLDER}: {apart.PEFT_WEIGHTS} ({size:.0f} kB), {apart.PEFT_CONFIG}, {apart.REST}"
+                f"{folder / ADAPTER}: {apart.PEFT_WEIGHTS} ({size:.0f} kB), {apart.PEFT_CONFIG}, {apart.REST}"
             )
     trusted = f", trust={[*trust]}" if trust else ""
     print(f'next        import eegfm; model = eegfm.load("{folder}"{trusted})')
@@ -144,10 +144,9 @@ def _write_sums(folder: Path) -> None:
 
 def _strangers(folder: Path) -> list[str]:
     """Names in a folder that no export writes."""
-    from eegfm.export.adapter import FOLDER
-    from eegfm.export.described import FILES
+    from eegfm.export.described import ADAPTER, FILES
 
-    return [path.name for path in folder.iterdir() if path.name not in (*FILES, FOLDER)]
+    return [path.name for path in folder.iterdir() if path.name not in (*FILES, ADAPTER)]
 
 
 def _programs(model: Any, folder: Path, *, torch: bool, onnx: bool) -> tuple[dict[str, str], list[str]]:

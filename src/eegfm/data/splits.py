@@ -201,12 +201,8 @@ def subset(index: SampleIndex, split: np.ndarray, ratio: float, seed: int) -> np
         )
     if ratio == 1:
         return split
-    chosen = split.copy()
-    for label in np.unique(index.label[split == "train"]):
-        rows = np.flatnonzero((split == "train") & (index.label == label))
-        drawn = np.random.default_rng([seed, int(label)]).permutation(rows)
-        chosen[drawn[max(1, round(ratio * len(rows))) :]] = ""
-    return chosen
+    labels, counts = np.unique(index.label[split == "train"], return_counts=True)
+    return _drawn(index, split, labels, [max(1, round(ratio * n)) for n in counts.tolist()], seed)
 
 
 def few(index: SampleIndex, split: np.ndarray, n: int, seed: int) -> np.ndarray:
@@ -229,11 +225,18 @@ def few(index: SampleIndex, split: np.ndarray, n: int, seed: int) -> np.ndarray:
         step = 1 if share.sum() < n else -1
         open_to = share < counts if step > 0 else share > 1
         share[np.argmax(np.where(open_to, step * (exact - share), -np.inf))] += step
+    return _drawn(index, split, labels, share.tolist(), seed)
+
+
+def _drawn(
+    index: SampleIndex, split: np.ndarray, labels: np.ndarray, kept: Sequence[int], seed: int
+) -> np.ndarray:
+    """The split with so many training rows of each of the labels, the first of an order that the seed draws."""
     chosen = split.copy()
-    for label, kept in zip(labels, share, strict=True):
+    for label, n in zip(labels, kept, strict=True):
         rows = np.flatnonzero((split == "train") & (index.label == label))
         drawn = np.random.default_rng([seed, int(label)]).permutation(rows)
-        chosen[drawn[kept:]] = ""
+        chosen[drawn[n:]] = ""
     return chosen
 
 

@@ -6,12 +6,10 @@ model.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
 
 from eegfm.build import trained
 from eegfm.config.written import on_this_machine
@@ -23,9 +21,8 @@ from eegfm.runs.place import Place
 from eegfm.runs.results import read_result
 from eegfm.support.files import refuse_links
 from eegfm.support.summed import with_sum
-from eegfm.tasks.weights import SUM, load_backbone, read_safetensors, sum_of_tensors
+from eegfm.tasks.weights import load_backbone, read_safetensors, save_tensors, sum_of_tensors
 
-FOLDER = "adapter"  # in an exported folder
 REST = "rest.safetensors"  # the head, and statistics of the backbone that have followed the data
 FILES = (CONFIG, PEFT_CONFIG, PEFT_WEIGHTS, REST)
 BACKBONE = "backbone_sha256"  # a key of config.json: the sum of the backbone that the adapters belong to
@@ -62,7 +59,9 @@ def write(place: Place, model: Portable, folder: Path) -> None:
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
     write_config(task.backbone, folder)
     for name, tensors in ((PEFT_WEIGHTS, tensors_of(task.backbone)), (REST, rest)):
-        _save(tensors, folder / name)
+        save_tensors(tensors, folder / name, {})
+        # safetensors makes a file that only its owner may read
+        (folder / name).chmod((folder / CONFIG).stat().st_mode)
 
 
 def read(folder: Path, weights: str | Path | None, trust: Sequence[str] = ()) -> Portable:
@@ -97,11 +96,3 @@ def remove(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
-
-
-def _save(tensors: Mapping[str, Tensor], file: Path) -> None:
-    # copies, because safetensors refuses tensors that share memory
-    state = {key: one.detach().cpu().contiguous().clone() for key, one in tensors.items()}
-    about = {"format": "pt"}
-    save_file(state, file, metadata={**about, SUM: sum_of_tensors(state, about)})
-    file.chmod((file.parent / CONFIG).stat().st_mode)  # safetensors makes it for its owner alone

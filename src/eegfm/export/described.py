@@ -24,6 +24,7 @@ FILES = (
     "model.onnx",
     SUMS,
 )  # all files that eegfm export writes
+ADAPTER = "adapter"  # a folder in it, of adapters by themselves (eegfm.export.adapter)
 KINDS = ("classify", "reconstruct", "forecast", "probe", "estimate")
 FITTED = ("probe", "estimate")  # fitted in one step, not by gradients
 OURS = re.compile(r"eegfm\.(models|encoders)\.\w+\.[A-Z]\w*")  # the classes that a config.json may name

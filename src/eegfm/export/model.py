@@ -38,7 +38,7 @@ from eegfm.support.files import refuse_links, sha256_of
 from eegfm.support.summed import with_sum, without_sum
 from eegfm.tasks.decision import decide
 from eegfm.tasks.features import Features
-from eegfm.tasks.weights import SUM, read_safetensors, sum_of_tensors
+from eegfm.tasks.weights import read_safetensors, save_tensors
 
 if TYPE_CHECKING:
     import mne
@@ -333,16 +333,11 @@ def tag_of(folder: Path) -> str:
 
 def write(model: Portable, folder: Path) -> None:
     """Write config.json and model.safetensors, which `read` reads."""
-    from safetensors.torch import save_file
-
     refuse_links(folder, *(folder / name for name in FILES))
     folder.mkdir(parents=True, exist_ok=True)
-    # copies, because safetensors refuses tensors that share memory
-    state = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
-    about = {"format": "pt"}
-    if "seen" in model.config:  # also with the weights, which may be copied without their config.json
-        about["seen"] = json.dumps(model.config["seen"])
-    save_file(state, folder / WEIGHTS, metadata={**about, SUM: sum_of_tensors(state, about)})
+    # also with the weights, which may be copied without their config.json
+    about = {"seen": json.dumps(model.config["seen"])} if "seen" in model.config else {}
+    save_tensors(model.state_dict(), folder / WEIGHTS, about)
     if isinstance(model.backbone, OwnEstimator):
         from skops.io import dump  # it imports all of scikit-learn
 

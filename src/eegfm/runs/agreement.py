@@ -51,10 +51,8 @@ def refuse_disagreement(folder: Path, result: RunResult) -> None:
 
 def _compare(path: Path, whose: str, found: Mapping[str, Any], said: Mapping[str, Any]) -> None:
     for name, value in found.items():
-        if (
-            name not in said
-        ):  # a run of before this metric; a name cannot be lost, the file holds its own sum
-            continue
+        if name not in said:
+            continue  # a run of before this metric; a name cannot be lost, the file holds its own sum
         if isinstance(value, float) and isinstance(said[name], int | float):
             if math.isfinite(value) and math.isfinite(said[name]):
                 alike = math.isclose(value, said[name], rel_tol=ALIKE, abs_tol=ALIKE)

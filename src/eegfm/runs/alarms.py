@@ -136,7 +136,7 @@ def a_day(
     begin = starts[int(np.argmax(inside))]
     laid = [
         ((start - begin), one)
-        for start, one in zip(starts, recordings, strict=False)
+        for start, one in zip(starts[:-1], recordings, strict=True)
         if 0 <= start - begin < hours
     ]
     return (

@@ -81,8 +81,9 @@ def fitted(validation: PredictionTable, kind: str) -> dict[str, float]:
     counts = np.bincount(table.labels, minlength=2)
     if not counts.all():
         return {}
-    cut = best_threshold(_logits(table), table.labels)
-    decided = _logits(table) > cut
+    logits = _logits(table)
+    cut = best_threshold(logits, table.labels)
+    decided = logits > cut
     right = [float((decided[table.labels == one] == bool(one)).mean()) for one in (0, 1)]
     return {"cut": 1 / (1 + math.exp(-cut)), "n": float(counts.sum()), "balanced_accuracy": sum(right) / 2}
 

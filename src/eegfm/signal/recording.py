@@ -167,3 +167,12 @@ class Recording:
             if pieces
             else (Piece(0, 0.0),),
         )
+
+
+def refuse_above_nyquist(step: object, recording: Recording, freq: float | None) -> None:
+    """Raise EegfmError if a step names a frequency that is not in the recording."""
+    if freq is not None and freq >= recording.sfreq / 2:
+        raise EegfmError(
+            f"{recording.path or 'This recording'}: {step} is not possible at {recording.sfreq:g} Hz, where "
+            f"{recording.sfreq / 2:g} Hz is the highest frequency there is. Put the steps right (data.steps)."
+        )

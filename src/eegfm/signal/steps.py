@@ -18,7 +18,7 @@ import scipy  # its parts load when they are used, so never in a command that pr
 
 from eegfm.contracts import EegfmError
 from eegfm.signal.montage import montage_of
-from eegfm.signal.recording import Recording
+from eegfm.signal.recording import Recording, refuse_above_nyquist
 from eegfm.signal.trials import ChebyshevBandPass, CutSliding
 
 OF_TRIALS = (ChebyshevBandPass, CutSliding)
@@ -100,7 +100,7 @@ class BandPass:
             raise EegfmError(f"BandPass(low={self.low:g}, high={self.high:g}): low must be below high.")
 
     def __call__(self, recording: Recording) -> Recording:
-        _refuse_above_nyquist(self, recording, self.high or self.low)
+        refuse_above_nyquist(self, recording, self.high or self.low)
         return recording.by_piece(
             lambda data: mne.filter.filter_data(data, recording.sfreq, self.low, self.high, verbose=False)
         )
@@ -118,7 +118,7 @@ class Notch:
     version: ClassVar[int] = 1
 
     def __call__(self, recording: Recording) -> Recording:
-        _refuse_above_nyquist(self, recording, self.freq)
+        refuse_above_nyquist(self, recording, self.freq)
         return recording.by_piece(
             lambda data: mne.filter.notch_filter(data, recording.sfreq, self.freq, verbose=False)
         )
@@ -264,7 +264,7 @@ class CausalButterworth:
     version: ClassVar[int] = 1
 
     def __call__(self, recording: Recording) -> Recording:
-        _refuse_above_nyquist(self, recording, self.high)
+        refuse_above_nyquist(self, recording, self.high)
         b, a = scipy.signal.butter(  # pyright: ignore[reportGeneralTypeIssues,reportAssignmentType]
             self.order, (self.low, self.high), "bandpass", output="ba", fs=recording.sfreq
         )
@@ -329,11 +329,3 @@ class WrapEnds:
             columns = np.arange(-n, end - start + n) % (end - start)
             wrapped.append(recording.data[:, start + columns])
         return recording.in_pieces(wrapped, [piece.onset_s - self.seconds for piece in recording.pieces])
-
-
-def _refuse_above_nyquist(step: Step, recording: Recording, freq: float | None) -> None:
-    if freq is not None and freq >= recording.sfreq / 2:
-        raise EegfmError(
-            f"{recording.path or 'This recording'}: {step} is not possible at {recording.sfreq:g} Hz, where "
-            f"{recording.sfreq / 2:g} Hz is the highest frequency there is. Put the steps right (data.steps)."
-        )

@@ -7,7 +7,7 @@ import numpy as np
 import scipy
 
 from eegfm.contracts import EegfmError
-from eegfm.signal.recording import Recording
+from eegfm.signal.recording import Recording, refuse_above_nyquist
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,7 @@ class ChebyshevBandPass:
             raise EegfmError(f"{self}: frequencies that rise are wanted, as 0.2, 0.5, 40, 48.")
 
     def __call__(self, recording: Recording) -> Recording:
-        if self.stop_high >= recording.sfreq / 2:
-            raise EegfmError(
-                f"{recording.path or 'This recording'}: {self} is not possible at {recording.sfreq:g} Hz. Put the "
-                "steps right (data.steps)."
-            )
+        refuse_above_nyquist(self, recording, self.stop_high)
         sections = self.sections(recording.sfreq)
         return recording.by_piece(lambda data: scipy.signal.sosfiltfilt(sections, data, axis=1))
 

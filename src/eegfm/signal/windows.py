@@ -6,13 +6,17 @@ from jaxtyping import Float
 from eegfm.signal.recording import Recording
 
 
-def grid(recording: Recording, window_s: float) -> list[float]:
-    """Onsets of adjacent windows in every piece, from its first sample on; tails are dropped."""
+def grid(recording: Recording, window_s: float, hop_s: float | None = None) -> list[float]:
+    """Onsets of windows in every piece, from its first sample on; tails are dropped.
+
+    The windows are adjacent, or begin every `hop_s` seconds.
+    """
     n = round(window_s * recording.sfreq)
+    hop = n if hop_s is None else round(hop_s * recording.sfreq)
     return [
-        piece.onset_s + i * n / recording.sfreq
+        piece.onset_s + first / recording.sfreq
         for piece, (start, end) in zip(recording.pieces, recording.spans(), strict=True)
-        for i in range((end - start) // n)
+        for first in range(0, end - start - n + 1, hop)
     ]
 
 

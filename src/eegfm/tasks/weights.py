@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from eegfm.contracts import EegfmError
@@ -124,6 +124,14 @@ def sum_of_tensors(state: Mapping[str, Tensor], about: Mapping[str, str]) -> str
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
+
+
+def save_tensors(tensors: Mapping[str, Tensor], file: Path, about: Mapping[str, str]) -> None:
+    """Write tensors as safetensors, with `about` and their sum in the file's metadata."""
+    # copies, because safetensors refuses tensors that share memory
+    state = {key: one.detach().cpu().contiguous().clone() for key, one in tensors.items()}
+    about = {"format": "pt", **about}
+    save_file(state, file, metadata={**about, SUM: sum_of_tensors(state, about)})
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from eegfm.runs.machine import environment, peak_memory_mb
 from eegfm.runs.outputs import write_and_score
 from eegfm.runs.overlap import facts_beside
 from eegfm.runs.place import CHECKPOINTS
+from eegfm.runs.predictions import OF_TEST, OF_VALIDATION
 from eegfm.runs.reservations import reservations, titled
 from eegfm.runs.results import RunResult, sums_of_files, write_result
 from eegfm.runs.wandb import send
@@ -133,12 +134,12 @@ def finish_run(
         checkpoints=sums_of(folder / CHECKPOINTS),
         files={},  # filled in below, when the figures are drawn
         events=alarms_of(
-            folder / "predictions_test.csv",
-            folder / "predictions_val.csv",
+            folder / OF_TEST,
+            folder / OF_VALIDATION,
             run.data.benchmark.alarm if classes else "",
             run.data.benchmark.window_s if classes else 0.0,
         ),
-        wholes=wholes_of(folder / "predictions_test.csv", folder / "predictions_val.csv"),
+        wholes=wholes_of(folder / OF_TEST, folder / OF_VALIDATION),
         scan=scans_of(run.task),
         adapt=choices.get("adapt"),
         spatial=spatial,

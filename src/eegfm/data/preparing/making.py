@@ -28,6 +28,8 @@ from eegfm.signal.windows import cut
 
 log = logging.getLogger(__name__)
 
+TOLD = 3  # recordings that a reason is said of on the screen: a rate that is wrong is wrong in all files
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -108,10 +110,10 @@ def make_parts(
             if reason is not None:
                 failure = failures[source.recording] = Failure.of(source, reason)
                 told[failure.why] += 1
-                if told[failure.why] <= 3:  # a rate that is wrong is wrong in all files
+                if told[failure.why] <= TOLD:
                     bar.console.print(f"not usable: {reason}", style="yellow")
             bar.advance(task)
-        more = sum(max(n - 3, 0) for n in told.values())
+        more = sum(max(n - TOLD, 0) for n in told.values())
         if more:
             bar.console.print(f"not usable for the same reasons: {more:,} more", style="yellow")
     return [failures[source.recording] for source in sources if source.recording in failures]
